@@ -1,0 +1,62 @@
+"""`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def status() -> None:
+    """Every node: trained, carried, stale or in progress, its accuracy, its teacher."""
+    from pipeline import status
+    from pipeline.summary import show
+
+    show(status.lines())
+
+
+@app.command()
+def summary() -> None:
+    """The table of the last run: each network, who taught it, what it reached, what it cost."""
+    from pipeline import files, summary
+    from pipeline.paths import PLAN
+
+    summary.show(summary.lines(summary.rows(files.read_json(PLAN / "summary.json")["nodes"])))
+
+
+@app.command()
+def compare(
+    experiments: Annotated[list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without.")] = None,
+) -> None:
+    """Experiments side by side: the figures that matter, and the parameters that differ."""
+    from pipeline.compare import lines
+    from pipeline.summary import show
+
+    show(lines(experiments or []))
+
+
+@app.command()
+def gc() -> None:
+    """Remove saved training state; finished results are in the DVC cache and stay."""
+    from pipeline.collect import collect
+    from pipeline.training.state import state_root
+
+    done = collect(state_root())
+    print(f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB" + (f"; {done.held} in use stay" if done.held else ""))
+
+
+def main() -> None:
+    """Run a command; what a person can mend is one sentence, not a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

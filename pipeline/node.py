@@ -1,0 +1,123 @@
+"""A node: one network in the lineage, what its stage leaves behind and how the next one reads it.
+
+One name everywhere: node `refinery/g3` has `plan/refinery/g3.json`, `artifacts/refinery/g3/`,
+`metrics/refinery/g3.json` and `curves/refinery/g3.csv`; its stage is `refinery@g3`.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline import files
+from pipeline.errors import UserError
+from pipeline.paths import ARTIFACTS, CURVES, METRICS
+
+SCHEMA = 1
+CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
+Status = Literal["trained", "carried", "imported", "computed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """`node.json`: everything needed to use the node without params.yaml, and nothing volatile.
+
+    Attributes:
+        name: The node's name, e.g. `refinery/g3`.
+        status: How it came to be.
+        provides: Which of weights, features, predictions, labels its folder holds.
+        format: Of the weights: safetensors, onnx or pt2; None where there are none.
+        architecture: Family and settings, with `channels`, `size` and `classes`; None for an ensemble.
+        lineage: One entry a teacher: its node, what was read of it (labels or weights), and that content's hash.
+        chain: (node, validation accuracy) of the chain up to here.
+        hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
+            sees a change behind it, and a damaged file is found before it teaches anyone.
+        origin: For a carried slot, the node whose files stand for it.
+    """
+
+    name: str
+    status: Status
+    provides: tuple[str, ...] = ()
+    format: str | None = None
+    architecture: dict[str, Any] | None = None
+    lineage: tuple[dict[str, str], ...] = ()
+    chain: tuple[tuple[str, float], ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+    origin: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are: the origin's folder for a carried slot."""
+        return ARTIFACTS / (self.origin or self.name)
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def labels(self) -> Path:
+        """The folder of soft labels."""
+        return self.folder / "labels"
+
+    @property
+    def predictions(self) -> Path:
+        """The file of logits on clean validation and test images."""
+        return self.folder / "predictions" / "logits.safetensors"
+
+    @property
+    def source(self) -> str:
+        """The name of the node that the files belong to."""
+        return self.origin or self.name
+
+
+def read(name: str) -> Node:
+    """Read `artifacts/<name>/node.json`; a pointer already names its final origin."""
+    path = ARTIFACTS / name / "node.json"
+    value = files.read_json(path)
+    if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
+        raise UserError(f"{path} is not of schema {SCHEMA}: run `dvc repro` to make it anew")
+    try:
+        node = Node(**value)
+    except TypeError as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
+    pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
+    return Node(**{**vars(node), "provides": tuple(node.provides), "lineage": tuple(node.lineage), "chain": pairs})
+
+
+@contextmanager
+def writing(name: str) -> Iterator[Path]:
+    """Yield a temporary folder to fill; it becomes `artifacts/<name>` at the end, or never was."""
+    with files.replacing(ARTIFACTS / name) as folder:
+        folder.mkdir()
+        yield folder
+
+
+def write(folder: Path, node: Node) -> None:
+    """Write `node.json` into the folder."""
+    value = {key: item for key, item in asdict(node).items() if item is not None}
+    files.write_json(folder / "node.json", {"schema": SCHEMA, **value})
+
+
+def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
+    """Write the metrics and the curve, CSV text, of a node."""
+    files.write_json(METRICS / f"{name}.json", metrics)
+    files.write_text(CURVES / f"{name}.csv", curve)
+
+
+def carry(name: str, previous: Node) -> Node:
+    """Let slot `name` stand for `previous`: a pointer, no files."""
+    node = Node(**{**vars(previous), "name": name, "status": "carried", "origin": previous.source})
+    with writing(name) as folder:
+        write(folder, node)
+    write_numbers(name, {"status": "carried", "origin": node.origin}, ",".join(CURVE_COLUMNS) + "\n")
+    return node
+
+
+def discard(name: str) -> None:
+    """Remove what a failed stage may have left, so that nothing half-written is ever read."""
+    shutil.rmtree(ARTIFACTS / name, ignore_errors=True)
+    (METRICS / f"{name}.json").unlink(missing_ok=True)
+    (CURVES / f"{name}.csv").unlink(missing_ok=True)

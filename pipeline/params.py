@@ -1,0 +1,110 @@
+"""params.yaml, read and checked whole.
+
+What a section may leave out is filled in before validation (a recipe from `training`, `baseline`
+and `direct` from `student`), so that a stage's spec is complete and nothing else need be read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.errors import UserError
+from pipeline.kinds import Natural
+from pipeline.sections.base import Section
+from pipeline.sections.data import Data
+from pipeline.sections.labels import Labels
+from pipeline.sections.learner import Assistant, Chain, Network, Teacher
+from pipeline.sections.machine import Machine
+from pipeline.sections.recipe import Recipe
+from pipeline.sections.views import Views
+
+
+class Seeds(Section):
+    """One seed for each source of chance; a family of stages may override `train`."""
+
+    data: Natural = 0
+    views: Natural = 0
+    train: Natural = 0
+
+
+class Ensemble(Section):
+    """How the born-again generations are combined."""
+
+    rule: Literal["probabilities", "logits", "weighted"] = "probabilities"
+
+
+class Params(Section):
+    """params.yaml, whole."""
+
+    seeds: Seeds
+    data: Data
+    views: Views
+    labels: Labels
+    machine: Machine
+    training: Recipe
+    teacher: Teacher
+    assistant: Assistant
+    student: Network
+    baseline: Network
+    direct: Network
+    refinery: Chain
+    born_again: Chain
+    ensemble: Ensemble
+
+
+LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again")
+
+
+def read(path: Path) -> Params:
+    """Read and check params.yaml; any fault is a `UserError` that names file and key."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is missing: `git checkout {path.name}` brings the default back") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path.name} must be a mapping of sections such as `data:` and `teacher:`")
+    try:
+        return Params.model_validate(_inherit(raw))
+    except ValidationError as error:
+        raise UserError(_explain(error, path.name)) from None
+
+
+def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill recipes in from `training`, and `baseline` and `direct` from `student`."""
+    whole = dict(raw)
+    student = whole.get("student")
+    if isinstance(student, dict):
+        for name in ("baseline", "direct"):
+            section = _merged(student, whole.get(name))
+            if isinstance(section, dict):
+                own = whole.get(name) or {}
+                section["recipe"] = _merged(student.get("recipe"), own.get("recipe"))
+            whole[name] = section
+    for name in LEARNERS:
+        section = whole.get(name)
+        if isinstance(section, dict):
+            whole[name] = {**section, "recipe": _merged(whole.get("training"), section.get("recipe"))}
+    return whole
+
+
+def _merged(base: Any, change: Any) -> Any:
+    """`change` over `base` where both are mappings; a wrong type is left for validation to name."""
+    base = {} if base is None else base
+    change = {} if change is None else change
+    return {**base, **change} if isinstance(base, dict) and isinstance(change, dict) else change
+
+
+def _explain(error: ValidationError, file: str) -> str:
+    """The first fault of a validation as one sentence; says how many more there are."""
+    faults = error.errors()
+    first = faults[0]
+    path = ".".join(str(part) for part in first["loc"])
+    message = first["msg"][0].lower() + first["msg"][1:]
+    value = "" if first["type"] in {"fault", "missing"} else f", not {first['input']!r}"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{file}: {path + ': ' if path else ''}{message}{value}{more}"

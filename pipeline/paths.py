@@ -1,0 +1,20 @@
+"""Where things lie. Stages run in the workspace's top folder, so its paths are relative."""
+
+import os
+from pathlib import Path
+
+PLAN = Path("plan")
+ARTIFACTS = Path("artifacts")
+METRICS = Path("metrics")
+CURVES = Path("curves")
+DATA = ARTIFACTS / "data"
+CODE = Path(__file__).resolve().parents[1]
+
+
+def resolve(path: str) -> Path:
+    """A path of params.yaml: absolute, or relative to the repository.
+
+    An experiment of `dvc exp run --temp` or `--queue` runs in a workspace elsewhere; DVC names the
+    repository it came from in DVC_ROOT.
+    """
+    return (Path(os.environ.get("DVC_ROOT") or Path.cwd()) / Path(path).expanduser()).resolve()

@@ -1,0 +1,225 @@
+"""params.yaml and the code, turned into one small spec a stage: what to do, with what, by which code.
+
+A stage depends on its own spec, so it runs again exactly when something that concerns it has changed.
+Nothing here imports torch: plan runs at every `dvc repro`.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline import files, graph
+from pipeline.errors import UserError
+from pipeline.fingerprint import fingerprint
+from pipeline.params import Params
+from pipeline.paths import CODE, resolve
+from pipeline.sections.learner import Chain, Learner, needs_teacher
+
+Spec = dict[str, Any]
+TEACHING = ("teacher", "assistant", "refinery", "born_again")
+STARTS = ("teacher", "baseline", "direct", "student", "refined", "ensemble")
+
+
+def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
+    """One spec a stage, by node name.
+
+    Raises:
+        UserError: A chain is longer than its slots, or an edge or objective does not make sense.
+    """
+    planner = _Planner(params, stages)
+    specs = {"prepare": planner.prepare(), "teacher": planner.teacher()}
+    specs |= planner.assistants()
+    specs["student"] = planner.learner("student", params.student, _link(stages, "assistant"))
+    specs["baseline"] = planner.learner("baseline", params.baseline, None)
+    specs["direct"] = planner.learner("direct", params.direct, "teacher")
+    specs |= planner.chain("refinery", params.refinery)
+    specs |= planner.chain("born_again", params.born_again)
+    specs["refined"] = planner.reader("refined", {"chain": _link(stages, "refinery")})
+    members = [f"born_again/{slot}" for slot in graph.slots(stages, "born_again")]
+    combine = {
+        "members": members,
+        "teaches": "ensemble" in planner.starts,
+        "rule": params.ensemble.rule,
+        "labels": params.labels.model_dump(mode="json"),
+    }
+    specs["ensemble"] = planner.reader("ensemble", combine)
+    networks = [name for name in specs if name != "prepare"]
+    specs["summary"] = planner.reader("summary", {"nodes": networks})
+    specs["machine"] = params.machine.model_dump(mode="json")
+    return specs
+
+
+def write(specs: dict[str, Spec], folder: Path) -> None:
+    """Write one JSON file a spec."""
+    with files.replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, spec in specs.items():
+            files.write_json(temporary / f"{name}.json", spec)
+
+
+class _Planner:
+    """The params and the graph, at hand for every kind of spec."""
+
+    def __init__(self, params: Params, stages: dict[str, Any]) -> None:
+        self.params = params
+        self.stages = stages
+        self.starts = (params.refinery.start, params.born_again.start)
+
+    def prepare(self) -> Spec:
+        data = self.params.data
+        sources = None
+        if data.source == "imagefolder":
+            from pipeline.data.listing import listing
+
+            sources = listing(resolve(data.root))
+        return {
+            "node": "prepare",
+            "data": data.model_dump(mode="json"),
+            "seed": self.params.seeds.data,
+            "files": sources,
+            "code": _code(["stages/prepare.py"]),
+        }
+
+    def teacher(self) -> Spec:
+        teacher = self.params.teacher
+        spec = self.learner("teacher", teacher, None)
+        if teacher.weights is not None:
+            spec["weights"] = teacher.weights.model_dump(mode="json")
+        return spec
+
+    def assistants(self) -> dict[str, Spec]:
+        section = self.params.assistant
+        graph.check_length(self.stages, "assistant", section.links, "assistant.links")
+        specs = {}
+        previous = "teacher"
+        for number, slot in enumerate(graph.slots(self.stages, "assistant"), start=1):
+            name = f"assistant/{slot}"
+            if number <= section.links:
+                architecture = section.architectures[slot]
+                specs[name] = self.learner(name, section, previous, architecture, follows=number > 1)
+            else:
+                specs[name] = _carry(name, previous)
+            previous = name
+        return specs
+
+    def chain(self, family: str, section: Chain) -> dict[str, Spec]:
+        graph.check_length(self.stages, family, section.generations, f"{family}.generations")
+        self._check_start(family, section)
+        architecture = section.architecture or self._architecture(family, section.start)
+        rule = {"patience": section.patience, "min_gain": section.min_gain}
+        specs = {}
+        previous = section.start
+        for number, slot in enumerate(graph.slots(self.stages, family), start=1):
+            name = f"{family}/{slot}"
+            if number <= section.generations:
+                specs[name] = self.learner(name, section, previous, architecture, follows=number > 1)
+                if number > 1:
+                    specs[name]["stop"] = rule
+            else:
+                specs[name] = _carry(name, previous)
+            previous = name
+        return specs
+
+    def learner(
+        self,
+        name: str,
+        section: Learner,
+        teacher: str | None,
+        architecture: dict[str, Any] | None = None,
+        follows: bool = False,
+    ) -> Spec:
+        """The spec of one network to train."""
+        family = name.split("/")[0]
+        if teacher is None and needs_teacher(section.objective):
+            raise UserError(f"params.yaml: {family}.objective needs a teacher, but {family} has none: use cross_entropy")
+        if teacher == "ensemble" and section.teaching == "live":
+            raise UserError(
+                f"params.yaml: {family}.teaching is live, but the ensemble has no weights to run: use stored"
+            )
+        architecture = architecture or section.architecture
+        assert architecture is not None
+        modules = [
+            f"pipeline/models/{architecture['family']}.py",
+            *(f"pipeline/objectives/{term}.py" for term in section.objective),
+        ]
+        labels = self._labels()
+        if family not in TEACHING and family not in self.starts:
+            labels["views"] = 0
+        return {
+            "node": name,
+            "action": "train",
+            "teacher": teacher if teacher and needs_teacher(section.objective) else None,
+            "previous": teacher,
+            "follows": follows,
+            "training": {
+                "architecture": architecture,
+                "objective": section.objective,
+                "recipe": section.recipe.model_dump(mode="json"),
+                "teaching": section.teaching,
+                "teacher_batch": labels["batch_size"] if section.teaching == "live" else None,
+                "views": self.params.views.model_dump(mode="json"),
+                "views_seed": self.params.seeds.views,
+                "precision": self.params.machine.precision,
+                "seed": seed(section.seed if section.seed is not None else self.params.seeds.train, _role(name)),
+            },
+            "labels": labels,
+            "code": {
+                "training": _code(["pipeline/training/loop.py", *modules]),
+                "stage": _code([f"stages/{family}.py", *modules]),
+            },
+        }
+
+    def reader(self, name: str, content: Spec) -> Spec:
+        """The spec of a stage that reads nodes and trains nothing."""
+        return {"node": name, **content, "code": _code([f"stages/{name}.py"])}
+
+    def _labels(self) -> Spec:
+        """How a node writes its labels; a live teacher answers in batches of the same size."""
+        labels = self.params.labels.model_dump(mode="json")
+        labels["batch_size"] = labels["batch_size"] or self.params.training.batch_size
+        return labels
+
+    def _check_start(self, family: str, section: Chain) -> None:
+        start = section.start
+        links = [f"assistant/t{n}" for n in range(1, self.params.assistant.links + 1)]
+        allowed = [name for name in (*STARTS, *links) if family == "born_again" or name != "refined"]
+        allowed = [name for name in allowed if family == "refinery" or name != "ensemble"]
+        if start not in allowed:
+            raise UserError(f"params.yaml: {family}.from is {start!r}, must be one of {', '.join(allowed)}")
+
+    def _architecture(self, family: str, start: str) -> dict[str, Any]:
+        """A chain has the architecture of the network it starts from, unless it names its own."""
+        params = self.params
+        if start == "ensemble":
+            raise UserError(
+                f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"
+            )
+        if start == "refined":
+            return params.refinery.architecture or self._architecture("refinery", params.refinery.start)
+        if start.startswith("assistant/"):
+            return params.assistant.architectures[start.split("/")[1]]
+        return getattr(params, start).architecture
+
+
+def seed(base: int, role: str) -> int:
+    """The seed of a role: adding a node shifts no other's."""
+    return int.from_bytes(hashlib.sha256(f"{base}:{role}".encode()).digest()[:4], "big")
+
+
+def _role(name: str) -> str:
+    """`baseline`, `direct` and `student` share initialisation and order, so that they compare pairwise."""
+    return "student" if name in {"baseline", "direct"} else name
+
+
+def _link(stages: dict[str, Any], family: str) -> str:
+    """The last slot of a chain, which stands for the last one trained."""
+    return f"{family}/{graph.slots(stages, family)[-1]}"
+
+
+def _carry(name: str, previous: str) -> Spec:
+    return {"node": name, "action": "carry", "previous": previous, "code": _code(["pipeline/node.py"])}
+
+
+def _code(paths: Iterable[str]) -> str:
+    return fingerprint(CODE, [CODE / path for path in paths])

@@ -1,0 +1,101 @@
+"""What a method or a family of networks takes, read from its function's signature, never imported.
+
+The file that implements a thing is the only place that declares its parameters: a loss lists the
+signals it needs as positional parameters and its settings as keyword-only ones. Parsing instead of
+importing keeps torch out of whoever only wants to check params.yaml.
+"""
+
+import ast
+import builtins
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from pipeline import kinds
+from pipeline.errors import UserError
+from pipeline.sections.base import unknown
+
+_NAMES = {**vars(builtins), **vars(kinds), "Literal": Literal}
+
+
+def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> type[BaseModel]:
+    """Model of the keyword-only parameters of function `name` in the file `path`, less those in `exclude`.
+
+    Annotations are built from builtins, `Literal` and `pipeline.kinds`, defaults from literals;
+    a parameter without default is required. The model is frozen and refuses unknown keys.
+    """
+    arguments = _function(path, name).args
+    fields: dict[str, Any] = {
+        parameter.arg: (_annotation(parameter, path), ... if default is None else ast.literal_eval(default))
+        for parameter, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if parameter.arg not in exclude
+    }
+    return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+
+
+def complete(
+    path: Path, name: str, values: Mapping[str, Any], where: str, exclude: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """`values` checked against `settings`, with the defaults filled in; `where` is their key in params.yaml.
+
+    Raises `UserError` for the first fault found.
+    """
+    model = settings(path, name, exclude)
+    for key in values:
+        if key not in model.model_fields:
+            raise UserError(f"{where}: {unknown('key', key, model.model_fields)}")
+    try:
+        return model.model_validate(dict(values)).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise UserError(f"{where}.{key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}") from None
+
+
+def needs(path: Path, name: str) -> tuple[str, ...]:
+    """Names of the positional parameters of function `name` in the file `path`: the signals it takes."""
+    return tuple(parameter.arg for parameter in _function(path, name).args.args)
+
+
+def available(folder: Path, function: str | None = None) -> list[str]:
+    """Modules of `folder` that define `function`, or a function of their own name where that is None, sorted.
+
+    A module named like `function` is the front door to the others, not one of them.
+    """
+    return sorted(
+        path.stem
+        for path in folder.glob("*.py")
+        if path.stem != function and _find(path, function or path.stem) is not None
+    )
+
+
+def _function(path: Path, name: str) -> ast.FunctionDef:
+    found = _find(path, name)
+    if found is None:
+        raise UserError(f"{path.name} must define the function `{name}`")
+    return found
+
+
+def _find(path: Path, name: str) -> ast.FunctionDef | None:
+    body = ast.parse(path.read_bytes(), filename=str(path)).body
+    return next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+
+
+def _annotation(parameter: ast.arg, path: Path) -> Any:
+    match parameter.annotation:
+        case None:
+            raise UserError(f"{path.name}: parameter `{parameter.arg}` needs an annotation")
+        case ast.Constant(value=str(text)):
+            pass
+        case expression:
+            text = ast.unparse(expression)
+    try:
+        return eval(text, dict(_NAMES))
+    except NameError as error:
+        raise UserError(
+            f"{path.name}: parameter `{parameter.arg}` is annotated `{text}`, but {error}: "
+            "only builtins, Literal and the names of pipeline/kinds.py can be read without importing the file"
+        ) from None

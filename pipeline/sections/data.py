@@ -1,0 +1,22 @@
+"""The `data` section: which images, and how they are split."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.kinds import Count, Share
+from pipeline.sections.base import Section
+
+
+class Data(Section):
+    """Source and split of the images."""
+
+    source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagefolder"] = "digits"
+    root: str = "data"
+    download: bool = True
+    size: Count | None = None
+    grayscale: bool = False
+    per_class: Count | None = None
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
+    label_noise: Share = 0.0

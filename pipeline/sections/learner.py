@@ -1,0 +1,129 @@
+"""The sections of the networks that are trained: teacher, assistants, student, generations.
+
+What an architecture or an objective takes is declared by the code that implements it, in its
+function's signature; here it is only looked up, without importing torch.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline import schema
+from pipeline.errors import UserError
+from pipeline.kinds import Count, Natural, NonNegative
+from pipeline.sections.base import Section, fault, unknown
+from pipeline.sections.recipe import Recipe
+
+PACKAGE = Path(__file__).parents[1]
+SUPPLIED = frozenset({"channels", "size", "classes"})
+
+
+class Weight(Section):
+    """What every term of an objective has."""
+
+    weight: NonNegative = 1.0
+
+
+def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture with its family's defaults filled in."""
+    families = schema.available(PACKAGE / "models", "build")
+    family = given.get("family")
+    if family not in families:
+        raise fault(unknown("architecture family", str(family), families))
+    rest = {key: value for key, value in given.items() if key != "family"}
+    return {"family": family} | _checked(PACKAGE / "models" / f"{family}.py", "build", rest, str(family))
+
+
+def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each term with its weight and its defaults filled in.
+
+    A term of weight 0 is left out, so that `-S student.objective.soft_targets.weight=0` switches it off.
+    """
+    terms = schema.available(PACKAGE / "objectives")
+    complete: dict[str, dict[str, Any]] = {}
+    for term, settings in given.items():
+        if term not in terms:
+            raise fault(unknown("objective", term, terms))
+        rest = {key: value for key, value in settings.items() if key != "weight"}
+        rest = _checked(PACKAGE / "objectives" / f"{term}.py", term, rest, term)
+        weight = Weight(weight=settings.get("weight", 1.0)).weight
+        if weight > 0:
+            complete[term] = {"weight": weight, **rest}
+    if not complete:
+        raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
+    return complete
+
+
+def needs_teacher(objective: Mapping[str, Any]) -> bool:
+    """Whether any term takes teacher logits."""
+    return any("t_BC" in schema.needs(PACKAGE / "objectives" / f"{term}.py", term) for term in objective)
+
+
+def _checked(path: Path, function: str, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` completed by the signature of `function` in `path`; a fault is one of params.yaml."""
+    try:
+        return schema.complete(path, function, values, where, SUPPLIED)
+    except UserError as error:
+        raise fault(str(error)) from None
+
+
+Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
+Objective = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
+
+
+class Learner(Section):
+    """A network to train: what it is, what it minimises, how, and how its teacher speaks."""
+
+    architecture: Architecture | None = None
+    objective: Objective
+    recipe: Recipe
+    teaching: Literal["stored", "live"] = "stored"
+    seed: Natural | None = None
+
+
+class Network(Learner):
+    """A learner whose architecture must be given."""
+
+    architecture: Architecture
+
+
+class Imported(Section):
+    """Weights trained elsewhere: a safetensors file, and its SHA-256 so that a changed file is noticed."""
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Teacher(Network):
+    """The first network of the lineage, trained here or imported."""
+
+    weights: Imported | None = None
+
+
+class Assistant(Learner):
+    """The chain of teacher assistants: how many links, and the architecture of each slot."""
+
+    links: Natural = 1
+    architectures: dict[str, Architecture]
+
+    @model_validator(mode="after")
+    def name_each_link(self) -> Self:
+        """Every link that is asked for needs its architecture."""
+        for number in range(1, self.links + 1):
+            if f"t{number}" not in self.architectures:
+                raise fault(f"links is {self.links}, but architectures.t{number} is not given: add it")
+        return self
+
+
+class Chain(Learner):
+    """Generations, each taught by the one before; with `patience` it stops by itself.
+
+    Without an architecture of its own it has that of the network it starts from.
+    """
+
+    start: str = Field(alias="from")
+    generations: Natural = 3
+    patience: Count | None = None
+    min_gain: NonNegative = 0.0

@@ -1,0 +1,14 @@
+"""The `views` section: what a view may do to an image."""
+
+from pydantic import Field
+
+from pipeline.kinds import Natural
+from pipeline.sections.base import Section
+
+
+class Views(Section):
+    """Shift in pixels, horizontal flip, smallest area share of a random resized crop (1 = off)."""
+
+    shift: Natural = 0
+    flip: bool = False
+    scale: float = Field(default=1.0, gt=0, le=1)

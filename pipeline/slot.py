@@ -1,0 +1,28 @@
+"""What a slot does when its turn comes: train, or carry its predecessor.
+
+Carrying must cost nothing, so torch is imported only where there is something to train.
+"""
+
+from pipeline import files, node
+from pipeline.chain import stopped
+from pipeline.paths import PLAN
+from pipeline.progress import say
+
+
+def advance(name: str) -> None:
+    """Run the stage of node `name` by its spec."""
+    spec = files.read_json(PLAN / f"{name}.json")
+    if spec["action"] == "carry":
+        origin = node.carry(name, node.read(spec["previous"])).origin
+        say(f"{name}: beyond the asked length, carries {origin}")
+        return
+    if spec["follows"] and "stop" in spec:
+        previous = node.read(spec["previous"])
+        accuracies = [accuracy for _, accuracy in previous.chain]
+        if previous.status == "carried" or stopped(accuracies, **spec["stop"]):
+            origin = node.carry(name, previous).origin
+            say(f"{name}: validation accuracy has stopped rising, carries {origin}")
+            return
+    from pipeline.training.learn import learn
+
+    learn(spec)

@@ -1,0 +1,91 @@
+"""The figures that people compare, and the table that they read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import files, node
+from pipeline.node import Node
+from pipeline.paths import METRICS
+
+FIGURES = ("teacher", "student", "baseline", "direct", "refined", "ensemble")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One node with its numbers; a carried slot has those of its origin."""
+
+    node: Node
+    metrics: dict[str, Any]
+
+
+def rows(names: list[str]) -> list[Row]:
+    """Read every node and the metrics of what stands behind it."""
+    found = [node.read(name) for name in names]
+    return [Row(each, files.read_json(METRICS / f"{each.source}.json")) for each in found]
+
+
+def figures(table: list[Row]) -> dict[str, Any]:
+    """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost."""
+    by_name = {row.node.name: row for row in table}
+    trained = [row for row in table if row.node.status != "carried"]
+    return {
+        "validation": {name: by_name[name].metrics["validation"]["accuracy"] for name in FIGURES},
+        "test": {name: by_name[name].metrics["test"]["accuracy"] for name in FIGURES},
+        "generations": {
+            family: sum(row.node.name.startswith(f"{family}/") for row in trained)
+            for family in ("refinery", "born_again")
+        },
+        "cost": {"training_seconds": round(sum(row.metrics["cost"]["training_seconds"] for row in trained), 1)},
+    }
+
+
+def lines(table: list[Row]) -> list[tuple[str, ...]]:
+    """Cells of the table: header first, then one line a node that was trained, computed, imported or picked."""
+    header = ("node", "learned from", "parameters", "validation", "test", "Δ test", "agreement", "seconds")
+    base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
+    cells = [header]
+    for row in table:
+        if row.node.status == "carried" and "/" in row.node.name:
+            continue
+        metrics = row.metrics
+        test = metrics["test"]["accuracy"]
+        picked = row.node.status == "carried"
+        agreement = metrics.get("teacher", {}).get("agreement")
+        cells.append(
+            (
+                row.node.name,
+                f"= {row.node.source}" if picked else learned_from(row.node),
+                f"{metrics['parameters']:,}",
+                f"{100 * metrics['validation']['accuracy']:.1f}",
+                f"{100 * test:.1f}",
+                f"{100 * (test - base):+.1f}",
+                "" if agreement is None else f"{100 * agreement:.1f}",
+                "" if picked else f"{metrics['cost']['training_seconds']:.1f}",
+            )
+        )
+    return cells
+
+
+def learned_from(each: Node) -> str:
+    """Who taught a node, in words."""
+    if each.status == "imported":
+        return "imported"
+    if each.status == "computed":
+        return f"{len(each.lineage)} members"
+    return ", ".join(item["teacher"] for item in each.lineage) or "hard labels"
+
+
+def show(cells: list[tuple[str, ...]]) -> None:
+    """Print a table: names left, numbers right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    numeric = {"parameters", "validation", "test", "Δ test", "agreement", "seconds", "epoch"}
+    for title in cells[0]:
+        table.add_column(title, justify="right" if title in numeric else "left", no_wrap=True)
+    for line in cells[1:]:
+        table.add_row(*line)
+    width = max(Console().width, 110)
+    Console(width=width).print(table)

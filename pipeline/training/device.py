@@ -1,0 +1,80 @@
+"""The device, and how a forward pass runs on it: precision, memory layout, threads."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where tensors live and in which type layers compute."""
+
+    torch: torch.device
+    dtype: torch.dtype
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model here, in the memory layout that is fastest here."""
+        if self.torch.type == "cuda":
+            return model.to(self.torch, memory_format=torch.channels_last)
+        return model.to(self.torch)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Autocast to the compute type; nothing in float32."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.torch.type, dtype=self.dtype)
+
+    def forward(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        """A function x_BCHW -> float32 logits z_BC that runs `model` as it runs here."""
+
+        def run(x_BCHW: Tensor) -> Tensor:
+            with self.computing():
+                return model(self.layout(x_BCHW)).float()
+
+        return run
+
+    def layout(self, x_BCHW: Tensor) -> Tensor:
+        """The images in the memory layout that is fastest here."""
+        return x_BCHW.contiguous(memory_format=torch.channels_last) if self.torch.type == "cuda" else x_BCHW
+
+    @property
+    def compute_type(self) -> str:
+        """The compute type's name, e.g. float32."""
+        return str(self.dtype).removeprefix("torch.")
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the last bits of a result besides its spec."""
+        return {
+            "torch": torch.__version__.split("+")[0],
+            "device": torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu",
+            "precision": self.compute_type,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def choose(machine: dict[str, Any], precision: str) -> Device:
+    """The device that the params ask for; `auto` takes a GPU where there is one, and bfloat16 on it.
+
+    Raises:
+        UserError: The device is unknown or not here.
+    """
+    if machine["threads"]:
+        torch.set_num_threads(machine["threads"])
+    asked = machine["device"]
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu") from None
+    if precision == "auto":
+        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    else:
+        bfloat16 = precision == "bfloat16"
+    return Device(device, torch.bfloat16 if bfloat16 else torch.float32)

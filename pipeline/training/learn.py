@@ -1,0 +1,118 @@
+"""The whole of a training stage: hear the teacher, train, and leave a node behind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pipeline import files, node
+from pipeline.data import prepared
+from pipeline.data.batches import Pixels
+from pipeline.data.prepared import Prepared
+from pipeline.data.views import describe
+from pipeline.errors import UserError
+from pipeline.evaluation.metrics import accuracy
+from pipeline.labels.labeller import predict
+from pipeline.labels.store import open_labels
+from pipeline.models.build import build, rebuild
+from pipeline.models.files import load_weights
+from pipeline.node import Node
+from pipeline.paths import DATA, PLAN, resolve
+from pipeline.progress import say, showing
+from pipeline.sections.views import Views
+from pipeline.training.device import Device, choose
+from pipeline.training.export import EVALUATION_BATCH, Result, export
+from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.state import holding
+from pipeline.training.teaching import Alone, Live, Stored, Teaching
+
+Lineage = tuple[dict[str, str], ...]
+
+
+def learn(spec: dict[str, Any]) -> None:
+    """Train the node that `spec` describes, or import it, and export it.
+
+    Raises:
+        UserError: Data, teacher, labels or weights are missing or belong to something else; a loss is not finite.
+        Stopped: A signal asked to stop; progress is saved.
+    """
+    data = prepared.read(DATA)
+    machine = files.read_json(PLAN / "machine.json")
+    device = choose(machine, spec["training"]["precision"])
+    if spec.get("weights"):
+        export(spec, data, device, _imported(spec, data, device))
+        return
+    name = spec["node"]
+    teaching, lineage = _teaching(spec, data, device)
+    content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
+    key = files.digest([spec["training"], spec["code"]["training"], content])
+    with holding(name, key, say) as state:
+        training = Training(spec["training"], data, teaching, device)
+        with showing(name, training.recipe.epochs) as show:
+            training.run(state, _validation(training), show, say, machine["state_every"])
+    export(spec, data, device, Result("trained", training.model, lineage, training.at.rows, training.at.seconds))
+
+
+def _validation(training: Training) -> Callable[[], float]:
+    """A function that gives the accuracy of the network on clean validation images."""
+    split, device = training.data.validation, training.device
+    pixels = Pixels(split.images, device.torch, RESIDENT_BYTES)
+    y_N = torch.from_numpy(split.labels.copy())
+    forward = device.forward(training.model)
+
+    def validate() -> float:
+        training.model.eval()
+        z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
+        return accuracy(z_NC.cpu(), y_N)
+
+    return validate
+
+
+def _teaching(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching, Lineage]:
+    """How this node hears its teacher, and what of the teacher is really read."""
+    training = spec["training"]
+    if spec["teacher"] is None:
+        return Alone(), ()
+    teacher = node.read(spec["teacher"])
+    read = "labels" if training["teaching"] == "stored" else "weights"
+    if read not in teacher.provides:
+        raise UserError(f"{spec['node']} needs the {read} of {teacher.source}, which has {', '.join(teacher.provides)}")
+    lineage = ({"teacher": teacher.source, "read": read, "hash": teacher.hashes[read]},)
+    if read == "labels":
+        views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
+        labels = open_labels(teacher.labels, data_hash=data.hash, views=views, classes=data.classes)
+        _check_labels(labels.hash, teacher)
+        return Stored(labels, device.torch), lineage
+    return Live(device.forward(_load(teacher, data, device)), training["teacher_batch"]), lineage
+
+
+def _check_labels(found: str, teacher: Node) -> None:
+    if found != teacher.hashes["labels"]:
+        raise UserError(
+            f"{teacher.labels} is not the label set that {teacher.source} wrote: "
+            f"delete {teacher.folder} and run `dvc repro`"
+        )
+
+
+def _load(teacher: Node, data: Prepared, device: Device) -> torch.nn.Module:
+    """The teacher with its weights, in eval mode, without gradients."""
+    assert teacher.architecture is not None
+    if files.sha256(teacher.weights) != teacher.hashes["weights"]:
+        raise UserError(f"{teacher.weights} is damaged: delete {teacher.folder} and run `dvc repro`")
+    model = rebuild(teacher.architecture)
+    load_weights(model, teacher.weights, f"the weights of {teacher.source}")
+    return device.place(model).eval().requires_grad_(False)
+
+
+def _imported(spec: dict[str, Any], data: Prepared, device: Device) -> Result:
+    """A network trained elsewhere, from the file that params.yaml names."""
+    weights = spec["weights"]
+    path = resolve(weights["file"])
+    if not path.is_file():
+        raise UserError(f"params.yaml: teacher.weights.file is {weights['file']!r}, but there is no file {path}")
+    if (found := files.sha256(path)) != weights["sha256"]:
+        raise UserError(f"params.yaml: teacher.weights.sha256 is not that of {path}, which is {found}")
+    architecture = spec["training"]["architecture"]
+    model = build(architecture, channels=data.channels, size=data.size, classes=len(data.classes))
+    load_weights(model, path, "teacher.weights.file of params.yaml")
+    return Result("imported", device.place(model), (), [], 0.0)

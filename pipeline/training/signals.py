@@ -1,0 +1,49 @@
+"""Being ended from outside: by Ctrl-C, by a scheduler, or because DVC died.
+
+Within training a request to stop is kept until the step is done, so that the state can be saved;
+elsewhere it ends the process as usual.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and its state is saved."""
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when DVC dies: after `kill -9` of DVC a stage would go on as an orphan."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether a stop was asked for; a second request ends the process at once."""
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        asked = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,135 @@
+"""Crash-safe training state: kill it anywhere, run again, and it goes on where it was.
+
+It lies outside the stage's outs, which DVC deletes before a stage runs, in a folder beside the DVC
+cache, so that the temporary workspaces of experiments find it too: `<node>/<key>/`. The key is what
+decides the result; two processes with the same key take turns, and the second re-exports what the
+first has trained. State of finished training stays until `python -m pipeline gc`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+VARIABLE = "COHOBATE_STATE"
+DIGEST = 32
+
+
+def state_root() -> Path:
+    """The folder of all training state: `$COHOBATE_STATE`, else beside the DVC cache.
+
+    Raises:
+        UserError: Outside of a DVC repository and without the variable.
+    """
+    if given := os.environ.get(VARIABLE):
+        return Path(given)
+    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
+    # points to the cache of the repository that it came from.
+    from dvc.config import Config
+
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / ".dvc").is_dir():
+            config = Config(dvc_dir=str(folder / ".dvc"), validate=False)
+            cache = config.get("cache", {}).get("dir")
+            return (Path(cache) if cache else folder / ".dvc" / "cache").parent / "training-state"
+    raise UserError(f"no .dvc folder here or above: run in the repository, or set {VARIABLE} to a folder for training state")
+
+
+class State:
+    """The saved snapshots of one training, held by one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.current = folder / "state"
+        self.previous = folder / "state.previous"
+
+    def save(self, body: bytes) -> None:
+        """Write a snapshot so that a power cut at any moment leaves this one or the last one."""
+        temporary = self.folder / "state.tmp"
+        try:
+            with temporary.open("wb") as file:
+                file.write(hashlib.sha256(body).digest() + body)
+                file.flush()
+                os.fsync(file.fileno())
+            if self.current.exists():
+                os.replace(self.current, self.previous)
+            os.replace(temporary, self.current)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def load(self, say: Callable[[str], None]) -> bytes | None:
+        """The newest snapshot that is whole; None where there is none."""
+        for path in (self.current, self.previous):
+            if not path.exists():
+                continue
+            content = path.read_bytes()
+            body = content[DIGEST:]
+            if hashlib.sha256(body).digest() == content[:DIGEST]:
+                return body
+            say(f"{path} is damaged and not used")
+        return None
+
+    def progress(self) -> dict[str, Any] | None:
+        """The facts of the newest snapshot, its tensors unread and unchecked; None where there is none."""
+        try:
+            with self.current.open("rb") as file:
+                file.seek(DIGEST)
+                length = file.read(8)
+                return facts(length + file.read(int.from_bytes(length, "little")))
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def facts(body: bytes) -> dict[str, Any]:
+    """The JSON facts in a snapshot's metadata: it is a safetensors file, whose header is JSON after its length."""
+    length = int.from_bytes(body[:8], "little")
+    return json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["facts"])
+
+
+@contextmanager
+def holding(node: str, key: str, say: Callable[[str], None]) -> Iterator[State]:
+    """Hold the state of one training; wait while another process has it.
+
+    Waiting, not failing: parallel experiments share their teacher that way, and the one that waited
+    finds the finished result and re-exports it.
+    """
+    folder = state_root() / node / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): make it writable or set {VARIABLE}") from None
+    with lock:
+        _wait(lock.fileno(), folder, node, say)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield State(folder)
+
+
+def _wait(descriptor: int, folder: Path, node: str, say: Callable[[str], None]) -> None:
+    told = float("-inf")
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() - told >= 60:
+                holder = (folder / "lock").read_text() or "another process"
+                say(f"{node} is being trained by process {holder}: waiting for its result")
+                told = time.monotonic()
+            time.sleep(0.2)
+        else:
+            return

@@ -1,0 +1,8 @@
+"""Train the student's architecture on hard labels only: what distillation is compared with."""
+
+
+def baseline() -> None:
+    """Train the student's architecture on hard labels only: what distillation is compared with."""
+    from pipeline.slot import advance
+
+    advance("baseline")

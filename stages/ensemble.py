@@ -1,0 +1,5 @@
+"""x"""
+
+
+def ensemble() -> None:
+    """x"""

@@ -1,0 +1,8 @@
+"""Train the student at the end of the assistant chain."""
+
+
+def student() -> None:
+    """Train the student at the end of the assistant chain."""
+    from pipeline.slot import advance
+
+    advance("student")
