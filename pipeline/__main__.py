@@ -46,7 +46,10 @@ def gc() -> None:
     from pipeline.training.state import state_root
 
     done = collect(state_root())
-    print(f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB" + (f"; {done.held} in use stay" if done.held else ""))
+    print(
+        f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
+        + (f"; {done.held} in use stay" if done.held else "")
+    )
 
 
 def main() -> None:

@@ -26,8 +26,12 @@ def lines(names: list[str]) -> list[tuple[str, ...]]:
     differing = [key for key in keys if len({json.dumps(each.get(key)) for each in flat.values()}) > 1]
     numbers = {name: flatten(each["metrics"]) for name, each in shown.items()}
     columns = list(dict.fromkeys(key for each in numbers.values() for key in each))
-    header = ("experiment", *(key.replace("validation.", "val ").replace("cost.", "") for key in columns), *differing)
-    cells = [header]
+    header = (
+        "experiment",
+        *(key.replace("validation.", "val ").replace("cost.", "") for key in columns),
+        *differing,
+    )
+    cells: list[tuple[str, ...]] = [header]
     for name in shown:
         figures = [_figure(key, numbers[name].get(key)) for key in columns]
         cells.append((name, *figures, *(_text(flat[name].get(key)) for key in differing)))
@@ -38,7 +42,9 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, keys joined by dots."""
     if not isinstance(value, dict):
         return {prefix: value}
-    return {key: item for name, each in value.items() for key, item in flatten(each, f"{prefix}.{name}".strip(".")).items()}
+    return {
+        key: item for name, each in value.items() for key, item in flatten(each, f"{prefix}.{name}".strip(".")).items()
+    }
 
 
 def _experiments() -> dict[str, dict[str, Any]]:

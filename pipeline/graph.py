@@ -7,7 +7,11 @@ import yaml
 
 from pipeline.errors import UserError
 
-READERS = {"assistant": ("student", "summary"), "refinery": ("refined", "summary"), "born_again": ("ensemble", "summary")}
+READERS = {
+    "assistant": ("student", "summary"),
+    "refinery": ("refined", "summary"),
+    "born_again": ("ensemble", "summary"),
+}
 
 
 def read(path: Path) -> dict[str, Any]:

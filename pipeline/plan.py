@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
 from pipeline.paths import CODE, resolve
-from pipeline.sections.learner import Chain, Learner, needs_teacher
+from pipeline.sections.learner import Chain, Learner, Network, needs_teacher
 
 Spec = dict[str, Any]
 TEACHING = ("teacher", "assistant", "refinery", "born_again")
@@ -30,9 +30,9 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     planner = _Planner(params, stages)
     specs = {"prepare": planner.prepare(), "teacher": planner.teacher()}
     specs |= planner.assistants()
-    specs["student"] = planner.learner("student", params.student, _link(stages, "assistant"))
-    specs["baseline"] = planner.learner("baseline", params.baseline, None)
-    specs["direct"] = planner.learner("direct", params.direct, "teacher")
+    specs["student"] = planner.network("student", params.student, _link(stages, "assistant"))
+    specs["baseline"] = planner.network("baseline", params.baseline, None)
+    specs["direct"] = planner.network("direct", params.direct, "teacher")
     specs |= planner.chain("refinery", params.refinery)
     specs |= planner.chain("born_again", params.born_again)
     specs["refined"] = planner.reader("refined", {"chain": _link(stages, "refinery")})
@@ -41,7 +41,8 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
         "members": members,
         "teaches": "ensemble" in planner.starts,
         "rule": params.ensemble.rule,
-        "labels": params.labels.model_dump(mode="json"),
+        "views": params.views.model_dump(mode="json"),
+        "views_seed": params.seeds.views,
     }
     specs["ensemble"] = planner.reader("ensemble", combine)
     networks = [name for name in specs if name != "prepare"]
@@ -83,7 +84,7 @@ class _Planner:
 
     def teacher(self) -> Spec:
         teacher = self.params.teacher
-        spec = self.learner("teacher", teacher, None)
+        spec = self.network("teacher", teacher, None)
         if teacher.weights is not None:
             spec["weights"] = teacher.weights.model_dump(mode="json")
         return spec
@@ -121,24 +122,28 @@ class _Planner:
             previous = name
         return specs
 
+    def network(self, name: str, section: Network, teacher: str | None) -> Spec:
+        """The spec of a network that stands alone in its section."""
+        return self.learner(name, section, teacher, section.architecture)
+
     def learner(
         self,
         name: str,
         section: Learner,
         teacher: str | None,
-        architecture: dict[str, Any] | None = None,
+        architecture: dict[str, Any],
         follows: bool = False,
     ) -> Spec:
         """The spec of one network to train."""
         family = name.split("/")[0]
         if teacher is None and needs_teacher(section.objective):
-            raise UserError(f"params.yaml: {family}.objective needs a teacher, but {family} has none: use cross_entropy")
+            raise UserError(
+                f"params.yaml: {family}.objective needs a teacher, but {family} has none: use cross_entropy"
+            )
         if teacher == "ensemble" and section.teaching == "live":
             raise UserError(
                 f"params.yaml: {family}.teaching is live, but the ensemble has no weights to run: use stored"
             )
-        architecture = architecture or section.architecture
-        assert architecture is not None
         modules = [
             f"pipeline/models/{architecture['family']}.py",
             *(f"pipeline/objectives/{term}.py" for term in section.objective),

@@ -43,7 +43,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
     """Cells of the table: header first, then one line a node that was trained, computed, imported or picked."""
     header = ("node", "learned from", "parameters", "validation", "test", "Δ test", "agreement", "seconds")
     base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
-    cells = [header]
+    cells: list[tuple[str, ...]] = [header]
     for row in table:
         if row.node.status == "carried" and "/" in row.node.name:
             continue

@@ -74,9 +74,8 @@ Objective = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objecti
 
 
 class Learner(Section):
-    """A network to train: what it is, what it minimises, how, and how its teacher speaks."""
+    """What there is to training a network besides its architecture: objective, recipe, and how its teacher speaks."""
 
-    architecture: Architecture | None = None
     objective: Objective
     recipe: Recipe
     teaching: Literal["stored", "live"] = "stored"
@@ -84,7 +83,7 @@ class Learner(Section):
 
 
 class Network(Learner):
-    """A learner whose architecture must be given."""
+    """A single network."""
 
     architecture: Architecture
 
@@ -124,6 +123,7 @@ class Chain(Learner):
     """
 
     start: str = Field(alias="from")
+    architecture: Architecture | None = None
     generations: Natural = 3
     patience: Count | None = None
     min_gain: NonNegative = 0.0

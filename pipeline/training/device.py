@@ -15,20 +15,20 @@ from pipeline.errors import UserError
 class Device:
     """Where tensors live and in which type layers compute."""
 
-    torch: torch.device
+    where: torch.device
     dtype: torch.dtype
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model here, in the memory layout that is fastest here."""
-        if self.torch.type == "cuda":
-            return model.to(self.torch, memory_format=torch.channels_last)
-        return model.to(self.torch)
+        if self.where.type == "cuda":
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return model.to(self.where)
 
     def computing(self) -> AbstractContextManager[Any]:
         """Autocast to the compute type; nothing in float32."""
         if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.torch.type, dtype=self.dtype)
+        return torch.autocast(self.where.type, dtype=self.dtype)
 
     def forward(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
         """A function x_BCHW -> float32 logits z_BC that runs `model` as it runs here."""
@@ -41,7 +41,7 @@ class Device:
 
     def layout(self, x_BCHW: Tensor) -> Tensor:
         """The images in the memory layout that is fastest here."""
-        return x_BCHW.contiguous(memory_format=torch.channels_last) if self.torch.type == "cuda" else x_BCHW
+        return x_BCHW.contiguous(memory_format=torch.channels_last) if self.where.type == "cuda" else x_BCHW
 
     @property
     def compute_type(self) -> str:
@@ -52,7 +52,7 @@ class Device:
         """What decides the last bits of a result besides its spec."""
         return {
             "torch": torch.__version__.split("+")[0],
-            "device": torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else "cpu",
             "precision": self.compute_type,
             "threads": torch.get_num_threads(),
         }
@@ -72,7 +72,9 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
-        raise UserError(f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu") from None
+        raise UserError(
+            f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu"
+        ) from None
     if precision == "auto":
         bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
     else:

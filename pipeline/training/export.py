@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline import files, node
@@ -15,10 +14,11 @@ from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
+from pipeline.labels.format import choose
 from pipeline.labels.labeller import label, predict
-from pipeline.labels.store import choose
 from pipeline.models.files import save_weights
 from pipeline.node import CURVE_COLUMNS, Node
+from pipeline.predictions import read_predictions, write_predictions
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
 from pipeline.training.loop import RESIDENT_BYTES
@@ -38,26 +38,76 @@ class Result:
 
 
 def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> None:
-    """Write the node, its metrics and its curve."""
+    """Write the node, its metrics and its curve.
+
+    Raises:
+        UserError: The network's answers are not finite.
+    """
     name = spec["node"]
-    model = result.model.eval()
-    forward = device.forward(model)
-    mean_C, std_C = (torch.tensor(each, device=device.torch) for each in (data.mean, data.std))
-    logits = {}
-    for split in ("validation", "test"):
-        pixels = Pixels(getattr(data, split).images, device.torch, RESIDENT_BYTES)
-        logits[split] = predict(forward, pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+    result.model.eval()
+    speaker = Speaker(device, result.model, data)
+    logits = {split: speaker.predict(split) for split in ("validation", "test")}
+    metrics = numbers(data, logits, result.lineage)
     with node.writing(name) as folder:
-        hashes = {"predictions": write_predictions(folder, logits)}
-        save_weights(model, folder / "model.safetensors")
-        hashes["weights"] = files.sha256(folder / "model.safetensors")
-        hashes["labels"] = _write_labels(folder / "labels", spec, data, device, model, hashes["weights"])
-        metrics = numbers(data, logits, result.lineage)
-        measured = _costs(model, device, data, folder)
+        save_weights(result.model, folder / "model.safetensors")
+        weights = files.sha256(folder / "model.safetensors")
+        hashes = {
+            "weights": weights,
+            "predictions": write_predictions(folder, logits),
+            "labels": speaker.label(spec, folder / "labels", weights),
+        }
         node.write(folder, _node(spec, data, result, hashes, metrics["validation"]["accuracy"]))
-    seconds = {"training_seconds": round(result.seconds, 2), "latency_ms": measured.pop("latency_ms")}
-    metrics |= {"status": result.status, **measured, "cost": seconds}
+        size = (folder / "model.safetensors").stat().st_size
+    metrics |= {
+        "status": result.status,
+        "parameters": cost.parameters(result.model),
+        "flops": cost.flops(result.model, data.channels, data.size),
+        "bytes": size,
+        "cost": {"training_seconds": round(result.seconds, 2), "latency_ms": round(speaker.latency_ms(), 4)},
+    }
     node.write_numbers(name, metrics, curve(result.rows))
+
+
+class Speaker:
+    """A trained network that answers: on clean images, and on views."""
+
+    def __init__(self, device: Device, model: nn.Module, data: Prepared) -> None:
+        self.device = device
+        self.data = data
+        self.forward = device.forward(model)
+
+    def _pixels(self, split: str) -> Pixels:
+        return Pixels(getattr(self.data, split).images, self.device.where, RESIDENT_BYTES)
+
+    def predict(self, split: str) -> Tensor:
+        """Logits on the clean images of a split, on the CPU."""
+        mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
+        return predict(self.forward, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+
+    def label(self, spec: dict[str, Any], folder: Path, weights: str) -> str:
+        """Write the label set that the spec asks for; return its hash."""
+        settings, training = spec["labels"], spec["training"]
+        classes = len(self.data.classes)
+        folder.mkdir()
+        return label(
+            self.forward,
+            self._pixels("train"),
+            self.data,
+            Views(**training["views"]),
+            training["views_seed"],
+            settings["views"],
+            batch_size=settings["batch_size"],
+            format=choose(classes, self.device.compute_type, settings["kind"], settings["k"]),
+            folder=folder,
+            device=self.device.where,
+            teacher=spec["node"],
+            teacher_hash=weights,
+        )
+
+    def latency_ms(self) -> float:
+        """Milliseconds for one image."""
+        x_1CHW = torch.zeros(1, self.data.channels, self.data.size, self.data.size, device=self.device.where)
+        return cost.latency_ms(self.forward, x_1CHW)
 
 
 def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], accuracy: float) -> Node:
@@ -87,21 +137,13 @@ def _chain_before(
     return previous.chain[-1:] if previous.architecture == {**architecture, **supplied} else ()
 
 
-def write_predictions(folder: Path, logits: dict[str, Tensor]) -> str:
-    """Write `predictions/logits.safetensors` into a node's folder; return its hash."""
-    path = folder / "predictions" / "logits.safetensors"
-    path.parent.mkdir()
-    save_file({split: z_NC.contiguous() for split, z_NC in logits.items()}, path)
-    return files.sha256(path)
-
-
 def numbers(data: Prepared, logits: dict[str, Tensor], lineage: tuple[dict[str, str], ...]) -> dict[str, Any]:
     """Scores on validation and test, and nearness to the teacher on test where there is one."""
     found: dict[str, Any] = {}
     for split, z_NC in logits.items():
         found[split] = scores(z_NC, torch.from_numpy(getattr(data, split).labels.copy()))
     if len(lineage) == 1:
-        taught = load_file(node.read(lineage[0]["teacher"]).predictions)
+        taught = read_predictions(node.read(lineage[0]["teacher"]))
         found["teacher"] = against(logits["test"], taught["test"])
     return found
 

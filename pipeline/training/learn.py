@@ -56,7 +56,7 @@ def learn(spec: dict[str, Any]) -> None:
 def _validation(training: Training) -> Callable[[], float]:
     """A function that gives the accuracy of the network on clean validation images."""
     split, device = training.data.validation, training.device
-    pixels = Pixels(split.images, device.torch, RESIDENT_BYTES)
+    pixels = Pixels(split.images, device.where, RESIDENT_BYTES)
     y_N = torch.from_numpy(split.labels.copy())
     forward = device.forward(training.model)
 
@@ -82,7 +82,7 @@ def _teaching(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Tea
         views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
         labels = open_labels(teacher.labels, data_hash=data.hash, views=views, classes=data.classes)
         _check_labels(labels.hash, teacher)
-        return Stored(labels, device.torch), lineage
+        return Stored(labels, device.where), lineage
     return Live(device.forward(_load(teacher, data, device)), training["teacher_batch"]), lineage
 
 

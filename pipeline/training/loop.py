@@ -21,10 +21,10 @@ from pipeline.data.views import cut, draw
 from pipeline.errors import UserError
 from pipeline.models.build import build
 from pipeline.objectives.compose import Objective, Signals
+from pipeline.progress import Show
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
-from pipeline.progress import Show
 from pipeline.training.recipe import is_fused, learning_rate, optimizer
 from pipeline.training.signals import Stopped, deferred
 from pipeline.training.snapshot import encode, restore
@@ -65,19 +65,26 @@ class Training:
         torch.manual_seed(spec["seed"])
         net = build(spec["architecture"], channels=data.channels, size=data.size, classes=len(data.classes))
         self.model = device.place(net)
-        self.objective = Objective(spec["objective"]).to(device.torch)
+        self.objective = Objective(spec["objective"]).to(device.where)
         self.learner = nn.ModuleDict({"model": self.model, "objective": self.objective})
-        self.optimizer = optimizer(self.recipe, self.learner, device.torch)
-        self.pixels = Pixels(data.train.images, device.torch, RESIDENT_BYTES)
-        self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.torch)
-        self.mean_C = torch.tensor(data.mean, device=device.torch)
-        self.std_C = torch.tensor(data.std, device=device.torch)
+        self.optimizer = optimizer(self.recipe, self.learner, device.where)
+        self.pixels = Pixels(data.train.images, device.where, RESIDENT_BYTES)
+        self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
+        self.mean_C = torch.tensor(data.mean, device=device.where)
+        self.std_C = torch.tensor(data.std, device=device.where)
         self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
         self.names = ("loss", *spec["objective"])
-        self.losses_SL = torch.zeros(self.steps, len(self.names), device=device.torch)
+        self.losses_SL = torch.zeros(self.steps, len(self.names), device=device.where)
         self.at = Position()
 
-    def run(self, state: State, validate: Callable[[], float], show: Show, say: Callable[[str], None], every: float) -> None:
+    def run(
+        self,
+        state: State,
+        validate: Callable[[], float],
+        show: Show,
+        say: Callable[[str], None],
+        every: float,
+    ) -> None:
         """Train to the last epoch, or until a stop is asked for.
 
         Args:
@@ -104,7 +111,9 @@ class Training:
                         self._save(state)
                         saved = time.monotonic()
                         if stop_asked():
-                            raise Stopped(f"stopped after epoch {self.at.epoch}, step {self.at.step}; progress is saved")
+                            raise Stopped(
+                                f"stopped after epoch {self.at.epoch}, step {self.at.step}; progress is saved"
+                            )
                 self._finish_epoch(validate(), show)
             self._save(state)
 
@@ -114,12 +123,12 @@ class Training:
         v = self.teaching.view(at.epoch)
         hear = self.teaching.hear(v)
         drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, len(self.data.train), self.data.size)
-        drawn = drawn.to(self.device.torch)
+        drawn = drawn.to(self.device.where)
         rows = batches(order(self.spec["seed"], at.epoch, len(self.data.train)), recipe.batch_size)
         self.model.train()
         self.began = time.perf_counter()
         for step in range(at.step, self.steps):
-            rows_B = torch.from_numpy(rows[step]).to(self.device.torch)
+            rows_B = torch.from_numpy(rows[step]).to(self.device.where)
             x_BCHW = cut(self.pixels[rows_B], drawn, rows_B, self.mean_C, self.std_C)
             self._step(step, x_BCHW, self.labels_N[rows_B], hear(rows_B, x_BCHW))
             yield step
@@ -166,16 +175,20 @@ class Training:
         step = int(wrong_SL.any(1).nonzero()[0])
         terms = [name for name, wrong in zip(self.names[1:], wrong_SL[step, 1:].tolist(), strict=True) if wrong]
         raise UserError(
-            f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1}, in {' and '.join(terms) or 'the total'}: "
-            "lower recipe.lr, set recipe.clip, or look at the data"
+            f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1} "
+            f"({', '.join(terms) or 'the total'}): lower recipe.lr, set recipe.clip, or look at the data"
         )
 
     def _environment(self) -> dict[str, Any]:
-        return self.device.describe() | {"fused": is_fused(self.device.torch)}
+        return self.device.describe() | {"fused": is_fused(self.device.where)}
 
     def _save(self, state: State) -> None:
         self._check_finite()
-        content = {"environment": self._environment(), "epochs": self.recipe.epochs, "position": vars(self.at)}
+        content = {
+            "environment": self._environment(),
+            "epochs": self.recipe.epochs,
+            "position": vars(self.at),
+        }
         state.save(encode(self.learner, self.optimizer, self.losses_SL, content))
 
     def _restore(self, state: State, say: Callable[[str], None]) -> None:
@@ -186,8 +199,10 @@ class Training:
         now = self._environment()
         if changed := [name for name in now if saved["environment"].get(name) != now[name]]:
             name = changed[0]
-            say(f"saved progress is not used: {name} was {saved['environment'].get(name)}, is {now[name]}, "
-                "and that decides the last bits of a result")
+            say(
+                f"saved progress is not used: {name} was {saved['environment'].get(name)}, is {now[name]}, "
+                "and that decides the last bits of a result"
+            )
             return
         restore(body, self.learner, self.optimizer, self.losses_SL)
         self.at = Position(**saved["position"])

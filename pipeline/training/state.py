@@ -39,7 +39,9 @@ def state_root() -> Path:
             config = Config(dvc_dir=str(folder / ".dvc"), validate=False)
             cache = config.get("cache", {}).get("dir")
             return (Path(cache) if cache else folder / ".dvc" / "cache").parent / "training-state"
-    raise UserError(f"no .dvc folder here or above: run in the repository, or set {VARIABLE} to a folder for training state")
+    raise UserError(
+        f"no .dvc folder here or above: run in the repository, or set {VARIABLE} to a folder for training state"
+    )
 
 
 class State:

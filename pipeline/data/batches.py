@@ -1,0 +1,45 @@
+"""Which rows make a batch, and where their pixels come from."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.generator import generator
+
+
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the permutation of `count` rows for that epoch, int64 (N,)."""
+    return generator(seed, "order", epoch).permutation(count)
+
+
+def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut an order into batches of `size` rows, the last one shorter.
+
+    A last batch of a single row is left out (BatchNorm needs two to train), unless all batches are.
+    """
+    cuts = [order_N[start : start + size] for start in range(0, len(order_N), size)]
+    return cuts[:-1] if len(cuts) > 1 and size > 1 == len(cuts[-1]) else cuts
+
+
+class Pixels:
+    """A split's images for one device: `pixels[rows_B]` is uint8 (B, C, H, W) there.
+
+    images: uint8 (N, C, H, W), often a memory map. budget: bytes; images that fit are copied to the device
+    whole, larger ones are read batch by batch.
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device, budget: int) -> None:
+        self._images = images
+        self._device = device
+        self._resident: Tensor | None = None
+        if images.nbytes <= budget:
+            self._resident = torch.from_numpy(np.array(images)).to(device)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows_B: np.ndarray | Tensor) -> Tensor:
+        rows_B = torch.as_tensor(rows_B)
+        if self._resident is not None:
+            return self._resident[rows_B.to(self._device)]
+        return torch.from_numpy(np.asarray(self._images[rows_B.cpu().numpy()])).to(self._device)

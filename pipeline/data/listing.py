@@ -1,0 +1,82 @@
+"""Which files a folder of one's own images holds: one folder a class, read in sorted order.
+
+Either `root/train/<class>/*` and `root/test/<class>/*` (whatever else lies beside the two is not read), or
+one tree `root/<class>/*` that `prepare` splits. Hidden files and files that are no images are ignored.
+"""
+
+import os
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.files import digest
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm")
+LAYOUT = "<root>/<class>/<image>, or <root>/train/<class>/<image> and <root>/test/<class>/<image>"
+
+Tree = dict[str, list[Path]]  # class -> its image files, both sorted by name
+
+
+def listing(root: Path) -> dict[str, int | str]:
+    """Count the image files under `root` and digest where they lie, their sizes in bytes and mtimes in ns.
+
+    Raises `UserError` for a folder that is missing or no image folder.
+    """
+    found = [
+        {name: [[path.name, *_stamp(path)] for path in paths] for name, paths in tree.items()} for tree in trees(root)
+    ]
+    return {"count": sum(len(files) for tree in found for files in tree.values()), "digest": digest(found)}
+
+
+def trees(root: Path) -> list[Tree]:
+    """Return one tree to split, or two with the same classes: train, then test.
+
+    Raises `UserError` for a folder that is missing, has too few classes, or classes that do not match.
+    """
+    folders = _names(root, folders=True)
+    if not {"train", "test"} <= set(folders):
+        return [_tree(root, folders)]
+    train, test = (_tree(root / part, _names(root / part, folders=True)) for part in ("train", "test"))
+    if odd := sorted(train.keys() ^ test.keys()):
+        has, lacks = ("train", "test") if odd[0] in train else ("test", "train")
+        raise UserError(
+            f"data.root {root} has class {odd[0]!r} in {has}/ and not in {lacks}/: both need the same class folders"
+        )
+    return [train, test]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} under data.root cannot be read ({error.strerror}): mend or remove it") from None
+    return found.st_size, found.st_mtime_ns
+
+
+def _tree(folder: Path, classes: list[str]) -> Tree:
+    if len(classes) < 2:
+        raise UserError(
+            f"image folder {folder} has too few class folders ({len(classes)}, and two are the least): "
+            f"data.root holds {LAYOUT}"
+        )
+    tree = {}
+    for name in classes:
+        inside = folder / name
+        tree[name] = [inside / file for file in _names(inside, folders=False) if file.lower().endswith(SUFFIXES)]
+        if not tree[name]:
+            raise UserError(
+                f"class folder {inside} holds no image ({' '.join(SUFFIXES)}): "
+                f"add some or remove it; data.root holds {LAYOUT}"
+            )
+    return tree
+
+
+def _names(folder: Path, *, folders: bool) -> list[str]:
+    """Sorted visible names in `folder`: its folders, or else its files."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.is_dir() == folders and not e.name.startswith("."))
+    except OSError as error:
+        raise UserError(
+            f"image folder {folder} cannot be read ({error.strerror}): "
+            f"set data.root in params.yaml to a folder that holds {LAYOUT}"
+        ) from None

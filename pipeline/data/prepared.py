@@ -1,0 +1,132 @@
+"""The prepared folder: three splits as memory-mapped arrays, and the header that describes them.
+
+data.json, <split>.images.npy (uint8 N, C, H, W), <split>.labels.npy (int64 N), train.true_labels.npy
+(int64 N, before label noise).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.files import read_json
+
+SCHEMA = 1
+HEADER = "data.json"
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+IMAGES = {split: f"{split}.images.npy" for split in SPLITS}
+LABELS = {split: f"{split}.labels.npy" for split in SPLITS}
+TRUE_LABELS = "train.true_labels.npy"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What data.json holds.
+
+    shapes: split -> (N, C, H, W). mean, std: per channel, of pixels / 255 over the training split.
+    label_noise: share asked for; relabelled: training labels that differ from the true ones.
+    hash: SHA-256 of all arrays, class names, mean and std: what stored labels are bound to.
+    """
+
+    schema: Literal[1]
+    source: str
+    classes: tuple[str, ...]
+    shapes: dict[SplitName, tuple[int, int, int, int]]
+    counts: dict[SplitName, int]
+    dtype: Literal["uint8"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    label_noise: float
+    relabelled: int
+    hash: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """images: uint8 (N, C, H, W), mapped read-only; labels: int64 (N,), read-only."""
+
+    images: np.memmap
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Three splits and what describes them; `true_labels` are train's before label noise, int64 (N,)."""
+
+    train: Split
+    validation: Split
+    test: Split
+    true_labels: np.ndarray
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int
+    size: int
+    hash: str
+
+
+def read(folder: Path) -> Prepared:
+    """Open a prepared folder; pixels stay on disk until they are asked for.
+
+    Raises `UserError` naming the file that is missing, truncated, or not what the header says.
+    """
+    path = folder / HEADER
+    try:
+        header = TypeAdapter(Header).validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
+    _, channels, size, _ = header.shapes["train"]
+    return Prepared(
+        train=_split(folder, header, "train"),
+        validation=_split(folder, header, "validation"),
+        test=_split(folder, header, "test"),
+        true_labels=_labels(folder / TRUE_LABELS, header, "train"),
+        classes=header.classes,
+        mean=header.mean,
+        std=header.std,
+        channels=channels,
+        size=size,
+        hash=header.hash,
+    )
+
+
+def _split(folder: Path, header: Header, split: SplitName) -> Split:
+    images = _array(folder / IMAGES[split], np.dtype(np.uint8), header.shapes[split])
+    return Split(images, _labels(folder / LABELS[split], header, split))
+
+
+def _labels(path: Path, header: Header, split: SplitName) -> np.ndarray:
+    labels_N = np.asarray(_array(path, np.dtype(np.int64), header.shapes[split][:1]))
+    if labels_N.min() < 0 or labels_N.max() >= len(header.classes):
+        raise UserError(f"{path} has labels outside the {len(header.classes)} classes: run `dvc repro` to remake it")
+    return labels_N
+
+
+def _array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Map an .npy file read-only, after comparing it with what the header says and with its own length."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        length = path.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): run `dvc repro` to remake it") from None
+    if array.dtype != dtype or array.shape != shape:
+        raise UserError(
+            f"{path} holds {array.dtype} {array.shape} and {HEADER} beside it says {dtype} {shape}: "
+            "run `dvc repro` to remake it"
+        )
+    if length != array.offset + array.nbytes:
+        raise UserError(
+            f"{path} has {length} bytes and not {array.offset + array.nbytes}: run `dvc repro` to remake it"
+        )
+    return array

@@ -1,0 +1,68 @@
+"""Means over seeds, and differences between arms that share their seeds."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Summary:
+    """count values: their mean and their deviation (n - 1 in the denominator; None of a single one)."""
+
+    count: int
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences a - b, pair by pair: mean, deviation, 95 % interval of the mean (None of a single pair)."""
+
+    count: int
+    mean: float
+    deviation: float | None
+    interval: tuple[float, float] | None
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Mean and deviation of at least one value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(len(values), statistics.fmean(values), deviation)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
+    """Compare two arms of which pair i shares its seed: mean difference a - b, and Student's t interval.
+
+    The interval is mean -+ t(0.975, n - 1) * deviation / sqrt(n); it supposes normal differences.
+    """
+    each = summary([x - y for x, y in zip(a, b, strict=True)])
+    if each.deviation is None:
+        return Paired(each.count, each.mean, None, None)
+    half = student_t(0.95, each.count - 1) * each.deviation / math.sqrt(each.count)
+    return Paired(each.count, each.mean, each.deviation, (each.mean - half, each.mean + half))
+
+
+def student_t(share: float, freedom: int) -> float:
+    """The t within which Student's distribution of `freedom` degrees of freedom has `share`, 0 < share < 1.
+
+    Its angle, atan(t / sqrt(freedom)), is found by bisection, to the last bit.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _share_within(middle, freedom) < share else (low, middle)
+    return math.sqrt(freedom) * math.tan(high)
+
+
+def _share_within(angle: float, freedom: int) -> float:
+    """Share of Student's distribution within +-sqrt(freedom) tan(angle), by its finite series.
+
+    Abramowitz & Stegun 1964, 26.7.3 for odd and 26.7.4 for even degrees of freedom.
+    """
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for power in range(1 + odd, freedom, 2):
+        total += term
+        term *= power / (power + 1) * math.cos(angle) ** 2
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total

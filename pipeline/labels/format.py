@@ -1,0 +1,106 @@
+"""How logits become the arrays that are stored, and back.
+
+dense: `logits` (N, C), raw. topk: `values` (N, k), the largest raw logits; `indices` (N, k), their classes,
+in the smallest unsigned type; `rest` (N,), the logit which, given to each of the C - k other classes, gives
+them together the probability that they had: log(sum of exp of the others / (C - k)).
+
+Legend: N samples of a split, B batch, C classes, K values kept a row.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import UserError
+
+DENSE_CLASSES = 256  # the most for which `auto` keeps every logit
+HALF_LIMIT = torch.finfo(torch.float16).max
+
+
+@dataclass(frozen=True)
+class Format:
+    """What is kept of a row of logits. dtype: of logits, values, rest; k: of topk, 0 < k < C, else None."""
+
+    kind: Literal["dense", "topk"]
+    dtype: Literal["float32", "float16"]
+    k: int | None = None
+
+
+def choose(
+    classes: int, compute_dtype: str, kind: Literal["auto", "dense", "topk"] = "auto", k: int | None = None
+) -> Format:
+    """The format for `classes` classes and a teacher that computes in `compute_dtype`, such as "bfloat16".
+
+    `auto` is dense up to 256 classes and topk above. Dense loses nothing of the compute type: float32 of a
+    float32 teacher, else float16 (whose significand is longer than bfloat16's). Topk, which loses more than
+    rounding does, is float16. The default k is TinyViT's share (Wu et al. 2022: 10 of 1,000 classes, about
+    100 of 21,841).
+
+    Raises:
+        UserError: `k` is given to dense, or is not below the number of classes.
+    """
+    if kind == "dense" and k is not None:
+        raise UserError(f"params.yaml: labels.k is {k}, but labels.kind dense keeps all: set k to null")
+    if kind == "dense" or (kind == "auto" and classes <= DENSE_CLASSES):
+        return Format("dense", "float32" if compute_dtype == "float32" else "float16")
+    k = max(10, classes // 200) if k is None else k
+    if k >= classes:
+        raise UserError(
+            f"params.yaml: labels.kind topk would keep {k} of {classes} classes: "
+            f"set labels.k below {classes}, or labels.kind to dense"
+        )
+    return Format("topk", "float16", k)
+
+
+def layout(format: Format, count: int, classes: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Type and shape of each array that holds one view of `count` samples."""
+    number = np.dtype(format.dtype)
+    if format.k is None:
+        return {"logits": (number, (count, classes))}
+    return {
+        "values": (number, (count, format.k)),
+        "indices": (np.min_scalar_type(classes - 1), (count, format.k)),
+        "rest": (number, (count,)),
+    }
+
+
+def encode(logits_BC: Tensor, format: Format) -> dict[str, Tensor]:
+    """What is stored of finite logits, on their device; indices in int64 still.
+
+    Among equal logits the first class is kept. float16 ends at 65504: a row that goes beyond is first shifted
+    to have its greatest logit at 0, which its probabilities do not notice, then clamped below.
+    """
+    logits_BC = logits_BC.float()
+    if format.dtype == "float16":
+        top_B1 = logits_BC.amax(1, keepdim=True)
+        beyond_B1 = logits_BC.abs().amax(1, keepdim=True) > HALF_LIMIT
+        logits_BC = torch.where(beyond_B1, logits_BC - top_B1, logits_BC).clamp(min=-HALF_LIMIT)
+    dtype = getattr(torch, format.dtype)
+    if format.k is None:
+        return {"logits": logits_BC.to(dtype)}
+    # A stable sort rather than topk: which of two equal logits is kept must not depend on the machine.
+    sorted_BC, classes_BC = logits_BC.sort(dim=1, descending=True, stable=True)
+    others_BC = sorted_BC[:, format.k :]
+    rest_B = others_BC.logsumexp(1) - math.log(others_BC.shape[1])
+    return {
+        "values": sorted_BC[:, : format.k].to(dtype),
+        "indices": classes_BC[:, : format.k],
+        "rest": rest_B.to(dtype),
+    }
+
+
+def decode(arrays: Mapping[str, np.ndarray], rows_B: np.ndarray, classes: int) -> Tensor:
+    """Float32 logits (B, C) of some rows of what `layout` describes, in memory of their own."""
+
+    def gather(name: str, dtype: type[np.generic] = np.float32) -> Tensor:
+        return torch.from_numpy(arrays[name][rows_B].astype(dtype, copy=False))
+
+    if "logits" in arrays:
+        return gather("logits")
+    values_BK, indices_BK, rest_B = gather("values"), gather("indices", np.int64), gather("rest")
+    return rest_B[:, None].repeat(1, classes).scatter_(1, indices_BK, values_BK)

@@ -1,0 +1,100 @@
+"""A network's answers: to the labelled views of the training split, and to the clean images of any split.
+
+All passes are of one fixed size. On a CPU the last bits of an answer depend on the size of the batch, and
+not on who else is in it: stored labels are, bit for bit, what a live teacher says in batches of that size.
+
+`forward` takes normalised images x_BCHW and gives float32 logits z_BC; its network is in eval mode.
+Legend: N samples of a split, B batch, C channels of images, or classes of logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pipeline.data.batches import Pixels
+from pipeline.data.prepared import Prepared
+from pipeline.data.views import Drawn, cut, describe, draw, normalise
+from pipeline.labels.format import Format
+from pipeline.labels.store import Header, write_header, write_view
+
+if TYPE_CHECKING:
+    # The type only: a changed default is in the spec, not in the code that obeys it.
+    from pipeline.sections.views import Views
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
+    """Logits (B, C) of any number of images, in passes of exactly `size`.
+
+    The last pass is filled up with copies of the last image, whose answers are cut off.
+    """
+    passes = []
+    for start in range(0, len(x_BCHW), size):
+        part_BCHW = x_BCHW[start : start + size]
+        missing = size - len(part_BCHW)
+        if missing:
+            part_BCHW = torch.cat([part_BCHW, part_BCHW[-1:].expand(missing, -1, -1, -1)])
+        passes.append(forward(part_BCHW)[: size - missing])
+    return passes[0] if len(passes) == 1 else torch.cat(passes)
+
+
+def label(
+    forward: Forward,
+    pixels: Pixels,
+    data: Prepared,
+    views: Views,
+    seed: int,
+    count: int,
+    *,
+    batch_size: int,
+    format: Format,
+    folder: Path,
+    device: torch.device,
+    teacher: str,
+    teacher_hash: str,
+) -> str:
+    """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
+
+    pixels: of the training split, on `device`. seed: of the views, whose stream is "labels". teacher,
+    teacher_hash: the node that `forward` is, and the hash of its weights. Raises `UserError` for a logit that
+    is not finite.
+    """
+    mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
+
+    def answers(drawn: Drawn) -> Iterator[Tensor]:
+        for rows_B in torch.arange(len(pixels), device=device).split(batch_size):
+            x_BCHW = cut(pixels[rows_B], drawn, rows_B, mean_C, std_C)
+            yield forward_fixed(forward, x_BCHW, batch_size)
+
+    # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
+    with torch.no_grad():
+        for v in range(count + 1):
+            drawn = draw(views, seed, "labels", v, len(pixels), data.size).to(device)
+            write_view(folder, v, answers(drawn), format, teacher)
+    header = Header(
+        teacher=teacher,
+        teacher_hash=teacher_hash,
+        data_hash=data.hash,
+        view_spec=describe(views, seed, "labels", len(pixels)),
+        classes=data.classes,
+        count=len(pixels),
+        views=count,
+        format=format,
+    )
+    return write_header(folder, header)
+
+
+def predict(forward: Forward, pixels: Pixels, mean_C: Tensor, std_C: Tensor, *, batch_size: int) -> Tensor:
+    """Logits of a split's clean images: float32 (N, C), on the device of `pixels` and `mean_C`."""
+    with torch.no_grad():
+        answers = [
+            forward_fixed(forward, normalise(pixels[rows_B], mean_C, std_C), batch_size)
+            for rows_B in torch.arange(len(pixels), device=mean_C.device).split(batch_size)
+        ]
+    return torch.cat(answers).float()

@@ -1,0 +1,69 @@
+"""Arrays of a safetensors file in place: mapped, not read, after everything about the file was checked.
+
+The file may come from a stranger: nothing in it is believed before it is compared with what was expected.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+NAMES = {"F32": "float32", "F16": "float16", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
+HEADER_LIMIT = 2**16  # bytes; ours have a few hundred
+
+Layout = Mapping[str, tuple[np.dtype, tuple[int, ...]]]
+
+
+def mapped(path: Path, layout: Layout, sha256: str) -> dict[str, np.ndarray]:
+    """Map the arrays of `path` read-only; they are exactly those of `layout`, name -> (type, shape).
+
+    sha256: of the whole file, in hexadecimal; it is read once to compare. A missing, truncated or changed
+    file, and a header that does not describe `layout` within the file, are a `UserError`.
+    """
+    try:
+        raw = np.memmap(path, np.uint8, "r")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {remedy(path.parent)}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy(path.parent)}") from None
+    if hashlib.sha256(raw.data).hexdigest() != sha256:
+        raise UserError(f"{path} is damaged (its SHA-256 is not the recorded one): {remedy(path.parent)}")
+    try:
+        return _arrays(raw.view(np.ndarray), layout)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not a view of this label set ({error}): {remedy(path.parent)}") from None
+
+
+def remedy(folder: Path) -> str:
+    """What to do about a damaged label set."""
+    return f"delete the folder {folder} and run `dvc repro`"
+
+
+def _arrays(raw: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """The arrays inside the bytes of a safetensors file: u64 length, JSON header, data.
+
+    Raises one of the errors above where header or data are not as they should be.
+    """
+    length = int.from_bytes(raw[:8].tobytes(), "little")
+    if length > min(HEADER_LIMIT, len(raw) - 8):
+        raise ValueError(f"its header claims {length} bytes")
+    header = json.loads(raw[8 : 8 + length].tobytes())
+    data = raw[8 + length :]
+    if header.keys() - {"__metadata__"} != layout.keys():
+        raise ValueError(f"it holds {', '.join(sorted(header))} and not {', '.join(sorted(layout))}")
+    return {name: _array(data, name, header[name], *expected) for name, expected in layout.items()}
+
+
+def _array(data: np.ndarray, name: str, entry: dict, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if NAMES.get(entry["dtype"]) != dtype.name or tuple(entry["shape"]) != shape:
+        raise ValueError(f"{name} is {entry['dtype']} {entry['shape']} and not {dtype} {list(shape)}")
+    start, end = entry["data_offsets"]
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if not (type(start) is type(end) is int and start >= 0 and end == start + size <= len(data)):
+        raise ValueError(f"{name} is said to lie at {start} to {end}")
+    # The file is little-endian by its definition, whatever this machine is.
+    return data[start:end].view(dtype.newbyteorder("<")).reshape(shape)

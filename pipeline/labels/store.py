@@ -1,0 +1,219 @@
+"""The soft-label store: what a teacher says of each view of each training sample.
+
+A folder: `view_000.safetensors` (the clean images) .. `view_V`, row = position in the training split, and
+`labels.json`, which binds them to teacher, data, views and classes. The header is written last, so that a
+folder that has one is complete.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from pipeline.errors import UserError
+from pipeline.files import digest, read_json, replacing, sha256, write_json
+from pipeline.labels.format import Format, decode, encode, layout
+from pipeline.labels.mapped import mapped, remedy
+
+SCHEMA = 1
+HEADER = "labels.json"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a label set belongs to.
+
+    Attributes:
+        teacher: Name of the node that speaks.
+        teacher_hash: Content hash of what spoke: weights, or the labels that an ensemble combined.
+        data_hash: Content hash of the prepared data.
+        view_spec: What `pipeline.data.views.describe` says of the stream.
+        classes: Names, in the order of the logits.
+        count: Samples, N.
+        views: Views beside the clean one, V: there are V + 1 files.
+        format: What is kept of a row.
+    """
+
+    teacher: str
+    teacher_hash: str
+    data_hash: str
+    view_spec: dict[str, Any]
+    classes: tuple[str, ...]
+    count: int
+    views: int
+    format: Format
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """An open label set. hash: content hash, header and all views."""
+
+    folder: Path
+    header: Header
+    hash: str
+    _hashes: tuple[str, ...]
+    _opened: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def views(self) -> int:
+        """Views beside the clean one, V."""
+        return self.header.views
+
+    def rows(self, v: int, rows_B: np.ndarray | Tensor) -> Tensor:
+        """Logits of some samples in view `v` (0 is the clean image): float32 (B, C), in memory of their own.
+
+        Raises `UserError` for a view that is not there, or, when it is first asked for, damaged.
+        """
+        rows = rows_B.cpu().numpy() if isinstance(rows_B, Tensor) else rows_B
+        return decode(self._arrays(v), rows, len(self.header.classes))
+
+    def view(self, v: int) -> Tensor:
+        """Logits of all samples in view `v`: float32 (N, C); see `rows`."""
+        return self.rows(v, np.arange(self.header.count))
+
+    def _arrays(self, v: int) -> dict[str, np.ndarray]:
+        if v not in self._opened:
+            self._opened[v] = self._open(v)
+        return self._opened[v]
+
+    def _open(self, v: int) -> dict[str, np.ndarray]:
+        header = self.header
+        if not 0 <= v <= header.views:
+            raise UserError(
+                f"view {v} of {self.folder} was asked for, which holds 0 to {header.views}: "
+                "raise labels.views in params.yaml"
+            )
+        path = view_path(self.folder, v)
+        arrays = mapped(path, layout(header.format, header.count, len(header.classes)), self._hashes[v])
+        if "indices" in arrays and arrays["indices"].max() >= len(header.classes):
+            raise UserError(f"{path} names classes that are not there: {remedy(self.folder)}")
+        return arrays
+
+
+def view_path(folder: Path, v: int) -> Path:
+    """The file of view `v`."""
+    return folder / f"view_{v:03}.safetensors"
+
+
+def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format, teacher: str) -> None:
+    """Write what `teacher` says of view `v`; equal logits give equal bytes.
+
+    logits_NC: float, whole or in batches of consecutive rows, on any device; of batches only what is stored
+    is kept in memory. Raises `UserError` for a logit that is not finite.
+    """
+    batches = [logits_NC] if isinstance(logits_NC, Tensor) else logits_NC
+    encoded, finite, classes = [], [], 0
+    for logits_BC in batches:
+        classes = logits_BC.shape[1]
+        finite.append(torch.isfinite(logits_BC).all(1))
+        encoded.append(encode(logits_BC, format))
+    # Asked for once a view: asking for each batch would make the device wait for us.
+    wrong_N = ~torch.cat(finite)
+    if wrong_N.any():
+        raise UserError(
+            f"{teacher} answers row {int(wrong_N.nonzero()[0])} of view {v} with a logit that is not finite: "
+            "its weights are broken, train it with a lower recipe.lr or set recipe.clip"
+        )
+    whole = {name: torch.cat([part[name] for part in encoded]).cpu().numpy() for name in encoded[0]}
+    types = {name: dtype for name, (dtype, _) in layout(format, len(wrong_N), classes).items()}
+    with replacing(view_path(folder, v)) as temporary:
+        save_file({name: array.astype(types[name], copy=False) for name, array in whole.items()}, temporary)
+
+
+def write_header(folder: Path, header: Header) -> str:
+    """Complete a folder that holds all views; return the content hash of the label set."""
+    paths = [view_path(folder, v) for v in range(header.views + 1)]
+    files = [{"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+    value = {"schema": SCHEMA, **asdict(header), "files": files}
+    write_json(folder / HEADER, value)
+    return digest(value)
+
+
+def open_labels(folder: Path, *, data_hash: str, views: dict[str, Any], classes: Iterable[str]) -> Labels:
+    """Open the label set in `folder`, which must be of this data, these views and these classes.
+
+    views: what `pipeline.data.views.describe` says. Files are compared with their recorded lengths here, and
+    with their SHA-256 when a view is first asked for. Any mismatch or damage is a `UserError` that names it.
+    """
+    path = folder / HEADER
+    value = read_json(path)
+    header = _parse(path, value)
+    if header.data_hash != data_hash:
+        there, here = header.data_hash[:12], data_hash[:12]
+        raise UserError(f"{folder} labels other data (hash {there}, here {here}): {remedy(folder)}")
+    for key in sorted(views.keys() | header.view_spec.keys()):
+        there, here = header.view_spec.get(key), views.get(key)
+        if there != here:
+            raise UserError(f"{folder} labels other views ({key} is {there!r}, here {here!r}): {remedy(folder)}")
+    if header.classes != (here := tuple(classes)):
+        raise UserError(f"{folder} has other classes ({_difference(header.classes, here)}): {remedy(folder)}")
+    for v, file in enumerate(value["files"]):
+        _check_length(view_path(folder, v), file["bytes"])
+    return Labels(folder, header, digest(value), tuple(file["sha256"] for file in value["files"]))
+
+
+def _parse(path: Path, value: Any) -> Header:
+    """The header, after every key was checked: the file may come from a stranger."""
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise UserError(f"{path} is not of schema {SCHEMA}: {remedy(path.parent)}")
+    for key, valid in _checks(value).items():
+        if not valid:
+            raise UserError(f"{path} has no valid {key}: {remedy(path.parent)}")
+    content = {key: item for key, item in value.items() if key not in ("schema", "files")}
+    try:
+        format = Format(**content.pop("format"))
+        return Header(**content | {"classes": tuple(content["classes"]), "format": format})
+    except TypeError as error:
+        raise UserError(f"{path} has wrong keys ({error}): {remedy(path.parent)}") from None
+
+
+def _checks(value: dict[str, Any]) -> dict[str, bool]:
+    """Which keys of a header are of the right type and agree with each other."""
+    count, views, classes, files = (value.get(key) for key in ("count", "views", "classes", "files"))
+    spec = value.get("view_spec")
+    return {
+        **{key: isinstance(value.get(key), str) for key in ("teacher", "teacher_hash", "data_hash")},
+        "classes": isinstance(classes, list) and {str} == {type(name) for name in classes},
+        "count": type(count) is int and count > 0,
+        "views": type(views) is int and views >= 0,
+        "view_spec": isinstance(spec, dict) and spec.get("count") == count,
+        "files": isinstance(files, list) and views == len(files) - 1 and all(map(_is_file, files)),
+        "format": isinstance(classes, list) and _is_format(value.get("format"), len(classes)),
+    }
+
+
+def _is_file(file: Any) -> bool:
+    return (
+        isinstance(file, dict)
+        and type(file.get("bytes")) is int
+        and re.fullmatch("[0-9a-f]{64}", str(file.get("sha256"))) is not None
+    )
+
+
+def _is_format(format: Any, classes: int) -> bool:
+    if not isinstance(format, dict) or format.get("dtype") not in ("float32", "float16"):
+        return False
+    kind, k = format.get("kind"), format.get("k")
+    return (kind == "dense" and k is None) or (kind == "topk" and type(k) is int and 0 < k < classes)
+
+
+def _check_length(path: Path, expected: int) -> None:
+    try:
+        length = path.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {remedy(path.parent)}") from None
+    if length != expected:
+        raise UserError(f"{path} has {length} bytes and not {expected}: {remedy(path.parent)}")
+
+
+def _difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
+    if len(there) != len(here):
+        return f"{len(there)} of them, here {len(here)}"
+    number = next(i for i, (old, new) in enumerate(zip(there, here, strict=True)) if old != new)
+    return f"number {number} is {there[number]!r}, here {here[number]!r}"

@@ -1,0 +1,66 @@
+"""Weights on disk: one safetensors file, equal weights giving equal bytes."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+
+# Batch norm's count of batches: it moves no output, and files written by other tools often lack it.
+COUNTER = "num_batches_tracked"
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write every parameter and buffer of `model`, in its own type, in the order of their names."""
+    state = model.state_dict()
+    tensors = {key: state[key].detach().cpu().contiguous() for key in sorted(state)}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_weights(model: nn.Module, path: Path, what: str) -> None:
+    """Fill `model` in place from `path`; `what` names it in messages ("the teacher's weights").
+
+    Keys and shapes must be those of the model, except for batch norm's counters, which may be absent.
+    A missing or damaged file, and a file of another network, are a `UserError`.
+    """
+    expected = model.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            _compare(shapes, expected, _head(model), f"{what} ({path})")
+            stored: dict[str, Tensor] = {key: file.get_tensor(key) for key in shapes}
+    except FileNotFoundError:
+        raise UserError(f"{what} ({path}) is missing: run `dvc repro`, or correct its path") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{what} ({path}) is not a whole safetensors file: {error}") from None
+    model.load_state_dict(stored, strict=False)
+
+
+def _compare(shapes: dict[str, tuple[int, ...]], expected: dict[str, Tensor], head: str | None, where: str) -> None:
+    """Raise for the first difference between a file's tensors and a model's."""
+    for key, tensor in expected.items():
+        shape = tuple(tensor.shape)
+        if key not in shapes:
+            if key.endswith(COUNTER):
+                continue
+            raise UserError(f"{where} lacks {key!r} of shape {shape}: it is of another architecture")
+        if shapes[key] == shape:
+            continue
+        if key == head and shapes[key][1:] == shape[1:]:
+            raise UserError(f"{where} was trained for {shapes[key][0]} classes, the data has {shape[0]}: see {key!r}")
+        raise UserError(
+            f"{where} holds {key!r} of shape {shapes[key]}, where this architecture and data expect {shape}"
+        )
+    extra = sorted(shapes.keys() - expected.keys())
+    if extra:
+        raise UserError(f"{where} holds {extra[0]!r}, which this architecture does not have")
+
+
+def _head(model: nn.Module) -> str | None:
+    """Key of the weight that has one row a class: that of the last linear layer."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return f"{linear[-1]}.weight" if linear else None

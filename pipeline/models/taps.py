@@ -1,0 +1,44 @@
+"""Reading what the inside of a network says during a forward pass."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.sections.base import unknown
+
+
+@contextmanager
+def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Within the block, each forward pass fills the yielded dict: submodule name to its output.
+
+    Outputs carry gradients as the pass does; a second pass overwrites those of the first. A name that
+    the model does not have, or whose output is not one tensor, is a `UserError`.
+    """
+    outputs: dict[str, Tensor] = {}
+    handles = []
+    try:
+        for name in names:
+            hook = partial(_keep, outputs, name)
+            handles.append(_submodule(model, name).register_forward_hook(hook))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _submodule(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        names = [name for name, _ in model.named_modules() if name]
+        raise UserError(unknown("layer", name, names)) from None
+
+
+def _keep(outputs: dict[str, Tensor], name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    if not isinstance(output, Tensor):
+        raise UserError(f"layer {name!r} gives a {type(output).__name__}, not a tensor: tap another layer")
+    outputs[name] = output

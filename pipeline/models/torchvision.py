@@ -1,0 +1,161 @@
+"""torchvision's classification networks by name, for any class count and any number of channels.
+
+The last linear layer always has the data's classes. The first convolution is rebuilt where images
+have not 3 channels; from pretrained weights it then takes the sum of the kernels over red, green and
+blue, divided evenly among the data's channels: a grey image has the response of the same grey in RGB.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from pipeline.errors import UserError
+from pipeline.models.files import COUNTER
+from pipeline.models.net import initialise
+from pipeline.sections.base import unknown
+
+# These two return a tuple in training if they have auxiliary heads, and ask to be told about initialisation.
+AUXILIARY = {"googlenet", "inception_v3"}
+
+
+class Head(nn.Linear):
+    """The last linear layer; its input passes through `embedding`, so that it can be tapped."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        assert isinstance(linear, nn.Linear)
+        super().__init__(linear.in_features, linear.out_features)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.embedding = nn.Identity()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, D) features to (B, classes) logits."""
+        return super().forward(self.embedding(input))
+
+
+def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool = False) -> nn.Module:
+    """The network `name` of torchvision for images (B, channels, size, size), with `taps`.
+
+    With `pretrained`, torchvision's default ImageNet weights for all but the last layer: from torch
+    hub's cache on disk, else downloaded to it. Without, torchvision's own initialisation.
+    """
+    valid = models.list_models(module=models)
+    if name not in valid:
+        raise UserError(f"params.yaml, architecture.name: {unknown('network', name, valid)}")
+    options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
+    model = models.get_model(name, weights=None, num_classes=classes, **options)
+    first = _adapt_first(model, channels)
+    taps, last = _probe(model, name, channels, size)
+    if pretrained:
+        _load_pretrained(model, name, first, last)
+    head = Head(model.get_submodule(last))
+    parent, _, child = last.rpartition(".")
+    setattr(model.get_submodule(parent), child, head)
+    model.embedding = head.embedding
+    model.taps = (*taps, "embedding")  # pyright: ignore[reportArgumentType] a plain attribute
+    return model
+
+
+def _adapt_first(model: nn.Module, channels: int) -> str:
+    """Make the first convolution take `channels`; returns its name."""
+    name, old = next((name, part) for name, part in model.named_modules() if isinstance(part, nn.Conv2d))
+    if channels != old.in_channels:
+        new = nn.Conv2d(
+            channels,
+            old.out_channels,
+            old.kernel_size,  # pyright: ignore[reportArgumentType] a pair, typed as of any length
+            old.stride,  # pyright: ignore[reportArgumentType]
+            old.padding,  # pyright: ignore[reportArgumentType]
+            bias=old.bias is not None,
+        )
+        initialise(new)
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, new)
+    return name
+
+
+def _probe(model: nn.Module, name: str, channels: int, size: int) -> tuple[tuple[str, ...], str]:
+    """One forward pass: names of the last modules at each resolution, and of the last linear layer.
+
+    Residual networks name their stages themselves. Elsewhere it is the last of the least nested modules
+    (a block rather than a layer inside the next). Maps of one pixel do not count, as they hold no place
+    and squeeze-and-excitation makes them everywhere; nor does adaptive pooling, which may enlarge.
+    """
+    where = f"params.yaml, architecture.name: {name}"
+    ends: dict[int, str] = {}
+    linear: list[str] = []
+
+    def note(path: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(module, nn.Linear) and output.dim() == 2:
+            linear.append(path)
+        elif path and not isinstance(module, nn.AdaptiveAvgPool2d) and _is_map(output):
+            edge = output.shape[-1]
+            if edge not in ends or path.count(".") <= ends[edge].count("."):
+                ends[edge] = path
+
+    hooks = [module.register_forward_hook(partial(note, path)) for path, module in model.named_modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, channels, size, size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{where} does not run on {channels}x{size}x{size} images ({' '.join(str(error).split())}): "
+            "set data.size to what it was made for, or choose another network"
+        ) from None
+    finally:
+        model.train()
+        for hook in hooks:
+            hook.remove()
+    if not linear:
+        raise UserError(f"{where} does not end in a linear layer: choose another network")
+    stages = tuple(f"layer{number}" for number in (1, 2, 3, 4))
+    own = all(hasattr(model, stage) for stage in stages)
+    return stages if own else tuple(ends[edge] for edge in sorted(ends, reverse=True)), linear[-1]
+
+
+def _is_map(output: Any) -> bool:
+    """Whether it is a square feature map of more than one pixel."""
+    return isinstance(output, Tensor) and output.dim() == 4 and 1 < output.shape[2] == output.shape[3]
+
+
+def _load_pretrained(model: nn.Module, name: str, first: str, last: str) -> None:
+    """Fill `model` with torchvision's default weights of `name`, its last layer apart."""
+    weights = models.get_model_weights(name)["DEFAULT"]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    where = f"params.yaml, architecture.pretrained: the weights of {name}"
+    try:
+        # torchvision's files are pickles: only tensors are taken out of them, no code is run.
+        state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        _fit(state, model.state_dict(), f"{first}.weight", f"{last}.")
+        model.load_state_dict(state)
+    except OSError as error:
+        raise UserError(
+            f"{where} are not in {file} and cannot be downloaded from {weights.url} ({error}): "
+            "put that file there, or set pretrained to false"
+        ) from None
+    except (RuntimeError, KeyError, UnpicklingError, EOFError):
+        raise UserError(f"{where} in {file} are damaged or of another network: delete that file") from None
+
+
+def _fit(state: dict[str, Tensor], own: dict[str, Tensor], first: str, last: str) -> None:
+    """Give `state` the names, the first kernel and the last layer of `own`.
+
+    It is changed in place, because torch hides the layers' versions in it.
+    """
+    for key in list(state):
+        tensor = state.pop(key)
+        if not key.startswith(("aux", "AuxLogits", last)):
+            # The files of DenseNet are older than its layers' names.
+            state[re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", key)] = tensor
+    channels = own[first].shape[1]
+    if state[first].shape[1] != channels:
+        state[first] = state[first].sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
+    for key, tensor in own.items():
+        if key.startswith(last) or key.endswith(COUNTER):
+            state.setdefault(key, tensor)

@@ -1,0 +1,15 @@
+"""Cross entropy with the hard label."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.kinds import Share
+
+
+def cross_entropy(z_BC: Tensor, y_B: Tensor, *, label_smoothing: Share = 0.0) -> Tensor:
+    """CE(y, z), mean over the batch; float32, in nats.
+
+    z_BC: student logits; y_B: int64 class numbers. With label smoothing e, the target is
+    1-e on the label plus e/C on every class (Szegedy et al. 2016, section 7).
+    """
+    return F.cross_entropy(z_BC.float(), y_B, label_smoothing=label_smoothing)

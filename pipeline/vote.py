@@ -1,0 +1,109 @@
+"""The ensemble as a node: computed from its members' predictions and labels, without a forward pass.
+
+Legend: M members, N images, C classes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline import files, node
+from pipeline.data import prepared
+from pipeline.data.prepared import Prepared
+from pipeline.data.views import describe
+from pipeline.errors import UserError
+from pipeline.evaluation.ensemble import combine, fit_weights, prefixes
+from pipeline.evaluation.metrics import accuracy, scores
+from pipeline.labels.format import Format
+from pipeline.labels.store import Header, open_labels, write_header, write_view
+from pipeline.node import CURVE_COLUMNS, Node
+from pipeline.paths import DATA, METRICS
+from pipeline.predictions import read_predictions, write_predictions
+from pipeline.progress import say
+from pipeline.sections.views import Views
+
+SPLITS = ("validation", "test")
+
+
+def vote(spec: dict[str, Any]) -> None:
+    """Combine the members that `spec` names; slots that stand for the same network count once."""
+    name, rule = spec["node"], spec["rule"]
+    data = prepared.read(DATA)
+    members = _distinct(spec["members"])
+    stored = [read_predictions(member) for member in members]
+    y_N = {split: torch.from_numpy(getattr(data, split).labels.copy()) for split in SPLITS}
+    logits_MNC = {split: torch.stack([each[split] for each in stored]) for split in SPLITS}
+    fitted_on = (logits_MNC["validation"], y_N["validation"])
+    weights_M = fit_weights(*fitted_on) if rule == "weighted" else None
+    combined = {split: combine(logits_MNC[split], rule, weights_M) for split in SPLITS}
+    found = {split: scores(combined[split], y_N[split]) for split in SPLITS}
+    with node.writing(name) as folder:
+        hashes = {
+            "predictions": write_predictions(folder, combined),
+            "labels": _label(folder / "labels", spec, members, weights_M, data),
+        }
+        lineage = tuple({"teacher": m.name, "read": "labels", "hash": m.hashes["labels"]} for m in members)
+        chain = ((name, found["validation"]["accuracy"]),)
+        provides = ("predictions", "labels")
+        node.write(folder, Node(name, "computed", provides, lineage=lineage, chain=chain, hashes=hashes))
+    metrics = {
+        "status": "computed",
+        **found,
+        "members": {
+            m.name: {split: accuracy(logits_MNC[split][i], y_N[split]) for split in SPLITS}
+            for i, m in enumerate(members)
+        },
+        "weights": None if weights_M is None else weights_M.tolist(),
+        "first": {
+            split: prefixes(logits_MNC[split], y_N[split], rule, fitted_on if rule == "weighted" else None)
+            for split in SPLITS
+        },
+        **_sums(members),
+    }
+    node.write_numbers(name, metrics, ",".join(CURVE_COLUMNS) + "\n")
+    say(f"{name}: {len(members)} members, validation {100 * found['validation']['accuracy']:.1f} %")
+
+
+def _distinct(names: list[str]) -> list[Node]:
+    """The networks behind the slots, each once."""
+    nodes = {each.source: node.read(each.source) for each in map(node.read, names)}
+    if without := [each.name for each in nodes.values() if not {"predictions", "labels"} <= {*each.provides}]:
+        raise UserError(f"{without[0]} has no predictions and labels to combine: take it out of the ensemble")
+    return list(nodes.values())
+
+
+def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: Tensor | None, data: Prepared) -> str:
+    """Combine the members' labels view by view: all views where the ensemble teaches, else the clean one."""
+    views = describe(Views(**spec["views"]), spec["views_seed"], "labels", len(data.train))
+    opened = [open_labels(m.labels, data_hash=data.hash, views=views, classes=data.classes) for m in members]
+    count = min(labels.views for labels in opened) if spec["teaches"] else 0
+    # A mean of probabilities is computed in float32 whatever the members stored.
+    form = opened[0].header.format
+    form = Format("dense", "float32") if form.kind == "dense" else form
+    folder.mkdir()
+    for v in range(count + 1):
+        logits_MNC = torch.stack([labels.view(v) for labels in opened])
+        write_view(folder, v, combine(logits_MNC, spec["rule"], weights_M), form, spec["node"])
+    said = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec["rule"]]
+    header = Header(
+        teacher=spec["node"],
+        teacher_hash=files.digest(said),
+        data_hash=data.hash,
+        view_spec=views,
+        classes=data.classes,
+        count=len(data.train),
+        views=count,
+        format=form,
+    )
+    return write_header(folder, header)
+
+
+def _sums(members: list[Node]) -> dict[str, Any]:
+    """What running all members costs."""
+    each = [files.read_json(METRICS / f"{member.name}.json") for member in members]
+    return {
+        **{key: sum(metrics[key] for metrics in each) for key in ("parameters", "flops", "bytes")},
+        "cost": {"training_seconds": 0.0},
+    }

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.data.batches import Pixels, batches, order
+
+CPU = torch.device("cpu")
+
+
+def test_an_order_is_a_permutation_of_its_own_for_each_epoch_and_seed() -> None:
+    orders = [order(seed, epoch, 50) for seed in (0, 1) for epoch in (0, 1)]
+    for rows_N in orders:
+        assert rows_N.dtype == np.int64
+        assert sorted(rows_N.tolist()) == list(range(50))
+    assert len({tuple(rows_N.tolist()) for rows_N in orders}) == 4
+    np.testing.assert_array_equal(order(1, 1, 50), orders[3])
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [
+        (10, 5, [5, 5]),
+        (10, 4, [4, 4, 2]),
+        (9, 4, [4, 4]),  # a lone last sample is left out
+        (3, 1, [1, 1, 1]),  # unless single samples are what is asked for
+        (1, 4, [1]),  # or all there is
+        (3, 8, [3]),
+        (0, 8, []),
+    ],
+)
+def test_batches_keep_the_order_and_leave_no_lone_sample(count: int, size: int, lengths: list[int]) -> None:
+    rows_N = order(0, 0, count)
+    cuts = batches(rows_N, size)
+    assert [len(rows_B) for rows_B in cuts] == lengths
+    np.testing.assert_array_equal(np.concatenate([*cuts, rows_N[:0]]), rows_N[: sum(lengths)])
+
+
+@pytest.mark.parametrize("budget", [0, 10**6])
+def test_pixels_are_the_same_resident_or_read_by_the_batch(tmp_path, budget: int) -> None:
+    images_NCHW = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images_NCHW)
+    pixels = Pixels(np.load(tmp_path / "images.npy", mmap_mode="r"), CPU, budget)
+    rows_B = np.array([7, 0, 19, 7])
+    for rows in (rows_B, torch.from_numpy(rows_B)):
+        got_BCHW = pixels[rows]
+        assert got_BCHW.dtype == torch.uint8
+        np.testing.assert_array_equal(got_BCHW.numpy(), images_NCHW[rows_B])
+        got_BCHW.zero_()  # what is handed out is a copy
+    np.testing.assert_array_equal(pixels[rows_B].numpy(), images_NCHW[rows_B])
+    assert len(pixels) == 20
+
+
+def test_images_at_the_budget_are_resident_and_above_it_are_not() -> None:
+    images_NCHW = np.zeros((4, 1, 2, 2), dtype=np.uint8)
+    at, below = (Pixels(images_NCHW, CPU, budget) for budget in (16, 15))
+    images_NCHW[:] = 9  # seen only by the one that reads again
+    assert at[np.array([0])].max() == 0
+    assert below[np.array([0])].min() == 9

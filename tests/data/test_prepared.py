@@ -1,0 +1,116 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.data.prepare import prepare
+from pipeline.data.prepared import read
+from pipeline.errors import UserError
+from pipeline.sections.data import Data
+from tests.data.folders import folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("prepared")
+    prepare(Data(source="imagefolder"), folder(base / "in", {"a": 6, "b": 6}), 0, base / "out")
+    return base / "out"
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def change_header(prepared: Path, **changes: Any) -> None:
+    path = prepared / "data.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_what_is_read_is_mapped_and_cannot_be_written(made: Path) -> None:
+    prepared = read(made)
+    assert (prepared.channels, prepared.size, prepared.classes) == (3, 6, ("a", "b"))
+    for split in (prepared.train, prepared.validation, prepared.test):
+        assert isinstance(split.images, np.memmap)
+        assert split.images.dtype == np.uint8
+        assert len(split) == len(split.images) == len(split.labels) > 0
+        assert split.labels.dtype == np.int64
+        for array in (split.images, split.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+    np.testing.assert_array_equal(prepared.true_labels, prepared.train.labels)
+
+
+FILES = ["data.json", "train.images.npy", "validation.labels.npy", "test.images.npy", "train.true_labels.npy"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=rf"{name} is missing: run `dvc repro`"):
+        read(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("keep", [0, 0.5, 0.999])
+def test_a_truncated_file_is_named(copy: Path, name: str, keep: float) -> None:
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole[: int(len(whole) * keep) - (keep > 0.9)])
+    with pytest.raises(UserError, match=rf"{name} is damaged .*`dvc repro`"):
+        read(copy)
+
+
+def test_a_file_that_is_too_long_is_named(copy: Path) -> None:
+    with (copy / "test.images.npy").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match=r"test.images.npy has \d+ bytes and not \d+: run `dvc repro`"):
+        read(copy)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((1, 3, 6, 6), np.uint8), np.zeros((2, 3, 6, 6), np.int16)], ids=["shape", "dtype"]
+)
+def test_an_array_that_is_not_as_described_is_named(copy: Path, array: np.ndarray) -> None:
+    np.save(copy / "test.images.npy", array)
+    with pytest.raises(UserError, match=r"test.images.npy holds .* says uint8 \(2, 3, 6, 6\)"):
+        read(copy)
+
+
+def test_an_archive_or_a_pickle_is_not_opened(copy: Path) -> None:
+    np.save(copy / "test.labels.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match=r"test.labels.npy is damaged"):
+        read(copy)
+    with (copy / "test.labels.npy").open("wb") as file:
+        np.savez(file, np.zeros(2))
+    with pytest.raises(UserError, match=r"test.labels.npy is damaged"):
+        read(copy)
+
+
+def test_labels_outside_the_classes_are_named(copy: Path) -> None:
+    np.save(copy / "test.labels.npy", np.array([0, 2]))
+    with pytest.raises(UserError, match=r"test.labels.npy has labels outside the 2 classes"):
+        read(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"schema": 2}, "schema"),
+        ({"shapes": {"train": [1]}}, "shapes"),
+        ({"mean": "grey"}, "mean"),
+        ({"hash": None}, "hash"),
+    ],
+)
+def test_a_header_of_another_kind_is_named(copy: Path, changes: dict[str, Any], where: str) -> None:
+    change_header(copy, **changes)
+    with pytest.raises(UserError, match=rf"data.json has no valid {where}.*`dvc repro`"):
+        read(copy)
+
+
+def test_a_header_that_is_no_mapping_is_named(copy: Path) -> None:
+    (copy / "data.json").write_text("[]")
+    with pytest.raises(UserError, match=r"data.json has no valid .*`dvc repro`"):
+        read(copy)

@@ -1,0 +1,48 @@
+"""Every loss with each of its settings, and random batches to try them on."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pipeline.objectives
+from pipeline import schema
+
+FOLDER = Path(str(pipeline.objectives.__file__)).parent
+NAMES = schema.available(FOLDER)
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("cross_entropy", {}),
+    ("cross_entropy", {"label_smoothing": 0.1}),
+    ("cross_entropy", {"label_smoothing": 1.0}),
+    ("soft_targets", {}),
+    ("soft_targets", {"temperature": 0.5}),
+    ("soft_targets", {"temperature": 20.0}),
+    ("label_refinery", {}),
+    ("born_again", {}),
+    ("logit_matching", {}),
+    ("logit_matching", {"reduction": "mean"}),
+]
+
+
+def loss(name: str) -> Callable[..., Tensor]:
+    """The function that the file of that name defines."""
+    return getattr(importlib.import_module(f"pipeline.objectives.{name}"), name)
+
+
+def signals(rows: int, classes: int, seed: int = 0, scale: float = 3.0) -> dict[str, Tensor]:
+    """A random batch: student and teacher logits, hard labels."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "z_BC": scale * torch.randn(rows, classes, generator=generator),
+        "t_BC": scale * torch.randn(rows, classes, generator=generator),
+        "y_B": torch.randint(classes, (rows,), generator=generator),
+    }
+
+
+def taken(name: str, batch: dict[str, Tensor]) -> list[Tensor]:
+    """What the loss takes of a batch, in order."""
+    return [batch[need] for need in schema.needs(FOLDER / f"{name}.py", name)]

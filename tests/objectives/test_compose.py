@@ -1,0 +1,87 @@
+"""The weighted sum of terms: what it needs, what it gives, what it refuses."""
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.objectives.compose import Objective, Signals
+from tests.objectives.losses import loss, signals
+
+BATCH = signals(5, 4)
+WITH_TEACHER = Signals(z_BC=BATCH["z_BC"], y_B=BATCH["y_B"], t_BC=BATCH["t_BC"])
+WITHOUT = Signals(z_BC=BATCH["z_BC"], y_B=BATCH["y_B"])
+
+
+def test_terms_are_named_unweighted_and_summed_by_weight():
+    objective = Objective({"cross_entropy": {"weight": 0.1}, "soft_targets": {"weight": 0.9, "temperature": 2}})
+    losses = objective(WITH_TEACHER)
+    assert list(losses) == ["cross_entropy", "soft_targets"]
+    ce = loss("cross_entropy")(BATCH["z_BC"], BATCH["y_B"])
+    kd = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=2.0)
+    assert losses["cross_entropy"] == ce
+    assert losses["soft_targets"] == kd
+    total = objective.total(losses)
+    torch.testing.assert_close(total, 0.1 * ce + 0.9 * kd)
+    assert total.dtype == torch.float32
+    assert total.shape == ()
+
+
+def test_weight_and_settings_have_defaults():
+    objective = Objective({"soft_targets": {}})
+    expected = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=4.0)
+    assert objective.total(objective(WITH_TEACHER)) == expected
+
+
+def test_the_total_has_the_gradient_of_the_weighted_sum():
+    z_BC = BATCH["z_BC"].clone().requires_grad_()
+    objective = Objective({"logit_matching": {"weight": 3.0}})
+    objective.total(objective(Signals(z_BC, BATCH["y_B"], BATCH["t_BC"]))).backward()
+    assert z_BC.grad is not None
+    torch.testing.assert_close(z_BC.grad, 3.0 * (BATCH["z_BC"] - BATCH["t_BC"]) / 5)
+
+
+def test_needs_are_those_of_all_terms():
+    assert Objective({"cross_entropy": {}}).needs == {"z_BC", "y_B"}
+    assert Objective({"born_again": {}}).needs == {"z_BC", "t_BC"}
+    assert Objective({"born_again": {}, "cross_entropy": {}}).needs == {"z_BC", "y_B", "t_BC"}
+
+
+def test_hard_labels_alone_need_no_teacher():
+    assert set(Objective({"cross_entropy": {}})(WITHOUT)) == {"cross_entropy"}
+
+
+def test_a_missing_teacher_is_named():
+    with pytest.raises(UserError, match=r"objective\.soft_targets needs t_BC"):
+        Objective({"soft_targets": {}})(WITHOUT)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({}, "name a term"),
+        ({"soft_target": {}}, "did you mean 'soft_targets'"),
+        ({"compose": {}}, "unknown term 'compose'"),
+        ({"soft_targets": {"temprature": 2}}, r"objective\.soft_targets: .*did you mean 'temperature'"),
+        ({"soft_targets": {"temperature": 0}}, r"objective\.soft_targets\.temperature: .*greater than 0, not 0"),
+        ({"soft_targets": {"weight": -1}}, r"objective\.soft_targets\.weight .*-1"),
+        ({"soft_targets": {"weight": "much"}}, r"objective\.soft_targets\.weight .*'much'"),
+        ({"soft_targets": {"weight": float("nan")}}, r"objective\.soft_targets\.weight .*nan"),
+        ({"logit_matching": {"reduction": "max"}}, r"objective\.logit_matching\.reduction: .*'sum' or 'mean'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_construction(terms, message):
+    with pytest.raises(UserError, match=message):
+        Objective(terms)
+
+
+def test_a_loss_that_takes_an_unknown_signal_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "odd.py").write_text("def odd(z_BC, s_BC): ...\n")
+    monkeypatch.setattr("pipeline.objectives.compose.FOLDER", tmp_path)
+    with pytest.raises(UserError, match=r"odd\.py: unknown signal 's_BC'"):
+        Objective({"odd": {}})
+
+
+def test_it_has_nothing_to_train():
+    objective = Objective({"cross_entropy": {}, "soft_targets": {}})
+    assert list(objective.parameters()) == []
+    assert objective.state_dict() == {}

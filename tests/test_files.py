@@ -1,0 +1,52 @@
+"""Files are whole or absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from pipeline.errors import UserError
+
+
+def test_replaces_a_file_and_a_folder(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a" / "x.json", {"b": 1, "a": [1, 2]})
+    assert files.read_json(tmp_path / "a" / "x.json") == {"a": [1, 2], "b": 1}
+    for content in ("old", "new"):
+        with files.replacing(tmp_path / "folder") as folder:
+            folder.mkdir()
+            (folder / content).write_text(content)
+    assert os.listdir(tmp_path / "folder") == ["new"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "folder"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_never_writes_into_a_linked_file(tmp_path: Path) -> None:
+    """DVC may hard-link the cache into the workspace: writing in place would change the cache."""
+    cached, path = tmp_path / "cached", tmp_path / "x"
+    cached.write_text("old")
+    os.link(cached, path)
+    files.write_text(path, "new")
+    assert (cached.read_text(), path.read_text()) == ("old", "new")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.json is damaged"):
+        files.read_json(tmp_path / "x.json")
+    with pytest.raises(UserError, match=r"y\.json is missing"):
+        files.read_json(tmp_path / "y.json")
+
+
+def test_digest_is_of_the_value_not_its_order() -> None:
+    assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1}) != files.digest({"a": 1, "b": 3})

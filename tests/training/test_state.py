@@ -1,0 +1,110 @@
+"""Saved training state survives whatever happens to its file."""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save
+
+from pipeline.training.state import VARIABLE, State, facts, holding, state_root
+
+
+def body(**content: int) -> bytes:
+    return save({}, {"facts": json.dumps(content)})
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    assert state.load(pytest.fail) is None
+    state.save(body(epoch=1))
+    state.save(body(epoch=2))
+    loaded = state.load(pytest.fail)
+    assert loaded is not None and facts(loaded) == {"epoch": 2}
+    assert state.progress() == {"epoch": 2}
+
+
+def test_every_torn_write_falls_back_to_the_last_good_state(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.save(body(epoch=1))
+    state.save(body(epoch=2))
+    whole = state.current.read_bytes()
+    for length in range(len(whole)):
+        state.current.write_bytes(whole[:length])
+        said: list[str] = []
+        loaded = state.load(said.append)
+        assert loaded is not None and facts(loaded) == {"epoch": 1}
+        assert len(said) == 1
+    state.current.unlink()
+    loaded = state.load(pytest.fail)
+    assert loaded is not None and facts(loaded) == {"epoch": 1}
+
+
+def test_a_failed_write_keeps_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = State(tmp_path)
+    state.save(body(epoch=1))
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        state.save(body(epoch=2))
+    monkeypatch.undo()
+    loaded = state.load(pytest.fail)
+    assert loaded is not None and facts(loaded) == {"epoch": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state"]
+
+
+def _hold(root: str, seconds: float, ready) -> None:
+    os.environ[VARIABLE] = root
+    with holding("node", "key", print):
+        ready.set()
+        time.sleep(seconds)
+
+
+def test_a_second_process_waits_and_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path), 1.0, ready))
+    other.start()
+    assert ready.wait(30)
+    said: list[str] = []
+    began = time.monotonic()
+    with holding("node", "key", said.append):
+        waited = time.monotonic() - began
+    other.join()
+    assert waited > 0.3
+    assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
+
+
+def test_the_lock_goes_with_the_process_that_held_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path), 60.0, ready))
+    other.start()
+    assert ready.wait(30)
+    other.kill()
+    other.join()
+    with (
+        holding("node", "key", pytest.fail) as state,
+        (state.folder / "lock").open() as lock,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_root_is_beside_the_cache_that_dvc_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    (tmp_path / "repository" / ".dvc").mkdir(parents=True)
+    (tmp_path / "repository" / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "repository" / "below")
+    assert state_root() == tmp_path / "repository" / ".dvc" / "training-state"
+    cache = tmp_path / "elsewhere" / "cache"
+    (tmp_path / "repository" / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n")
+    assert state_root() == tmp_path / "elsewhere" / "training-state"
