@@ -41,8 +41,9 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
 
 def file_bytes(path: Path) -> int:
     """Size of a file on disk, or of all files in a folder, in bytes."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
 
 
 def latency_ms(forward: Callable[[Tensor], Tensor], x_BCHW: Tensor, repeats: int = 50) -> float:

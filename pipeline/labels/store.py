@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.files import digest, read_json, replacing, sha256, write_json
+from pipeline.files import digest, read_json, sha256, write_bytes, write_json
 from pipeline.labels.format import Format, decode, encode, layout
 from pipeline.labels.mapped import mapped, remedy
 
@@ -122,8 +122,8 @@ def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], forma
         )
     whole = {name: torch.cat([part[name] for part in encoded]).cpu().numpy() for name in encoded[0]}
     types = {name: dtype for name, (dtype, _) in layout(format, len(wrong_N), classes).items()}
-    with replacing(view_path(folder, v)) as temporary:
-        save_file({name: array.astype(types[name], copy=False) for name, array in whole.items()}, temporary)
+    content = save({name: array.astype(types[name], copy=False) for name, array in whole.items()})
+    write_bytes(view_path(folder, v), content)
 
 
 def write_header(folder: Path, header: Header) -> str:

@@ -14,7 +14,7 @@ from tests.models.nets import OWN, taps
 
 
 @pytest.mark.parametrize("architecture", OWN, ids=str)
-@pytest.mark.parametrize(("channels", "size", "classes"), [(1, 8, 10), (3, 32, 5), (2, 13, 2)])
+@pytest.mark.parametrize(("channels", "size", "classes"), [(1, 8, 10), (3, 16, 5), (2, 13, 2)])
 def test_it_takes_any_channels_size_and_classes_and_taps_every_stage(architecture, channels, size, classes):
     torch.manual_seed(0)
     net = build(architecture, channels=channels, size=size, classes=classes)

@@ -1,0 +1,70 @@
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.evaluation.cost import WARM_UP, file_bytes, flops, latency_ms, parameters
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1, groups=4),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 10),
+    )
+
+
+def test_parameters_are_counted_by_hand() -> None:
+    model = net()
+    by_hand = 8 * 3 * 9 + 2 * 8 + 16 * (8 // 4) * 9 + 16 + 16 * 10 + 10
+    assert parameters(model) == by_hand
+    assert parameters(model.requires_grad_(False)) == by_hand
+    assert parameters(nn.ModuleList([model, model[0]])) == by_hand
+
+
+def test_flops_are_counted_by_hand() -> None:
+    first = 2 * (8 * 3 * 9) * 12 * 12
+    second = 2 * (16 * (8 // 4) * 9) * 6 * 6
+    assert flops(net(), 3, 12) == first + second + 2 * 16 * 10
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = net().train()
+    model[1].eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    flops(model, 3, 12)
+    assert model.training
+    assert model[0].training
+    assert not model[1].training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_latency_is_the_median_after_warm_up_in_milliseconds() -> None:
+    calls: list[bool] = []
+
+    def forward(x_BCHW: Tensor) -> Tensor:
+        calls.append(torch.is_grad_enabled())
+        slow = len(calls) <= WARM_UP or len(calls) == WARM_UP + 3
+        time.sleep(0.05 if slow else 0.002)
+        return x_BCHW
+
+    found = latency_ms(forward, torch.zeros(1, 3, 4, 4), repeats=9)
+    assert 2 <= found < 40
+    assert calls == [False] * (WARM_UP + 9)
+
+
+def test_bytes_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a").write_bytes(bytes(100))
+    (tmp_path / "deep" / "b").write_bytes(bytes(23))
+    assert file_bytes(tmp_path / "a") == 100
+    assert file_bytes(tmp_path) == 123
+    with pytest.raises(FileNotFoundError):
+        file_bytes(tmp_path / "gone")

@@ -1,0 +1,62 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.evaluation.statistics import paired, student_t, summary
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 100, 1001])
+def test_students_t_is_that_of_scipy(share: float, freedom: int) -> None:
+    assert student_t(share, freedom) == pytest.approx(stats.t.ppf((1 + share) / 2, freedom), rel=1e-9)
+
+
+def test_students_t_is_that_of_the_printed_table() -> None:
+    table = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262, 30: 2.042}
+    assert {freedom: round(student_t(0.95, freedom), 3) for freedom in table} == table
+
+
+def test_a_paired_difference_has_the_interval_of_the_t_test() -> None:
+    random = np.random.default_rng(0)
+    base = random.normal(80, 5, 10)
+    a, b = base + random.normal(1, 0.5, 10), base
+    found = paired(a.tolist(), b.tolist())
+    interval = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+    assert (found.count, found.mean) == (10, pytest.approx((a - b).mean()))
+    assert found.deviation == pytest.approx((a - b).std(ddof=1))
+
+
+def test_pairing_takes_out_what_seeds_share() -> None:
+    a, b = [70.0, 80.0, 90.0], [69.0, 79.0, 89.0]
+    found = paired(a, b)
+    assert (found.mean, found.deviation, found.interval) == (1, 0, (1, 1))
+    reverse = paired(b, a)
+    assert (reverse.mean, reverse.interval) == (-1, (-1, -1))
+
+
+def test_a_single_value_has_no_deviation() -> None:
+    assert (summary([3.0]).mean, summary([3.0]).deviation) == (3, None)
+    found = paired([3.0], [1.0])
+    assert (found.count, found.mean, found.deviation, found.interval) == (1, 2, None, None)
+
+
+def test_a_summary_divides_by_one_less() -> None:
+    found = summary([1, 2, 3, 4])
+    assert (found.count, found.mean) == (4, 2.5)
+    assert found.deviation == pytest.approx(math.sqrt(5 / 3))
+
+
+def test_arms_of_different_length_are_no_pairs() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired([1.0, 2.0], [1.0])
+
+
+def test_neither_torch_nor_scipy_is_imported() -> None:
+    code = "import sys, pipeline.evaluation.statistics; sys.exit(bool({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0

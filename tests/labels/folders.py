@@ -1,0 +1,53 @@
+"""A small label set to take apart."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.labels.format import Format
+from pipeline.labels.store import Header, Labels, open_labels, write_header, write_view
+
+COUNT, VIEWS = 23, 2
+CLASSES = ("cat", "dog", "emu", "fox")
+DATA_HASH = "d" * 64
+SPEC: dict[str, Any] = {
+    "scheme": 1,
+    "seed": 0,
+    "stream": "labels",
+    "count": COUNT,
+    "shift": 1,
+    "flip": False,
+    "scale": 0.5,
+}
+
+
+def logits(v: int) -> Tensor:
+    """What the teacher says of view `v`: float32 (N, C)."""
+    return torch.randn(COUNT, len(CLASSES), generator=torch.Generator().manual_seed(v)) * 5
+
+
+def header(format: Format, **changes: Any) -> Header:
+    content = {
+        "teacher": "teacher",
+        "teacher_hash": "t" * 64,
+        "data_hash": DATA_HASH,
+        "view_spec": SPEC,
+        "classes": CLASSES,
+        "count": COUNT,
+        "views": VIEWS,
+        "format": format,
+    }
+    return Header(**content | changes)
+
+
+def write(folder: Path, format: Format) -> str:
+    """Write the label set; return its hash."""
+    for v in range(VIEWS + 1):
+        write_view(folder, v, logits(v), format, "teacher")
+    return write_header(folder, header(format))
+
+
+def opened(folder: Path, **changes: Any) -> Labels:
+    return open_labels(folder, **{"data_hash": DATA_HASH, "views": SPEC, "classes": CLASSES} | changes)
