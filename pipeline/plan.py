@@ -14,7 +14,8 @@ from pipeline.errors import UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
 from pipeline.paths import CODE, resolve
-from pipeline.sections.learner import Chain, Learner, Network, needs_teacher
+from pipeline.sections.learner import Chain, Learner, Network
+from pipeline.sections.term import needs_teacher
 
 Spec = dict[str, Any]
 TEACHING = ("teacher", "assistant", "refinery", "born_again")

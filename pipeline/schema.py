@@ -8,6 +8,7 @@ importing keeps torch out of whoever only wants to check params.yaml.
 import ast
 import builtins
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> ty
     Annotations are built from builtins, `Literal` and `pipeline.kinds`, defaults from literals;
     a parameter without default is required. The model is frozen and refuses unknown keys.
     """
-    arguments = _function(path, name).args
+    arguments = _definition(path, name, "__init__").args
     fields: dict[str, Any] = {
         parameter.arg: (_annotation(parameter, path), ... if default is None else ast.literal_eval(default))
         for parameter, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -42,12 +43,16 @@ def complete(
 
     Raises `UserError` for the first fault found.
     """
-    model = settings(path, name, exclude)
+    return validated(settings(path, name, exclude), values, where)
+
+
+def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` checked by `model`, with its defaults; the first fault is a `UserError`."""
     for key in values:
         if key not in model.model_fields:
-            raise UserError(f"{where}: {unknown('key', key, model.model_fields)}")
+            raise UserError(f"{where}: {unknown('key', str(key), model.model_fields)}")
     try:
-        return model.model_validate(dict(values)).model_dump()
+        return model.model_validate(dict(values)).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -56,8 +61,18 @@ def complete(
 
 
 def needs(path: Path, name: str) -> tuple[str, ...]:
-    """Names of the positional parameters of function `name` in the file `path`: the signals it takes."""
-    return tuple(parameter.arg for parameter in _function(path, name).args.args)
+    """Names of the signals that `name` in the file `path` takes: positional parameters of the function, or of
+    the class's `forward`."""
+    parameters = _definition(path, name, "forward").args.args
+    return tuple(parameter.arg for parameter in parameters if parameter.arg != "self")
+
+
+def constant(path: Path, name: str) -> Any:
+    """The literal that module `path` assigns to `name`; None where it does not."""
+    for node in _body(path):
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
+            return ast.literal_eval(node.value)
+    return None
 
 
 def available(folder: Path, function: str | None = None) -> list[str]:
@@ -72,16 +87,33 @@ def available(folder: Path, function: str | None = None) -> list[str]:
     )
 
 
-def _function(path: Path, name: str) -> ast.FunctionDef:
+def class_name(name: str) -> str:
+    """The class that a file may define in place of a function: fitnet_hint -> FitnetHint."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _definition(path: Path, name: str, method: str) -> ast.FunctionDef:
+    """Function `name` of a file, or `method` of the class of that name."""
     found = _find(path, name)
+    if isinstance(found, ast.ClassDef):
+        found = next((n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == method), None)
     if found is None:
-        raise UserError(f"{path.name} must define the function `{name}`")
+        raise UserError(f"{path.name} must define the function `{name}`, or the class `{class_name(name)}`")
     return found
 
 
-def _find(path: Path, name: str) -> ast.FunctionDef | None:
-    body = ast.parse(path.read_bytes(), filename=str(path)).body
-    return next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+def _find(path: Path, name: str) -> ast.FunctionDef | ast.ClassDef | None:
+    for node in _body(path):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+        if isinstance(node, ast.ClassDef) and node.name == class_name(name):
+            return node
+    return None
+
+
+@cache
+def _body(path: Path) -> list[ast.stmt]:
+    return ast.parse(path.read_bytes(), filename=str(path)).body
 
 
 def _annotation(parameter: ast.arg, path: Path) -> Any:

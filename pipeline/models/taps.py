@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
@@ -42,3 +43,14 @@ def _keep(outputs: dict[str, Tensor], name: str, module: nn.Module, inputs: Any,
     if not isinstance(output, Tensor):
         raise UserError(f"layer {name!r} gives a {type(output).__name__}, not a tensor: tap another layer")
     outputs[name] = output
+
+
+def shapes(model: nn.Module, channels: int, size: int) -> dict[str, torch.Size]:
+    """Output shape, without the batch, of each tap of `model` in order, and of its `logits`."""
+    names: tuple[str, ...] = model.taps  # pyright: ignore[reportAssignmentType]
+    device = next(model.parameters()).device
+    training = model.training
+    with tapped(model.eval(), names) as outputs, torch.no_grad():
+        logits = model(torch.zeros(1, channels, size, size, device=device))
+    model.train(training)
+    return {name: outputs[name].shape[1:] for name in names} | {"logits": logits.shape[1:]}

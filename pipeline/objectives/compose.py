@@ -1,10 +1,17 @@
-"""A weighted sum of loss terms, each of which names the signals that it takes."""
+"""A weighted sum of loss terms, each of which names the signals that it takes.
+
+A term is a file of this folder. Its function (or, where it has learned parts, its class) says by the names of
+its positional parameters what it is handed:
+
+- `z_BC`, `y_B`, `t_BC`: student logits, hard labels, teacher logits;
+- `student`, `teacher`: features, one tensor a pair of layers (see `pipeline.objectives.layers`);
+- `peers`: logits of the other networks of a mutual training.
+"""
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,83 +19,116 @@ from torch import Tensor, nn
 
 from pipeline import schema
 from pipeline.errors import UserError
+from pipeline.objectives.layers import LOGITS, Pair, Shapes, pairs
 from pipeline.sections.base import unknown
-
-FOLDER = Path(__file__).parent
+from pipeline.sections.term import Layers, Schedule, complete_term, path_of
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What one batch offers: student logits, hard labels, and teacher logits where there is a teacher."""
+    """What one batch offers. `student` and `teacher` are features by tap name."""
 
     z_BC: Tensor
     y_B: Tensor
     t_BC: Tensor | None = None
+    student: Mapping[str, Tensor] = field(default_factory=dict)
+    teacher: Mapping[str, Tensor] = field(default_factory=dict)
+    peers: Sequence[Tensor] | None = None
 
 
-SIGNALS = tuple(field.name for field in fields(Signals))
+SIGNALS = tuple(each.name for each in fields(Signals))
 
 
 @dataclass(frozen=True)
 class Term:
-    """One loss: how much it counts, what it takes (names of signals, in order), what it computes."""
+    """One loss: how much it counts, what it takes (names of signals, in order), of which layers, what it computes."""
 
-    weight: float
+    schedule: Schedule
     needs: tuple[str, ...]
+    pairs: tuple[Pair, ...]
     loss: Callable[..., Tensor]
 
 
 class Objective(nn.Module):
-    """The objective of params.yaml: term name -> settings of that file's function, and `weight` (default 1).
+    """The objective of params.yaml: term name -> settings.
 
-    `needs` names the signals that must be given. It is a module so that a term with learned parts can be
-    a registered submodule, trained and counted with the student.
+    Args:
+        terms: Settings of each term's code, and what every term has (`pipeline.sections.term`).
+        student: Shapes of the student's layers; needed where a term compares features.
+        teacher: Shapes of the teacher's layers, likewise.
+
+    Attributes:
+        needs: The signals that must be given.
+        student_layers, teacher_layers: Taps whose outputs must be given.
     """
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, terms: Mapping[str, Mapping[str, Any]], student: Shapes | None = None, teacher: Shapes | None = None
+    ) -> None:
         super().__init__()
         if not terms:
             raise UserError("params.yaml, objective: name a term, such as `cross_entropy: {weight: 1}`")
-        self.terms = {name: _term(name, settings) for name, settings in terms.items()}
+        self.terms = {name: _term(name, settings, student, teacher) for name, settings in terms.items()}
+        # Learned adapters are trained, saved and counted with the student, and are not exported with it.
+        learned = {name: term.loss for name, term in self.terms.items() if isinstance(term.loss, nn.Module)}
+        self.adapters = nn.ModuleDict(learned)
         self.needs = frozenset(need for term in self.terms.values() for need in term.needs)
+        found = [pair for term in self.terms.values() for pair in term.pairs]
+        self.student_layers = tuple(dict.fromkeys(pair.student for pair in found if pair.student != LOGITS))
+        self.teacher_layers = tuple(dict.fromkeys(pair.teacher for pair in found if pair.teacher != LOGITS))
 
     def forward(self, signals: Signals) -> dict[str, Tensor]:
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""
         return {name: term.loss(*_taken(name, term, signals)) for name, term in self.terms.items()}
 
-    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """Weighted sum of what `forward` gave: the scalar to minimise."""
-        return torch.stack([self.terms[name].weight * loss for name, loss in losses.items()]).sum()
+    def total(self, losses: Mapping[str, Tensor], share: float = 0.0) -> Tensor:
+        """Weighted sum of what `forward` gave, after `share` of the training: the scalar to minimise."""
+        return torch.stack([self.terms[name].schedule.at(share) * loss for name, loss in losses.items()]).sum()
 
 
-def _taken(name: str, term: Term, signals: Signals) -> list[Tensor]:
+def _taken(name: str, term: Term, signals: Signals) -> list[Any]:
     """The signals that a term takes, in order."""
-    taken = [getattr(signals, need) for need in term.needs]
-    for need, signal in zip(term.needs, taken, strict=True):
-        if signal is None:
+    taken: list[Any] = []
+    for need in term.needs:
+        if need == "student":
+            taken.append([_layer(signals.student, pair.student, signals.z_BC) for pair in term.pairs])
+        elif need == "teacher":
+            taken.append([_layer(signals.teacher, pair.teacher, signals.t_BC) for pair in term.pairs])
+        else:
+            taken.append(getattr(signals, need))
+        if taken[-1] is None:
             raise UserError(f"params.yaml, objective.{name} needs {need}, and no teacher gives it")
     return taken
 
 
-def _term(name: str, settings: Mapping[str, Any]) -> Term:
+def _layer(features: Mapping[str, Tensor], name: str, logits_BC: Tensor | None) -> Tensor:
+    if name != LOGITS:
+        return features[name]
+    assert logits_BC is not None
+    return logits_BC
+
+
+def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teacher: Shapes | None) -> Term:
     """Find, check and bind one term; whatever does not fit is a `UserError`."""
-    valid = schema.available(FOLDER)
-    if name not in valid:
-        raise UserError(f"params.yaml, objective: {unknown('term', name, valid)}")
-    path = FOLDER / f"{name}.py"
+    where = f"params.yaml, objective.{name}"
+    try:
+        path = path_of(name)
+    except UserError as error:
+        raise UserError(f"params.yaml, objective: {error}") from None
     needs = schema.needs(path, name)
     for need in needs:
         if need not in SIGNALS:
             raise UserError(f"pipeline/objectives/{name}.py: {unknown('signal', need, SIGNALS)}")
-    where = f"params.yaml, objective.{name}"
-    weight = settings.get("weight", 1.0)
-    rest = {key: value for key, value in settings.items() if key != "weight"}
-    bound = schema.complete(path, name, rest, where)
-    function = getattr(importlib.import_module(f"pipeline.objectives.{name}"), name)
-    return Term(_weight(weight, where), needs, partial(function, **bound))
-
-
-def _weight(value: Any, where: str) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise UserError(f"{where}.weight must be a number of at least 0, not {value!r}")
-    return float(value)
+    complete = complete_term(name, settings, where)
+    schedule = Schedule(**{key: complete.pop(key) for key in Schedule.model_fields})
+    found: tuple[Pair, ...] = ()
+    if Layers.model_fields.keys() & complete.keys():
+        if student is None or teacher is None:
+            raise UserError(f"{where} compares features, and there is no teacher network to give them")
+        found = pairs(complete.pop("layers"), student, teacher, where)
+    module = importlib.import_module(f"pipeline.objectives.{name}")
+    if hasattr(module, name):
+        return Term(schedule, needs, found, partial(getattr(module, name), **complete))
+    assert student is not None and teacher is not None
+    shapes = ([student[pair.student] for pair in found], [teacher[pair.teacher] for pair in found])
+    return Term(schedule, needs, found, getattr(module, schema.class_name(name))(*shapes, **complete))

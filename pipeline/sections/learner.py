@@ -15,58 +15,38 @@ from pipeline.errors import UserError
 from pipeline.kinds import Count, Natural, NonNegative
 from pipeline.sections.base import Section, fault, unknown
 from pipeline.sections.recipe import Recipe
+from pipeline.sections.term import complete_term
 
-PACKAGE = Path(__file__).parents[1]
+MODELS = Path(__file__).parents[1] / "models"
 SUPPLIED = frozenset({"channels", "size", "classes"})
-
-
-class Weight(Section):
-    """What every term of an objective has."""
-
-    weight: NonNegative = 1.0
 
 
 def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture with its family's defaults filled in."""
-    families = schema.available(PACKAGE / "models", "build")
+    families = schema.available(MODELS, "build")
     family = given.get("family")
     if family not in families:
         raise fault(unknown("architecture family", str(family), families))
     rest = {key: value for key, value in given.items() if key != "family"}
-    return {"family": family} | _checked(PACKAGE / "models" / f"{family}.py", "build", rest, str(family))
+    try:
+        return {"family": family} | schema.complete(MODELS / f"{family}.py", "build", rest, str(family), SUPPLIED)
+    except UserError as error:
+        raise fault(str(error)) from None
 
 
 def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each term with its weight and its defaults filled in.
+    """Each term with its defaults filled in.
 
     A term of weight 0 is left out, so that `-S student.objective.soft_targets.weight=0` switches it off.
     """
-    terms = schema.available(PACKAGE / "objectives")
-    complete: dict[str, dict[str, Any]] = {}
-    for term, settings in given.items():
-        if term not in terms:
-            raise fault(unknown("objective", term, terms))
-        rest = {key: value for key, value in settings.items() if key != "weight"}
-        rest = _checked(PACKAGE / "objectives" / f"{term}.py", term, rest, term)
-        weight = Weight(weight=settings.get("weight", 1.0)).weight
-        if weight > 0:
-            complete[term] = {"weight": weight, **rest}
-    if not complete:
-        raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
-    return complete
-
-
-def needs_teacher(objective: Mapping[str, Any]) -> bool:
-    """Whether any term takes teacher logits."""
-    return any("t_BC" in schema.needs(PACKAGE / "objectives" / f"{term}.py", term) for term in objective)
-
-
-def _checked(path: Path, function: str, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`values` completed by the signature of `function` in `path`; a fault is one of params.yaml."""
     try:
-        return schema.complete(path, function, values, where, SUPPLIED)
+        complete = {name: complete_term(name, settings, name) for name, settings in given.items()}
     except UserError as error:
         raise fault(str(error)) from None
+    kept = {name: term for name, term in complete.items() if term["weight"] > 0}
+    if not kept:
+        raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
+    return kept
 
 
 Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]

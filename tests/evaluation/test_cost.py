@@ -36,12 +36,12 @@ def test_flops_are_counted_by_hand() -> None:
 
 def test_counting_leaves_the_model_as_it_was() -> None:
     model = net().train()
-    model[1].eval()
+    model[0].eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     flops(model, 3, 12)
     assert model.training
-    assert model[0].training
-    assert not model[1].training
+    assert not model[0].training
+    assert model[1].training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 

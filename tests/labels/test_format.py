@@ -102,6 +102,11 @@ def test_topk_keeps_the_largest_and_spreads_the_rest(sizes: tuple[int, int], see
     np.testing.assert_allclose(probability_NC.numpy(), expected_NC, rtol=1e-5, atol=1e-7)
 
 
+def test_of_equal_logits_the_first_classes_are_kept() -> None:
+    kept = encode(torch.zeros(2, 5000), Format("topk", "float16", 4))["indices"]
+    assert kept.tolist() == [[0, 1, 2, 3]] * 2
+
+
 def test_topk_survives_float16_and_hopeless_classes() -> None:
     logits_NC = torch.tensor([[90.0, -1e5, -2e5, -3e5], [8.0, 7.0, -60.0, -90.0]])
     found_NC = there_and_back(logits_NC, Format("topk", "float16", 2))

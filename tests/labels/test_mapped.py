@@ -70,6 +70,7 @@ def test_metadata_and_odd_positions_are_allowed(tmp_path: Path) -> None:
                 {"shape": [3, 2, 1]},
                 {"data_offsets": [0, 11]},
                 {"data_offsets": [-12, 0]},
+                {"data_offsets": [-17, -5]},
                 {"data_offsets": [6, 18]},
                 {"data_offsets": [2**70, 2**70 + 12]},
                 {"data_offsets": [12, 0]},
