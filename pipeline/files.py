@@ -21,11 +21,12 @@ from pipeline.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`, a file or a folder to fill; rename it onto `path` at the end.
 
-    On any error the temporary is removed and `path` is as it was.
+    On any error the temporary is removed and `path` is as it was. What a killed process left is removed, too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.[0-9]*.tmp"):
+        _remove(left)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove(temporary)
     try:
         yield temporary
         if temporary.is_dir():

@@ -15,7 +15,7 @@ from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
 from pipeline.paths import CODE, resolve
 from pipeline.sections.learner import Chain, Learner, Network
-from pipeline.sections.term import needs_teacher
+from pipeline.sections.term import needs_features, needs_teacher
 
 Spec = dict[str, Any]
 TEACHING = ("teacher", "assistant", "refinery", "born_again")
@@ -141,9 +141,12 @@ class _Planner:
             raise UserError(
                 f"params.yaml: {family}.objective needs a teacher, but {family} has none: use cross_entropy"
             )
-        if teacher == "ensemble" and section.teaching == "live":
+        # Features are not stored: whoever compares them hears the teacher live.
+        teaching = "live" if needs_features(section.objective) else section.teaching
+        if teacher == "ensemble" and teaching == "live":
             raise UserError(
-                f"params.yaml: {family}.teaching is live, but the ensemble has no weights to run: use stored"
+                f"params.yaml: {family} needs a live teacher, but the ensemble has no weights to run: "
+                f"use {family}.teaching: stored, and no objective on features"
             )
         modules = [
             f"pipeline/models/{architecture['family']}.py",
@@ -162,8 +165,8 @@ class _Planner:
                 "architecture": architecture,
                 "objective": section.objective,
                 "recipe": section.recipe.model_dump(mode="json"),
-                "teaching": section.teaching,
-                "teacher_batch": labels["batch_size"] if section.teaching == "live" else None,
+                "teaching": teaching,
+                "teacher_batch": labels["batch_size"] if teaching == "live" else None,
                 "views": self.params.views.model_dump(mode="json"),
                 "views_seed": self.params.seeds.views,
                 "precision": self.params.machine.precision,

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from pipeline.errors import UserError
+from pipeline.training.signals import Stopped, end_with_parent
 
 VERBS = (
     "plan",
@@ -24,6 +25,8 @@ VERBS = (
     "summary",
 )
 
+STOPPED = 130  # as a shell says of a command that Ctrl-C ended
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 for _verb in VERBS:
     app.command(_verb)(getattr(importlib.import_module(f"stages.{_verb}"), _verb))
@@ -31,8 +34,12 @@ for _verb in VERBS:
 
 def main() -> None:
     """Run a verb; what a person can mend is one sentence, not a traceback."""
+    end_with_parent()
     try:
         app()
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr, flush=True)
+        sys.exit(STOPPED)
     except UserError as error:
         _fail(str(error))
     except OSError as error:

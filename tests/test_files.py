@@ -50,3 +50,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_digest_is_of_the_value_not_its_order() -> None:
     assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1}) != files.digest({"a": 1, "b": 3})
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    (tmp_path / ".x.12345.tmp").mkdir()
+    (tmp_path / ".x.12345.tmp" / "half").write_text("half")
+    (tmp_path / ".x.json.12345.tmp").write_text("another file's")
+    files.write_text(tmp_path / "x", "whole")
+    assert sorted(os.listdir(tmp_path)) == [".x.json.12345.tmp", "x"]

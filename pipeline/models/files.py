@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import write_bytes
 
 # Batch norm's count of batches: it moves no output, and files written by other tools often lack it.
 COUNTER = "num_batches_tracked"
@@ -17,8 +17,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write every parameter and buffer of `model`, in its own type, in the order of their names."""
     state = model.state_dict()
     tensors = {key: state[key].detach().cpu().contiguous() for key in sorted(state)}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary)
+    # Bytes, not safetensors' own file: that one has mode 0600, which a shared cache cannot use.
+    write_bytes(path, save(tensors))
 
 
 def load_weights(model: nn.Module, path: Path, what: str) -> None:

@@ -4,7 +4,7 @@ A term is a file of this folder. Its function (or, where it has learned parts, i
 its positional parameters what it is handed:
 
 - `z_BC`, `y_B`, `t_BC`: student logits, hard labels, teacher logits;
-- `student`, `teacher`: features, one tensor a pair of layers (see `pipeline.objectives.layers`);
+- `student`, `teacher`: features, one tensor a pair of layers (see `pipeline.objectives.pairing`);
 - `peers`: logits of the other networks of a mutual training.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pipeline import schema
 from pipeline.errors import UserError
-from pipeline.objectives.layers import LOGITS, Pair, Shapes, pairs
+from pipeline.objectives.pairing import LOGITS, Pair, Shapes, pairs
 from pipeline.sections.base import unknown
 from pipeline.sections.term import Layers, Schedule, complete_term, path_of
 

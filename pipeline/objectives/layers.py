@@ -1,50 +1,40 @@
-"""Which layer of the student is compared with which layer of the teacher."""
+"""What the losses on layers share: pairs of layers are checked, and their losses summed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from torch import Size
+import torch
+from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.sections.base import unknown
-
-LOGITS = "logits"
-EMBEDDING = "embedding"
-Shapes = Mapping[str, Size]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Names of taps."""
+def summed(loss: Callable[[Tensor, Tensor], Tensor], student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Sum of `loss(student layer, teacher layer)` over the pairs of layers, scalar.
 
-    student: str
-    teacher: str
-
-
-def pairs(layers: str | Mapping[str, str], student: Shapes, teacher: Shapes, where: str) -> tuple[Pair, ...]:
-    """Resolve the `layers` of a term.
-
-    Args:
-        layers: `stages` (the ends of all resolution stages), `embedding`, `logits`, or names, student's to teacher's.
-        student: Output shape, without the batch, of each tap in order, and of `logits`.
-        teacher: Likewise.
-        where: The term's key in params.yaml.
-
-    `stages` are paired from the last backwards, so that a student of fewer stages learns from the teacher's last.
-
-    Raises:
-        UserError: A name is not a tap, or there is nothing to pair.
+    Each tensor has the batch first. The loss gets float32, with autocast off (in bfloat16 small distances
+    collapse to 0), and a detached teacher. No pairs, lists of different length and pairs of
+    different batch size are a `UserError`.
     """
-    if isinstance(layers, Mapping):
-        for whose, names, taps in (("student", layers, student), ("teacher", layers.values(), teacher)):
-            for name in names:
-                if name not in taps:
-                    raise UserError(f"{where}.layers: {unknown(f'layer of the {whose}', name, taps)}")
-        return tuple(Pair(own, other) for own, other in layers.items())
-    if layers != "stages":
-        return (Pair(layers, layers),)
-    own, other = ([name for name in taps if name not in (EMBEDDING, LOGITS)] for taps in (student, teacher))
-    count = min(len(own), len(other))
-    if count == 0:
-        raise UserError(f"{where}.layers is stages, but a network has none: use embedding or logits")
-    return tuple(Pair(a, b) for a, b in zip(own[-count:], other[-count:], strict=True))
+    _check(student, teacher)
+    with torch.autocast(student[0].device.type, enabled=False):
+        pairs = zip(student, teacher, strict=True)
+        return torch.stack([loss(s.float(), t.detach().float()) for s, t in pairs]).sum()
+
+
+def pooled(x: Tensor) -> Tensor:
+    """One vector a sample, (B, D): the mean over the positions of a map (B, D, H, W), anything else flattened."""
+    return x.mean(dim=(2, 3)) if x.ndim == 4 else x.flatten(1)
+
+
+def _check(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> None:
+    if not student or len(student) != len(teacher):
+        raise UserError(
+            f"layers go in pairs, at least one, but the student gives {len(student)} and the teacher {len(teacher)}: "
+            "name as many layers of the one as of the other"
+        )
+    for number, (s, t) in enumerate(zip(student, teacher, strict=True), start=1):
+        if len(s) != len(t):
+            raise UserError(
+                f"pair {number} of layers: the student's batch has {len(s)} samples and the teacher's {len(t)}: "
+                "both must see the same batch"
+            )

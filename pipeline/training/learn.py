@@ -50,18 +50,17 @@ def learn(spec: dict[str, Any]) -> None:
         training = Training(spec["training"], data, teaching, device)
         with showing(name, training.recipe.epochs) as show:
             training.run(state, _validation(training), show, say, machine["state_every"])
-    export(spec, data, device, Result("trained", training.model, lineage, training.at.rows, training.at.seconds))
+    export(spec, data, device, Result("trained", training.model, lineage, training.rows(), training.at.seconds))
 
 
-def _validation(training: Training) -> Callable[[], float]:
-    """A function that gives the accuracy of the network on clean validation images."""
+def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
+    """A function that gives the accuracy of a network on clean validation images."""
     split, device = training.data.validation, training.device
     pixels = Pixels(split.images, device.where, RESIDENT_BYTES)
     y_N = torch.from_numpy(split.labels.copy())
-    forward = device.forward(training.model)
 
-    def validate() -> float:
-        training.model.eval()
+    def validate(model: torch.nn.Module) -> float:
+        forward = device.forward(model.eval())
         z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
         return accuracy(z_NC.cpu(), y_N)
 
@@ -82,8 +81,9 @@ def _teaching(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Tea
         views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
         labels = open_labels(teacher.labels, data_hash=data.hash, views=views, classes=data.classes)
         _check_labels(labels.hash, teacher)
-        return Stored(labels, device.where), lineage
-    return Live(device.forward(_load(teacher, data, device)), training["teacher_batch"]), lineage
+        return Stored(labels, device), lineage
+    model = _load(teacher, device)
+    return Live(model, device, training["teacher_batch"], data.channels, data.size), lineage
 
 
 def _check_labels(found: str, teacher: Node) -> None:
@@ -94,14 +94,14 @@ def _check_labels(found: str, teacher: Node) -> None:
         )
 
 
-def _load(teacher: Node, data: Prepared, device: Device) -> torch.nn.Module:
-    """The teacher with its weights, in eval mode, without gradients."""
+def _load(teacher: Node, device: Device) -> torch.nn.Module:
+    """A node's network with its weights."""
     assert teacher.architecture is not None
     if files.sha256(teacher.weights) != teacher.hashes["weights"]:
         raise UserError(f"{teacher.weights} is damaged: delete {teacher.folder} and run `dvc repro`")
     model = rebuild(teacher.architecture)
     load_weights(model, teacher.weights, f"the weights of {teacher.source}")
-    return device.place(model).eval().requires_grad_(False)
+    return device.place(model)
 
 
 def _imported(spec: dict[str, Any], data: Prepared, device: Device) -> Result:

@@ -1,13 +1,14 @@
 """The one training loop, for every method.
 
 What a network learns is its objective's business, whom it hears is the teaching's, and how the device
-computes is the device's; the loop draws views, steps, looks at validation, and keeps its state.
+computes is the device's; the loop draws views, lets one network (or several that teach each other) step,
+looks at validation, and keeps its state.
 
-Legend: B batch, C classes, S steps of an epoch, L losses (their weighted total first).
+Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their weighted total first).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,40 +20,41 @@ from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import cut, draw
 from pipeline.errors import UserError
-from pipeline.models.build import build
-from pipeline.objectives.compose import Objective, Signals
 from pipeline.progress import Show
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
-from pipeline.training.recipe import is_fused, learning_rate, optimizer
+from pipeline.training.network import Network
+from pipeline.training.recipe import is_fused, learning_rate
 from pipeline.training.signals import Stopped, deferred
 from pipeline.training.snapshot import encode, restore
 from pipeline.training.state import State, facts
 from pipeline.training.teaching import Teaching
 
 RESIDENT_BYTES = 2 << 30
+Row = dict[str, Any]
+Validate = Callable[[nn.Module], float | None]
 
 
 @dataclass
 class Position:
-    """Where training stands: what is saved besides tensors."""
+    """Where training stands: what is saved besides tensors. `rows`: for each epoch, one row a network."""
 
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[list[Row]] = field(default_factory=list)
 
 
 class Training:
-    """One network on its way, from any saved position to the end.
+    """Networks on their way, from any saved position to the end.
 
     Args:
-        spec: The `training` part of a plan: architecture, objective, recipe, views, seed.
+        spec: The `training` part of a plan: architecture, objective, recipe, views, seed; for mutual learning
+            `members`, each with its own architecture, objective and seed, and `update`.
         data: The prepared data.
-        teaching: Where the teacher's logits come from.
+        teaching: Where what the teacher says comes from.
         device: Where and how to compute.
-        predict: (model, split) -> accuracy on clean images.
     """
 
     def __init__(self, spec: dict[str, Any], data: Prepared, teaching: Teaching, device: Device) -> None:
@@ -62,34 +64,39 @@ class Training:
         self.device = device
         self.recipe = Recipe(**spec["recipe"])
         self.views = Views(**spec["views"])
-        torch.manual_seed(spec["seed"])
-        net = build(spec["architecture"], channels=data.channels, size=data.size, classes=len(data.classes))
-        self.model = device.place(net)
-        self.objective = Objective(spec["objective"]).to(device.where)
-        self.learner = nn.ModuleDict({"model": self.model, "objective": self.objective})
-        self.optimizer = optimizer(self.recipe, self.learner, device.where)
+        of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+        self.networks = [
+            Network(each, self.recipe, device, **of_data, teacher=teaching.shapes())
+            for each in spec.get("members", [spec])
+        ]
+        self.sequential = spec.get("update") == "sequential"
+        self.teaching.show([layer for each in self.networks for layer in each.objective.teacher_layers])
+        self.learner = nn.ModuleList([each.learner for each in self.networks])
+        self.optimizers = [each.optimizer for each in self.networks]
         self.pixels = Pixels(data.train.images, device.where, RESIDENT_BYTES)
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
         self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
-        self.names = ("loss", *spec["objective"])
-        self.losses_SL = torch.zeros(self.steps, len(self.names), device=device.where)
+        widest = max(len(each.names) for each in self.networks)
+        self.losses_SKL = torch.zeros(self.steps, len(self.networks), widest, device=device.where)
         self.at = Position()
 
-    def run(
-        self,
-        state: State,
-        validate: Callable[[], float],
-        show: Show,
-        say: Callable[[str], None],
-        every: float,
-    ) -> None:
+    @property
+    def model(self) -> nn.Module:
+        """The network, where there is one."""
+        return self.networks[0].model
+
+    def rows(self, k: int = 0) -> list[Row]:
+        """The curve of network `k`: one row an epoch."""
+        return [rows[k] for rows in self.at.rows]
+
+    def run(self, state: State, validate: Validate, show: Show, say: Callable[[str], None], every: float) -> None:
         """Train to the last epoch, or until a stop is asked for.
 
         Args:
             state: Where progress is kept.
-            validate: Accuracy of the model on clean validation images.
+            validate: Accuracy of a network on clean validation images; None where it has no answers.
             show: Is called with each epoch's row.
             say: Prints one sentence.
             every: Seconds between saved states.
@@ -105,75 +112,77 @@ class Training:
         saved = time.monotonic()
         with deferred() as stop_asked:
             while self.at.epoch < self.recipe.epochs:
-                for step in self._epoch():
+                began = time.perf_counter()
+                for step in self.epoch():
                     self.at.step = step + 1
                     if stop_asked() or time.monotonic() - saved >= every:
                         self._save(state)
                         saved = time.monotonic()
                         if stop_asked():
                             raise Stopped(
-                                f"stopped after epoch {self.at.epoch}, step {self.at.step}; progress is saved"
+                                f"stopped in epoch {self.at.epoch + 1}, step {self.at.step}; progress is saved"
                             )
-                self._finish_epoch(validate(), show)
+                self._check_finite()
+                self._finish_epoch([validate(each.model) for each in self.networks], time.perf_counter() - began, show)
             self._save(state)
 
-    def _epoch(self):
-        """Yield each step of the current epoch as it is done, from the current step on."""
-        recipe, at = self.recipe, self.at
-        v = self.teaching.view(at.epoch)
-        hear = self.teaching.hear(v)
-        drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, len(self.data.train), self.data.size)
+    def epoch(self) -> Iterator[int]:
+        """Do each step of the current epoch, from the current one on; yield its number once done."""
+        count, v = len(self.data.train), self.teaching.view(self.at.epoch)
+        drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        rows = batches(order(self.spec["seed"], at.epoch, len(self.data.train)), recipe.batch_size)
-        self.model.train()
-        self.began = time.perf_counter()
-        for step in range(at.step, self.steps):
+        rows = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
+        for network in self.networks:
+            network.train()
+        for step in range(self.at.step, self.steps):
             rows_B = torch.from_numpy(rows[step]).to(self.device.where)
             x_BCHW = cut(self.pixels[rows_B], drawn, rows_B, self.mean_C, self.std_C)
-            self._step(step, x_BCHW, self.labels_N[rows_B], hear(rows_B, x_BCHW))
+            heard = self.teaching.hear(v, rows[step], x_BCHW)
+            self._step(step, x_BCHW, self.labels_N[rows_B], heard)
             yield step
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, t_BC: Tensor | None) -> None:
-        lr = learning_rate(self.recipe, self.at.epoch * self.steps + step, self.recipe.epochs * self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        with self.device.computing():
-            z_BC = self.model(self.device.layout(x_BCHW))
-        losses = self.objective(Signals(z_BC=z_BC.float(), y_B=y_B, t_BC=t_BC))
-        total = self.objective.total(losses)
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        # Kept on the device: asking for a number at each step would make the device wait for us.
-        self.losses_SL[step] = torch.stack([total.detach(), *(loss.detach() for loss in losses.values())])
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Any) -> None:
+        done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
+        rate = learning_rate(self.recipe, done, whole)
+        for network in self.networks:
+            network.look(x_BCHW)
+        for k, network in enumerate(self.networks):
+            peers = [other.z_BC.detach() for other in self.networks if other is not network]
+            losses_L = network.learn(y_B, heard, peers, done / whole, rate)
+            # Kept on the device: asking for a number at each step would make the device wait for us.
+            self.losses_SKL[step, k, : len(losses_L)] = losses_L
+            if self.sequential and network is not self.networks[-1]:
+                network.look_again(x_BCHW)
 
-    def _finish_epoch(self, accuracy: float, show: Show) -> None:
-        self._check_finite()
+    def _finish_epoch(self, accuracies: Sequence[float | None], seconds: float, show: Show) -> None:
         at = self.at
-        seconds = time.perf_counter() - self.began
-        means = self.losses_SL.mean(0).tolist()
-        row = {
+        means_KL = self.losses_SKL.mean(0).tolist()
+        common = {
             "epoch": at.epoch + 1,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimizers[0].param_groups[0]["lr"],
             "images_per_second": round(self.steps * self.recipe.batch_size / seconds, 1),
-            "validation_accuracy": accuracy,
-            **{name if name == "loss" else f"loss_{name}": mean for name, mean in zip(self.names, means, strict=True)},
         }
-        at.rows.append(row)
+        at.rows.append(
+            [
+                common
+                | {"validation_accuracy": accuracy, "loss": means[0]}
+                | {f"loss_{name}": mean for name, mean in zip(network.names[1:], means[1:], strict=False)}
+                for network, means, accuracy in zip(self.networks, means_KL, accuracies, strict=True)
+            ]
+        )
         at.seconds += seconds
         at.epoch += 1
         at.step = 0
-        show(row)
+        show(at.rows[-1][0])
 
     def _check_finite(self) -> None:
         """Find the first loss that is not finite: its step and its terms."""
-        wrong_SL = ~torch.isfinite(self.losses_SL)
-        if not wrong_SL.any():
+        wrong_SKL = ~torch.isfinite(self.losses_SKL)
+        if not wrong_SKL.any():
             return
-        step = int(wrong_SL.any(1).nonzero()[0])
-        terms = [name for name, wrong in zip(self.names[1:], wrong_SL[step, 1:].tolist(), strict=True) if wrong]
+        step, k = (int(index) for index in wrong_SKL.any(2).nonzero()[0])
+        names = self.networks[k].names[1:]
+        terms = [name for name, wrong in zip(names, wrong_SKL[step, k, 1:].tolist(), strict=False) if wrong]
         raise UserError(
             f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1} "
             f"({', '.join(terms) or 'the total'}): lower recipe.lr, set recipe.clip, or look at the data"
@@ -184,12 +193,8 @@ class Training:
 
     def _save(self, state: State) -> None:
         self._check_finite()
-        content = {
-            "environment": self._environment(),
-            "epochs": self.recipe.epochs,
-            "position": vars(self.at),
-        }
-        state.save(encode(self.learner, self.optimizer, self.losses_SL, content))
+        content = {"environment": self._environment(), "epochs": self.recipe.epochs, "position": vars(self.at)}
+        state.save(encode(self.learner, self.optimizers, self.losses_SKL, content))
 
     def _restore(self, state: State, say: Callable[[str], None]) -> None:
         body = state.load(say)
@@ -204,7 +209,7 @@ class Training:
                 "and that decides the last bits of a result"
             )
             return
-        restore(body, self.learner, self.optimizer, self.losses_SL)
+        restore(body, self.learner, self.optimizers, self.losses_SKL)
         self.at = Position(**saved["position"])
         if self.at.epoch < self.recipe.epochs:
             say(f"going on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")

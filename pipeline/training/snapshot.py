@@ -1,6 +1,7 @@
 """Networks, optimisers and random generators as one safetensors body, and back."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,14 @@ RANDOM = "random.cpu"
 RANDOM_DEVICE = "random.cuda"
 
 
-def encode(learner: nn.Module, optimizer: Optimizer, losses: Tensor, facts: dict[str, Any]) -> bytes:
+def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, facts: dict[str, Any]) -> bytes:
     """Everything that training needs to go on: all tensors, the generators, and JSON facts such as the epoch."""
     tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for name, value in slots.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
+    for number, optimizer in enumerate(optimizers):
+        for index, slots in optimizer.state_dict()["state"].items():
+            for name, value in slots.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{number}.{index}.{name}"] = value
     tensors["losses"] = losses
     tensors[RANDOM] = torch.get_rng_state()
     if torch.cuda.is_available():
@@ -27,17 +29,18 @@ def encode(learner: nn.Module, optimizer: Optimizer, losses: Tensor, facts: dict
     return save(whole, {"facts": json.dumps(facts, sort_keys=True)})
 
 
-def restore(body: bytes, learner: nn.Module, optimizer: Optimizer, losses: Tensor) -> None:
+def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor) -> None:
     """Put everything back in its place, `losses` included."""
     tensors = load(body)
     prefix = "learner."
     learner.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
-    slots: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            slots.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for number, optimizer in enumerate(optimizers):
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith(f"optimizer.{number}."):
+                _, _, index, name = key.split(".", 3)
+                slots.setdefault(int(index), {})[name] = tensor
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     losses.copy_(tensors["losses"])
     torch.set_rng_state(tensors[RANDOM])
     if RANDOM_DEVICE in tensors and torch.cuda.is_available():

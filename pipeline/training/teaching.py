@@ -4,18 +4,32 @@ All three name the stream of views and the view of each epoch, so that what a st
 teacher says of it always belong together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.labels.labeller import forward_fixed
 from pipeline.labels.store import Labels
+from pipeline.models.taps import shapes, tapped
+from pipeline.objectives.pairing import Shapes
+from pipeline.training.device import Device
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the teacher says of a batch: its logits, and the features that were asked for, by tap name."""
+
+    t_BC: Tensor | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Teaching(Protocol):
-    """Where the teacher's logits of an epoch come from."""
+    """Where what the teacher says comes from."""
 
     stream: str
 
@@ -23,8 +37,16 @@ class Teaching(Protocol):
         """The view that epoch `epoch` (from 0) shows."""
         ...
 
-    def hear(self, v: int) -> Callable[[Tensor, Tensor], Tensor | None]:
-        """A function (rows_B, x_BCHW) -> t_BC for view `v`; None where nobody teaches."""
+    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+        """What the teacher says of these rows in view `v`, whose pixels are x_BCHW."""
+        ...
+
+    def shapes(self) -> Shapes | None:
+        """Shapes of the layers that the teacher can show; None where only its labels are there."""
+        ...
+
+    def show(self, layers: Sequence[str]) -> None:
+        """From now on, hear the features of these layers too."""
         ...
 
 
@@ -36,44 +58,69 @@ class Alone:
     def view(self, epoch: int) -> int:
         return epoch + 1
 
-    def hear(self, v: int) -> Callable[[Tensor, Tensor], Tensor | None]:
-        return lambda rows_B, x_BCHW: None
+    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+        return Heard()
+
+    def shapes(self) -> Shapes | None:
+        return None
+
+    def show(self, layers: Sequence[str]) -> None:
+        assert not layers
 
 
-class Stored:
+class Stored(Alone):
     """The teacher spoke once: its labels of V views, over and over."""
 
     stream = "labels"
 
-    def __init__(self, labels: Labels, device: torch.device) -> None:
+    def __init__(self, labels: Labels, device: Device) -> None:
         self.labels = labels
         self.device = device
 
     def view(self, epoch: int) -> int:
         return 1 + epoch % self.labels.views
 
-    def hear(self, v: int) -> Callable[[Tensor, Tensor], Tensor | None]:
-        def answer(rows_B: Tensor, x_BCHW: Tensor) -> Tensor:
-            return self.labels.rows(v, rows_B).to(self.device, non_blocking=True)
-
-        return answer
+    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+        return Heard(self.labels.rows(v, rows_B).to(self.device.where, non_blocking=True))
 
 
 class Live:
-    """The teacher runs at each step, on the very pixels that the student sees."""
+    """The teacher runs at each step, on the very pixels that the student sees.
+
+    Args:
+        model: The teacher, in eval mode; it stays there.
+        batch_size: Images a forward pass: that of the labels which it stands for.
+        channels, size: Of the data.
+    """
 
     stream = "labels"
 
-    def __init__(self, forward: Callable[[Tensor], Tensor], batch_size: int) -> None:
-        self.forward = forward
+    def __init__(self, model: nn.Module, device: Device, batch_size: int, channels: int, size: int) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.forward: Callable[[Tensor], Tensor] = device.forward(model)
         self.batch_size = batch_size
+        self.layers = shapes(model, channels, size)
+        self._hooks = ExitStack()
+        self.features: dict[str, Tensor] = {}
 
     def view(self, epoch: int) -> int:
         return 1 + epoch
 
-    def hear(self, v: int) -> Callable[[Tensor, Tensor], Tensor | None]:
-        def answer(rows_B: Tensor, x_BCHW: Tensor) -> Tensor:
-            with torch.no_grad():
-                return forward_fixed(self.forward, x_BCHW, self.batch_size)
+    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+        passes: list[dict[str, Tensor]] = []
 
-        return answer
+        def answer(part_BCHW: Tensor) -> Tensor:
+            t_BC = self.forward(part_BCHW)
+            passes.append(dict(self.features))
+            return t_BC
+
+        with torch.no_grad():
+            t_BC = forward_fixed(answer, x_BCHW, self.batch_size)
+        features = {name: torch.cat([each[name] for each in passes])[: len(x_BCHW)] for name in self.features}
+        return Heard(t_BC, features)
+
+    def shapes(self) -> Shapes | None:
+        return self.layers
+
+    def show(self, layers: Sequence[str]) -> None:
+        self.features = self._hooks.enter_context(tapped(self.model, layers))

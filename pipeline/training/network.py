@@ -1,0 +1,121 @@
+"""One network in training: its weights, its objective, its optimiser.
+
+Legend: B batch, C classes, S steps of an epoch, L losses (their weighted total first).
+"""
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.build import build
+from pipeline.models.taps import shapes, tapped
+from pipeline.objectives.compose import Objective, Signals
+from pipeline.objectives.pairing import LOGITS, Shapes
+from pipeline.sections.recipe import Recipe
+from pipeline.sections.term import needs_features
+from pipeline.training.device import Device
+from pipeline.training.recipe import optimizer
+from pipeline.training.teaching import Heard
+
+
+class Network:
+    """A network that looks at images and learns from what it saw.
+
+    Args:
+        spec: `architecture`, `objective` and `seed`.
+        recipe: How to step.
+        device: Where and how to compute.
+        channels, size, classes: Of the data.
+        teacher: Shapes of the teacher's layers, where there is one that runs.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        recipe: Recipe,
+        device: Device,
+        *,
+        channels: int,
+        size: int,
+        classes: int,
+        teacher: Shapes | None,
+    ) -> None:
+        self.recipe = recipe
+        self.device = device
+        # The network first: a method's adapters draw after it, so all methods share its initialisation.
+        torch.manual_seed(spec["seed"])
+        self.model = device.place(build(spec["architecture"], channels=channels, size=size, classes=classes))
+        student = shapes(self.model, channels, size) if needs_features(spec["objective"]) else None
+        self.objective = Objective(spec["objective"], student, teacher).to(device.where)
+        # Learned together and saved together; only the model is exported.
+        self.learner = nn.ModuleDict({"model": self.model, "objective": self.objective})
+        self.frozen = self._freeze_unreached(channels, size)
+        self.optimizer = optimizer(recipe, self.learner, device.where)
+        self.names = ("loss", *self.objective.terms)
+        self._hooks = ExitStack()
+        self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
+        self.z_BC = torch.empty(0)
+
+    def train(self) -> None:
+        """Training mode, but for what does not learn."""
+        self.model.train()
+        for module in self.frozen:
+            module.eval()
+
+    def look(self, x_BCHW: Tensor) -> None:
+        """Answer a batch, ready to learn from it."""
+        with self.device.computing():
+            self.z_BC = self.model(self.device.layout(x_BCHW)).float()
+
+    def look_again(self, x_BCHW: Tensor) -> None:
+        """Answer a batch anew after a step, for the peers: BatchNorm's running statistics see it once only."""
+        kept = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        with torch.no_grad():
+            self.look(x_BCHW)
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(kept[name])
+
+    def learn(self, y_B: Tensor, heard: Heard, peers: list[Tensor], share: float, rate: float) -> Tensor:
+        """One step from what was looked at; return the losses (L), total first, on the device.
+
+        Args:
+            y_B: Hard labels.
+            heard: What the teacher says.
+            peers: Logits of the other networks of a mutual training.
+            share: Of the training that is done, 0 … 1.
+            rate: Learning rate.
+        """
+        signals = Signals(self.z_BC, y_B, heard.t_BC, self.features, heard.features, peers or None)
+        losses = self.objective(signals)
+        total = self.objective.total(losses, share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        return torch.stack([total.detach(), *(loss.detach() for loss in losses.values())])
+
+    def _freeze_unreached(self, channels: int, size: int) -> list[nn.Module]:
+        """Freeze what the objective does not reach, such as all layers above a hint; return those modules.
+
+        Found by a backward pass from the layers that the objective looks at.
+        """
+        looked_at = [pair.student for term in self.objective.terms.values() for pair in term.pairs]
+        if "z_BC" in self.objective.needs or LOGITS in looked_at:
+            return []
+        self.model.eval()
+        with tapped(self.model, self.objective.student_layers) as features:
+            self.model(torch.ones(2, channels, size, size, device=self.device.where))
+        torch.stack([feature.float().sum() for feature in features.values()]).sum().backward()
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(parameter.grad is not None)
+            parameter.grad = None
+        return [
+            module
+            for module in self.model.modules()
+            if (own := list(module.parameters(recurse=False))) and not any(each.requires_grad for each in own)
+        ]
