@@ -17,6 +17,7 @@ from pipeline.paths import ARTIFACTS, CURVES, METRICS
 
 SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
+EMPTY_CURVE = ",".join(CURVE_COLUMNS) + "\n"
 Status = Literal["trained", "carried", "imported", "computed", "skipped"]
 
 
@@ -75,7 +76,12 @@ class Node:
 
 def read(name: str) -> Node:
     """Read `artifacts/<name>/node.json`; a pointer already names its final origin."""
-    path = ARTIFACTS / name / "node.json"
+    return read_at(ARTIFACTS / name)
+
+
+def read_at(folder: Path) -> Node:
+    """Read the `node.json` of a folder; a missing or damaged one is a `UserError`."""
+    path = folder / "node.json"
     value = files.read_json(path)
     if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
         raise UserError(f"{path} is not of schema {SCHEMA}: run `dvc repro` to make it anew")
@@ -109,11 +115,28 @@ def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
 
 def carry(name: str, previous: Node) -> Node:
     """Let slot `name` stand for `previous`: a pointer, no files."""
-    node = Node(**{**vars(previous), "name": name, "status": "carried", "origin": previous.source})
+    node = pointer(name, previous)
     with writing(name) as folder:
         write(folder, node)
-    write_numbers(name, {"status": "carried", "origin": node.origin}, ",".join(CURVE_COLUMNS) + "\n")
+    write_pointer_numbers(name, previous.source)
     return node
+
+
+def pointer(name: str, to: Node) -> Node:
+    """The node `name` that stands for another one."""
+    return Node(**{**vars(to), "name": name, "status": "carried", "origin": to.source})
+
+
+def write_pointer_numbers(name: str, origin: str) -> None:
+    """Metrics that name the origin, and a curve without rows."""
+    write_numbers(name, {"status": "carried", "origin": origin}, EMPTY_CURVE)
+
+
+def skip(name: str) -> None:
+    """Write the node of a step that is switched off."""
+    with writing(name) as folder:
+        write(folder, Node(name, "skipped"))
+    write_numbers(name, {"status": "skipped"}, EMPTY_CURVE)
 
 
 def discard(name: str) -> None:

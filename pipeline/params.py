@@ -16,7 +16,7 @@ from pipeline.kinds import Natural
 from pipeline.sections.base import Section
 from pipeline.sections.data import Data
 from pipeline.sections.labels import Labels
-from pipeline.sections.learner import Assistant, Chain, Network, Teacher
+from pipeline.sections.learner import Assistant, Chain, Method, Mutual, Network, Teacher
 from pipeline.sections.machine import Machine
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
@@ -53,9 +53,11 @@ class Params(Section):
     refinery: Chain
     born_again: Chain
     ensemble: Ensemble
+    method: dict[str, Method]
+    mutual: Mutual
 
 
-LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again")
+LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again", "mutual")
 
 
 def read(path: Path) -> Params:
@@ -75,21 +77,27 @@ def read(path: Path) -> Params:
 
 
 def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill recipes in from `training`, and `baseline` and `direct` from `student`."""
+    """Fill recipes in from `training`, and `baseline`, `direct` and each method from `student`."""
     whole = dict(raw)
-    student = whole.get("student")
+    student, methods = whole.get("student"), whole.get("method")
     if isinstance(student, dict):
         for name in ("baseline", "direct"):
-            section = _merged(student, whole.get(name))
-            if isinstance(section, dict):
-                own = whole.get(name) or {}
-                section["recipe"] = _merged(student.get("recipe"), own.get("recipe"))
-            whole[name] = section
-    for name in LEARNERS:
-        section = whole.get(name)
-        if isinstance(section, dict):
-            whole[name] = {**section, "recipe": _merged(whole.get("training"), section.get("recipe"))}
+            whole[name] = _like(student, whole.get(name))
+        if isinstance(methods, dict):
+            whole["method"] = {name: _like(student, each) for name, each in methods.items() if each is not None}
+    for section in [whole] + ([whole["method"]] if isinstance(whole.get("method"), dict) else []):
+        for name in LEARNERS if section is whole else [*section]:
+            if isinstance(each := section.get(name), dict):
+                section[name] = {**each, "recipe": _merged(whole.get("training"), each.get("recipe"))}
     return whole
+
+
+def _like(student: dict[str, Any], change: Any) -> Any:
+    """A section that says only where it differs from the student's."""
+    section = _merged(student, change)
+    if isinstance(section, dict):
+        section["recipe"] = _merged(student.get("recipe"), (change or {}).get("recipe"))
+    return section
 
 
 def _merged(base: Any, change: Any) -> Any:

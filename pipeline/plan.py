@@ -15,10 +15,11 @@ from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
 from pipeline.paths import CODE, resolve
 from pipeline.sections.learner import Chain, Learner, Network
-from pipeline.sections.term import needs_features, needs_teacher
+from pipeline.sections.term import answers, needs_features, needs_teacher
 
 Spec = dict[str, Any]
-TEACHING = ("teacher", "assistant", "refinery", "born_again")
+CHAINS = ("assistant", "refinery", "born_again")
+TEACHING = ("teacher", *CHAINS)
 STARTS = ("teacher", "baseline", "direct", "student", "refined", "ensemble")
 
 
@@ -36,6 +37,8 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs["direct"] = planner.network("direct", params.direct, "teacher")
     specs |= planner.chain("refinery", params.refinery)
     specs |= planner.chain("born_again", params.born_again)
+    specs |= planner.methods()
+    specs["mutual"] = planner.mutual()
     specs["refined"] = planner.reader("refined", {"chain": _link(stages, "refinery")})
     members = [f"born_again/{slot}" for slot in graph.slots(stages, "born_again")]
     combine = {
@@ -123,6 +126,47 @@ class _Planner:
             previous = name
         return specs
 
+    def methods(self) -> dict[str, Spec]:
+        """The same student from the same teacher by each method; one that params.yaml does not name is skipped."""
+        slots = graph.slots(self.stages, "method")
+        sections = self.params.method
+        if unnamed := [name for name in sections if name not in slots]:
+            raise UserError(
+                f"params.yaml: method.{unnamed[0]} has no stage: add `{unnamed[0]}: {{reads: teacher}}` to "
+                "stages.method.foreach of dvc.yaml, and its artifacts and metrics to the deps of summary"
+            )
+        specs = {}
+        for slot in slots:
+            name = f"method/{slot}"
+            if slot not in sections:
+                specs[name] = {"node": name, "action": "skip", "code": _code(["pipeline/node.py"])}
+                continue
+            specs[name] = self.network(name, sections[slot], "teacher")
+            if initial := sections[slot].initial:
+                if self.stages["method"]["foreach"][slot].get("reads") != f"method/{initial}":
+                    raise UserError(
+                        f"params.yaml: method.{slot}.initial is {initial!r}: in dvc.yaml, "
+                        f"stages.method.foreach.{slot}.reads must be method/{initial}"
+                    )
+                specs[name]["initial"] = f"method/{initial}"
+        return specs
+
+    def mutual(self) -> Spec:
+        """Networks that teach each other, on the batches of the first one."""
+        section = self.params.mutual
+        architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
+        spec = self.learner("mutual", section, None, architectures[0])
+        spec["training"]["update"] = section.update
+        base = self.params.seeds.train if section.seed is None else section.seed
+        spec["training"]["members"] = [
+            {"architecture": each, "objective": section.objective, "seed": seed(base, f"mutual/members/{k}")}
+            for k, each in enumerate(architectures, start=1)
+        ]
+        spec["carries"] = section.carries
+        modules = [f"pipeline/models/{each['family']}.py" for each in architectures]
+        spec["code"] = self._codes("mutual", section, modules)
+        return spec
+
     def network(self, name: str, section: Network, teacher: str | None) -> Spec:
         """The spec of a network that stands alone in its section."""
         return self.learner(name, section, teacher, section.architecture)
@@ -148,10 +192,6 @@ class _Planner:
                 f"params.yaml: {family} needs a live teacher, but the ensemble has no weights to run: "
                 f"use {family}.teaching: stored, and no objective on features"
             )
-        modules = [
-            f"pipeline/models/{architecture['family']}.py",
-            *(f"pipeline/objectives/{term}.py" for term in section.objective),
-        ]
         labels = self._labels()
         if family not in TEACHING and family not in self.starts:
             labels["views"] = 0
@@ -159,8 +199,9 @@ class _Planner:
             "node": name,
             "action": "train",
             "teacher": teacher if teacher and needs_teacher(section.objective) else None,
-            "previous": teacher,
+            "previous": teacher if family in CHAINS else None,
             "follows": follows,
+            "answers": answers(section.objective),
             "training": {
                 "architecture": architecture,
                 "objective": section.objective,
@@ -173,10 +214,15 @@ class _Planner:
                 "seed": seed(section.seed if section.seed is not None else self.params.seeds.train, _role(name)),
             },
             "labels": labels,
-            "code": {
-                "training": _code(["pipeline/training/loop.py", *modules]),
-                "stage": _code([f"stages/{family}.py", *modules]),
-            },
+            "code": self._codes(family, section, [f"pipeline/models/{architecture['family']}.py"]),
+        }
+
+    def _codes(self, family: str, section: Learner, models: list[str]) -> dict[str, str]:
+        """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
+        modules = [*models, *(f"pipeline/objectives/{term}.py" for term in section.objective)]
+        return {
+            "training": _code(["pipeline/training/loop.py", *modules]),
+            "stage": _code([f"stages/{family}.py", *modules]),
         }
 
     def reader(self, name: str, content: Spec) -> Spec:

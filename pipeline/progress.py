@@ -43,7 +43,9 @@ def showing(node: str, epochs: int) -> Iterator[Show]:
 
 def line(node: str, epochs: int, row: dict[str, Any]) -> str:
     """One epoch in words."""
+    accuracy = row["validation_accuracy"]
+    validation = "" if accuracy is None else f"validation {100 * accuracy:.1f} %, "
     return (
         f"{node}: epoch {row['epoch']} of {epochs}, loss {row['loss']:.4f}, "
-        f"validation {100 * row['validation_accuracy']:.1f} %, {row['images_per_second']:.0f} images/s"
+        f"{validation}{row['images_per_second']:.0f} images/s"
     )

@@ -12,6 +12,10 @@ from pipeline.progress import say
 def advance(name: str) -> None:
     """Run the stage of node `name` by its spec."""
     spec = files.read_json(PLAN / f"{name}.json")
+    if spec["action"] == "skip":
+        node.skip(name)
+        say(f"{name}: not in params.yaml, skipped")
+        return
     if spec["action"] == "carry":
         origin = node.carry(name, node.read(spec["previous"])).origin
         say(f"{name}: beyond the asked length, carries {origin}")

@@ -20,14 +20,14 @@ class Row:
 
 def rows(names: list[str]) -> list[Row]:
     """Read every node and the metrics of what stands behind it."""
-    found = [node.read(name) for name in names]
+    found = [each for each in map(node.read, names) if each.status != "skipped"]
     return [Row(each, files.read_json(METRICS / f"{each.source}.json")) for each in found]
 
 
 def figures(table: list[Row]) -> dict[str, Any]:
     """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost."""
     by_name = {row.node.name: row for row in table}
-    trained = [row for row in table if row.node.status != "carried"]
+    trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]
     return {
         "validation": {name: by_name[name].metrics["validation"]["accuracy"] for name in FIGURES},
         "test": {name: by_name[name].metrics["test"]["accuracy"] for name in FIGURES},
@@ -45,11 +45,12 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
     base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
     cells: list[tuple[str, ...]] = [header]
     for row in table:
-        if row.node.status == "carried" and "/" in row.node.name:
-            continue
         metrics = row.metrics
+        if (row.node.status == "carried" and "/" in row.node.name) or "test" not in metrics:
+            continue
         test = metrics["test"]["accuracy"]
-        picked = row.node.status == "carried"
+        own = (row.node.origin or "").startswith(f"{row.node.name}/")
+        picked = row.node.status == "carried" and not own
         agreement = metrics.get("teacher", {}).get("agreement")
         cells.append(
             (
@@ -70,9 +71,12 @@ def learned_from(each: Node) -> str:
     """Who taught a node, in words."""
     if each.status == "imported":
         return "imported"
+    if (each.origin or "").startswith(f"{each.name}/"):
+        return "its peers"
     if each.status == "computed":
         return f"{len(each.lineage)} members"
-    return ", ".join(item["teacher"] for item in each.lineage) or "hard labels"
+    taught = [item["teacher"] for item in each.lineage if item["read"] != "initial weights"]
+    return ", ".join(taught) or "hard labels"
 
 
 def show(cells: list[tuple[str, ...]]) -> None:

@@ -18,7 +18,7 @@ from pipeline.evaluation.ensemble import combine, fit_weights, prefixes
 from pipeline.evaluation.metrics import accuracy, scores
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, open_labels, write_header, write_view
-from pipeline.node import CURVE_COLUMNS, Node
+from pipeline.node import EMPTY_CURVE, Node
 from pipeline.paths import DATA, METRICS
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.progress import say
@@ -62,7 +62,7 @@ def vote(spec: dict[str, Any]) -> None:
         },
         **_sums(members),
     }
-    node.write_numbers(name, metrics, ",".join(CURVE_COLUMNS) + "\n")
+    node.write_numbers(name, metrics, EMPTY_CURVE)
     say(f"{name}: {len(members)} members, validation {100 * found['validation']['accuracy']:.1f} %")
 
 

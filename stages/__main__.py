@@ -22,6 +22,8 @@ VERBS = (
     "refined",
     "born_again",
     "ensemble",
+    "method",
+    "mutual",
     "summary",
 )
 

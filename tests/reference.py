@@ -4,6 +4,7 @@ Each takes and gives float64; autograd goes through the loops, so gradients can 
 A twin has the name, the positional parameters and the settings of the loss that it doubles.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -71,3 +72,83 @@ def logit_matching(z_BC: Tensor, t_BC: Tensor, reduction: Literal["sum", "mean"]
         for c in range(classes):
             total = total + 0.5 * (z_BC[b, c] - t_BC[b, c]) ** 2
     return total / rows / (classes if reduction == "mean" else 1)
+
+
+def dkd(
+    z_BC: Tensor, t_BC: Tensor, y_B: Tensor, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
+) -> Tensor:
+    """T^2/B sum_b (alpha TCKD_b + beta NCKD_b) (Zhao et al. 2022, eq. 4-7)."""
+    rows, classes = z_BC.shape
+    total = 0.0 * z_BC.sum()
+    for b in range(rows):
+        p_C, q_C, y = softmax(t_BC[b], temperature), softmax(z_BC[b], temperature), int(y_B[b])
+        others = [c for c in range(classes) if c != y]
+        if not others:
+            continue
+        p_not = sum((p_C[c] for c in others), torch.zeros((), dtype=z_BC.dtype))
+        q_not = sum((q_C[c] for c in others), torch.zeros((), dtype=z_BC.dtype))
+        total = total + alpha * (p_C[y] * torch.log(p_C[y] / q_C[y]) + p_not * torch.log(p_not / q_not))
+        for c in others:
+            p, q = p_C[c] / p_not, q_C[c] / q_not
+            total = total + beta * p * torch.log(p / q)
+    return temperature**2 * total / rows
+
+
+def pearson(x: list[Tensor], y: list[Tensor]) -> Tensor:
+    """rho = cov(x, y) / (std(x) std(y)) (Huang et al. 2022, section 4)."""
+    mean_x, mean_y = torch.stack(x).mean(), torch.stack(y).mean()
+    zero = torch.zeros((), dtype=mean_x.dtype)
+    covariance = sum(((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)), zero)
+    spread_x = sum(((a - mean_x) ** 2 for a in x), zero)
+    spread_y = sum(((b - mean_y) ** 2 for b in y), zero)
+    return covariance / torch.sqrt(spread_x * spread_y)
+
+
+def dist(z_BC: Tensor, t_BC: Tensor, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0) -> Tensor:
+    """T^2 (beta/B sum_b (1 - rho of row b) + gamma/C sum_c (1 - rho of column c)) (Huang et al. 2022, section 4)."""
+    rows, classes = z_BC.shape
+    q_BC = [softmax(z_BC[b], temperature) for b in range(rows)]
+    p_BC = [softmax(t_BC[b], temperature) for b in range(rows)]
+    total = torch.zeros((), dtype=z_BC.dtype)
+    for b in range(rows):
+        total = total + beta / rows * (1 - pearson(q_BC[b], p_BC[b]))
+    for c in range(classes):
+        total = total + gamma / classes * (1 - pearson([q[c] for q in q_BC], [p[c] for p in p_BC]))
+    return temperature**2 * total
+
+
+def standardised(row_C: Tensor) -> Tensor:
+    """(x - mean) / sqrt(1/C sum_c (x_c - mean)^2) (Sun et al. 2024, algorithm 1)."""
+    mean = row_C.sum() / len(row_C)
+    variance = torch.stack([(value - mean) ** 2 for value in row_C]).sum() / len(row_C)
+    return (row_C - mean) / torch.sqrt(variance)
+
+
+def logit_standardisation(z_BC: Tensor, t_BC: Tensor, temperature: float = 2.0) -> Tensor:
+    """`soft_targets` on standardised rows."""
+    z_BC, t_BC = (torch.stack([standardised(row_C) for row_C in logits_BC]) for logits_BC in (z_BC, t_BC))
+    return soft_targets(z_BC, t_BC, temperature)
+
+
+def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor) -> Tensor:
+    """sum_b (max p_b / sum_u max p_u) (-log q_b[y_b]) (Furlanello et al. 2018, section 3.2)."""
+    most_B = [max(softmax(row_C)) for row_C in t_BC]
+    total = torch.zeros((), dtype=z_BC.dtype)
+    for b in range(len(z_BC)):
+        total = total - most_B[b] / sum(most_B) * torch.log(softmax(z_BC[b])[int(y_B[b])])
+    return total
+
+
+def mutual(z_BC: Tensor, peers: Sequence[Tensor], ensemble: bool = False) -> Tensor:
+    """1/(K-1) sum_j KL(p_j || q) (Zhang et al. 2018, eq. 8), or KL(mean p_j || q) (eq. 10), mean over the batch."""
+    rows, classes = z_BC.shape
+    total = torch.zeros((), dtype=z_BC.dtype)
+    for b in range(rows):
+        q_C = softmax(z_BC[b])
+        p_KC = [softmax(peer_BC[b]) for peer_BC in peers]
+        if ensemble:
+            p_KC = [[torch.stack([p_C[c] for p_C in p_KC]).mean() for c in range(classes)]]
+        for p_C in p_KC:
+            for c in range(classes):
+                total = total + p_C[c] * torch.log(p_C[c] / q_C[c]) / len(p_KC)
+    return total / rows

@@ -1,5 +1,6 @@
 """Deep mutual learning's loss: each network learns from its peers."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,7 @@ def mutual(z_BC: Tensor, peers: Sequence[Tensor], *, ensemble: bool = False) -> 
     student_BC = z_BC.float().log_softmax(dim=1)
     peers_KBC = torch.stack([peer_BC.detach().float().log_softmax(dim=1) for peer_BC in peers])
     if ensemble:
-        mean_BC = peers_KBC.logsumexp(dim=0) - torch.tensor(float(len(peers))).log()
+        mean_BC = peers_KBC.logsumexp(dim=0) - math.log(len(peers))
         return F.kl_div(student_BC, mean_BC, reduction="batchmean", log_target=True)
     losses = [F.kl_div(student_BC, peer_BC, reduction="batchmean", log_target=True) for peer_BC in peers_KBC]
     return torch.stack(losses).mean()

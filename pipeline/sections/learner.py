@@ -107,3 +107,31 @@ class Chain(Learner):
     generations: Natural = 3
     patience: Count | None = None
     min_gain: NonNegative = 0.0
+
+
+class Method(Network):
+    """One method of the comparison: the student's architecture and recipe, another objective.
+
+    With `initial` it starts from the weights of another method's network.
+    """
+
+    initial: str | None = None
+
+
+class Mutual(Learner):
+    """Networks that teach each other; the node carries one of them."""
+
+    peers: int = Field(default=2, ge=2)
+    architectures: dict[str, Architecture]
+    update: Literal["sequential", "simultaneous"] = "sequential"
+    carries: Count = 1
+
+    @model_validator(mode="after")
+    def name_each_peer(self) -> Self:
+        """Every peer needs its architecture, and the one that is carried must be one of them."""
+        for number in range(1, self.peers + 1):
+            if f"p{number}" not in self.architectures:
+                raise fault(f"peers is {self.peers}, but architectures.p{number} is not given: add it")
+        if self.carries > self.peers:
+            raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
+        return self

@@ -83,3 +83,14 @@ def needs_features(objective: Mapping[str, Any]) -> bool:
 def needs_teacher(objective: Mapping[str, Any]) -> bool:
     """Whether any term listens to a teacher, by its logits or its features."""
     return any({"t_BC", "teacher"} & {*schema.needs(path_of(name), name)} for name in objective)
+
+
+def answers(objective: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any term looks at the student's logits: if none does, its upper part is not trained."""
+    for name, settings in objective.items():
+        layers = settings.get("layers")
+        if "z_BC" in schema.needs(path_of(name), name) or layers == "logits":
+            return True
+        if isinstance(layers, Mapping) and "logits" in layers:
+            return True
+    return False

@@ -24,6 +24,7 @@ from pipeline.training.device import Device
 from pipeline.training.loop import RESIDENT_BYTES
 
 EVALUATION_BATCH = 256
+Chain = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -43,29 +44,53 @@ def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result)
     Raises:
         UserError: The network's answers are not finite.
     """
+    with node.writing(spec["node"]) as folder:
+        metrics = fill(folder, spec, data, device, result)
+    node.write_numbers(spec["node"], metrics, curve(result.rows))
+
+
+def export_peers(spec: dict[str, Any], data: Prepared, device: Device, results: list[Result]) -> None:
+    """Write the members of a mutual training, each a whole node, below the node that carries one of them."""
     name = spec["node"]
-    result.model.eval()
-    speaker = Speaker(device, result.model, data)
-    logits = {split: speaker.predict(split) for split in ("validation", "test")}
-    metrics = numbers(data, logits, result.lineage)
+    numbers = {}
     with node.writing(name) as folder:
-        save_weights(result.model, folder / "model.safetensors")
-        weights = files.sha256(folder / "model.safetensors")
-        hashes = {
-            "weights": weights,
-            "predictions": write_predictions(folder, logits),
-            "labels": speaker.label(spec, folder / "labels", weights),
-        }
-        node.write(folder, _node(spec, data, result, hashes, metrics["validation"]["accuracy"]))
-        size = (folder / "model.safetensors").stat().st_size
-    metrics |= {
+        for k, (member, result) in enumerate(zip(spec["training"]["members"], results, strict=True), start=1):
+            own = {**spec, "node": f"{name}/members/{k}", "training": {**spec["training"], **member}}
+            (folder / "members" / str(k)).mkdir(parents=True)
+            numbers[own["node"]] = fill(folder / "members" / str(k), own, data, device, result), curve(result.rows)
+        picked = f"{name}/members/{spec['carries']}"
+        node.write(folder, node.pointer(name, node.read_at(folder / "members" / str(spec["carries"]))))
+    for member, (metrics, rows) in numbers.items():
+        node.write_numbers(member, metrics, rows)
+    node.write_pointer_numbers(name, picked)
+
+
+def fill(folder: Path, spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> dict[str, Any]:
+    """Write a node into its folder; return its metrics.
+
+    A network that gives no answers (only its lower part was trained) has weights and features alone.
+    """
+    model = result.model.eval()
+    save_weights(model, folder / "model.safetensors")
+    hashes = {"weights": files.sha256(folder / "model.safetensors")}
+    metrics: dict[str, Any] = {
         "status": result.status,
-        "parameters": cost.parameters(result.model),
-        "flops": cost.flops(result.model, data.channels, data.size),
-        "bytes": size,
-        "cost": {"training_seconds": round(result.seconds, 2), "latency_ms": round(speaker.latency_ms(), 4)},
+        "parameters": cost.parameters(model),
+        "flops": cost.flops(model, data.channels, data.size),
+        "bytes": cost.file_bytes(folder / "model.safetensors"),
+        "cost": {"training_seconds": round(result.seconds, 2)},
     }
-    node.write_numbers(name, metrics, curve(result.rows))
+    chain: Chain = ()
+    if spec["answers"]:
+        speaker = Speaker(device, model, data)
+        logits = {split: speaker.predict(split) for split in ("validation", "test")}
+        hashes["predictions"] = write_predictions(folder, logits)
+        hashes["labels"] = speaker.label(spec, folder / "labels", hashes["weights"])
+        metrics |= numbers(data, logits, result.lineage)
+        metrics["cost"]["latency_ms"] = round(speaker.latency_ms(), 4)
+        chain = ((spec["node"], metrics["validation"]["accuracy"]),)
+    node.write(folder, _node(spec, data, result, hashes, chain))
+    return metrics
 
 
 class Speaker:
@@ -110,26 +135,24 @@ class Speaker:
         return cost.latency_ms(self.forward, x_1CHW)
 
 
-def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], accuracy: float) -> Node:
+def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: Chain) -> Node:
     architecture = spec["training"]["architecture"]
     supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     return Node(
         name=spec["node"],
         status=result.status,
-        provides=("weights", "features", "predictions", "labels"),
+        provides=("features", *hashes),
         format="safetensors",
         architecture={**architecture, **supplied},
         lineage=result.lineage,
-        chain=(*_chain_before(spec, architecture, supplied), (spec["node"], accuracy)),
+        chain=(*_chain_before(spec, architecture, supplied), *chain),
         hashes=hashes,
     )
 
 
-def _chain_before(
-    spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]
-) -> tuple[tuple[str, float], ...]:
+def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> Chain:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
-    if spec["previous"] is None or "/" not in spec["node"]:
+    if spec["previous"] is None:
         return ()
     previous = node.read(spec["previous"])
     if spec["follows"]:
@@ -142,8 +165,9 @@ def numbers(data: Prepared, logits: dict[str, Tensor], lineage: tuple[dict[str, 
     found: dict[str, Any] = {}
     for split, z_NC in logits.items():
         found[split] = scores(z_NC, torch.from_numpy(getattr(data, split).labels.copy()))
-    if len(lineage) == 1:
-        taught = read_predictions(node.read(lineage[0]["teacher"]))
+    teachers = [item["teacher"] for item in lineage if item["read"] in ("labels", "weights")]
+    if len(teachers) == 1:
+        taught = read_predictions(node.read(teachers[0]))
         found["teacher"] = against(logits["test"], taught["test"])
     return found
 

@@ -21,7 +21,7 @@ from pipeline.paths import DATA, PLAN, resolve
 from pipeline.progress import say, showing
 from pipeline.sections.views import Views
 from pipeline.training.device import Device, choose
-from pipeline.training.export import EVALUATION_BATCH, Result, export
+from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.loop import RESIDENT_BYTES, Training
 from pipeline.training.state import holding
 from pipeline.training.teaching import Alone, Live, Stored, Teaching
@@ -44,13 +44,26 @@ def learn(spec: dict[str, Any]) -> None:
         return
     name = spec["node"]
     teaching, lineage = _teaching(spec, data, device)
+    initial = node.read(spec["initial"]) if "initial" in spec else None
+    if initial is not None:
+        lineage += ({"teacher": initial.source, "read": "initial weights", "hash": _checked_weights(initial)},)
     content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
     key = files.digest([spec["training"], spec["code"]["training"], content])
     with holding(name, key, say) as state:
         training = Training(spec["training"], data, teaching, device)
+        if initial is not None:
+            load_weights(training.model, initial.weights, f"the weights of {initial.source}")
+        validate = _validation(training) if spec["answers"] else lambda model: None
         with showing(name, training.recipe.epochs) as show:
-            training.run(state, _validation(training), show, say, machine["state_every"])
-    export(spec, data, device, Result("trained", training.model, lineage, training.rows(), training.at.seconds))
+            training.run(state, validate, show, say, machine["state_every"])
+    results = [
+        Result("trained", network.model, lineage, training.rows(k), training.at.seconds)
+        for k, network in enumerate(training.networks)
+    ]
+    if "members" in spec["training"]:
+        export_peers(spec, data, device, results)
+    else:
+        export(spec, data, device, results[0])
 
 
 def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
@@ -97,11 +110,17 @@ def _check_labels(found: str, teacher: Node) -> None:
 def _load(teacher: Node, device: Device) -> torch.nn.Module:
     """A node's network with its weights."""
     assert teacher.architecture is not None
-    if files.sha256(teacher.weights) != teacher.hashes["weights"]:
-        raise UserError(f"{teacher.weights} is damaged: delete {teacher.folder} and run `dvc repro`")
+    _checked_weights(teacher)
     model = rebuild(teacher.architecture)
     load_weights(model, teacher.weights, f"the weights of {teacher.source}")
     return device.place(model)
+
+
+def _checked_weights(of: Node) -> str:
+    """The hash of a node's weights, which its file still has."""
+    if files.sha256(of.weights) != of.hashes["weights"]:
+        raise UserError(f"{of.weights} is damaged: delete {of.folder} and run `dvc repro`")
+    return of.hashes["weights"]
 
 
 def _imported(spec: dict[str, Any], data: Prepared, device: Device) -> Result:
