@@ -36,19 +36,11 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs["baseline"] = planner.network("baseline", params.baseline, None)
     specs["direct"] = planner.network("direct", params.direct, "teacher")
     specs |= planner.chain("refinery", params.refinery)
+    specs["refined"] = planner.reader("refined", {"chain": _link(stages, "refinery")})
     specs |= planner.chain("born_again", params.born_again)
+    specs["ensemble"] = planner.ensemble()
     specs |= planner.methods()
     specs["mutual"] = planner.mutual()
-    specs["refined"] = planner.reader("refined", {"chain": _link(stages, "refinery")})
-    members = [f"born_again/{slot}" for slot in graph.slots(stages, "born_again")]
-    combine = {
-        "members": members,
-        "teaches": "ensemble" in planner.starts,
-        "rule": params.ensemble.rule,
-        "views": params.views.model_dump(mode="json"),
-        "views_seed": params.seeds.views,
-    }
-    specs["ensemble"] = planner.reader("ensemble", combine)
     networks = [name for name in specs if name != "prepare"]
     specs["summary"] = planner.reader("summary", {"nodes": networks})
     specs["machine"] = params.machine.model_dump(mode="json")
@@ -125,6 +117,17 @@ class _Planner:
                 specs[name] = _carry(name, previous)
             previous = name
         return specs
+
+    def ensemble(self) -> Spec:
+        """What to combine, and how."""
+        content = {
+            "members": [f"born_again/{slot}" for slot in graph.slots(self.stages, "born_again")],
+            "teaches": "ensemble" in self.starts,
+            "rule": self.params.ensemble.rule,
+            "views": self.params.views.model_dump(mode="json"),
+            "views_seed": self.params.seeds.views,
+        }
+        return self.reader("ensemble", content)
 
     def methods(self) -> dict[str, Spec]:
         """The same student from the same teacher by each method; one that params.yaml does not name is skipped."""
