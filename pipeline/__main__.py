@@ -1,11 +1,10 @@
 """`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from pipeline.errors import UserError
+from pipeline.command_line import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -22,10 +21,9 @@ def status() -> None:
 @app.command()
 def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
-    from pipeline import files, summary
-    from pipeline.paths import PLAN
+    from pipeline import specs, summary
 
-    summary.show(summary.lines(summary.rows(files.read_json(PLAN / "summary.json")["nodes"])))
+    summary.show(summary.lines(summary.rows(specs.read("summary")["nodes"])))
 
 
 @app.command()
@@ -52,14 +50,5 @@ def gc() -> None:
     )
 
 
-def main() -> None:
-    """Run a command; what a person can mend is one sentence, not a traceback."""
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -6,13 +6,16 @@ dozen columns that matter.
 
 import json
 import subprocess
+import sys
 from typing import Any
 
 from pipeline.errors import UserError
 
 
 def lines(names: list[str]) -> list[tuple[str, ...]]:
-    """Cells of the comparison: the workspace, the commit, and each experiment (or only those of `names`).
+    """Cells of the comparison, a column an experiment: all that DVC knows of the current commit, or only `names`.
+
+    First the parameters that differ, then the figures of `metrics/summary.json`.
 
     Raises:
         UserError: An experiment is unknown, or DVC cannot show any.
@@ -21,21 +24,16 @@ def lines(names: list[str]) -> list[tuple[str, ...]]:
     if unknown := [name for name in names if name not in found]:
         raise UserError(f"there is no experiment {unknown[0]!r}: `dvc exp list` names {', '.join(found)}")
     shown = {name: found[name] for name in (names or found)}
-    flat = {name: flatten(each["params"]) for name, each in shown.items()}
-    keys = sorted({key for each in flat.values() for key in each})
-    differing = [key for key in keys if len({json.dumps(each.get(key)) for each in flat.values()}) > 1]
-    numbers = {name: flatten(each["metrics"]) for name, each in shown.items()}
-    columns = list(dict.fromkeys(key for each in numbers.values() for key in each))
-    header = (
-        "experiment",
-        *(key.replace("validation.", "val ").replace("cost.", "") for key in columns),
-        *differing,
-    )
-    cells: list[tuple[str, ...]] = [header]
-    for name in shown:
-        figures = [_figure(key, numbers[name].get(key)) for key in columns]
-        cells.append((name, *figures, *(_text(flat[name].get(key)) for key in differing)))
-    return cells
+    chosen = [flatten(each["params"]) for each in shown.values()]
+    figures = [flatten(each["metrics"]) for each in shown.values()]
+    keys = sorted({key for each in chosen for key in each})
+    differing = [key for key in keys if len({json.dumps(each.get(key)) for each in chosen}) > 1]
+    columns = sorted({key for each in figures for key in each})
+    return [
+        ("", *shown),
+        *((key, *(_text(each.get(key)) for each in chosen)) for key in differing),
+        *((key, *(_figure(key, each.get(key)) for each in figures)) for key in columns),
+    ]
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -49,12 +47,14 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _experiments() -> dict[str, dict[str, Any]]:
     """Params and summary metrics by experiment name, as DVC knows them."""
-    run = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "show", "--json"], capture_output=True, text=True, check=False
+    )
     if run.returncode != 0:
         raise UserError(f"`dvc exp show` failed: {run.stderr.strip().splitlines()[-1] if run.stderr else 'no message'}")
     found: dict[str, dict[str, Any]] = {}
     for revision in json.loads(run.stdout):
-        _add(found, revision.get("name") or revision["rev"][:7], revision)
+        _add(found, revision.get("name") or revision["rev"], revision)
         for experiment in revision.get("experiments") or []:
             for each in experiment["revs"]:
                 _add(found, experiment.get("name") or each["rev"][:7], each)

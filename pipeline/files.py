@@ -32,8 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary.is_dir():
             _remove(path)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         _remove(temporary)
+        if isinstance(error, OSError):
+            # A failed write names no file, and nobody knows the temporary one.
+            error.filename = str(error.filename or path).replace(str(temporary), str(path))
         raise
 
 
@@ -61,11 +64,29 @@ def to_json(value: Any) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a missing or damaged one is named in a `UserError`."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object together with its digest."""
+    write_json(path, sealed(value))
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object together with its digest."""
+    return {**value, "seal": digest(value)}
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; a file that is missing or in any way another is named in a `UserError`."""
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("seal", None) != digest(value):
+        raise UserError(f"{path} is damaged (its seal is not that of its content): delete it and run `dvc repro`")
+    return value
 
 
 def sha256(path: Path) -> str:
@@ -78,6 +99,10 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON value in its canonical form, in hexadecimal."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _remove(path: Path) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.errors import UserError
+from pipeline.yaml_file import read_yaml
 
+SHOWN = 12  # lines to add that a message spells out
 READERS = {
     "assistant": ("student", "summary"),
     "refinery": ("refined", "summary"),
@@ -15,11 +15,26 @@ READERS = {
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The stages of dvc.yaml."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{path.name} cannot be read ({error}): `git checkout {path.name}` brings it back") from None
+    """The stages of dvc.yaml, whose chains have slots and whose readers have deps."""
+    whole = read_yaml(path)
+    stages = whole.get("stages") if isinstance(whole, dict) else None
+    for keys in (*((family, "foreach") for family in READERS), *((name, "deps") for name in _all_readers())):
+        found = stages
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        if not found or not isinstance(found, dict if keys[1] == "foreach" else list):
+            raise UserError(
+                f"{path.name} lacks stages.{'.'.join(keys)}: `git checkout {path.name}` brings the committed one back"
+            )
+        if odd := [slot for slot in found if not isinstance(slot, str)]:
+            # DVC makes no stage at all of a slot that is a number, and says nothing.
+            raise UserError(f"{path.name}: stages.{'.'.join(keys)} holds {odd[0]!r}: use a name such as g{odd[0]}")
+    assert isinstance(stages, dict)
+    return stages
+
+
+def _all_readers() -> set[str]:
+    return {reader for readers in READERS.values() for reader in readers}
 
 
 def slots(stages: dict[str, Any], family: str) -> list[str]:
@@ -32,9 +47,9 @@ def check_length(stages: dict[str, Any], family: str, length: int, key: str) -> 
     have = slots(stages, family)
     if length > len(have):
         letter, last = have[-1][0], have[-1]
-        lines = "\n".join(
-            f"  {letter}{n}: {{prev: {family}/{letter}{n - 1}}}" for n in range(len(have) + 1, length + 1)
-        )
+        missing = range(len(have) + 1, length + 1)
+        lines = "\n".join(f"  {letter}{n}: {{prev: {family}/{letter}{n - 1}}}" for n in missing[:SHOWN])
+        lines += f"\n  and so on to {letter}{length}" if len(missing) > SHOWN else ""
         readers = " and ".join(READERS[family])
         raise UserError(
             f"params.yaml: {key} is {length}, but dvc.yaml has {len(have)} slots (to {last}); "

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.files import to_json
+from pipeline.errors import UserError
+from pipeline.files import sealed, to_json
 from pipeline.plan import Spec
 
 
@@ -56,12 +57,16 @@ def read(path: Path) -> Lock:
     """Read dvc.lock; empty where nothing has run yet."""
     if not path.exists():
         return Lock({})
-    return Lock(yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())["stages"])
+    try:
+        return Lock(yaml.load(path.read_bytes(), Loader=_loader())["stages"])
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path.name} is damaged ({reason}): delete it and run `dvc repro`") from None
 
 
 def spec_hash(spec: Spec) -> str:
     """The MD5 that DVC records of the spec's file."""
-    return hashlib.md5(to_json(spec).encode()).hexdigest()
+    return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()
 
 
 def _loader() -> Any:

@@ -7,7 +7,7 @@ One name everywhere: node `refinery/g3` has `plan/refinery/g3.json`, `artifacts/
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,15 +82,16 @@ def read(name: str) -> Node:
 def read_at(folder: Path) -> Node:
     """Read the `node.json` of a folder; a missing or damaged one is a `UserError`."""
     path = folder / "node.json"
-    value = files.read_json(path)
-    if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
+    value = files.read_sealed(path)
+    if value.pop("schema", None) != SCHEMA:
         raise UserError(f"{path} is not of schema {SCHEMA}: run `dvc repro` to make it anew")
     try:
         node = Node(**value)
-    except TypeError as error:
+        pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
+        tuples = {"provides": tuple(node.provides), "lineage": tuple(node.lineage), "chain": pairs}
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
-    pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
-    return Node(**{**vars(node), "provides": tuple(node.provides), "lineage": tuple(node.lineage), "chain": pairs})
+    return replace(node, **tuples)
 
 
 @contextmanager
@@ -104,13 +105,32 @@ def writing(name: str) -> Iterator[Path]:
 def write(folder: Path, node: Node) -> None:
     """Write `node.json` into the folder."""
     value = {key: item for key, item in asdict(node).items() if item is not None}
-    files.write_json(folder / "node.json", {"schema": SCHEMA, **value})
+    files.write_sealed(folder / "node.json", {"schema": SCHEMA, **value})
 
 
 def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
-    """Write the metrics and the curve, CSV text, of a node."""
-    files.write_json(METRICS / f"{name}.json", metrics)
-    files.write_text(CURVES / f"{name}.csv", curve)
+    """Write the metrics and the curve, CSV text, of a node; where that fails the node goes, too."""
+    try:
+        files.write_json(METRICS / f"{name}.json", metrics)
+        files.write_text(CURVES / f"{name}.csv", curve)
+    except BaseException:
+        discard(name)
+        raise
+
+
+def read_numbers(name: str) -> dict[str, Any]:
+    """Read the metrics of a node that has some of its own; a missing or damaged file is a `UserError`."""
+    path = METRICS / f"{name}.json"
+    value = files.read_json(path)
+    try:
+        splits = [value[split] for split in ("validation", "test") if split in value]
+        numbers = [value["cost"]["training_seconds"], value["parameters"], *(split["accuracy"] for split in splits)]
+        whole = all(isinstance(number, int | float) for number in numbers)
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} lacks numbers of a network: delete it and run `dvc repro`")
+    return value
 
 
 def carry(name: str, previous: Node) -> Node:

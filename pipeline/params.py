@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import UserError
 from pipeline.kinds import Natural
-from pipeline.sections.base import Section
+from pipeline.sections.base import Section, wording
 from pipeline.sections.data import Data
 from pipeline.sections.labels import Labels
 from pipeline.sections.learner import Assistant, Chain, Method, Mutual, Network, Teacher
 from pipeline.sections.machine import Machine
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
+from pipeline.yaml_file import read_yaml
 
 
 class Seeds(Section):
@@ -62,12 +62,7 @@ LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery",
 
 def read(path: Path) -> Params:
     """Read and check params.yaml; any fault is a `UserError` that names file and key."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path.name} is missing: `git checkout {path.name}` brings the default back") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path.name} must be a mapping of sections such as `data:` and `teacher:`")
     try:
@@ -108,11 +103,7 @@ def _merged(base: Any, change: Any) -> Any:
 
 
 def _explain(error: ValidationError, file: str) -> str:
-    """The first fault of a validation as one sentence; says how many more there are."""
-    faults = error.errors()
-    first = faults[0]
-    path = ".".join(str(part) for part in first["loc"])
-    message = first["msg"][0].lower() + first["msg"][1:]
-    value = "" if first["type"] in {"fault", "missing"} else f", not {first['input']!r}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{file}: {path + ': ' if path else ''}{message}{value}{more}"
+    """The first fault of a validation as one sentence; the others are often only its copies in other sections."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    return f"{file}: {path + ': ' if path else ''}{wording(first)}"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pipeline.errors import UserError
+
 PLAN = Path("plan")
 ARTIFACTS = Path("artifacts")
 METRICS = Path("metrics")
@@ -17,4 +19,7 @@ def resolve(path: str) -> Path:
     An experiment of `dvc exp run --temp` or `--queue` runs in a workspace elsewhere; DVC names the
     repository it came from in DVC_ROOT.
     """
-    return (Path(os.environ.get("DVC_ROOT") or Path.cwd()) / Path(path).expanduser()).resolve()
+    try:
+        return (Path(os.environ.get("DVC_ROOT") or Path.cwd()) / Path(path).expanduser()).resolve()
+    except (RuntimeError, ValueError) as error:  # `~nobody`, or a null byte
+        raise UserError(f"params.yaml: the path {path!r} leads nowhere ({error}): correct it") from None

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
 from pipeline.paths import CODE, resolve
+from pipeline.sections.base import unknown
 from pipeline.sections.learner import Chain, Learner, Network
 from pipeline.sections.term import answers, needs_features, needs_teacher
 
@@ -48,11 +49,11 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
 
 
 def write(specs: dict[str, Spec], folder: Path) -> None:
-    """Write one JSON file a spec."""
+    """Write one sealed JSON file a spec."""
     with files.replacing(folder) as temporary:
         temporary.mkdir()
         for name, spec in specs.items():
-            files.write_json(temporary / f"{name}.json", spec)
+            files.write_sealed(temporary / f"{name}.json", spec)
 
 
 class _Planner:
@@ -88,9 +89,13 @@ class _Planner:
     def assistants(self) -> dict[str, Spec]:
         section = self.params.assistant
         graph.check_length(self.stages, "assistant", section.links, "assistant.links")
+        slots = graph.slots(self.stages, "assistant")
+        for slot in section.architectures:
+            if slot not in slots:
+                raise UserError(f"params.yaml: assistant.architectures: {unknown('slot', slot, slots)}")
         specs = {}
         previous = "teacher"
-        for number, slot in enumerate(graph.slots(self.stages, "assistant"), start=1):
+        for number, slot in enumerate(slots, start=1):
             name = f"assistant/{slot}"
             if number <= section.links:
                 architecture = section.architectures[slot]
@@ -133,11 +138,13 @@ class _Planner:
         """The same student from the same teacher by each method; one that params.yaml does not name is skipped."""
         slots = graph.slots(self.stages, "method")
         sections = self.params.method
-        if unnamed := [name for name in sections if name not in slots]:
-            raise UserError(
-                f"params.yaml: method.{unnamed[0]} has no stage: add `{unnamed[0]}: {{reads: teacher}}` to "
-                "stages.method.foreach of dvc.yaml, and its artifacts and metrics to the deps of summary"
-            )
+        for name in sections:
+            if name not in slots:
+                raise UserError(
+                    f"params.yaml: method: {unknown('method', name, slots)}; a new one needs "
+                    f"`{name}: {{reads: teacher}}` in stages.method.foreach of dvc.yaml, and its artifacts and metrics "
+                    "in the deps of summary"
+                )
         specs = {}
         for slot in slots:
             name = f"method/{slot}"
@@ -245,6 +252,11 @@ class _Planner:
         allowed = [name for name in allowed if family == "refinery" or name != "ensemble"]
         if start not in allowed:
             raise UserError(f"params.yaml: {family}.from is {start!r}, must be one of {', '.join(allowed)}")
+        if self.starts == ("ensemble", "refined"):
+            raise UserError(
+                "params.yaml: refinery.from is ensemble and born_again.from is refined, so that each would wait for "
+                "the other: let one of them start from teacher, baseline, direct or student"
+            )
 
     def _architecture(self, family: str, start: str) -> dict[str, Any]:
         """A chain has the architecture of the network it starts from, unless it names its own."""

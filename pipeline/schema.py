@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from pipeline import kinds
 from pipeline.errors import UserError
-from pipeline.sections.base import unknown
+from pipeline.sections.base import unknown, wording
 
 _NAMES = {**vars(builtins), **vars(kinds), "Literal": Literal}
 
@@ -56,8 +56,7 @@ def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> 
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise UserError(f"{where}.{key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}") from None
+        raise UserError(f"{where}.{key}: {wording(first)}") from None
 
 
 def needs(path: Path, name: str) -> tuple[str, ...]:

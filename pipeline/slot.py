@@ -3,15 +3,14 @@
 Carrying must cost nothing, so torch is imported only where there is something to train.
 """
 
-from pipeline import files, node
+from pipeline import node, specs
 from pipeline.chain import stopped
-from pipeline.paths import PLAN
 from pipeline.progress import say
 
 
 def advance(name: str) -> None:
     """Run the stage of node `name` by its spec."""
-    spec = files.read_json(PLAN / f"{name}.json")
+    spec = specs.read(name)
     if spec["action"] == "skip":
         node.skip(name)
         say(f"{name}: not in params.yaml, skipped")

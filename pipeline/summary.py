@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import files, node
+from pipeline import node
 from pipeline.node import Node
-from pipeline.paths import METRICS
 
 FIGURES = ("teacher", "student", "baseline", "direct", "refined", "ensemble")
 
@@ -21,7 +20,7 @@ class Row:
 def rows(names: list[str]) -> list[Row]:
     """Read every node and the metrics of what stands behind it."""
     found = [each for each in map(node.read, names) if each.status != "skipped"]
-    return [Row(each, files.read_json(METRICS / f"{each.source}.json")) for each in found]
+    return [Row(each, node.read_numbers(each.source)) for each in found]
 
 
 def figures(table: list[Row]) -> dict[str, Any]:
@@ -86,9 +85,9 @@ def show(cells: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numeric = {"parameters", "validation", "test", "Δ test", "agreement", "seconds", "epoch"}
+    words = {"node", "state", "learned from", ""}
     for title in cells[0]:
-        table.add_column(title, justify="right" if title in numeric else "left", no_wrap=True)
+        table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
         table.add_row(*line)
     width = max(Console().width, 110)

@@ -19,7 +19,7 @@ from pipeline.evaluation.metrics import accuracy, scores
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, open_labels, write_header, write_view
 from pipeline.node import EMPTY_CURVE, Node
-from pipeline.paths import DATA, METRICS
+from pipeline.paths import DATA
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.progress import say
 from pipeline.sections.views import Views
@@ -102,7 +102,7 @@ def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: T
 
 def _sums(members: list[Node]) -> dict[str, Any]:
     """What running all members costs."""
-    each = [files.read_json(METRICS / f"{member.name}.json") for member in members]
+    each = [node.read_numbers(member.name) for member in members]
     return {
         **{key: sum(metrics[key] for metrics in each) for key in ("parameters", "flops", "bytes")},
         "cost": {"training_seconds": 0.0},

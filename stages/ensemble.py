@@ -3,8 +3,7 @@
 
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
-    from pipeline import files
-    from pipeline.paths import PLAN
+    from pipeline import specs
     from pipeline.vote import vote
 
-    vote(files.read_json(PLAN / "ensemble.json"))
+    vote(specs.read("ensemble"))

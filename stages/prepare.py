@@ -3,13 +3,13 @@
 
 def prepare() -> None:
     """Read the images, split them, and write them as memory-mapped arrays."""
-    from pipeline import files
+    from pipeline import files, specs
     from pipeline.data.prepare import prepare
-    from pipeline.paths import DATA, PLAN, resolve
+    from pipeline.paths import DATA, resolve
     from pipeline.progress import say
     from pipeline.sections.data import Data
 
-    spec = files.read_json(PLAN / "prepare.json")
+    spec = specs.read("prepare")
     data = Data(**spec["data"])
     with files.replacing(DATA) as folder:
         folder.mkdir()

@@ -3,12 +3,11 @@
 
 def refined() -> None:
     """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
-    from pipeline import files, node
+    from pipeline import node, specs
     from pipeline.chain import best
-    from pipeline.paths import PLAN
     from pipeline.progress import say
 
-    spec = files.read_json(PLAN / "refined.json")
+    spec = specs.read("refined")
     chain = node.read(spec["chain"]).chain
     winner = node.read(best(chain))
     node.carry("refined", winner)

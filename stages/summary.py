@@ -3,10 +3,10 @@
 
 def summary() -> None:
     """Gather the figures that people compare, and print the table."""
-    from pipeline import files, summary
-    from pipeline.paths import METRICS, PLAN
+    from pipeline import files, specs, summary
+    from pipeline.paths import METRICS
 
-    spec = files.read_json(PLAN / "summary.json")
+    spec = specs.read("summary")
     table = summary.rows(spec["nodes"])
     files.write_json(METRICS / "summary.json", summary.figures(table))
     summary.show(summary.lines(table))

@@ -140,7 +140,7 @@ def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor) -> Tensor:
 
 
 def mutual(z_BC: Tensor, peers: Sequence[Tensor], ensemble: bool = False) -> Tensor:
-    """1/(K-1) sum_j KL(p_j || q) (Zhang et al. 2018, eq. 8), or KL(mean p_j || q) (eq. 10), mean over the batch."""
+    """1/(K-1) sum_j KL(p_j || q) (Zhang et al. 2018), or KL(mean_j p_j || q); mean over the batch."""
     rows, classes = z_BC.shape
     total = torch.zeros((), dtype=z_BC.dtype)
     for b in range(rows):

@@ -30,7 +30,7 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def huber(a: Tensor, b: Tensor) -> Tensor:
-    """1/2 (a-b)^2 where |a-b| <= 1, else |a-b| - 1/2 (Park et al. 2019, eq. 4)."""
+    """1/2 (a-b)^2 where |a-b| <= 1, else |a-b| - 1/2 (Park et al. 2019, section 3.2.1)."""
     gap = torch.abs(a - b)
     return 0.5 * gap**2 if gap <= 1 else gap - 0.5
 
@@ -54,7 +54,7 @@ def attention_transfer(s: Tensor, t: Tensor, p: int = 2, normalisation: str = "p
 
 
 def rkd_distance(s: Tensor, t: Tensor, metric: str = "l2") -> Tensor:
-    """1/B^2 sum_ij huber(psi(s_i, s_j), psi(t_i, t_j)), psi = distance / mean distance (Park et al. 2019, eq. 5-7)."""
+    """1/B^2 sum_ij huber(psi(s_i, s_j), psi(t_i, t_j)), psi = distance / mean (Park et al. 2019, section 3.2.1)."""
     tables = []
     for x in (s, t):
         rows = means(x)
@@ -70,7 +70,7 @@ def rkd_distance(s: Tensor, t: Tensor, metric: str = "l2") -> Tensor:
 
 
 def rkd_angle(s: Tensor, t: Tensor) -> Tensor:
-    """1/B^3 sum_ijk huber(cos s_i s_j s_k, cos t_i t_j t_k) over different i, j, k (Park et al. 2019, eq. 8-10)."""
+    """1/B^3 sum_ijk huber(cos s_i s_j s_k, cos t_i t_j t_k) of different i, j, k (Park et al. 2019, section 3.2.2)."""
     total, batch = zero(s), len(s)
     for i in range(batch):
         for j in range(batch):

@@ -16,7 +16,28 @@ from pipeline.errors import UserError
 
 PACKAGE = Path(str(pipeline.__file__)).parent
 SUPPLIED = frozenset({"channels", "size", "classes"})
-OBJECTIVES = ["born_again", "cross_entropy", "label_refinery", "logit_matching", "soft_targets"]
+OBJECTIVES = [
+    "attention_transfer",
+    "born_again",
+    "cosine_table",
+    "cross_entropy",
+    "cwtm",
+    "dist",
+    "dkd",
+    "dkpp",
+    "fitnet_hint",
+    "fsp",
+    "label_refinery",
+    "logit_matching",
+    "logit_standardisation",
+    "mutual",
+    "pkt",
+    "rkd",
+    "rkd_angle",
+    "rkd_distance",
+    "similarity_preserving",
+    "soft_targets",
+]
 FAMILIES = ["plain", "residual", "torchvision", "wide"]
 FUNCTIONS = [("objectives", name, name) for name in OBJECTIVES] + [("models", name, "build") for name in FAMILIES]
 
@@ -29,11 +50,15 @@ def test_every_objective_and_family_is_found_and_nothing_else():
 @pytest.mark.parametrize(("folder", "file", "name"), FUNCTIONS)
 def test_it_agrees_with_the_imported_function(folder: str, file: str, name: str):
     path = PACKAGE / folder / f"{file}.py"
-    function = getattr(importlib.import_module(f"pipeline.{folder}.{file}"), name)
-    parameters = inspect.signature(function).parameters.values()
-    assert schema.needs(path, name) == tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    module = importlib.import_module(f"pipeline.{folder}.{file}")
+    learned = getattr(module, schema.class_name(name), None)
+    takes, sets = (learned.forward, learned.__init__) if learned else (getattr(module, name),) * 2
+    taken = inspect.signature(takes).parameters.values()
+    needed = tuple(p.name for p in taken if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")
+    assert schema.needs(path, name) == needed
+    parameters = inspect.signature(sets).parameters.values()
     own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in SUPPLIED}
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = typing.get_type_hints(sets, include_extras=True)
     model = schema.settings(path, name, SUPPLIED)
     assert set(model.model_fields) == set(own)
     given = model.model_json_schema().get("properties", {})

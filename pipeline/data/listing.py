@@ -5,6 +5,7 @@ one tree `root/<class>/*` that `prepare` splits. Hidden files and files that are
 """
 
 import os
+import stat
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -35,13 +36,13 @@ def trees(root: Path) -> list[Tree]:
     folders = _names(root, folders=True)
     if not {"train", "test"} <= set(folders):
         return [_tree(root, folders)]
-    train, test = (_tree(root / part, _names(root / part, folders=True)) for part in ("train", "test"))
-    if odd := sorted(train.keys() ^ test.keys()):
+    train, test = (_names(root / part, folders=True) for part in ("train", "test"))
+    if odd := sorted({*train} ^ {*test}):
         has, lacks = ("train", "test") if odd[0] in train else ("test", "train")
         raise UserError(
             f"data.root {root} has class {odd[0]!r} in {has}/ and not in {lacks}/: both need the same class folders"
         )
-    return [train, test]
+    return [_tree(root / "train", train), _tree(root / "test", test)]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -49,6 +50,8 @@ def _stamp(path: Path) -> tuple[int, int]:
         found = path.stat()
     except OSError as error:
         raise UserError(f"{path} under data.root cannot be read ({error.strerror}): mend or remove it") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} under data.root is no regular file: take it out")
     return found.st_size, found.st_mtime_ns
 
 
@@ -74,9 +77,13 @@ def _names(folder: Path, *, folders: bool) -> list[str]:
     """Sorted visible names in `folder`: its folders, or else its files."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir() == folders and not e.name.startswith("."))
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(
             f"image folder {folder} cannot be read ({error.strerror}): "
             f"set data.root in params.yaml to a folder that holds {LAYOUT}"
         ) from None
+    for entry in visible:
+        if entry.is_symlink() and not Path(entry).exists():
+            raise UserError(f"{entry.path} under data.root is a link that leads nowhere: mend or remove it")
+    return sorted(entry.name for entry in visible if entry.is_dir() == folders)

@@ -6,6 +6,7 @@ and a smaller subset or less noise is part of a larger one.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.data.images import Images
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
 from pipeline.data.sources import load
 from pipeline.errors import UserError
-from pipeline.files import digest, sha256, write_json
+from pipeline.files import digest, sha256, write_bytes, write_json
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -61,7 +62,10 @@ def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
         TRUE_LABELS: labels[train],
     }
     for name, array in arrays.items():
-        np.save(out / name, array, allow_pickle=False)
+        # Through memory: numpy's own error of a full disk does not say that it is full.
+        content_bytes = io.BytesIO()
+        np.save(content_bytes, array, allow_pickle=False)
+        write_bytes(out / name, content_bytes.getvalue())
     mean, std = statistics(np.load(out / IMAGES["train"], mmap_mode="r"))
     content = {name: sha256(out / name) for name in (*IMAGES.values(), *arrays)}
     header = Header(

@@ -82,9 +82,11 @@ def read(folder: Path) -> Prepared:
         header = TypeAdapter(Header).validate_python(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ".".join(map(str, first["loc"])) or "header"
         raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
     _, channels, size, _ = header.shapes["train"]
+    if not len(header.mean) == len(header.std) == channels or not all(0 < each < 1 for each in header.std):
+        raise UserError(f"{path} has no valid mean and std of {channels} channels: delete {folder} and run `dvc repro`")
     return Prepared(
         train=_split(folder, header, "train"),
         validation=_split(folder, header, "validation"),

@@ -33,6 +33,7 @@ def load_weights(model: nn.Module, path: Path, what: str) -> None:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             _compare(shapes, expected, _head(model), f"{what} ({path})")
             stored: dict[str, Tensor] = {key: file.get_tensor(key) for key in shapes}
+        _check_numbers(stored, expected, f"{what} ({path})")
     except FileNotFoundError:
         raise UserError(f"{what} ({path}) is missing: run `dvc repro`, or correct its path") from None
     except (SafetensorError, OSError) as error:
@@ -58,6 +59,15 @@ def _compare(shapes: dict[str, tuple[int, ...]], expected: dict[str, Tensor], he
     extra = sorted(shapes.keys() - expected.keys())
     if extra:
         raise UserError(f"{where} holds {extra[0]!r}, which this architecture does not have")
+
+
+def _check_numbers(stored: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
+    """Raise for weights that are no real numbers, or not finite."""
+    for key, tensor in stored.items():
+        if tensor.is_floating_point() != expected[key].is_floating_point():
+            raise UserError(f"{where} holds {key!r} as {tensor.dtype}, where {expected[key].dtype} is expected")
+        if not tensor.isfinite().all():
+            raise UserError(f"{where} holds numbers in {key!r} that are not finite: these weights are broken")
 
 
 def _head(model: nn.Module) -> str | None:

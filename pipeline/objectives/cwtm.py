@@ -11,7 +11,7 @@ def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor) -> Tensor:
     class numbers. The weights sum to one over the batch, so this is a mean already (Furlanello et al.
     2018, section 3.2, "confidence weighted by teacher max").
     """
-    return weights(t_BC) @ F.cross_entropy(z_BC.float(), y_B, reduction="none")
+    return (weights(t_BC) * F.cross_entropy(z_BC.float(), y_B, reduction="none")).sum()
 
 
 def weights(t_BC: Tensor) -> Tensor:

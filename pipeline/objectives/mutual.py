@@ -14,9 +14,10 @@ def mutual(z_BC: Tensor, peers: Sequence[Tensor], *, ensemble: bool = False) -> 
     """1/(K-1) sum_j KL(softmax(p_j) || softmax(z)): sum over classes, mean over the batch; float32, in nats.
 
     z_BC: logits of the network that learns; peers: the K-1 others' logits on the same batch, each (B, C),
-    which no gradient reaches (Zhang et al. 2018, eq. 8). With `ensemble`, DML_e: KL(mean_j softmax(p_j) ||
-    softmax(z)) (eq. 10). The two have the same gradient: KL is linear in its target up to
-    the target's entropy. The hard label's term is `cross_entropy`; the order of updates is the loop's.
+    which no gradient reaches (Zhang et al. 2018, the extension to larger cohorts). With `ensemble`, DML_e of the
+    same section: KL(mean_j softmax(p_j) || softmax(z)). At fixed peers the two have the same gradient: KL is
+    linear in its target up to the target's entropy. The hard label's term is `cross_entropy`; the order of
+    updates is the loop's.
     """
     for number, peer_BC in enumerate(peers, start=1):
         if peer_BC.shape != z_BC.shape:

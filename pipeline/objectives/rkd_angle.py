@@ -1,50 +1,65 @@
 """Relational knowledge distillation by the angles in triangles of samples."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from pipeline.objectives.layers import pooled, summed
 from pipeline.objectives.vectors import unit
 
 LAYERS = "embedding"
 
-CHUNK = 2**22
-"""Numbers in the largest tensor that is made at once: 16 MB; some ten of them live at a time."""
+CHUNK = 2**21
+"""Numbers in the largest tensor that is made at once: 8 MB in float32; some ten of them live at a time."""
 
 
 def rkd_angle(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Huber loss between the tables cos(angle at x_j between x_i and x_k) of student and teacher; float32.
 
     student, teacher: embeddings or logits (B, D), or maps (B, D, H, W), which are averaged over positions;
-    D may differ; no gradient reaches the teacher (Park et al. 2019, eq. 8-10). Mean over the B^3
+    D may differ; no gradient reaches the teacher (Park et al. 2019, section 3.2.2). Mean over the B^3
     entries of the table, those of fewer than three different samples included, as in the authors' code (the
     paper sums over triples); summed over the pairs of layers. The cosine is 0, and without
-    gradient, where two points coincide. A batch of one sample gives 0. Memory does not grow as B^3: a
-    few vertices j are done at a time, and once more in the backward pass.
+    gradient, where two points coincide. A batch of one sample gives 0. Memory does not grow as B^3: see
+    `_Chunked`. There is no second derivative.
     """
     return summed(_difference, student, teacher)
 
 
 def _difference(s: Tensor, t: Tensor) -> Tensor:
-    s_BD, t_BD = pooled(s), pooled(t)
-    rows = len(s_BD)
-    widest = max(rows, s_BD.shape[1], t_BD.shape[1])
-    step = max(1, CHUNK // (rows * widest))
-    total = s_BD.new_zeros(())
-    for first in range(0, rows, step):
-        vertices = slice(first, first + step)
-        part = checkpoint(_chunk, s_BD, t_BD, vertices, use_reentrant=False, preserve_rng_state=False)
-        total = total + cast(Tensor, part)
-    return total / rows**3
+    return cast(Tensor, _Chunked.apply(pooled(s), pooled(t)))
 
 
-def _chunk(s_BD: Tensor, t_BD: Tensor, vertices: slice) -> Tensor:
-    """Sum of the Huber losses of all angles at some vertices."""
-    return F.smooth_l1_loss(_cosines(s_BD, vertices), _cosines(t_BD, vertices), reduction="sum")
+class _Chunked(torch.autograd.Function):
+    """The loss and its gradient, a few vertices j at a time.
+
+    A scalar's gradient can be made along with it, so that nothing of size B^3 is kept for the backward
+    pass: that only scales it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s_BD: Tensor, t_BD: Tensor) -> Tensor:
+        rows, taught = len(s_BD), ctx.needs_input_grad[0]
+        step = max(1, CHUNK // (rows * max(rows, s_BD.shape[1], t_BD.shape[1])))
+        leaf_BD = s_BD.detach().requires_grad_(taught)
+        total = s_BD.new_zeros(())
+        for first in range(0, rows, step):
+            vertices = slice(first, first + step)
+            with torch.set_grad_enabled(taught):
+                s_VBB, t_VBB = _cosines(leaf_BD, vertices), _cosines(t_BD.detach(), vertices)
+                part = F.smooth_l1_loss(s_VBB, t_VBB, reduction="sum") / rows**3
+            if taught:
+                part.backward()
+            total += part.detach()
+        ctx.grad_BD = leaf_BD.grad
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        return grads[0] * ctx.grad_BD, None
 
 
 def _cosines(x_BD: Tensor, vertices: slice) -> Tensor:

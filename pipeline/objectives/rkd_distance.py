@@ -18,8 +18,8 @@ def rkd_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, metric
 
     student, teacher: embeddings or logits (B, D), or maps (B, D, H, W), which are averaged over positions;
     D may differ; no gradient reaches the teacher. mu is the mean of the positive distances of that
-    network's batch, and gets gradient (Park et al. 2019, eq. 5-7; "l1" is a variant). The Huber loss turns linear at
-    1. Mean over the B^2 entries of the table, its zero diagonal included, as in the authors' code (the
+    network's batch, and gets gradient (Park et al. 2019, section 3.2.1; "l1" is a variant). The Huber loss
+    turns linear at 1. Mean over the B^2 entries of the table, its zero diagonal included, as in the authors' code (the
     paper sums over the pairs); summed over the pairs of layers. A batch of one sample gives 0.
     """
     return summed(partial(_difference, norm=2.0 if metric == "l2" else 1.0), student, teacher)

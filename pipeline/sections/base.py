@@ -1,6 +1,8 @@
 """What every section of params.yaml shares: frozen, complete, no unknown keys."""
 
+import ast
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,7 +22,7 @@ class Section(BaseModel):
         if isinstance(values, Mapping):
             names = [field.alias or name for name, field in cls.model_fields.items()]
             for key in values:
-                if key not in names and key not in cls.model_fields:
+                if key not in names:
                     raise fault(unknown("key", str(key), names))
         return values
 
@@ -28,6 +30,25 @@ class Section(BaseModel):
 def fault(sentence: str) -> PydanticCustomError:
     """A validation error whose message is already the sentence to show."""
     return PydanticCustomError("fault", "{sentence}", {"sentence": sentence})
+
+
+def wording(fault: Mapping[str, Any]) -> str:
+    """What one fault of pydantic's says, in the words of params.yaml: what must be, and what is."""
+    match fault["type"]:
+        case "fault":
+            return fault["msg"]
+        case "missing":
+            return "is missing: add it"
+        case "model_type" | "dict_type":
+            must = "must be a mapping of keys to values"
+        case "tuple_type" | "list_type":
+            must = "must be a list"
+        case "literal_error" if isinstance(fault["input"], str):
+            valid = ast.literal_eval(f"[{fault['ctx']['expected'].replace(' or ', ', ')}]")
+            return unknown("name", fault["input"], valid)
+        case _:
+            must = "must" + fault["msg"].removeprefix("Input should").removeprefix("String should")
+    return f"{must}, not {reprlib.repr(fault['input'])}"
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """The `machine` section: how the hardware is used."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.kinds import Count, NonNegative
 from pipeline.sections.base import Section
@@ -9,7 +11,7 @@ from pipeline.sections.base import Section
 class Machine(Section):
     """`auto` follows the device; `threads` null leaves torch's own choice; `state_every` is in seconds."""
 
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: Count | None = None
+    threads: Annotated[Count, Field(le=1024)] | None = None
     state_every: NonNegative = 20.0

@@ -15,7 +15,7 @@ class Recipe(Section):
     batch_size: Count
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, strict=True, ge=0, lt=1)
     weight_decay: NonNegative = 0.0
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: Share = 0.0

@@ -11,4 +11,4 @@ class Views(Section):
 
     shift: Natural = 0
     flip: bool = False
-    scale: float = Field(default=1.0, gt=0, le=1)
+    scale: float = Field(default=1.0, strict=True, gt=0, le=1)

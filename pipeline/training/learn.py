@@ -5,19 +5,20 @@ from typing import Any
 
 import torch
 
-from pipeline import files, node
+from pipeline import files, node, specs
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import accuracy
+from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
 from pipeline.labels.store import open_labels
 from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
 from pipeline.node import Node
-from pipeline.paths import DATA, PLAN, resolve
+from pipeline.paths import DATA, resolve
 from pipeline.progress import say, showing
 from pipeline.sections.views import Views
 from pipeline.training.device import Device, choose
@@ -37,11 +38,13 @@ def learn(spec: dict[str, Any]) -> None:
         Stopped: A signal asked to stop; progress is saved.
     """
     data = prepared.read(DATA)
-    machine = files.read_json(PLAN / "machine.json")
+    machine = specs.read("machine")
     device = choose(machine, spec["training"]["precision"])
     if spec.get("weights"):
         export(spec, data, device, _imported(spec, data, device))
         return
+    # Asked before training, not after: the labels may be of a form that these classes cannot have.
+    choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
     name = spec["node"]
     teaching, lineage = _teaching(spec, data, device)
     initial = node.read(spec["initial"]) if "initial" in spec else None

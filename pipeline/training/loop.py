@@ -157,9 +157,11 @@ class Training:
     def _finish_epoch(self, accuracies: Sequence[float | None], seconds: float, show: Show) -> None:
         at = self.at
         means_KL = self.losses_SKL.mean(0).tolist()
+        # Not the optimiser's: it has forgotten the rate of a step that was done before training went on.
+        last = (at.epoch + 1) * self.steps - 1
         common = {
             "epoch": at.epoch + 1,
-            "learning_rate": self.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": learning_rate(self.recipe, last, self.recipe.epochs * self.steps),
             "images_per_second": round(self.steps * self.recipe.batch_size / seconds, 1),
         }
         at.rows.append(

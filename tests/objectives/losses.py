@@ -27,6 +27,32 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("logit_matching", {"reduction": "mean"}),
 ]
 
+LOGITS: list[tuple[str, dict[str, Any]]] = [
+    ("dkd", {}),
+    ("dkd", {"alpha": 0.5, "beta": 2.0, "temperature": 1.0}),
+    ("dist", {}),
+    ("dist", {"beta": 2.0, "gamma": 0.5, "temperature": 4.0}),
+    ("logit_standardisation", {}),
+    ("logit_standardisation", {"temperature": 0.5}),
+    ("cwtm", {}),
+]
+
+FEATURES: list[tuple[str, dict[str, Any]]] = [
+    ("attention_transfer", {}),
+    ("attention_transfer", {"p": 1, "normalisation": "code"}),
+    ("attention_transfer", {"p": 4}),
+    ("rkd_distance", {}),
+    ("rkd_distance", {"metric": "l1"}),
+    ("rkd_angle", {}),
+    ("rkd", {}),
+    ("rkd", {"distance_weight": 25.0, "angle_weight": 50.0, "metric": "l1"}),
+    ("similarity_preserving", {}),
+    ("cosine_table", {}),
+    ("cosine_table", {"loss": "huber"}),
+    ("pkt", {}),
+    ("pkt", {"normalisation": "code"}),
+]
+
 
 def loss(name: str) -> Callable[..., Tensor]:
     """The function that the file of that name defines."""

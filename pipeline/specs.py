@@ -1,0 +1,20 @@
+"""The specs that `plan` wrote, as the stages read them. A changed one is refused: what it asks for is nobody's wish."""
+
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import UserError
+from pipeline.paths import PLAN
+
+
+def read(name: str) -> dict[str, Any]:
+    """The spec of node `name`, or of `prepare`, `summary`, `machine`.
+
+    Raises:
+        UserError: The chain has no such slot, or the spec is missing or damaged.
+    """
+    family, _, slot = name.partition("/")
+    slots = {path.stem for path in (PLAN / family).glob("*.json")}
+    if "/" in name and slots and slot not in slots:
+        raise UserError(f"{family} has no slot {slot!r}: dvc.yaml gives it {', '.join(sorted(slots))}")
+    return files.read_sealed(PLAN / f"{name}.json")
