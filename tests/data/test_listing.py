@@ -90,7 +90,7 @@ def test_classes_that_differ_are_named(tmp_path: Path, part: str, has: str, lack
 def test_a_dangling_link_is_named(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 1, "b": 1})
     (tmp_path / "a" / "link.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(UserError, match=r"link.png under data.root cannot be read"):
+    with pytest.raises(UserError, match=r"link.png under data.root is a link that leads nowhere"):
         listing(tmp_path)
 
 
