@@ -1,5 +1,6 @@
 """`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,26 @@ def compare(
     from pipeline.summary import show
 
     show(lines(experiments or []))
+
+
+@app.command()
+def study(
+    out: Annotated[Path, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")],
+    methods: Annotated[str, typer.Option(help="Names, comma-separated; all of params.yaml without.")] = "",
+    seeds: Annotated[int, typer.Option(min=2, help="How many seeds to report.")] = 5,
+) -> None:
+    """All methods over seeds: weights tuned on validation, paired differences to hard labels on test."""
+    from pipeline import files, graph, params, plan, study
+    from pipeline.summary import show
+
+    read = params.read(Path("params.yaml"))
+    specs = plan.build(read, graph.read(Path("dvc.yaml")))
+    names = methods.split(",") if methods else [name for name in read.method if name != "hint"]
+    arms = study.compare(specs, names, range(seeds))
+    cells = study.table(arms)
+    files.write_json(out, study.as_json(arms))
+    files.write_text(out.with_suffix(".md"), study.markdown(cells))
+    show(cells)
 
 
 @app.command()

@@ -84,7 +84,7 @@ def test_annotations_may_be_strings_and_parameters_required(tmp_path: Path):
     )
     assert schema.needs(path, "method") == ("a", "b")
     assert schema.complete(path, "method", {"n": 2, "w": [1, 2]}, "x") == {"n": 2, "w": [1, 2]}
-    with pytest.raises(UserError, match=r"x\.n: field required$"):
+    with pytest.raises(UserError, match=r"x\.n: is missing: add it$"):
         schema.complete(path, "method", {}, "x")
     with pytest.raises(UserError, match=r"x\.w\.1: .*greater than or equal to 1, not 0"):
         schema.complete(path, "method", {"n": 2, "w": [1, 0]}, "x")

@@ -46,7 +46,7 @@ def learn(spec: dict[str, Any]) -> None:
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
     choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
     name = spec["node"]
-    teaching, lineage = _teaching(spec, data, device)
+    teaching, lineage = hear(spec, data, device)
     initial = node.read(spec["initial"]) if "initial" in spec else None
     if initial is not None:
         lineage += ({"teacher": initial.source, "read": "initial weights", "hash": _checked_weights(initial)},)
@@ -83,7 +83,7 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     return validate
 
 
-def _teaching(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching, Lineage]:
+def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching, Lineage]:
     """How this node hears its teacher, and what of the teacher is really read."""
     training = spec["training"]
     if spec["teacher"] is None:

@@ -109,11 +109,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch):
     save_weights(net(), path)
     before = load_file(path)
 
-    def fail(tensors, file):
-        file.write_bytes(b"half")
+    def fail(file: Path, content: bytes):
+        with file.open("wb") as half:
+            half.write(content[:9])
         raise OSError("disk full")
 
-    monkeypatch.setattr("pipeline.models.files.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         save_weights(net(1), path)
     assert same(load_file(path), before)
