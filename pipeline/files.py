@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,20 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.[0-9]*.tmp"):
         _remove(left)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}{kind}.tmp") for kind in ("", ".old"))
     try:
         yield temporary
-        if temporary.is_dir():
-            _remove(path)
+        if temporary.is_dir() and path.exists():
+            # A folder cannot be renamed onto another, and one half removed would be mistaken for a result.
+            os.replace(path, aside)
         os.replace(temporary, path)
+        _remove(aside)
     except BaseException as error:
-        _remove(temporary)
         if isinstance(error, OSError):
             # A failed write names no file, and nobody knows the temporary one.
             error.filename = str(error.filename or path).replace(str(temporary), str(path))
+        with suppress(OSError):  # where removing fails, too, the first error is the one to tell
+            _remove(temporary)
         raise
 
 

@@ -20,7 +20,16 @@ class Row:
 def rows(names: list[str]) -> list[Row]:
     """Read every node and the metrics of what stands behind it."""
     found = [each for each in map(node.read, names) if each.status != "skipped"]
-    return [Row(each, node.read_numbers(each.source)) for each in found]
+    return [Row(each, _numbers(each)) for each in found]
+
+
+def _numbers(of: Node) -> dict[str, Any]:
+    """The metrics of a node; running an ensemble costs what running all its members costs."""
+    metrics = node.read_numbers(of.source)
+    if of.status == "computed":
+        members = [node.read_numbers(item["teacher"]) for item in of.lineage]
+        metrics |= {key: sum(each[key] for each in members) for key in ("parameters", "flops", "bytes")}
+    return metrics
 
 
 def figures(table: list[Row]) -> dict[str, Any]:

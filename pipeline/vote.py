@@ -60,10 +60,11 @@ def vote(spec: dict[str, Any]) -> None:
             split: prefixes(logits_MNC[split], y_N[split], rule, fitted_on if rule == "weighted" else None)
             for split in SPLITS
         },
-        **_sums(members),
+        "cost": {"training_seconds": 0.0},
     }
     node.write_numbers(name, metrics, EMPTY_CURVE)
-    say(f"{name}: {len(members)} members, validation {100 * found['validation']['accuracy']:.1f} %")
+    firsts = ", ".join(f"first {k}: {100 * each:.1f}" for k, each in metrics["first"]["validation"].items())
+    say(f"{name}: validation {100 * found['validation']['accuracy']:.1f} % ({firsts or 'one member'})")
 
 
 def _distinct(names: list[str]) -> list[Node]:
@@ -98,12 +99,3 @@ def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: T
         format=form,
     )
     return write_header(folder, header)
-
-
-def _sums(members: list[Node]) -> dict[str, Any]:
-    """What running all members costs."""
-    each = [node.read_numbers(member.name) for member in members]
-    return {
-        **{key: sum(metrics[key] for metrics in each) for key in ("parameters", "flops", "bytes")},
-        "cost": {"training_seconds": 0.0},
-    }

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,11 @@ class State:
             if self.current.exists():
                 os.replace(self.current, self.previous)
             os.replace(temporary, self.current)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+        except BaseException as error:
+            if isinstance(error, OSError):
+                error.filename = str(self.current)  # a failed write names no file
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
