@@ -278,8 +278,8 @@ def seed(base: int, role: str) -> int:
 
 
 def _role(name: str) -> str:
-    """`baseline`, `direct` and `student` share initialisation and order, so that they compare pairwise."""
-    return "student" if name in {"baseline", "direct"} else name
+    """All networks of the student's kind share initialisation and order, so that they compare pairwise."""
+    return "student" if name.split("/")[0] in {"baseline", "direct", "method"} else name
 
 
 def _link(stages: dict[str, Any], family: str) -> str:

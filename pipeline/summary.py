@@ -91,6 +91,7 @@ def show(cells: list[tuple[str, ...]]) -> None:
     """Print a table: names left, numbers right."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -99,5 +100,9 @@ def show(cells: list[tuple[str, ...]]) -> None:
         table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
         table.add_row(*line)
-    width = max(Console().width, 110)
-    Console(width=width).print(table)
+    console = Console()
+    # As wide as it needs to be: a name or a number that is cut tells nothing.
+    console.width = max(
+        console.width, Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    )
+    console.print(table)

@@ -27,7 +27,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    assert names(pipeline) == ["status", "summary", "compare", "gc"]
+    assert names(pipeline) == ["status", "summary", "compare", "study", "gc"]
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])

@@ -1,0 +1,163 @@
+"""A small workspace with a trained teacher, and trainings in it that stop, go on and are looked at."""
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from pipeline import graph, params, plan
+from pipeline.data import prepared
+from pipeline.data.prepare import prepare
+from pipeline.paths import CODE, DATA, PLAN
+from pipeline.training.device import Device
+from pipeline.training.learn import hear, learn
+from pipeline.training.loop import Training
+from pipeline.training.signals import Stopped
+from pipeline.training.state import VARIABLE, State
+from pipeline.yaml_file import read_yaml
+
+Change = Mapping[str, Any]
+CPU = Device(torch.device("cpu"), torch.float32)
+STAGES = graph.read(CODE / "dvc.yaml")
+METHODS: dict[str, Any] = read_yaml(CODE / "params.yaml")["method"]
+EPOCHS = 2
+# 100 images in batches of 32: the last batch of an epoch has 4.
+SMALL: dict[str, Any] = {
+    "data": {"per_class": 10},
+    "labels": {"views": EPOCHS},
+    "machine": {"device": "cpu", "precision": "float32", "threads": 1},
+    "training": {"epochs": EPOCHS},
+}
+
+
+def planned(folder: Path, change: Change | None = None) -> dict[str, Any]:
+    """The specs of the repository's params.yaml, made small and changed, written as params.yaml into `folder`."""
+    raw = read_yaml(CODE / "params.yaml")
+    for section in (raw, raw["method"]):
+        for each in section.values():
+            if isinstance(each, dict) and "recipe" in each:
+                each["recipe"].pop("epochs", None)
+    whole = _merged(_merged(raw, SMALL), change or {})
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    return plan.build(params.read(path), STAGES)
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in that folder, with training state there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv(VARIABLE, str(folder / "state"))
+        yield
+
+
+def furnish(folder: Path) -> dict[str, Any]:
+    """Digits, plan and a trained teacher, in the current folder; return the specs."""
+    specs = planned(folder)
+    plan.write(specs, PLAN)
+    DATA.parent.mkdir(parents=True)
+    prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
+    learn(specs["teacher"])
+    return specs
+
+
+def training(spec: Mapping[str, Any], **changes: Any) -> Training:
+    """A fresh training of a node by its spec, heard as its stage hears it; `changes` go into the training part."""
+    spec = {**spec, "training": {**spec["training"], **changes}}
+    data = prepared.read(DATA)
+    teaching, _ = hear(spec, data, CPU)
+    return Training(spec["training"], data, teaching, CPU)
+
+
+def live(spec: Mapping[str, Any]) -> Training:
+    """The same under a live teacher, also where labels are stored."""
+    return training(spec, teaching="live", teacher_batch=32)
+
+
+def validate(model: nn.Module) -> float:
+    """As validation does, leave the network in eval mode."""
+    model.eval()
+    return 0.5
+
+
+def run(of: Training, folder: Path) -> list[str]:
+    """Train from the state in `folder` on; return what was said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    said: list[str] = []
+    of.run(State(folder), validate, lambda row: None, said.append, every=1e9)
+    return said
+
+
+def stopped_after(of: Training, folder: Path, steps: int) -> None:
+    """Train that many steps and be stopped there by a signal."""
+    hear, calls = of.teaching.hear, 0
+
+    def kill(*batch: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return hear(*batch)
+
+    of.teaching.hear = kill
+    with pytest.raises(Stopped):
+        run(of, folder)
+
+
+def tensors(of: Training) -> dict[str, Tensor]:
+    """Copies of everything that is trained: networks, adapters, optimisers."""
+    found = {name: tensor.clone() for name, tensor in of.learner.state_dict().items()}
+    for k, optimizer in enumerate(of.optimizers):
+        for index, slots in optimizer.state_dict()["state"].items():
+            found |= {f"{k}.{index}.{name}": value.clone() for name, value in slots.items()}
+    return found
+
+
+def curves(of: Training) -> list[list[dict[str, Any]]]:
+    """The rows of every network, less what the clock decides."""
+    return [
+        [{key: value for key, value in row.items() if key != "images_per_second"} for row in of.rows(k)]
+        for k in range(len(of.networks))
+    ]
+
+
+def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Whether all tensors are the same to the last bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def digest(model: nn.Module) -> str:
+    """Hash of all parameters and buffers."""
+    whole = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        whole.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return whole.hexdigest()
+
+
+def reached(of: Training, after: Callable[[], None] = lambda: None) -> dict[str, bool]:
+    """Train all epochs; for each trainable or frozen parameter, whether a gradient that is not zero ever came."""
+    found = {name: False for name, _ in of.learner.named_parameters()}
+    for _ in range(of.recipe.epochs):
+        for _ in of.epoch():
+            after()
+            for name, parameter in of.learner.named_parameters():
+                found[name] |= parameter.grad is not None and bool(parameter.grad.any())
+        of.learner.eval()
+        of.at.epoch += 1
+    return found
+
+
+def _merged(base: Any, change: Any) -> Any:
+    """`change` over `base`, mappings within mappings."""
+    if not isinstance(base, dict) or not isinstance(change, Mapping):
+        return change
+    return base | {key: _merged(base.get(key), value) for key, value in change.items()}

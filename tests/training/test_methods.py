@@ -1,0 +1,257 @@
+"""Every method of params.yaml inside training: who learns, who does not, and what is left behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, load_file
+from torch import nn
+
+from pipeline import node
+from pipeline.models.build import rebuild
+from pipeline.models.files import load_weights
+from pipeline.models.taps import shapes, tapped
+from pipeline.training.learn import learn
+from pipeline.training.loop import Training
+from pipeline.training.state import State, facts
+from pipeline.training.teaching import Live
+from tests.training.runs import (
+    CPU,
+    EPOCHS,
+    METHODS,
+    curves,
+    digest,
+    equal,
+    furnish,
+    inside,
+    live,
+    planned,
+    reached,
+    run,
+    stopped_after,
+    tensors,
+    training,
+)
+
+ADAPTED = ("fitnet_joint", "fsp", "hint")
+STARTED = [name for name, section in METHODS.items() if section.get("initial")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("methods")
+
+
+@pytest.fixture(scope="module")
+def specs(folder: Path):
+    with inside(folder):
+        yield furnish(folder)
+
+
+def heard_live(of: Training) -> nn.Module:
+    """The teacher that runs."""
+    assert isinstance(of.teaching, Live)
+    return of.teaching.model
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_teacher_stays_as_it_was(specs: dict[str, Any], name: str) -> None:
+    of = live(specs[f"method/{name}"])
+    teacher = heard_live(of)
+    before, student = digest(teacher), digest(of.model)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+    def evaluates() -> None:
+        assert of.model.training
+        assert not any(module.training for module in teacher.modules())
+
+    reached(of, evaluates)
+    of.learner.train()
+    evaluates()
+    assert digest(teacher) == before
+    assert digest(of.model) != student
+    trained = {id(tensor) for tensor in [*of.learner.parameters(), *of.learner.buffers()]}
+    assert not trained & {id(tensor) for tensor in [*teacher.parameters(), *teacher.buffers()]}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_that_should_learn_gets_gradient_and_nothing_else(specs: dict[str, Any], name: str) -> None:
+    spec = specs[f"method/{name}"]
+    of = training(spec)
+    start = {key: tensor.clone() for key, tensor in of.model.state_dict().items()}
+    found = reached(of)
+    above = upper(of) if not spec["answers"] else []
+    for parameter, was_reached in found.items():
+        frozen = parameter.removeprefix("0.model.").split(".")[0] in above
+        assert was_reached is not frozen, parameter
+    for key, tensor in of.model.state_dict().items():
+        assert torch.equal(tensor, start[key]) is (key.split(".")[0] in above), key
+    if above:
+        assert {"stage2", "linear"} <= {*above} and any(".running_mean" in key for key in start)
+
+
+def upper(of: Training) -> list[str]:
+    """Parts of the network above the last layer that the objective looks at."""
+    parts = [name for name, _ in of.model.named_children()]
+    last = max(parts.index(layer) for layer in of.networks[0].objective.student_layers)
+    return parts[last + 1 :]
+
+
+def test_only_the_hint_leaves_layers_out(specs: dict[str, Any]) -> None:
+    assert [name for name in METHODS if not specs[f"method/{name}"]["answers"]] == ["hint"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_starts_where_hard_labels_start_and_sees_the_same_batches(specs: dict[str, Any], name: str) -> None:
+    hard, of = training(specs["baseline"]), training(specs[f"method/{name}"])
+    assert equal(hard.model.state_dict(), of.model.state_dict())
+    assert hard.spec["seed"] == of.spec["seed"]
+    assert training(specs["baseline"], seed=1).model.state_dict().keys() == of.model.state_dict().keys()
+    assert not equal(training(specs["baseline"], seed=1).model.state_dict(), of.model.state_dict())
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in STARTED])
+def test_stored_labels_teach_what_a_live_teacher_teaches(specs: dict[str, Any], tmp_path: Path, name: str) -> None:
+    spec = specs[f"method/{name}"]
+    of = training(spec)
+    if spec["training"]["teaching"] == "live":
+        assert isinstance(of.teaching, Live)
+        return
+    assert not isinstance(of.teaching, Live)
+    run(of, tmp_path / "stored")
+    other = live(spec)
+    run(other, tmp_path / "live")
+    assert equal(tensors(of), tensors(other))
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_adapters_learn_and_are_saved(specs: dict[str, Any], tmp_path: Path, name: str) -> None:
+    of = training(specs[f"method/{name}"])
+    adapters = of.networks[0].objective
+    before = {key: tensor.clone() for key, tensor in adapters.state_dict().items()}
+    assert before
+    run(of, tmp_path)
+    after = adapters.state_dict()
+    assert not any(torch.equal(before[key], after[key]) for key in before)
+    body = State(tmp_path).load(pytest.fail)
+    assert body is not None and facts(body)["position"]["epoch"] == EPOCHS
+    saved = load(body)
+    assert equal({key: saved[f"learner.0.objective.{key}"] for key in before}, after)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_its_node_is_the_plain_student(specs: dict[str, Any], name: str) -> None:
+    spec = specs[f"method/{name}"]
+    for each in [spec.get("initial"), spec["node"]]:
+        if each and not (Path("artifacts") / each / "node.json").exists():
+            learn(specs[each])
+    written = node.read(spec["node"])
+    assert written.status == "trained" and written.architecture is not None
+    plain = rebuild(written.architecture)
+    assert load_file(written.weights).keys() == plain.state_dict().keys()
+    load_weights(plain, written.weights, "the node's weights")
+    assert ("predictions" in written.provides) is spec["answers"]
+    assert ("predictions" in written.hashes) is spec["answers"]
+    assert [item["teacher"] for item in written.lineage] == [
+        each for each in (spec["teacher"], spec.get("initial")) if each
+    ]
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_a_second_stage_starts_from_the_first_ones_weights(specs: dict[str, Any], name: str) -> None:
+    spec = specs[f"method/{name}"]
+    frozen = {**spec, "node": "method/still", "training": {**spec["training"], "recipe": still(spec)}}
+    if not (Path("artifacts") / spec["initial"] / "node.json").exists():
+        learn(specs[spec["initial"]])
+    learn(frozen)
+    before, after = load_file(node.read(spec["initial"]).weights), load_file(node.read("method/still").weights)
+    parameters = [key for key, _ in training(spec).model.named_parameters()]
+    assert equal({key: before[key] for key in parameters}, {key: after[key] for key in parameters})
+
+
+def still(spec: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose steps are too short to move a float."""
+    return spec["training"]["recipe"] | {"lr": 1e-30, "weight_decay": 0.0}
+
+
+RESUMED = ("dkpp", "dkd", "fitnet", "fitnet_joint", "fsp", "hint", "rkd", "mutual")
+
+
+@pytest.mark.parametrize("update", ["sequential", "simultaneous"])
+@pytest.mark.parametrize("name", RESUMED)
+def test_stopped_anywhere_it_ends_bit_for_bit_the_same(
+    specs: dict[str, Any], tmp_path: Path, name: str, update: str
+) -> None:
+    changes = {"update": update} if name == "mutual" else {}
+    if not changes and update == "simultaneous":
+        pytest.skip("one network has no order of updates")
+    spec = specs["mutual" if name == "mutual" else f"method/{name}"]
+    whole = training(spec, **changes)
+    run(whole, tmp_path / "whole")
+    steps = EPOCHS * whole.steps
+    assert whole.steps == 4
+    for number in range(1, steps):  # one step, a stop, one step, a stop …: the last of an epoch, too
+        of = training(spec, **changes)
+        torch.manual_seed(number)  # the generator of another process stands elsewhere
+        stopped_after(of, tmp_path / "stopped", 1)
+        assert (of.at.epoch, of.at.step) == ((number - 1) // 4, (number - 1) % 4 + 1)
+    last = training(spec, **changes)
+    torch.manual_seed(0)
+    said = run(last, tmp_path / "stopped")
+    assert said == [f"going on at epoch {EPOCHS}, step 4"]
+    assert equal(tensors(whole), tensors(last))
+    assert curves(whole) == curves(last)
+    again = training(spec, **changes)
+    assert "was finished before" in run(again, tmp_path / "stopped")[0]
+    assert equal(tensors(whole), tensors(again))
+
+
+def weights_of(of: Training, names: tuple[str, str]) -> list[tuple[float, float, float]]:
+    """Total and two unweighted losses of every step."""
+    found = []
+    for _ in range(of.recipe.epochs):
+        for step in of.epoch():
+            network = of.networks[0]
+            losses = dict(zip(network.names, of.losses_SKL[step, 0].tolist(), strict=True))
+            found.append((losses["loss"], losses[names[0]], losses[names[1]]))
+        of.at.epoch += 1
+    return found
+
+
+def test_a_term_warms_up_and_another_fades_inside_training(folder: Path, specs: dict[str, Any]) -> None:
+    terms = {"cross_entropy": {"weight": 1.0}, "dkd": {"weight": 2.0, "warmup": 0.5}}
+    changed = planned(folder, {"method": {"dkd": {"objective": terms}}})
+    assert changed["method/dkd"]["training"]["objective"]["dkd"]["warmup"] == 0.5
+    rises = [0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0]
+    for (total, hard, soft), weight in zip(
+        weights_of(training(changed["method/dkd"]), ("cross_entropy", "dkd")), rises, strict=True
+    ):
+        assert total == pytest.approx(hard + weight * soft, rel=1e-5)
+    falls = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]  # 0.9 to 0.1 over 8 steps; 0.1 just after the last
+    for (total, hard, soft), weight in zip(
+        weights_of(training(specs["method/fitnet"]), ("cross_entropy", "soft_targets")), falls, strict=True
+    ):
+        assert total == pytest.approx(0.1 * hard + weight * soft, rel=1e-5)
+
+
+@pytest.mark.parametrize("teacher_batch", [3, 4, 8, 20, 32])
+def test_a_live_teacher_shows_each_image_its_own_features(
+    specs: dict[str, Any], teacher_batch: int
+) -> None:
+    teacher = heard_live(live(specs["method/soft_targets"]))
+    names = ("stage1", "stage3", "embedding")
+    x_BCHW = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with tapped(teacher, names) as outputs, torch.no_grad():
+        t_BC = teacher(x_BCHW)
+        expected = dict(outputs)
+    of = Live(teacher, CPU, teacher_batch, channels=1, size=8)
+    of.show(names)
+    for _ in range(2):  # a second batch holds nothing of the first
+        heard = of.hear(1, torch.arange(20).numpy(), x_BCHW)
+        assert heard.t_BC is not None and heard.features.keys() == {*names}
+        torch.testing.assert_close(heard.t_BC, t_BC)
+        for name in names:
+            assert heard.features[name].shape == (20, *shapes(teacher, 1, 8)[name])
+            torch.testing.assert_close(heard.features[name], expected[name])
+    assert of.show(()) is None and of.hear(1, torch.arange(20).numpy(), x_BCHW).features == {}
