@@ -50,7 +50,7 @@ def study(
 
     read = params.read(Path("params.yaml"))
     specs = plan.build(read, graph.read(Path("dvc.yaml")))
-    names = methods.split(",") if methods else [name for name in read.method if name != "hint"]
+    names = methods.split(",") if methods else [name for name in read.method if specs[f"method/{name}"]["answers"]]
     arms = study.compare(specs, names, range(seeds))
     cells = study.table(arms)
     files.write_json(out, study.as_json(arms))

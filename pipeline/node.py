@@ -124,7 +124,7 @@ def read_numbers(name: str) -> dict[str, Any]:
     value = files.read_json(path)
     try:
         splits = [value[split] for split in ("validation", "test") if split in value]
-        numbers = [value["cost"]["training_seconds"], value["parameters"], *(split["accuracy"] for split in splits)]
+        numbers = [value["cost"]["training_seconds"], *(split["accuracy"] for split in splits)]
         whole = all(isinstance(number, int | float) for number in numbers)
     except (KeyError, TypeError):
         whole = False

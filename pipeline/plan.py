@@ -153,6 +153,11 @@ class _Planner:
                 continue
             specs[name] = self.network(name, sections[slot], "teacher")
             if initial := sections[slot].initial:
+                if initial not in sections:
+                    raise UserError(
+                        f"params.yaml: method.{slot}.initial is {initial!r}, which is not in params.yaml: "
+                        f"give method.{initial}, or leave method.{slot} out, too"
+                    )
                 if self.stages["method"]["foreach"][slot].get("reads") != f"method/{initial}":
                     raise UserError(
                         f"params.yaml: method.{slot}.initial is {initial!r}: in dvc.yaml, "

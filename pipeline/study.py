@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 
-from pipeline import node
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
+from pipeline.errors import UserError
 from pipeline.evaluation.metrics import accuracy
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.labels.labeller import predict
 from pipeline.paths import DATA
 from pipeline.plan import Spec
 from pipeline.progress import say
+from pipeline.sections.base import unknown
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
 from pipeline.training.learn import hear
@@ -51,7 +52,11 @@ def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) 
         specs: What `plan` makes of params.yaml.
         names: Methods, by slot.
         seeds: Reported ones; tuning has its own.
+
+    Raises:
+        UserError: A method is not in params.yaml, or does not train the whole network.
     """
+    _check(specs, names)
     data = prepared.read(DATA)
     device = choose(specs["machine"], specs[HARD]["training"]["precision"])
     arms = []
@@ -68,6 +73,15 @@ def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) 
         say(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
         arms.append(arm)
     return arms
+
+
+def _check(specs: dict[str, Spec], names: Sequence[str]) -> None:
+    """Refuse what is not a method to compare, before anything is trained."""
+    methods = {name.removeprefix("method/"): spec for name, spec in specs.items() if name.startswith("method/")}
+    comparable = [name for name, spec in methods.items() if spec.get("answers")]
+    for name in names:
+        if name not in comparable:
+            raise UserError(f"study: {unknown('method', name, comparable)}")
 
 
 def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
@@ -143,8 +157,3 @@ def _train(spec: Spec, data: prepared.Prepared, device: Device) -> Training:
             pass
         training.at.epoch += 1
     return training
-
-
-def teacher_accuracy() -> float:
-    """Validation accuracy of the teacher that all methods share."""
-    return node.read("teacher").chain[-1][1]

@@ -127,8 +127,25 @@ def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teache
             raise UserError(f"{where} compares features, and there is no teacher network to give them")
         found = pairs(complete.pop("layers"), student, teacher, where)
     module = importlib.import_module(f"pipeline.objectives.{name}")
-    if hasattr(module, name):
+    if not found:
         return Term(schedule, needs, found, partial(getattr(module, name), **complete))
     assert student is not None and teacher is not None
-    shapes = ([student[pair.student] for pair in found], [teacher[pair.teacher] for pair in found])
-    return Term(schedule, needs, found, getattr(module, schema.class_name(name))(*shapes, **complete))
+    try:
+        if hasattr(module, name):
+            term = Term(schedule, needs, found, partial(getattr(module, name), **complete))
+        else:
+            shapes = ([student[pair.student] for pair in found], [teacher[pair.teacher] for pair in found])
+            term = Term(schedule, needs, found, getattr(module, schema.class_name(name))(*shapes, **complete))
+        _try(name, term, student, teacher)
+    except UserError as error:
+        layers = ", ".join(f"{pair.student}: {pair.teacher}" for pair in found)
+        raise UserError(f"{where}, layers {layers}: {error}") from None
+    return term
+
+
+def _try(name: str, term: Term, student: Shapes, teacher: Shapes) -> None:
+    """Compare blank layers, so that what does not fit is refused before training and not within."""
+    own, other = ({layer: torch.zeros(2, *shape) for layer, shape in each.items()} for each in (student, teacher))
+    signals = Signals(own[LOGITS], torch.zeros(2, dtype=torch.long), other[LOGITS], own, other)
+    with torch.no_grad():
+        term.loss(*_taken(name, term, signals))

@@ -29,13 +29,14 @@ Chain = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Result:
-    """A network and how it came to be."""
+    """A network and how it came to be; `adapters`: parameters that learned with it and are left behind."""
 
     status: Literal["trained", "imported"]
     model: nn.Module
     lineage: tuple[dict[str, str], ...]
     rows: list[dict[str, Any]]
     seconds: float
+    adapters: int = 0
 
 
 def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> None:
@@ -76,6 +77,7 @@ def fill(folder: Path, spec: dict[str, Any], data: Prepared, device: Device, res
     metrics: dict[str, Any] = {
         "status": result.status,
         "parameters": cost.parameters(model),
+        "adapter_parameters": result.adapters,
         "flops": cost.flops(model, data.channels, data.size),
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},

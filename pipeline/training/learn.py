@@ -11,6 +11,7 @@ from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.errors import UserError
+from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
@@ -60,7 +61,7 @@ def learn(spec: dict[str, Any]) -> None:
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, say, machine["state_every"])
     results = [
-        Result("trained", network.model, lineage, training.rows(k), training.at.seconds)
+        Result("trained", network.model, lineage, training.rows(k), training.at.seconds, parameters(network.objective))
         for k, network in enumerate(training.networks)
     ]
     if "members" in spec["training"]:

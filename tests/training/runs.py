@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,6 +23,7 @@ from pipeline.training.learn import hear, learn
 from pipeline.training.loop import Training
 from pipeline.training.signals import Stopped
 from pipeline.training.state import VARIABLE, State
+from pipeline.training.teaching import Heard
 from pipeline.yaml_file import read_yaml
 
 Change = Mapping[str, Any]
@@ -101,12 +103,12 @@ def stopped_after(of: Training, folder: Path, steps: int) -> None:
     """Train that many steps and be stopped there by a signal."""
     hear, calls = of.teaching.hear, 0
 
-    def kill(*batch: Any) -> Any:
+    def kill(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
         nonlocal calls
         calls += 1
         if calls == steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return hear(*batch)
+        return hear(v, rows_B, x_BCHW)
 
     of.teaching.hear = kill
     with pytest.raises(Stopped):

@@ -1,0 +1,154 @@
+"""The plan: each spec holds what its stage needs, and nothing that does not concern it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import files, graph, params, plan
+from pipeline.errors import UserError
+from tests.scratch import ROOT, merged
+
+DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
+STAGES = graph.read(ROOT / "dvc.yaml")
+# Short chains, so that what is said below of slots does not hang on the default's lengths.
+BASE: dict[str, Any] = {
+    "assistant": {"links": 1},
+    "refinery": {"from": "baseline", "generations": 2, "patience": 1, "min_gain": 0.0},
+    "born_again": {"from": "teacher", "generations": 2, "patience": None, "min_gain": 0.0},
+}
+
+
+def build(changes: dict[str, Any] | None = None, stages: dict[str, Any] = STAGES) -> dict[str, plan.Spec]:
+    whole = merged(merged(DEFAULT, BASE), changes or {})
+    return plan.build(params.Params.model_validate(params._inherit(whole)), stages)
+
+
+def changed(changes: dict[str, Any]) -> set[str]:
+    """The nodes whose spec is another one after a change of params.yaml."""
+    before, after = build(), build(changes)
+    assert before.keys() == after.keys()
+    return {name for name in before if files.to_json(before[name]) != files.to_json(after[name])}
+
+
+def slots(family: str, first: int, last: int) -> set[str]:
+    letter = "t" if family == "assistant" else "g"
+    return {f"{family}/{letter}{number}" for number in range(first, last + 1)}
+
+
+def test_every_stage_has_a_spec_and_every_spec_a_stage() -> None:
+    expected = set()
+    for name, stage in STAGES.items():
+        expected |= {f"{name}/{key}" for key in stage["foreach"]} if "foreach" in stage else {name}
+    assert build().keys() == expected - {"plan"} | {"machine"}
+
+
+def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
+    specs = build()
+    for family, length in (("assistant", 1), ("refinery", 2), ("born_again", 2)):
+        previous = {"assistant": "teacher", "refinery": "baseline", "born_again": "teacher"}[family]
+        for number, slot in enumerate(graph.slots(STAGES, family), start=1):
+            spec = specs[f"{family}/{slot}"]
+            assert spec["action"] == ("train" if number <= length else "carry")
+            assert spec["previous"] == previous
+            previous = f"{family}/{slot}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "concerned"),
+    [
+        ({"born_again": {"generations": 3}}, slots("born_again", 3, 3)),
+        ({"refinery": {"generations": 4}}, slots("refinery", 3, 4)),
+        ({"refinery": {"patience": 2}}, slots("refinery", 2, 2)),
+        ({"refinery": {"min_gain": 0.01}}, slots("refinery", 2, 2)),
+        ({"assistant": {"links": 2}}, slots("assistant", 2, 2)),
+        ({"ensemble": {"rule": "logits"}}, {"ensemble"}),
+        ({"machine": {"threads": 2}}, {"machine"}),
+        ({"machine": {"state_every": 1}}, {"machine"}),
+        ({"seeds": {"data": 1}}, {"prepare"}),
+        ({"data": {"label_noise": 0.1}}, {"prepare"}),
+        ({"teacher": {"recipe": {"lr": 0.05}}}, {"teacher"}),
+        ({"born_again": {"objective": {"born_again": {"weight": 0.5}}}}, slots("born_again", 1, 2)),
+        ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline"}),
+        (
+            {"student": {"seed": 7}},
+            {"student", "baseline", "direct"} | {f"method/{name}" for name in DEFAULT["method"]},
+        ),
+    ],
+    ids=str,
+)
+def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], concerned: set[str]) -> None:
+    assert changed(changes) == concerned
+
+
+def test_paired_students_share_their_seed_and_generations_do_not() -> None:
+    seeds = {name: spec["training"]["seed"] for name, spec in build().items() if "training" in spec}
+    assert seeds["baseline"] == seeds["direct"] == seeds["student"]
+    alone = [
+        name for name in seeds if name.split("/")[0] in {"student", "teacher", "assistant", "refinery", "born_again"}
+    ]
+    assert len(alone) == 7
+    assert len({seeds[name] for name in alone}) == len(alone)
+
+
+def test_another_seed_moves_every_network_and_one_more_generation_none() -> None:
+    def seeds(changes: dict[str, Any]) -> dict[str, int]:
+        return {name: spec["training"]["seed"] for name, spec in build(changes).items() if "training" in spec}
+
+    before, other, longer = seeds({}), seeds({"seeds": {"train": 1}}), seeds({"born_again": {"generations": 4}})
+    assert all(other[name] != before[name] for name in before)
+    assert {name: longer[name] for name in before} == before
+
+
+def test_only_who_teaches_labels_views() -> None:
+    views = {name: spec["labels"]["views"] for name, spec in build().items() if "labels" in spec}
+    teaching = {name for name, count in views.items() if count}
+    expected = {"teacher", "assistant/t1", "baseline", *slots("refinery", 1, 2), *slots("born_again", 1, 2)}
+    assert teaching == expected
+    assert {views[name] for name in expected} == {DEFAULT["labels"]["views"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"born_again": {"generations": 10}}, r"born_again\.generations is 10, but dvc\.yaml has 8 slots \(to g8\)"),
+        ({"refinery": {"from": "refined"}}, r"refinery\.from is 'refined', must be one of teacher, baseline"),
+        ({"born_again": {"from": "ensemble"}}, r"born_again\.from is 'ensemble', must be one of"),
+        ({"refinery": {"from": "assistant/t2"}}, r"refinery\.from is 'assistant/t2', must be one of .*assistant/t1$"),
+        ({"refinery": {"from": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
+        ({"baseline": {"objective": {"soft_targets": {}}}}, r"baseline\.objective needs a teacher"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(changes)
+
+
+def test_too_many_generations_name_the_lines_to_add() -> None:
+    with pytest.raises(UserError) as raised:
+        build({"born_again": {"generations": 10}})
+    lines = str(raised.value).splitlines()
+    stages = copy.deepcopy(STAGES)
+    for line in lines[1:3]:
+        stages["born_again"]["foreach"] |= yaml.safe_load(line)
+    assert list(stages["born_again"]["foreach"])[-2:] == ["g9", "g10"]
+    assert stages["born_again"]["foreach"]["g10"] == {"prev": "born_again/g9"}
+    assert lines[3].endswith("to the deps of ensemble and summary")
+    with pytest.raises(UserError, match=r"stages\.ensemble\.deps lacks artifacts/born_again/g9"):
+        build({"born_again": {"generations": 10}}, stages)
+    for reader in ("ensemble", "summary"):
+        stages[reader]["deps"] += ["artifacts/born_again/g9", "artifacts/born_again/g10"]
+    assert build({"born_again": {"generations": 10}}, stages)["born_again/g10"]["action"] == "train"
+
+
+def test_specs_are_written_one_a_node(tmp_path: Path) -> None:
+    specs = build()
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "gone.json").write_text("{}")
+    plan.write(specs, tmp_path / "plan")
+    found = {str(path.relative_to(tmp_path / "plan").with_suffix("")) for path in tmp_path.rglob("*.json")}
+    assert found == specs.keys()
+    assert files.read_sealed(tmp_path / "plan" / "refinery" / "g1.json") == specs["refinery/g1"]
