@@ -4,6 +4,7 @@ What an architecture or an objective takes is declared by the code that implemen
 function's signature; here it is only looked up, without importing torch.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,12 +25,14 @@ SUPPLIED = frozenset({"channels", "size", "classes"})
 def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture with its family's defaults filled in."""
     families = schema.available(MODELS, "build")
-    family = given.get("family")
+    if "family" not in given:
+        raise fault(f"family is missing: name one of {', '.join(families)}")
+    family = str(given["family"])
     if family not in families:
-        raise fault(unknown("architecture family", str(family), families))
+        raise fault(unknown("architecture family", family, families))
     rest = {key: value for key, value in given.items() if key != "family"}
     try:
-        return {"family": family} | schema.complete(MODELS / f"{family}.py", "build", rest, str(family), SUPPLIED)
+        return {"family": family} | schema.complete(MODELS / f"{family}.py", "build", rest, family, SUPPLIED)
     except UserError as error:
         raise fault(str(error)) from None
 
@@ -132,6 +135,8 @@ class Mutual(Learner):
         for number in range(1, self.peers + 1):
             if f"p{number}" not in self.architectures:
                 raise fault(f"peers is {self.peers}, but architectures.p{number} is not given: add it")
+        if strange := [name for name in self.architectures if not re.fullmatch("p[1-9][0-9]*", name)]:
+            raise fault(f"architectures: unknown peer {strange[0]!r}, they are named p1, p2, …")
         if self.carries > self.peers:
             raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
         return self

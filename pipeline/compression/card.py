@@ -1,0 +1,57 @@
+"""What a shipped model says about itself: all that is needed to use it beside its graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.kinds import Count
+
+SCHEMA = 1
+PREFIX = "cohobate."
+
+
+@dataclass(frozen=True)
+class Card:
+    """Classes in the order of the logits; size: edge of the square images in pixels.
+
+    mean, std: per channel, of pixels / 255. The graph normalises with them by itself; they are told, not needed.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: Count
+    size: Count
+
+    def properties(self) -> dict[str, str]:
+        """Text properties for a file's metadata, each value JSON."""
+        return {f"{PREFIX}{key}": json.dumps(value) for key, value in ({"schema": SCHEMA} | asdict(self)).items()}
+
+
+def read_card(properties: Mapping[str, str], where: str) -> Card:
+    """The card among a file's text properties; `where` names the file. Anything amiss is a `UserError`."""
+    own = {key.removeprefix(PREFIX): value for key, value in properties.items() if key.startswith(PREFIX)}
+    if not own:
+        raise UserError(f"{where} says nothing of its classes and images: use a model that this pipeline exported")
+    try:
+        found: dict[str, Any] = {key: json.loads(value) for key, value in own.items()}
+        if found.pop("schema", None) != SCHEMA:
+            raise UserError(f"{where} is not of schema {SCHEMA}: export it anew")
+        card = TypeAdapter(Card).validate_python(found)
+    except (ValueError, RecursionError, ValidationError) as error:
+        raise UserError(f"{where} has metadata that cannot be read ({_first_line(error)}): export it anew") from None
+    if not len(card.mean) == len(card.std) == card.channels or not all(card.std):
+        raise UserError(f"{where} has {card.channels} channels but not as many means and deviations: export it anew")
+    return card
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

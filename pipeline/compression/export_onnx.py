@@ -1,0 +1,114 @@
+"""From torch to the files that ship: ONNX with everything inside, and torch's own exported program.
+
+Legend: N images, B batch, C channels or classes, H = W edge in pixels.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.compression.card import Card
+from pipeline.compression.onnx_file import write_onnx
+from pipeline.compression.runtime import Runtime
+from pipeline.data.views import normalise
+from pipeline.files import write_bytes
+
+# The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
+OPSET = 21
+BATCH = 256
+INPUT, OUTPUT = "pixels", "logits"
+
+
+class Shipped(nn.Module):
+    """A network that normalises by itself: pixels 0 .. 1, float32 (B, C, H, W), to logits (B, classes)."""
+
+    def __init__(self, net: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.net = net
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(card.std)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits of un-normalised images."""
+        return self.net((pixels - self.mean) / self.std)
+
+
+def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> None:
+    """Write `model` as one ONNX file: any batch size, normalisation in the graph, batch norm folded into convolutions.
+
+    Input `pixels` float32 (B, C, H, W) in 0 .. 1, not normalised; output `logits` (B, classes). Equal weights
+    give equal bytes. The model is on the CPU and is left as it was.
+    """
+    with _evaluating(model), warnings.catch_warnings():
+        # torch's exporter copies its own deprecated tree class.
+        warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
+        program = torch.onnx.export(
+            Shipped(model, card).eval(),
+            (_example(card),),
+            dynamo=True,
+            dynamic_shapes=(_any_batch(),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=opset,
+            verbose=False,
+        )
+    assert program is not None
+    write_onnx(program.model_proto, path, card)
+
+
+def export_program(model: nn.Module, path: Path, card: Card) -> None:
+    """Write `model` as a program of torch.export: the same inputs and outputs as `export`, the card as extra file."""
+    with _evaluating(model):
+        program = torch.export.export(Shipped(model, card).eval(), (_example(card),), dynamic_shapes=(_any_batch(),))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files=dict(card.properties()))
+    write_bytes(path, content.getvalue())
+
+
+def check(path: Path, model: nn.Module, images_NCHW: np.ndarray) -> dict[str, float]:
+    """How far the file at `path`, in its own runtime, is from `model` in torch, on uint8 images.
+
+    `maximal_difference` of any logit, and `agreement`: the share of images on whose class both agree.
+    """
+    runtime = Runtime(path)
+    mean_C, std_C = torch.tensor(runtime.card.mean), torch.tensor(runtime.card.std)
+    shipped_NC = torch.from_numpy(runtime.logits(images_NCHW, batch_size=BATCH))
+    with _evaluating(model), torch.no_grad():
+        batches = torch.from_numpy(np.array(images_NCHW)).split(BATCH)
+        own_NC = torch.cat([model(normalise(images_BCHW, mean_C, std_C)) for images_BCHW in batches])
+    return {
+        "maximal_difference": (shipped_NC - own_NC).abs().max().item(),
+        "agreement": (shipped_NC.argmax(1) == own_NC.argmax(1)).double().mean().item(),
+    }
+
+
+def _example(card: Card) -> Tensor:
+    """Images to trace with: two, as a batch of one would be taken for a constant."""
+    return torch.full((2, card.channels, card.size, card.size), 0.5)
+
+
+def _any_batch() -> dict[int, torch.export.Dim]:
+    return {0: torch.export.Dim("batch")}
+
+
+class _evaluating:
+    """Evaluation mode within the block, each module's own mode after it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.modes = {module: module.training for module in model.modules()}
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module, mode in self.modes.items():
+            module.training = mode

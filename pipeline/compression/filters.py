@@ -1,0 +1,107 @@
+"""Structured pruning: whole filters go, and tensors really shrink."""
+
+import copy
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from pipeline.compression.coupling import Place, Unit, cut, least, units
+from pipeline.compression.target import absolute, measure, only
+from pipeline.errors import UserError
+from pipeline.kinds import Count, Share
+
+Tune = Callable[[nn.Module], None]
+
+
+def shrink(
+    model: nn.Module,
+    *,
+    channels: int,
+    size: int,
+    sparsity: Share | None = None,
+    parameters: Count | Share | None = None,
+    flops: Count | Share | None = None,
+    steps: Count = 1,
+    tune: Tune | None = None,
+) -> nn.Module:
+    """A copy of `model` without its least important channels, all layers compared; exactly one target is given.
+
+    Args:
+        model: For images (B, channels, size, size).
+        sparsity: Share of the channels to remove, to the nearest whole number; channels that only go together
+            count as one.
+        parameters: How many may stay: a whole number, or a share of what there are.
+        flops: For one image, likewise.
+        steps: In how many equal steps to get there; importance is looked at anew in each.
+        tune: Trains what is left, in place, between two steps.
+
+    Raises:
+        UserError: The target cannot be reached, or channels cannot be taken out of this network.
+    """
+    name, target = only("prune", sparsity=sparsity, parameters=parameters, flops=flops)
+    model = copy.deepcopy(model)
+    count = (lambda each: len(units(each, channels, size))) if name == "sparsity" else measure(name, channels, size)
+    before = count(model)
+    goal = before - round(target * before) if name == "sparsity" else absolute(target, before)
+    for step in range(1, steps + 1):
+        if step > 1 and tune is not None:
+            tune(model)
+        aim = before - (before - goal) * step // steps
+        found = units(model, channels, size)
+        removable = _removable(model, found)
+        remaining = len(found) if name == "sparsity" else None
+        number = _enough(model, removable, aim, count, remaining)
+        if number is None:
+            floor = len(found) - len(removable) if remaining else count(cut(model, removable))
+            raise UserError(
+                f"params.yaml, compress.steps: prune.{name} {target} leaves {goal:,} "
+                f"{'channels' if remaining else name} of {before:,}, but each layer keeps a channel: at least "
+                f"{floor:,} stay"
+            )
+        model = cut(model, removable[:number])
+        _check_runs(model, channels, size)
+    return model
+
+
+def _removable(model: nn.Module, found: list[Unit]) -> list[Unit]:
+    """Units by rising importance, but for those without which a layer would have no channel left."""
+    left: Counter[Place] = Counter()
+    for unit in found:
+        left.update({place: len(indices) for place, indices in unit.places.items()})
+    removable = []
+    for unit in sorted(found, key=lambda unit: unit.importance):
+        if all(left[place] - len(indices) >= least(model, place) for place, indices in unit.places.items()):
+            removable.append(unit)
+            left.subtract({place: len(indices) for place, indices in unit.places.items()})
+    return removable
+
+
+def _enough(
+    model: nn.Module, removable: list[Unit], aim: int, count: Callable[[nn.Module], int], remaining: int | None
+) -> int | None:
+    """The smallest number of units to take out until no more than `aim` is left; None where all do not do.
+
+    `remaining` is how many units there are, where it is they that count.
+    """
+    if remaining is not None:
+        return remaining - aim if remaining - aim <= len(removable) else None
+    number = bisect_left(range(len(removable) + 1), True, key=lambda n: count(cut(model, removable[:n])) <= aim)
+    return number if number <= len(removable) else None
+
+
+def _check_runs(model: nn.Module, channels: int, size: int) -> None:
+    """Some networks of torchvision rearrange channels in ways that no graph of layers shows."""
+    some = next(model.parameters())
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype))
+    except RuntimeError as error:
+        raise UserError(
+            f"prune: this architecture does not run without some of its channels ({' '.join(str(error).split())}): "
+            "use magnitude pruning, which keeps the shapes"
+        ) from None
+    model.train(training)

@@ -1,0 +1,75 @@
+"""A shipped ONNX file in onnxruntime: no torch.
+
+Legend: N images, B batch, C channels or classes, H = W edge in pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from pipeline.compression.card import Card, read_card
+from pipeline.errors import UserError
+
+LARGEST = 1 << 30  # bytes: a classifier above a gigabyte is none that this pipeline made
+
+
+class Runtime:
+    """A model file, ready to answer.
+
+    Files are not trusted: one above `LARGEST`, one that keeps tensors in files outside its folder, and one whose
+    inputs or outputs are not what its card says, are refused by a `UserError`.
+
+    Args:
+        path: The .onnx file.
+        threads: CPU threads; None takes all cores.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = 1) -> None:
+        self._session = _session(path, threads)
+        self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
+        self._check(path)
+
+    def logits(self, images_NCHW: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """Logits float32 (N, C) of uint8 images (N, C, H, W)."""
+        answers = [np.empty((0, len(self.card.classes)), np.float32)]
+        for start in range(0, len(images_NCHW), batch_size):
+            answers.append(self.run(images_NCHW[start : start + batch_size].astype(np.float32) / 255))
+        return np.concatenate(answers)
+
+    def run(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """Logits float32 (B, C) of pixels 0 .. 1, float32 (B, C, H, W): one call of the runtime."""
+        (logits_BC,) = self._session.run(None, {"pixels": pixels_BCHW})
+        assert isinstance(logits_BC, np.ndarray)
+        return logits_BC
+
+    def _check(self, path: Path) -> None:
+        card = self.card
+        expected = [("pixels", "tensor(float)", [card.channels, card.size, card.size])]
+        expected.append(("logits", "tensor(float)", [len(card.classes)]))
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        if [(end.name, end.type, end.shape[1:]) for end in ends] != expected:
+            raise UserError(f"{path} takes or gives other tensors than its metadata say: export it anew")
+
+
+def _session(path: Path, threads: int | None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(
+                f"{path} has more than {LARGEST >> 20} MiB, and is not loaded: no model of ours is as large"
+            )
+        # By its path, not its bytes: so the runtime knows the folder that external tensors must not leave.
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: name an exported .onnx file") from None
+    except UserError:
+        raise
+    except Exception as error:  # the runtime has a dozen classes of its own
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is no model that onnxruntime can run ({reason}): export it anew") from None

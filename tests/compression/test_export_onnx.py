@@ -1,0 +1,101 @@
+"""The exported file equals torch, holds all that is needed, and nothing of this machine."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxscript", reason="export needs the packages onnx, onnxscript and onnxruntime")
+pytest.importorskip("onnxruntime", reason="export needs the packages onnx, onnxscript and onnxruntime")
+
+import onnx
+
+from pipeline.compression.card import read_card
+from pipeline.compression.export_onnx import check, export, export_program
+from pipeline.compression.runtime import Runtime
+from pipeline.errors import UserError
+from tests.compression.ships import CARD, exported, images, logits, net
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"family": "residual", "depth": 8, "width": 4},
+        {"family": "wide", "depth": 10, "widen": 1},
+        {"family": "plain", "depth": 4},
+    ],
+)
+def test_the_file_equals_torch_at_any_batch_size(tmp_path: Path, architecture):
+    model = net(architecture)
+    (tmp_path / "model.onnx").write_bytes(exported(architecture))
+    found = check(tmp_path / "model.onnx", model, images())
+    assert found["maximal_difference"] < 1e-5
+    assert found["agreement"] == 1
+    runtime = Runtime(tmp_path / "model.onnx")
+    for count in (1, 3):
+        np.testing.assert_allclose(runtime.logits(images(count)), logits(model, images(count)), atol=1e-5)
+
+
+def test_a_difference_is_seen(tmp_path: Path):
+    (tmp_path / "model.onnx").write_bytes(exported())
+    other = net()
+    for parameter in other.parameters():
+        parameter.data.mul_(-1.1)
+    found = check(tmp_path / "model.onnx", other, images())
+    assert found["maximal_difference"] > 0.1
+    assert found["agreement"] < 1
+
+
+def test_equal_weights_give_equal_bytes_and_a_model_is_left_as_it_was(tmp_path: Path):
+    model = net().train()
+    model.get_submodule("stem").eval()
+    modes = [module.training for module in model.modules()]
+    export(model, tmp_path / "model.onnx", CARD)
+    for name in "ab":
+        export_program(model, tmp_path / f"{name}.pt2", CARD)
+    assert [module.training for module in model.modules()] == modes
+    assert (tmp_path / "model.onnx").read_bytes() == exported()
+    assert (tmp_path / "a.pt2").read_bytes() == (tmp_path / "b.pt2").read_bytes()
+    here = [str(Path(__file__).parents[2]).encode(), str(tmp_path).encode(), str(Path(torch.__file__).parent).encode()]
+    for path in tmp_path.iterdir():
+        assert not any(each in path.read_bytes() for each in here)
+
+
+def test_batch_norm_is_folded_and_the_card_is_inside(tmp_path: Path):
+    (tmp_path / "model.onnx").write_bytes(exported())
+    model = onnx.load(tmp_path / "model.onnx")
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    assert [node.op_type for node in model.graph.node][:2] == ["Sub", "Div"]
+    assert Runtime(tmp_path / "model.onnx").card == CARD
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch's own loader
+def test_the_exported_program_equals_torch(tmp_path: Path):
+    model = net()
+    export_program(model, tmp_path / "model.pt2", CARD)
+    extra = dict.fromkeys(CARD.properties(), "")
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    pixels = torch.from_numpy(images(7)).float() / 255
+    np.testing.assert_allclose(program.module()(pixels).detach().numpy(), logits(model, images(7)), atol=1e-5)
+    assert read_card(extra, "model.pt2") == CARD
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("classes", '"abc', "cannot be read"),
+        ("size", "0", "cannot be read"),
+        ("mean", "[0.5]", "not as many means"),
+        ("schema", "2", "not of schema 1"),
+        ("odd", "1", "cannot be read"),
+    ],
+)
+def test_a_card_that_is_amiss_is_refused(key, value, message):
+    with pytest.raises(UserError, match=rf"^here\.onnx .*{message}"):
+        read_card({**CARD.properties(), f"cohobate.{key}": value}, "here.onnx")
+
+
+def test_a_file_without_a_card_is_refused():
+    with pytest.raises(UserError, match="says nothing of its classes"):
+        read_card({"other": "1"}, "here.onnx")

@@ -1,0 +1,75 @@
+"""A model file is not trusted, and no torch is needed to run it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxscript", reason="export needs the packages onnx, onnxscript and onnxruntime")
+pytest.importorskip("onnxruntime", reason="running a model needs the package onnxruntime")
+
+import onnx
+
+from pipeline.compression import runtime
+from pipeline.compression.runtime import Runtime
+from pipeline.errors import UserError
+from tests.compression.ships import exported, images
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shipped") / "model.onnx"
+    path.write_bytes(exported())
+    return path
+
+
+def test_threads_and_batches_do_not_matter(shipped: Path):
+    whole = Runtime(shipped).logits(images())
+    assert whole.shape == (70, 5)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(Runtime(shipped, threads=None).logits(images(), batch_size=9), whole, atol=1e-6)
+    assert Runtime(shipped).logits(images(0)).shape == (0, 5)
+
+
+@pytest.mark.parametrize("name", ["runtime", "predict"])
+def test_torch_is_not_imported(name):
+    code = f"import sys, pipeline.compression.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_files_that_are_no_models_are_refused(shipped: Path, tmp_path: Path, monkeypatch):
+    with pytest.raises(UserError, match=r"absent\.onnx is missing"):
+        Runtime(tmp_path / "absent.onnx")
+    (tmp_path / "half.onnx").write_bytes(shipped.read_bytes()[:999])
+    with pytest.raises(UserError, match=r"half\.onnx is no model that onnxruntime can run"):
+        Runtime(tmp_path / "half.onnx")
+    monkeypatch.setattr(runtime, "LARGEST", 1000)
+    with pytest.raises(UserError, match="and is not loaded"):
+        Runtime(shipped)
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_tensors_outside_the_folder_are_refused(shipped: Path, tmp_path: Path, absolute):
+    """A file could otherwise read any file of this machine into its weights."""
+    model = onnx.load(shipped)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "net.linear.weight")
+    (tmp_path / "secret").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    location = tensor.external_data.add()
+    location.key, location.value = "location", str(tmp_path / "secret") if absolute else "../secret"
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="is no model that onnxruntime can run"):
+        Runtime(tmp_path / "inner" / "model.onnx")
+
+
+def test_a_card_of_another_graph_is_refused(shipped: Path, tmp_path: Path):
+    model = onnx.load(shipped)
+    (item,) = (item for item in model.metadata_props if item.key == "cohobate.classes")
+    item.value = '["a", "b"]'
+    (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="takes or gives other tensors than its metadata say"):
+        Runtime(tmp_path / "other.onnx")

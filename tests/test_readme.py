@@ -1,0 +1,80 @@
+"""The README's commands do what it says, where a test can try them."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from tests.scratch import ROOT, Scratch, merged
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if not kind]
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if re.match(r"(make|dvc|python|\.) ", line)
+]
+# Installing, and running the whole graph or the tests: what CI does, or too long for a test of its own.
+ELSEWHERE = {"make repro", "make test", ". .venv/bin/activate", "dvc queue start --jobs 2"}
+EXPERIMENTS = [command for command in COMMANDS if command.startswith("dvc exp run")]
+LOOKS = [command for command in COMMANDS if command not in ELSEWHERE and command not in EXPERIMENTS]
+
+
+def test_there_are_commands_to_try() -> None:
+    assert len(EXPERIMENTS) >= 4
+    assert {"dvc repro", "python -m pipeline status", "python -m pipeline compare"} <= set(LOOKS)
+    assert set(COMMANDS) >= ELSEWHERE
+
+
+@pytest.mark.parametrize("target", ["repro", "test"])
+def test_make_knows_its_targets(lineage: Scratch, target: str) -> None:
+    said = lineage.run("make", "--directory", str(ROOT), "--dry-run", target)
+    assert "activate" in said
+
+
+def test_what_looks_at_a_finished_run(copied: Scratch) -> None:
+    for command in LOOKS:
+        said = copied.run(*command.split())
+        assert said.strip() or command == "dvc exp diff", command
+
+
+def test_experiments_are_understood(copied: Scratch) -> None:
+    """DVC takes each override, and plan makes specs of what comes of it."""
+    images(copied.folder / "path/to/images")
+    for name, value in (("user.name", "t"), ("user.email", "t@example.org")):
+        copied.run("git", "config", name, value)
+    params = (copied.folder / "params.yaml").read_text()
+    for command in EXPERIMENTS:
+        arguments = command.split()
+        copied.run(*arguments, *([] if "--queue" in arguments else ["--queue"]))
+        copied.run("dvc", "queue", "remove", "--all")
+        for pair in (arguments[at + 1] for at, word in enumerate(arguments) if word == "-S"):
+            key, _, value = pair.partition("=")
+            copied.edit(nested(key.split("."), yaml.safe_load(value.split(",")[0])))
+        copied.stage("plan")
+        (copied.folder / "params.yaml").write_text(params)
+
+
+def nested(keys: list[str], value: object) -> dict:
+    """{a: {b: value}} of [a, b]."""
+    return {keys[0]: nested(keys[1:], value) if len(keys) > 1 else value}
+
+
+def images(folder: Path) -> None:
+    """A small image folder of two classes."""
+    for name in ("cat", "ball"):
+        (folder / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (20, 16), (number, 0, 0)).save(folder / name / f"{number}.png")
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_nested_and_merged_make_an_override() -> None:
+    assert merged({"a": {"b": 1, "c": 2}}, nested(["a", "b"], 3)) == {"a": {"b": 3, "c": 2}}
