@@ -38,11 +38,16 @@ Validate = Callable[[nn.Module], float | None]
 
 @dataclass
 class Position:
-    """Where training stands: what is saved besides tensors. `rows`: for each epoch, one row a network."""
+    """Where training stands: what is saved besides tensors.
+
+    `seconds` are those of all steps of finished epochs, `epoch_seconds` of the current one: validating and saving
+    are not training. `rows`: for each epoch, one row a network.
+    """
 
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
+    epoch_seconds: float = 0.0
     rows: list[list[Row]] = field(default_factory=list)
 
 
@@ -116,14 +121,16 @@ class Training:
                 for step in self.epoch():
                     self.at.step = step + 1
                     if stop_asked() or time.monotonic() - saved >= every:
+                        self.at.epoch_seconds += time.perf_counter() - began
                         self._save(state)
-                        saved = time.monotonic()
+                        saved, began = time.monotonic(), time.perf_counter()
                         if stop_asked():
                             raise Stopped(
                                 f"stopped in epoch {self.at.epoch + 1}, step {self.at.step}; progress is saved"
                             )
+                self.at.epoch_seconds += time.perf_counter() - began
                 self._check_finite()
-                self._finish_epoch([validate(each.model) for each in self.networks], time.perf_counter() - began, show)
+                self._finish_epoch([validate(each.model) for each in self.networks], show)
             self._save(state)
 
     def epoch(self) -> Iterator[int]:
@@ -154,7 +161,7 @@ class Training:
             if self.sequential and network is not self.networks[-1]:
                 network.look_again(x_BCHW)
 
-    def _finish_epoch(self, accuracies: Sequence[float | None], seconds: float, show: Show) -> None:
+    def _finish_epoch(self, accuracies: Sequence[float | None], show: Show) -> None:
         at = self.at
         means_KL = self.losses_SKL.mean(0).tolist()
         # Not the optimiser's: it has forgotten the rate of a step that was done before training went on.
@@ -162,7 +169,7 @@ class Training:
         common = {
             "epoch": at.epoch + 1,
             "learning_rate": learning_rate(self.recipe, last, self.recipe.epochs * self.steps),
-            "images_per_second": round(self.steps * self.recipe.batch_size / seconds, 1),
+            "images_per_second": round(self.steps * self.recipe.batch_size / at.epoch_seconds, 1),
         }
         at.rows.append(
             [
@@ -172,7 +179,8 @@ class Training:
                 for network, means, accuracy in zip(self.networks, means_KL, accuracies, strict=True)
             ]
         )
-        at.seconds += seconds
+        at.seconds += at.epoch_seconds
+        at.epoch_seconds = 0.0
         at.epoch += 1
         at.step = 0
         show(at.rows[-1][0])
