@@ -38,7 +38,7 @@ OBJECTIVES = [
     "similarity_preserving",
     "soft_targets",
 ]
-FAMILIES = ["plain", "residual", "torchvision", "wide"]
+FAMILIES = ["plain", "residual", "separable", "torchvision", "wide"]
 FUNCTIONS = [("objectives", name, name) for name in OBJECTIVES] + [("models", name, "build") for name in FAMILIES]
 
 
