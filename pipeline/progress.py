@@ -26,8 +26,17 @@ def showing(node: str, epochs: int) -> Iterator[Show]:
     if sys.stdout.isatty():
         from rich.console import Console
 
+        newest = ""
+
+        def update(row: dict[str, Any]) -> None:
+            nonlocal newest
+            newest = line(node, epochs, row)
+            status.update(newest)
+
         with Console().status(f"{node}: epoch 1 of {epochs}") as status:
-            yield lambda row: status.update(line(node, epochs, row))
+            yield update
+        if newest:
+            say(newest)  # the live line goes when it ends; the last epoch stays to be read
         return
     last = time.monotonic()
 
