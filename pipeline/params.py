@@ -106,4 +106,7 @@ def _explain(error: ValidationError, file: str) -> str:
     """The first fault of a validation as one sentence; the others are often only its copies in other sections."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    return f"{file}: {path + ': ' if path else ''}{wording(first)}"
+    message = wording(first)
+    # A fault within what code declares begins with its own key, from where the section ends.
+    joint = "" if not path or message.startswith(".") else ": "
+    return f"{file}: {path}{joint}{message}"

@@ -43,7 +43,7 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
     A term of weight 0 is left out, so that `-S student.objective.soft_targets.weight=0` switches it off.
     """
     try:
-        complete = {name: complete_term(name, settings, name) for name, settings in given.items()}
+        complete = {name: complete_term(name, settings, f".{name}") for name, settings in given.items()}
     except UserError as error:
         raise fault(str(error)) from None
     kept = {name: term for name, term in complete.items() if term["weight"] > 0}
