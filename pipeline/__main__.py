@@ -1,5 +1,6 @@
 """`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,12 @@ def status() -> None:
 @app.command()
 def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
-    from pipeline import specs, summary
+    from pipeline import compress_table, specs, summary
 
-    summary.show(summary.lines(summary.rows(specs.read("summary")["nodes"])))
+    table = summary.rows(specs.read("summary")["nodes"])
+    summary.show(summary.lines(table))
+    if steps := compress_table.lines(table):
+        summary.show(steps)
 
 
 @app.command()
@@ -56,6 +60,26 @@ def study(
     files.write_json(out, study.as_json(arms))
     files.write_text(out.with_suffix(".md"), study.markdown(cells))
     show(cells)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
+) -> None:
+    """Classify image files by the exported model alone: path, class and probability, tab-separated."""
+    from pipeline.compression.predict import Unreadable, classify, shipped
+    from pipeline.compression.runtime import Runtime
+
+    skipped = False
+    for found in classify(Runtime(model or shipped()), images):
+        if isinstance(found, Unreadable):
+            print(f"{found.path}: skipped, it is no image that can be read ({found.reason})", file=sys.stderr)
+            skipped = True
+        else:
+            print(f"{found.path}\t{found.name}\t{found.probability:.4f}")
+    if skipped:
+        raise typer.Exit(1)
 
 
 @app.command()

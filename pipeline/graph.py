@@ -11,6 +11,7 @@ READERS = {
     "assistant": ("student", "summary"),
     "refinery": ("refined", "summary"),
     "born_again": ("ensemble", "summary"),
+    "compress": ("summary",),
 }
 
 

@@ -55,8 +55,8 @@ class Node:
 
     @property
     def weights(self) -> Path:
-        """The checkpoint."""
-        return self.folder / "model.safetensors"
+        """The checkpoint, or the file that ships."""
+        return self.folder / f"model.{self.format}"
 
     @property
     def labels(self) -> Path:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pipeline.errors import UserError
 from pipeline.kinds import Natural
 from pipeline.sections.base import Section, wording
+from pipeline.sections.compress import Compress
 from pipeline.sections.data import Data
 from pipeline.sections.labels import Labels
 from pipeline.sections.learner import Assistant, Chain, Method, Mutual, Network, Teacher
@@ -55,6 +56,7 @@ class Params(Section):
     ensemble: Ensemble
     method: dict[str, Method]
     mutual: Mutual
+    compress: Compress = Compress()
 
 
 LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again", "mutual")
@@ -72,9 +74,11 @@ def read(path: Path) -> Params:
 
 
 def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill recipes in from `training`, and `baseline`, `direct` and each method from `student`."""
+    """Fill recipes in from `training`, and `baseline`, `direct`, methods and compress steps from `student`."""
     whole = dict(raw)
     student, methods = whole.get("student"), whole.get("method")
+    if isinstance(student, dict) and isinstance(compress := whole.get("compress"), dict):
+        whole["compress"] = {**compress, "steps": _steps(student, whole.get("training"), compress.get("steps"))}
     if isinstance(student, dict):
         for name in ("baseline", "direct"):
             whole[name] = _like(student, whole.get(name))
@@ -85,6 +89,22 @@ def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(each := section.get(name), dict):
                 section[name] = {**each, "recipe": _merged(whole.get("training"), each.get("recipe"))}
     return whole
+
+
+def _steps(student: dict[str, Any], training: Any, steps: Any) -> Any:
+    """The steps that train, filled in: one that distils is like the student, one that tunes has its objective."""
+    if not isinstance(steps, dict):
+        return steps
+    found = dict(steps)
+    for name, step in steps.items():
+        kind = step.get("kind", name) if isinstance(step, dict) else name
+        if kind == "distil":
+            found[name] = _like(student, step)
+            found[name]["recipe"] = _merged(training, found[name].get("recipe"))
+        elif kind == "tune" and isinstance(step, dict | None):
+            found[name] = {"objective": student.get("objective"), "teaching": student.get("teaching", "stored")}
+            found[name] |= {**(step or {}), "recipe": _merged(training, (step or {}).get("recipe"))}
+    return found
 
 
 def _like(student: dict[str, Any], change: Any) -> Any:
@@ -105,7 +125,7 @@ def _merged(base: Any, change: Any) -> Any:
 def _explain(error: ValidationError, file: str) -> str:
     """The first fault of a validation as one sentence; the others are often only its copies in other sections."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("["))
     message = wording(first)
     # A fault within what code declares begins with its own key, from where the section ends.
     joint = "" if not path or message.startswith(".") else ": "

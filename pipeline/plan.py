@@ -4,21 +4,19 @@ A stage depends on its own spec, so it runs again exactly when something that co
 Nothing here imports torch: plan runs at every `dvc repro`.
 """
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, graph
+from pipeline import compress_plan, files, graph
 from pipeline.errors import UserError
-from pipeline.fingerprint import fingerprint
 from pipeline.params import Params
-from pipeline.paths import CODE, resolve
+from pipeline.paths import resolve
+from pipeline.plan_parts import Spec, carry, code, models, seed
 from pipeline.sections.base import unknown
+from pipeline.sections.compress import Compress
 from pipeline.sections.learner import Chain, Learner, Network
 from pipeline.sections.term import answers, needs_features, needs_teacher
 
-Spec = dict[str, Any]
 CHAINS = ("assistant", "refinery", "born_again")
 TEACHING = ("teacher", *CHAINS)
 STARTS = ("teacher", "baseline", "direct", "student", "refined", "ensemble")
@@ -30,7 +28,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     Raises:
         UserError: A chain is longer than its slots, or an edge or objective does not make sense.
     """
-    planner = _Planner(params, stages)
+    planner = Planner(params, stages)
     specs = {"prepare": planner.prepare(), "teacher": planner.teacher()}
     specs |= planner.assistants()
     specs["student"] = planner.network("student", params.student, _link(stages, "assistant"))
@@ -42,6 +40,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs["ensemble"] = planner.ensemble()
     specs |= planner.methods()
     specs["mutual"] = planner.mutual()
+    specs |= compress_plan.steps(planner)
     networks = [name for name in specs if name != "prepare"]
     specs["summary"] = planner.reader("summary", {"nodes": networks})
     specs["machine"] = params.machine.model_dump(mode="json")
@@ -56,13 +55,14 @@ def write(specs: dict[str, Spec], folder: Path) -> None:
             files.write_sealed(temporary / f"{name}.json", spec)
 
 
-class _Planner:
+class Planner:
     """The params and the graph, at hand for every kind of spec."""
 
     def __init__(self, params: Params, stages: dict[str, Any]) -> None:
         self.params = params
         self.stages = stages
         self.starts = (params.refinery.start, params.born_again.start)
+        self.speakers = {*self.starts, *compress_plan.teachers(params.compress)}
 
     def prepare(self) -> Spec:
         data = self.params.data
@@ -76,7 +76,7 @@ class _Planner:
             "data": data.model_dump(mode="json"),
             "seed": self.params.seeds.data,
             "files": sources,
-            "code": _code(["stages/prepare.py"]),
+            "code": code(["stages/prepare.py"]),
         }
 
     def teacher(self) -> Spec:
@@ -101,14 +101,14 @@ class _Planner:
                 architecture = section.architectures[slot]
                 specs[name] = self.learner(name, section, previous, architecture, follows=number > 1)
             else:
-                specs[name] = _carry(name, previous)
+                specs[name] = carry(name, previous)
             previous = name
         return specs
 
     def chain(self, family: str, section: Chain) -> dict[str, Spec]:
         graph.check_length(self.stages, family, section.generations, f"{family}.generations")
         self._check_start(family, section)
-        architecture = section.architecture or self._architecture(family, section.start)
+        architecture = section.architecture or self.architecture(family, section.start)
         rule = {"patience": section.patience, "min_gain": section.min_gain}
         specs = {}
         previous = section.start
@@ -119,7 +119,7 @@ class _Planner:
                 if number > 1:
                     specs[name]["stop"] = rule
             else:
-                specs[name] = _carry(name, previous)
+                specs[name] = carry(name, previous)
             previous = name
         return specs
 
@@ -127,7 +127,7 @@ class _Planner:
         """What to combine, and how."""
         content = {
             "members": [f"born_again/{slot}" for slot in graph.slots(self.stages, "born_again")],
-            "teaches": "ensemble" in self.starts,
+            "teaches": "ensemble" in self.speakers,
             "rule": self.params.ensemble.rule,
             "views": self.params.views.model_dump(mode="json"),
             "views_seed": self.params.seeds.views,
@@ -149,7 +149,7 @@ class _Planner:
         for slot in slots:
             name = f"method/{slot}"
             if slot not in sections:
-                specs[name] = {"node": name, "action": "skip", "code": _code(["pipeline/node.py"])}
+                specs[name] = {"node": name, "action": "skip", "code": code(["pipeline/node.py"])}
                 continue
             specs[name] = self.network(name, sections[slot], "teacher")
             if initial := sections[slot].initial:
@@ -172,14 +172,13 @@ class _Planner:
         architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
         spec = self.learner("mutual", section, None, architectures[0])
         spec["training"]["update"] = section.update
-        base = self.params.seeds.train if section.seed is None else section.seed
         spec["training"]["members"] = [
-            {"architecture": each, "objective": section.objective, "seed": seed(base, f"mutual/members/{k}")}
+            {"architecture": each, "objective": section.objective, "seed": self.seed(section, f"mutual/members/{k}")}
             for k, each in enumerate(architectures, start=1)
         ]
         spec["carries"] = section.carries
-        modules = [f"pipeline/models/{each['family']}.py" for each in architectures]
-        spec["code"] = self._codes("mutual", section, modules)
+        modules = [path for each in architectures for path in models(each)]
+        spec["code"] = self.codes("mutual", section, modules)
         return spec
 
     def network(self, name: str, section: Network, teacher: str | None) -> Spec:
@@ -193,22 +192,22 @@ class _Planner:
         teacher: str | None,
         architecture: dict[str, Any],
         follows: bool = False,
+        where: str | None = None,
     ) -> Spec:
-        """The spec of one network to train."""
+        """The spec of one network to train; `where` is its key in params.yaml, where that is not its family."""
         family = name.split("/")[0]
+        where = where or family
         if teacher is None and needs_teacher(section.objective):
-            raise UserError(
-                f"params.yaml: {family}.objective needs a teacher, but {family} has none: use cross_entropy"
-            )
+            raise UserError(f"params.yaml: {where}.objective needs a teacher, but {where} has none: use cross_entropy")
         # Features are not stored: whoever compares them hears the teacher live.
         teaching = "live" if needs_features(section.objective) else section.teaching
         if teacher == "ensemble" and teaching == "live":
             raise UserError(
-                f"params.yaml: {family} needs a live teacher, but the ensemble has no weights to run: "
-                f"use {family}.teaching: stored, and no objective on features"
+                f"params.yaml: {where} needs a live teacher, but the ensemble has no weights to run: "
+                f"use {where}.teaching: stored, and no objective on features"
             )
-        labels = self._labels()
-        if family not in TEACHING and family not in self.starts:
+        labels = self.labels()
+        if family not in TEACHING and name not in self.speakers:
             labels["views"] = 0
         return {
             "node": name,
@@ -223,28 +222,38 @@ class _Planner:
                 "recipe": section.recipe.model_dump(mode="json"),
                 "teaching": teaching,
                 "teacher_batch": labels["batch_size"] if teaching == "live" else None,
-                "views": self.params.views.model_dump(mode="json"),
-                "views_seed": self.params.seeds.views,
-                "precision": self.params.machine.precision,
-                "seed": seed(section.seed if section.seed is not None else self.params.seeds.train, _role(name)),
+                **self.looking(),
+                "seed": self.seed(section, _role(name)),
             },
             "labels": labels,
-            "code": self._codes(family, section, [f"pipeline/models/{architecture['family']}.py"]),
+            "code": self.codes(family, section, models(architecture)),
         }
 
-    def _codes(self, family: str, section: Learner, models: list[str]) -> dict[str, str]:
+    def seed(self, section: Learner | Compress, role: str) -> int:
+        """The seed of a role in a section."""
+        return seed(self.params.seeds.train if section.seed is None else section.seed, role)
+
+    def codes(self, family: str, section: Learner, models: list[str]) -> dict[str, str]:
         """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
         modules = [*models, *(f"pipeline/objectives/{term}.py" for term in section.objective)]
         return {
-            "training": _code(["pipeline/training/loop.py", *modules]),
-            "stage": _code([f"stages/{family}.py", *modules]),
+            "training": code(["pipeline/training/loop.py", *modules]),
+            "stage": code([f"stages/{family}.py", *modules]),
         }
 
     def reader(self, name: str, content: Spec) -> Spec:
         """The spec of a stage that reads nodes and trains nothing."""
-        return {"node": name, **content, "code": _code([f"stages/{name}.py"])}
+        return {"node": name, **content, "code": code([f"stages/{name}.py"])}
 
-    def _labels(self) -> Spec:
+    def looking(self) -> Spec:
+        """How images are looked at, in training or not."""
+        return {
+            "views": self.params.views.model_dump(mode="json"),
+            "views_seed": self.params.seeds.views,
+            "precision": self.params.machine.precision,
+        }
+
+    def labels(self) -> Spec:
         """How a node writes its labels; a live teacher answers in batches of the same size."""
         labels = self.params.labels.model_dump(mode="json")
         labels["batch_size"] = labels["batch_size"] or self.params.training.batch_size
@@ -263,7 +272,7 @@ class _Planner:
                 "the other: let one of them start from teacher, baseline, direct or student"
             )
 
-    def _architecture(self, family: str, start: str) -> dict[str, Any]:
+    def architecture(self, family: str, start: str) -> dict[str, Any]:
         """A chain has the architecture of the network it starts from, unless it names its own."""
         params = self.params
         if start == "ensemble":
@@ -271,15 +280,10 @@ class _Planner:
                 f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"
             )
         if start == "refined":
-            return params.refinery.architecture or self._architecture("refinery", params.refinery.start)
+            return params.refinery.architecture or self.architecture("refinery", params.refinery.start)
         if start.startswith("assistant/"):
             return params.assistant.architectures[start.split("/")[1]]
         return getattr(params, start).architecture
-
-
-def seed(base: int, role: str) -> int:
-    """The seed of a role: adding a node shifts no other's."""
-    return int.from_bytes(hashlib.sha256(f"{base}:{role}".encode()).digest()[:4], "big")
 
 
 def _role(name: str) -> str:
@@ -290,11 +294,3 @@ def _role(name: str) -> str:
 def _link(stages: dict[str, Any], family: str) -> str:
     """The last slot of a chain, which stands for the last one trained."""
     return f"{family}/{graph.slots(stages, family)[-1]}"
-
-
-def _carry(name: str, previous: str) -> Spec:
-    return {"node": name, "action": "carry", "previous": previous, "code": _code(["pipeline/node.py"])}
-
-
-def _code(paths: Iterable[str]) -> str:
-    return fingerprint(CODE, [CODE / path for path in paths])

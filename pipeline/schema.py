@@ -55,8 +55,8 @@ def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> 
         return model.model_validate(dict(values)).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}.{key}: {wording(first)}") from None
+        key = ".".join([where, *(str(part) for part in first["loc"])])
+        raise UserError(f"{key}: {wording(first)}") from None
 
 
 def needs(path: Path, name: str) -> tuple[str, ...]:

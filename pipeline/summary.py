@@ -26,7 +26,7 @@ def rows(names: list[str]) -> list[Row]:
 def _numbers(of: Node) -> dict[str, Any]:
     """The metrics of a node; running an ensemble costs what running all its members costs."""
     metrics = node.read_numbers(of.source)
-    if of.status == "computed":
+    if of.status == "computed" and of.format is None:
         members = [node.read_numbers(item["teacher"]) for item in of.lineage]
         metrics |= {key: sum(each[key] for each in members) for key in ("parameters", "flops", "bytes")}
     return metrics
@@ -35,15 +35,34 @@ def _numbers(of: Node) -> dict[str, Any]:
 def figures(table: list[Row]) -> dict[str, Any]:
     """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost."""
     by_name = {row.node.name: row for row in table}
+    shipped = _shipped(table)
+    accurate = {name: by_name[name] for name in FIGURES} | ({"shipped": shipped} if shipped else {})
     trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]
     return {
-        "validation": {name: by_name[name].metrics["validation"]["accuracy"] for name in FIGURES},
-        "test": {name: by_name[name].metrics["test"]["accuracy"] for name in FIGURES},
+        "validation": {name: row.metrics["validation"]["accuracy"] for name, row in accurate.items()},
+        "test": {name: row.metrics["test"]["accuracy"] for name, row in accurate.items()},
         "generations": {
             family: sum(row.node.name.startswith(f"{family}/") for row in trained)
             for family in ("refinery", "born_again")
         },
         "cost": {"training_seconds": round(sum(row.metrics["cost"]["training_seconds"] for row in trained), 1)},
+        **({"shipped": _savings(shipped, by_name["teacher"])} if shipped else {}),
+    }
+
+
+def _shipped(table: list[Row]) -> Row | None:
+    """What the compress chain ends in, where it has steps."""
+    steps = [row for row in table if "step" in row.metrics]
+    return steps[-1] if steps else None
+
+
+def _savings(shipped: Row, teacher: Row) -> dict[str, Any]:
+    """Size of what ships, and how many times smaller and faster it is than the teacher."""
+    metrics = shipped.metrics
+    return {
+        **{key: metrics[key] for key in ("parameters", "flops", "bytes")},
+        "smaller": round(teacher.metrics["bytes"] / metrics["bytes"], 2),
+        "faster": {name: round(each["ratio"], 2) for name, each in metrics["cost"]["latency"].items()},
     }
 
 
@@ -54,7 +73,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
     cells: list[tuple[str, ...]] = [header]
     for row in table:
         metrics = row.metrics
-        if (row.node.status == "carried" and "/" in row.node.name) or "test" not in metrics:
+        if (row.node.status == "carried" and "/" in row.node.name) or "test" not in metrics or "step" in metrics:
             continue
         test = metrics["test"]["accuracy"]
         own = (row.node.origin or "").startswith(f"{row.node.name}/")
@@ -95,7 +114,7 @@ def show(cells: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {"node", "state", "learned from", ""}
+    words = {"node", "state", "step", "learned from", ""}
     for title in cells[0]:
         table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:

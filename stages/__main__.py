@@ -21,6 +21,7 @@ VERBS = (
     "ensemble",
     "method",
     "mutual",
+    "compress",
     "summary",
 )
 

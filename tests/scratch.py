@@ -36,6 +36,13 @@ TINY: dict[str, Any] = {
     "refinery": {"from": "baseline", "generations": 3, "patience": 1, "min_gain": 0.0, "recipe": {"lr": 1e-6}},
     "born_again": {"from": "teacher", "generations": 1, "patience": None},
     "mutual": {"peers": 2, "carries": 1},
+    "compress": {
+        "order": ["distil", "prune", "tune", "quantise", "export"],
+        "steps": {
+            "distil": {"architecture": {"family": "plain", "widths": [4, 6]}, "recipe": {"epochs": 2}},
+            "tune": {"recipe": {"epochs": 2}},
+        },
+    },
 }
 
 

@@ -16,9 +16,10 @@ from pipeline.training.signals import Stopped
 from stages.__main__ import app as stages
 
 STAGES = (
-    "plan prepare teacher assistant student baseline direct refinery refined born_again ensemble method mutual summary"
+    "plan prepare teacher assistant student baseline direct refinery refined born_again ensemble method mutual "
+    "compress summary"
 )
-SLOTS = {"assistant", "refinery", "born_again", "method"}
+SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 
 
 def names(app: typer.Typer) -> list[str]:
@@ -27,7 +28,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    assert names(pipeline) == ["status", "summary", "compare", "study", "gc"]
+    assert names(pipeline) == ["status", "summary", "compare", "study", "predict", "gc"]
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])

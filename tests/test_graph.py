@@ -30,6 +30,7 @@ ORIGINS = {
     **{f"assistant/t{n}": "assistant/t1" for n in (2, 3, 4)},
     **{f"refinery/{slot}": "refinery/g1" for slot in SLOTS[1:]},
     **{f"born_again/{slot}": "born_again/g1" for slot in SLOTS[1:]},
+    **{f"compress/c{n}": "compress/c5" for n in (6, 7, 8)},
     "refined": "baseline",
 }
 
@@ -159,7 +160,7 @@ def test_an_objective_of_other_meaning_runs_its_users_again(copied: Scratch, lin
 def test_specs_follow_the_meaning_of_the_objectives_that_they_use(fresh: Scratch, tmp_path: Path) -> None:
     scratch = fresh.copy(tmp_path / "repository")
     before = specs(scratch)
-    trained = {name: json.loads(spec)["training"] for name, spec in before.items() if b'"training"' in spec}
+    trained = {name: json.loads(spec)["training"] for name, spec in before.items() if b'"objective"' in spec}
     for name in OBJECTIVES:
         objective(scratch, name, "# A comment.")
     scratch.stage("plan")

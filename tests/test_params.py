@@ -21,7 +21,7 @@ from tests.scratch import ROOT
 DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = graph.read(ROOT / "dvc.yaml")
 # What these mappings are keyed by is a name that is given, not a field.
-NAMED = {"architectures", "method", "layers"}
+NAMED = {"architectures", "method", "layers", "steps"}
 Path_ = tuple[str, ...]
 
 

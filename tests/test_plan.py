@@ -74,7 +74,7 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
         ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline"}),
         (
             {"student": {"seed": 7}},
-            {"student", "baseline", "direct"} | {f"method/{name}" for name in DEFAULT["method"]},
+            {"student", "baseline", "direct", "compress/c1"} | {f"method/{name}" for name in DEFAULT["method"]},
         ),
     ],
     ids=str,
@@ -83,8 +83,12 @@ def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], co
     assert changed(changes) == concerned
 
 
+def trained_seeds(specs: dict[str, plan.Spec]) -> dict[str, int]:
+    return {name: spec["training"]["seed"] for name, spec in specs.items() if "seed" in spec.get("training", {})}
+
+
 def test_paired_students_share_their_seed_and_generations_do_not() -> None:
-    seeds = {name: spec["training"]["seed"] for name, spec in build().items() if "training" in spec}
+    seeds = trained_seeds(build())
     assert seeds["baseline"] == seeds["direct"] == seeds["student"]
     alone = [
         name for name in seeds if name.split("/")[0] in {"student", "teacher", "assistant", "refinery", "born_again"}
@@ -95,7 +99,7 @@ def test_paired_students_share_their_seed_and_generations_do_not() -> None:
 
 def test_another_seed_moves_every_network_and_one_more_generation_none() -> None:
     def seeds(changes: dict[str, Any]) -> dict[str, int]:
-        return {name: spec["training"]["seed"] for name, spec in build(changes).items() if "training" in spec}
+        return trained_seeds(build(changes))
 
     before, other, longer = seeds({}), seeds({"seeds": {"train": 1}}), seeds({"born_again": {"generations": 4}})
     assert all(other[name] != before[name] for name in before)

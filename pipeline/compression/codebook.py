@@ -11,7 +11,6 @@ what is not shared (biases, batch norm) under its own name.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from safetensors.numpy import save
 
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
+from pipeline.models.files import SHARED
 
-KEY = "codebook"
 ITERATIONS = 50
 
 
@@ -59,14 +58,14 @@ def save_shared(state: Mapping[str, np.ndarray], path: Path, bits: int) -> None:
         centroids, indices = codebook(value, bits)
         tensors[f"{name}.centroids"], tensors[f"{name}.indices"] = centroids, pack(indices.ravel(), bits)
         shared[name] = {"shape": list(value.shape), "bits": bits}
-    write_bytes(path, save(tensors, {KEY: json.dumps(shared, sort_keys=True)}))
+    write_bytes(path, save(tensors, {SHARED: json.dumps(shared, sort_keys=True)}))
 
 
 def load_shared(path: Path) -> dict[str, np.ndarray]:
     """Read what `save_shared` wrote, float32: exactly the centroids. A missing or damaged file is a `UserError`."""
     try:
         with safe_open(path, framework="numpy") as file:
-            shared = json.loads((file.metadata() or {})[KEY])
+            shared = json.loads((file.metadata() or {})[SHARED])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         for name, how in shared.items():
             count = int(np.prod(how["shape"]))
@@ -91,12 +90,6 @@ def unpack(packed: np.ndarray, bits: int, count: int) -> np.ndarray:
     bits_NB = np.unpackbits(packed, count=count * bits).reshape(count, bits)
     padded_N8 = np.pad(bits_NB, ((0, 0), (8 - bits, 0)))
     return np.packbits(padded_N8, axis=1)[:, 0]
-
-
-def sizes(path: Path) -> dict[str, int]:
-    """Bytes of a file: `raw`, and `compressed` by zlib at its best."""
-    content = path.read_bytes()
-    return {"raw": len(content), "compressed": len(zlib.compress(content, 9))}
 
 
 def _k_means(values_N: np.ndarray, count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ make the later folding exact.
 Legend: O output channels, I all else of a weight.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,11 @@ def fake_quantise(model: nn.Module, weight_bits: int, activation_bits: int | Non
             layer.add_module("input_grid", InputGrid(max(activation_bits, end_bits) if at_end else activation_bits))
             layer.register_forward_pre_hook(_quantise_input)
     return model
+
+
+def put_on_grids(model: nn.Module, bits: Mapping[str, Any]) -> nn.Module:
+    """What `fake_quantise` does, by the `grids` of a node's architecture: weight_bits and activation_bits."""
+    return fake_quantise(model, bits["weight_bits"], bits["activation_bits"])
 
 
 def freeze(model: nn.Module) -> dict[str, Frozen]:

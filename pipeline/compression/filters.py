@@ -13,8 +13,6 @@ from pipeline.compression.target import absolute, measure, only
 from pipeline.errors import UserError
 from pipeline.kinds import Count, Share
 
-Tune = Callable[[nn.Module], None]
-
 
 def shrink(
     model: nn.Module,
@@ -24,8 +22,7 @@ def shrink(
     sparsity: Share | None = None,
     parameters: Count | Share | None = None,
     flops: Count | Share | None = None,
-    steps: Count = 1,
-    tune: Tune | None = None,
+    rounds: Count = 1,
 ) -> nn.Module:
     """A copy of `model` without its least important channels, all layers compared; exactly one target is given.
 
@@ -35,8 +32,7 @@ def shrink(
             count as one.
         parameters: How many may stay: a whole number, or a share of what there are.
         flops: For one image, likewise.
-        steps: In how many equal steps to get there; importance is looked at anew in each.
-        tune: Trains what is left, in place, between two steps.
+        rounds: In how many equal rounds to get there; importance is looked at anew in each.
 
     Raises:
         UserError: The target cannot be reached, or channels cannot be taken out of this network.
@@ -46,22 +42,20 @@ def shrink(
     count = (lambda each: len(units(each, channels, size))) if name == "sparsity" else measure(name, channels, size)
     before = count(model)
     goal = before - round(target * before) if name == "sparsity" else absolute(target, before)
-    for step in range(1, steps + 1):
-        if step > 1 and tune is not None:
-            tune(model)
-        aim = before - (before - goal) * step // steps
+    for number in range(1, rounds + 1):
+        aim = before - (before - goal) * number // rounds
         found = units(model, channels, size)
         removable = _removable(model, found)
         remaining = len(found) if name == "sparsity" else None
-        number = _enough(model, removable, aim, count, remaining)
-        if number is None:
+        needed = _enough(model, removable, aim, count, remaining)
+        if needed is None:
             floor = len(found) - len(removable) if remaining else count(cut(model, removable))
             raise UserError(
                 f"params.yaml, compress.steps: prune.{name} {target} leaves {goal:,} "
                 f"{'channels' if remaining else name} of {before:,}, but each layer keeps a channel: at least "
                 f"{floor:,} stay"
             )
-        model = cut(model, removable[:number])
+        model = cut(model, removable[:needed])
         _check_runs(model, channels, size)
     return model
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import graph, node
 from pipeline.compression.runtime import Runtime
 from pipeline.data.images import pixels
 from pipeline.data.listing import SUFFIXES
@@ -35,6 +36,21 @@ class Unreadable:
 
     path: Path
     reason: str
+
+
+def shipped() -> Path:
+    """The file at the end of the compress chain of the last run.
+
+    Raises:
+        UserError: There is none.
+    """
+    last = node.read(f"compress/{graph.slots(graph.read(Path('dvc.yaml')), 'compress')[-1]}")
+    if last.format != "onnx":
+        raise UserError(
+            f"the compress chain ends in {last.source}, which is no ONNX file: add export to compress.order in "
+            "params.yaml and run `dvc repro`, or name a file by --model"
+        )
+    return last.weights
 
 
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:

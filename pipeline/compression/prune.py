@@ -4,12 +4,13 @@ Han et al. 2015. Only the weights of convolutions and linear layers are pruned: 
 few, and matter. Shapes stay as they are; what it wins is entropy, so bytes once they are compressed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from pipeline.errors import UserError
 
@@ -32,6 +33,19 @@ class Masks:
         for name, mask in self.kept.items():
             weight = model.get_parameter(name)
             weight.mul_(mask.to(weight.device))
+
+    def keeper(self, model: nn.Module) -> "Callable[[], None] | None":
+        """What enforces the masks after each step, for whoever steps often; None where nothing is pruned."""
+        pruned = [(model.get_parameter(name), mask) for name, mask in self.kept.items() if not mask.all()]
+
+        @torch.no_grad()
+        def keep() -> None:
+            for number, (weight, mask) in enumerate(pruned):
+                if mask.device != weight.device:  # the network has moved since
+                    pruned[number] = (weight, mask.to(weight.device))
+                weight.mul_(pruned[number][1])
+
+        return keep if pruned else None
 
     @staticmethod
     def of_zeros(model: nn.Module) -> "Masks":
@@ -73,7 +87,8 @@ def magnitude(model: nn.Module, *, sparsity: float, scope: Literal["global", "la
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Name and values of each weight that may be pruned, in the order of the layers."""
+    """Name and values of each weight that may be pruned, in the order of the layers; of one on a grid, the original."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            yield f"{name}.weight".removeprefix("."), module.weight.detach()
+            own = "parametrizations.weight.original" if is_parametrized(module, "weight") else "weight"
+            yield f"{name}.{own}".removeprefix("."), module.get_parameter(own).detach()

@@ -2,13 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 WARM_UP = 5  # runs before the clock starts: the first ones choose kernels and fill caches
+PATIENCE = 3.0  # seconds after which slow things are not run more often than they must be
+FEWEST = 5
+CHUNK = 1 << 20
 
 
 def parameters(model: nn.Module) -> int:
@@ -46,17 +50,40 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
+def compressed_bytes(path: Path) -> int:
+    """Size that a file has once zlib has packed it as well as it can."""
+    packer = zlib.compressobj(9)
+    with path.open("rb") as file:
+        size = sum(len(packer.compress(chunk)) for chunk in iter(lambda: file.read(CHUNK), b""))
+    return size + len(packer.flush())
+
+
 def latency_ms(forward: Callable[[Tensor], Tensor], x_BCHW: Tensor, repeats: int = 50) -> float:
     """Milliseconds that `forward` takes for x_BCHW, one image as a rule: the median of `repeats` runs.
 
-    Each run is waited for, on a GPU too. The network is in eval mode.
+    The network is in eval mode.
     """
-    times = []
     with torch.no_grad():
-        for _ in range(WARM_UP + repeats):
-            began = time.perf_counter()
-            forward(x_BCHW)
-            if x_BCHW.is_cuda:
-                torch.cuda.synchronize(x_BCHW.device)
-            times.append(time.perf_counter() - began)
-    return 1000 * statistics.median(times[WARM_UP:])
+        return medians_ms([lambda: forward(x_BCHW)], repeats)[0]
+
+
+def medians_ms(calls: Sequence[Callable[[], object]], repeats: int = 50) -> list[float]:
+    """Milliseconds that each call takes: the median of `repeats` runs, the calls in turn, so that they compare.
+
+    Each run is waited for, on a GPU too. After `PATIENCE` seconds, `FEWEST` runs of each have to do.
+    """
+    times: list[list[float]] = []
+    start = time.perf_counter()
+    while len(times) < WARM_UP + repeats:
+        if len(times) >= WARM_UP + FEWEST and time.perf_counter() - start > PATIENCE:
+            break
+        times.append([_seconds(call) for call in calls])
+    return [1000 * statistics.median(each) for each in zip(*times[WARM_UP:], strict=True)]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    result = call()
+    if isinstance(result, Tensor) and result.is_cuda:
+        torch.cuda.synchronize(result.device)
+    return time.perf_counter() - began

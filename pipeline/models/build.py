@@ -12,6 +12,11 @@ from pipeline.errors import UserError
 from pipeline.sections.base import unknown
 
 SUPPLIED = frozenset({"channels", "size", "classes"})
+# What compression makes of a plain network: the module that does it again, and the function there.
+COMPRESSED = {
+    "surgery": ("pipeline.compression.surgery", "rebuild"),
+    "grids": ("pipeline.compression.fake_quantise", "put_on_grids"),
+}
 
 
 def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes: int) -> nn.Module:
@@ -20,10 +25,10 @@ def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes:
     `architecture` is `{family: <a file of this folder>, <settings of that file's build>}`. The network
     has `taps`: names of the submodules at the ends of its resolution stages, then of the one that gives
     the flat features (B, D) which its last linear layer reads. Initial weights are drawn from torch's
-    global generator.
+    global generator. A compressed network's `surgery` and `grids` are made again.
     """
     folder = Path(__file__).parent
-    settings = dict(architecture)
+    settings = {key: value for key, value in architecture.items() if key not in COMPRESSED}
     family = settings.pop("family", None)
     families = schema.available(folder, "build")
     if family not in families:
@@ -31,7 +36,12 @@ def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes:
     where = "params.yaml, architecture"
     settings = schema.complete(folder / f"{family}.py", "build", settings, where, SUPPLIED)
     module = importlib.import_module(f"pipeline.models.{family}")
-    return module.build(channels=channels, size=size, classes=classes, **settings)
+    model = module.build(channels=channels, size=size, classes=classes, **settings)
+    for key, (name, function) in COMPRESSED.items():
+        if key in architecture:
+            # By name, so that only stages that compress depend on this code.
+            model = getattr(importlib.import_module(name), function)(model, architecture[key])
+    return model
 
 
 def rebuild(architecture: Mapping[str, Any]) -> nn.Module:
@@ -39,7 +49,10 @@ def rebuild(architecture: Mapping[str, Any]) -> nn.Module:
 
     Its weights come from the node, so pretrained ones are not sought again.
     """
+    return build(unsupplied(architecture), **{key: architecture[key] for key in SUPPLIED})
+
+
+def unsupplied(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's architecture as params.yaml would give it, without what the data supplies; weights are not sought."""
     settings = {key: value for key, value in architecture.items() if key not in SUPPLIED}
-    if "pretrained" in settings:
-        settings["pretrained"] = False
-    return build(settings, **{key: architecture[key] for key in SUPPLIED})
+    return settings | {"pretrained": False} if "pretrained" in settings else settings

@@ -1,7 +1,10 @@
 """Weights on disk: one safetensors file, equal weights giving equal bytes."""
 
+import importlib
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -11,6 +14,9 @@ from pipeline.files import write_bytes
 
 # Batch norm's count of batches: it moves no output, and files written by other tools often lack it.
 COUNTER = "num_batches_tracked"
+# In a file's metadata where weights share a few values, and by whom such a file is read.
+SHARED = "codebook"
+READER = "pipeline.compression.codebook"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -24,15 +30,23 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def load_weights(model: nn.Module, path: Path, what: str) -> None:
     """Fill `model` in place from `path`; `what` names it in messages ("the teacher's weights").
 
+    A file of shared weights (a codebook) is read as the values that they share.
+
     Keys and shapes must be those of the model, except for batch norm's counters, which may be absent.
     A missing or damaged file, and a file of another network, are a `UserError`.
     """
     expected = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            stored: dict[str, Tensor] = {}
+            if SHARED in (file.metadata() or {}):
+                # By name, so that only stages that compress depend on this code.
+                stored = {key: torch.from_numpy(value) for key, value in _shared(path).items()}
+                shapes = {key: tuple(tensor.shape) for key, tensor in stored.items()}
+            else:
+                shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             _compare(shapes, expected, _head(model), f"{what} ({path})")
-            stored: dict[str, Tensor] = {key: file.get_tensor(key) for key in shapes}
+            stored = stored or {key: file.get_tensor(key) for key in shapes}
         _check_numbers(stored, expected, f"{what} ({path})")
     except FileNotFoundError:
         raise UserError(f"{what} ({path}) is missing: run `dvc repro`, or correct its path") from None
@@ -74,3 +88,7 @@ def _head(model: nn.Module) -> str | None:
     """Key of the weight that has one row a class: that of the last linear layer."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     return f"{linear[-1]}.weight" if linear else None
+
+
+def _shared(path: Path) -> dict[str, Any]:
+    return importlib.import_module(READER).load_shared(path)

@@ -22,17 +22,36 @@ MODELS = Path(__file__).parents[1] / "models"
 SUPPLIED = frozenset({"channels", "size", "classes"})
 
 
+class Budget(Section):
+    """What a network may cost: its widths, kept in proportion, become the largest that do; FLOPs are for one image."""
+
+    parameters: Count | None = None
+    flops: Count | None = None
+
+    @model_validator(mode="after")
+    def name_a_limit(self) -> Self:
+        """Without a limit there is no width to find."""
+        if self.parameters is None and self.flops is None:
+            raise fault("give parameters, flops, or both")
+        return self
+
+
 def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The architecture with its family's defaults filled in."""
+    """The architecture with its family's defaults filled in, and its `budget` where it has one."""
     families = schema.available(MODELS, "build")
     if "family" not in given:
         raise fault(f"family is missing: name one of {', '.join(families)}")
     family = str(given["family"])
     if family not in families:
         raise fault(unknown("architecture family", family, families))
-    rest = {key: value for key, value in given.items() if key != "family"}
+    rest = {key: value for key, value in given.items() if key not in ("family", "budget")}
     try:
-        return {"family": family} | schema.complete(MODELS / f"{family}.py", "build", rest, family, SUPPLIED)
+        complete = {"family": family} | schema.complete(MODELS / f"{family}.py", "build", rest, family, SUPPLIED)
+        if (budget := given.get("budget")) is None:
+            return complete
+        if not isinstance(budget, Mapping):
+            raise UserError(f".budget: must be a mapping such as {{parameters: 50000}}, not {budget!r}")
+        return complete | {"budget": schema.validated(Budget, budget, ".budget")}
     except UserError as error:
         raise fault(str(error)) from None
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,12 +32,13 @@ Chain = tuple[tuple[str, float], ...]
 class Result:
     """A network and how it came to be; `adapters`: parameters that learned with it and are left behind."""
 
-    status: Literal["trained", "imported"]
+    status: Literal["trained", "imported", "computed"]
     model: nn.Module
     lineage: tuple[dict[str, str], ...]
     rows: list[dict[str, Any]]
     seconds: float
     adapters: int = 0
+    save: Callable[[nn.Module, Path], None] = save_weights
 
 
 def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> None:
@@ -66,13 +68,15 @@ def export_peers(spec: dict[str, Any], data: Prepared, device: Device, results: 
     node.write_pointer_numbers(name, picked)
 
 
-def fill(folder: Path, spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> dict[str, Any]:
-    """Write a node into its folder; return its metrics.
+def fill(
+    folder: Path, spec: dict[str, Any], data: Prepared, device: Device, result: Result, beside: Node | None = None
+) -> dict[str, Any]:
+    """Write a node into its folder; return its metrics, those of nearness to `beside` or else to its only teacher.
 
     A network that gives no answers (only its lower part was trained) has weights and features alone.
     """
     model = result.model.eval()
-    save_weights(model, folder / "model.safetensors")
+    result.save(model, folder / "model.safetensors")
     hashes = {"weights": files.sha256(folder / "model.safetensors")}
     metrics: dict[str, Any] = {
         "status": result.status,
@@ -88,7 +92,7 @@ def fill(folder: Path, spec: dict[str, Any], data: Prepared, device: Device, res
         logits = {split: speaker.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
         hashes["labels"] = speaker.label(spec, folder / "labels", hashes["weights"])
-        metrics |= numbers(data, logits, result.lineage)
+        metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         metrics["cost"]["latency_ms"] = round(speaker.latency_ms(), 4)
         chain = ((spec["node"], metrics["validation"]["accuracy"]),)
     node.write(folder, _node(spec, data, result, hashes, chain))
@@ -162,15 +166,19 @@ def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: 
     return previous.chain[-1:] if previous.architecture == {**architecture, **supplied} else ()
 
 
-def numbers(data: Prepared, logits: dict[str, Tensor], lineage: tuple[dict[str, str], ...]) -> dict[str, Any]:
+def _teacher(lineage: tuple[dict[str, str], ...]) -> Node | None:
+    """The node that this one learned from, where there is exactly one."""
+    teachers = [item["teacher"] for item in lineage if item["read"] in ("labels", "weights")]
+    return node.read(teachers[0]) if len(teachers) == 1 else None
+
+
+def numbers(data: Prepared, logits: dict[str, Tensor], teacher: Node | None) -> dict[str, Any]:
     """Scores on validation and test, and nearness to the teacher on test where there is one."""
     found: dict[str, Any] = {}
     for split, z_NC in logits.items():
         found[split] = scores(z_NC, torch.from_numpy(getattr(data, split).labels.copy()))
-    teachers = [item["teacher"] for item in lineage if item["read"] in ("labels", "weights")]
-    if len(teachers) == 1:
-        taught = read_predictions(node.read(teachers[0]))
-        found["teacher"] = against(logits["test"], taught["test"])
+    if teacher is not None:
+        found["teacher"] = against(logits["test"], read_predictions(teacher)["test"])
     return found
 
 

@@ -1,6 +1,8 @@
 """The whole of a training stage: hear the teacher, train, and leave a node behind."""
 
+import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ from pipeline.sections.views import Views
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.network import Begin
 from pipeline.training.state import holding
 from pipeline.training.teaching import Alone, Live, Stored, Teaching
 
@@ -39,35 +42,67 @@ def learn(spec: dict[str, Any]) -> None:
         Stopped: A signal asked to stop; progress is saved.
     """
     data = prepared.read(DATA)
-    machine = specs.read("machine")
-    device = choose(machine, spec["training"]["precision"])
+    spec = sized(spec, data)
+    device = choose(specs.read("machine"), spec["training"]["precision"])
     if spec.get("weights"):
         export(spec, data, device, _imported(spec, data, device))
         return
-    # Asked before training, not after: the labels may be of a form that these classes cannot have.
-    choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
-    name = spec["node"]
-    teaching, lineage = hear(spec, data, device)
-    initial = node.read(spec["initial"]) if "initial" in spec else None
-    if initial is not None:
-        lineage += ({"teacher": initial.source, "read": "initial weights", "hash": _checked_weights(initial)},)
-    content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
-    key = files.digest([spec["training"], spec["code"]["training"], content])
-    with holding(name, key, say) as state:
-        training = Training(spec["training"], data, teaching, device)
-        if initial is not None:
-            load_weights(training.model, initial.weights, f"the weights of {initial.source}")
-        validate = _validation(training) if spec["answers"] else lambda model: None
-        with showing(name, training.recipe.epochs) as show:
-            training.run(state, validate, show, say, machine["state_every"])
-    results = [
-        Result("trained", network.model, lineage, training.rows(k), training.at.seconds, parameters(network.objective))
-        for k, network in enumerate(training.networks)
-    ]
+    results = train(spec, data, device)
     if "members" in spec["training"]:
         export_peers(spec, data, device, results)
     else:
         export(spec, data, device, results[0])
+
+
+def sized(spec: dict[str, Any], data: Prepared) -> dict[str, Any]:
+    """The spec with every budget of an architecture turned into the width that it allows for this data."""
+    training = dict(spec["training"])
+    of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    if "members" in training:
+        training["members"] = [_sized(each, of_data) for each in training["members"]]
+    return {**spec, "training": _sized(training, of_data)}
+
+
+def _sized(learner: dict[str, Any], of_data: dict[str, int]) -> dict[str, Any]:
+    architecture = dict(learner["architecture"])
+    budget = architecture.pop("budget", None)
+    if budget is None:
+        return learner
+    # By name, so that only stages with a budget depend on this code.
+    fit_width = importlib.import_module("pipeline.models.budget").fit_width
+    return {**learner, "architecture": fit_width(architecture, **of_data, **budget)}
+
+
+def train(spec: dict[str, Any], data: Prepared, device: Device, begin: Begin | None = None) -> list[Result]:
+    """Train the networks of a sized spec, or go on where they were; one result a network.
+
+    Args:
+        spec: Its `initial`, where it has one, names the node whose weights the network begins with.
+        data, device: What to train on, and where.
+        begin: How the network begins with the weights of `initial`; without it they are loaded as they are.
+
+    Raises:
+        UserError, Stopped: As of `learn`.
+    """
+    # Asked before training, not after: the labels may be of a form that these classes cannot have.
+    choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
+    name = spec["node"]
+    teaching, lineage = hear(spec, data, device)
+    if "initial" in spec:
+        initial = node.read(spec["initial"])
+        lineage += ({"teacher": initial.source, "read": "initial weights", "hash": checked_weights(initial)},)
+        begin = begin or partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
+    content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
+    key = files.digest([spec["training"], spec["code"]["training"], content])
+    with holding(name, key, say) as state:
+        training = Training(spec["training"], data, teaching, device, begin)
+        validate = _validation(training) if spec["answers"] else lambda model: None
+        with showing(name, training.recipe.epochs) as show:
+            training.run(state, validate, show, say, specs.read("machine")["state_every"])
+    return [
+        Result("trained", network.model, lineage, training.rows(k), training.at.seconds, parameters(network.objective))
+        for k, network in enumerate(training.networks)
+    ]
 
 
 def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
@@ -99,7 +134,9 @@ def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching
         labels = open_labels(teacher.labels, data_hash=data.hash, views=views, classes=data.classes)
         _check_labels(labels.hash, teacher)
         return Stored(labels, device), lineage
-    model = _load(teacher, device)
+    if teacher.format != "safetensors":
+        raise UserError(f"{spec['node']} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
+    model = load(teacher, device)
     return Live(model, device, training["teacher_batch"], data.channels, data.size), lineage
 
 
@@ -111,16 +148,16 @@ def _check_labels(found: str, teacher: Node) -> None:
         )
 
 
-def _load(teacher: Node, device: Device) -> torch.nn.Module:
+def load(of: Node, device: Device) -> torch.nn.Module:
     """A node's network with its weights."""
-    assert teacher.architecture is not None
-    _checked_weights(teacher)
-    model = rebuild(teacher.architecture)
-    load_weights(model, teacher.weights, f"the weights of {teacher.source}")
+    assert of.architecture is not None
+    checked_weights(of)
+    model = rebuild(of.architecture)
+    load_weights(model, of.weights, f"the weights of {of.source}")
     return device.place(model)
 
 
-def _checked_weights(of: Node) -> str:
+def checked_weights(of: Node) -> str:
     """The hash of a node's weights, which its file still has."""
     if files.sha256(of.weights) != of.hashes["weights"]:
         raise UserError(f"{of.weights} is damaged: delete {of.folder} and run `dvc repro`")

@@ -24,7 +24,7 @@ from pipeline.progress import Show
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
-from pipeline.training.network import Network
+from pipeline.training.network import Begin, Network
 from pipeline.training.recipe import is_fused, learning_rate
 from pipeline.training.signals import Stopped, deferred
 from pipeline.training.snapshot import encode, restore
@@ -60,9 +60,12 @@ class Training:
         data: The prepared data.
         teaching: Where what the teacher says comes from.
         device: Where and how to compute.
+        begin: What gives each network its first weights, where these are not fresh.
     """
 
-    def __init__(self, spec: dict[str, Any], data: Prepared, teaching: Teaching, device: Device) -> None:
+    def __init__(
+        self, spec: dict[str, Any], data: Prepared, teaching: Teaching, device: Device, begin: Begin | None = None
+    ) -> None:
         self.spec = spec
         self.data = data
         self.teaching = teaching
@@ -71,7 +74,7 @@ class Training:
         self.views = Views(**spec["views"])
         of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         self.networks = [
-            Network(each, self.recipe, device, **of_data, teacher=teaching.shapes())
+            Network(each, self.recipe, device, **of_data, teacher=teaching.shapes(), begin=begin)
             for each in spec.get("members", [spec])
         ]
         self.sequential = spec.get("update") == "sequential"

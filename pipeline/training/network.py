@@ -3,6 +3,7 @@
 Legend: B batch, C classes, S steps of an epoch, L losses (their weighted total first).
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,12 +20,17 @@ from pipeline.training.device import Device
 from pipeline.training.recipe import optimizer
 from pipeline.training.teaching import Heard
 
+AfterStep = Callable[[], None]
+# Gives a fresh network what it begins with, in place; what it returns is called after each step of the optimiser.
+Begin = Callable[[nn.Module], AfterStep | None]
+
 
 class Network:
     """A network that looks at images and learns from what it saw.
 
     Args:
         spec: `architecture`, `objective` and `seed`.
+        begin: Where it does not begin with fresh weights.
         recipe: How to step.
         device: Where and how to compute.
         channels, size, classes: Of the data.
@@ -41,12 +47,15 @@ class Network:
         size: int,
         classes: int,
         teacher: Shapes | None,
+        begin: Begin | None = None,
     ) -> None:
         self.recipe = recipe
         self.device = device
         # The network first: a method's adapters draw after it, so all methods share its initialisation.
         torch.manual_seed(spec["seed"])
-        self.model = device.place(build(spec["architecture"], channels=channels, size=size, classes=classes))
+        model = build(spec["architecture"], channels=channels, size=size, classes=classes)
+        self.after_step = begin(model) if begin else None
+        self.model = device.place(model)
         student = shapes(self.model, channels, size) if needs_features(spec["objective"]) else None
         self.objective = Objective(spec["objective"], student, teacher).to(device.where)
         # Learned together and saved together; only the model is exported.
@@ -97,6 +106,8 @@ class Network:
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
         self.optimizer.step()
+        if self.after_step:
+            self.after_step()
         return torch.stack([total.detach(), *(loss.detach() for loss in losses.values())])
 
     def _freeze_unreached(self, channels: int, size: int) -> list[nn.Module]:

@@ -66,7 +66,7 @@ def test_a_changed_objective_concerns_its_own_spec_only(tmp_path: Path) -> None:
 
 def test_all_of_the_students_kind_are_paired(tmp_path: Path) -> None:
     specs = planned(tmp_path)
-    seeds = {name: spec["training"]["seed"] for name, spec in specs.items() if "training" in spec}
+    seeds = {name: spec["training"]["seed"] for name, spec in specs.items() if "seed" in spec.get("training", {})}
     shared = {name for name, seed in seeds.items() if seed == seeds["baseline"]}
     assert shared == STUDENT_OF
     assert seeds["method/dkd"] != planned(tmp_path, {"method": {"dkd": {"seed": 3}}})["method/dkd"]["training"]["seed"]

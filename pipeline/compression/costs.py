@@ -1,0 +1,92 @@
+"""What a compressed network costs where it runs, beside what the teacher costs in the same run.
+
+Legend: B images of a batch.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.compression.card import Card
+from pipeline.compression.runtime import Runtime
+from pipeline.data.prepared import Prepared
+from pipeline.errors import UserError
+from pipeline.evaluation.cost import medians_ms
+from pipeline.node import Node
+from pipeline.training.device import Device
+from pipeline.training.learn import load
+
+BATCHES = (1, 64)
+CPU = Device(torch.device("cpu"), torch.float32)
+
+
+def of_network(model: nn.Module, teacher: Node, data: Prepared, device: Device) -> dict[str, Any]:
+    """Latency of a torch network by batch, and of the teacher in torch."""
+    own, other = device.forward(model.eval()), device.forward(load(teacher, device).eval())
+
+    def calls(batch: int) -> list[Callable[[], object]]:
+        x_BCHW = torch.zeros(batch, data.channels, data.size, data.size, device=device.where)
+        return [lambda: own(x_BCHW), lambda: other(x_BCHW)]
+
+    return _latencies(calls)
+
+
+def of_file(runtime: Runtime, teacher: Node, data: Prepared, card: Card, threads: int | None) -> dict[str, Any]:
+    """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime."""
+    from pipeline.compression.export_onnx import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "teacher.onnx"
+        export(load(teacher, CPU), path, card)
+        other = Runtime(path, threads=threads)
+
+    def calls(batch: int) -> list[Callable[[], object]]:
+        pixels_BCHW = np.zeros((batch, data.channels, data.size, data.size), np.float32)
+        return [lambda: runtime.run(pixels_BCHW), lambda: other.run(pixels_BCHW)]
+
+    return _latencies(calls)
+
+
+def _latencies(calls: Callable[[int], list[Callable[[], object]]]) -> dict[str, Any]:
+    found = {}
+    for batch in BATCHES:
+        with torch.no_grad():
+            own, teacher = medians_ms(calls(batch))
+        found[f"batch_{batch}"] = {"ms": round(own, 4), "teacher_ms": round(teacher, 4), "ratio": teacher / own}
+    return found
+
+
+def nonzeros(weights: Iterable[Tensor]) -> int:
+    """How many numbers are not zero."""
+    return sum(int(weight.count_nonzero()) for weight in weights)
+
+
+def nonzeros_of_file(path: Path) -> int:
+    """How many numbers of an ONNX file's weights, stored in whatever form, are not zero."""
+    from onnx import numpy_helper
+
+    from pipeline.compression.onnx_file import read_onnx
+
+    tensors = [item for item in read_onnx(path)[0].graph.initializer if len(item.dims) > 1]
+    return sum(int(np.count_nonzero(numpy_helper.to_array(item))) for item in tensors)
+
+
+def peak_memory(folder: Path) -> int:
+    """Most bytes that a fresh process holds while it loads a node's network and answers one large batch.
+
+    Raises:
+        UserError: The process failed.
+    """
+    command = [sys.executable, "-m", "pipeline.compression.footprint", str(folder), str(BATCHES[-1])]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        said = run.stderr.strip().splitlines() or ["it said nothing"]
+        raise UserError(f"the memory of {folder} could not be measured: {said[-1]}")
+    return int(run.stdout)

@@ -1,0 +1,117 @@
+"""One step of the compress chain: do it, then measure what came of it, against the teacher in the same run."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import node, specs
+from pipeline.compression import costs
+from pipeline.compression.work import File, Network, Work, lineage
+from pipeline.data import prepared
+from pipeline.evaluation import cost
+from pipeline.files import sha256
+from pipeline.models.build import rebuild
+from pipeline.node import EMPTY_CURVE, Node
+from pipeline.paths import DATA
+from pipeline.predictions import write_predictions
+from pipeline.progress import say
+from pipeline.sections.views import Views
+from pipeline.training.device import choose
+from pipeline.training.export import curve, fill, numbers
+
+SPLITS = ("validation", "test")
+
+
+def run(spec: dict[str, Any]) -> None:
+    """Do the step that `spec` describes and write its node.
+
+    Raises:
+        UserError: The step cannot be done on this network; data, weights or labels are missing or damaged.
+        Stopped: A signal asked to stop; progress of a training is saved.
+    """
+    data = prepared.read(DATA)
+    device = choose(specs.read("machine"), spec["training"]["precision"])
+    work = Work(spec, data, device, Views(**spec["training"]["views"]), node.read(spec["previous"]))
+    # By name, so that a step depends on the code of its own kind only.
+    made = importlib.import_module(f"pipeline.compression.steps.{spec['kind']}").run(work)
+    name, teacher = spec["node"], node.read("teacher")
+    with node.writing(name) as folder:
+        if isinstance(made, Network):
+            metrics = _network(folder, work, made, teacher)
+            rows = curve(made.result.rows)
+        else:
+            metrics = _file(folder, work, made, teacher)
+            rows = EMPTY_CURVE
+        metrics["cost"]["peak_memory_bytes"] = costs.peak_memory(folder)
+    node.write_numbers(name, metrics, rows)
+    faster = metrics["cost"]["latency"]["batch_1"]["ratio"]
+    say(
+        f"{name}: {spec['step']}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
+        f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher"
+    )
+
+
+def _network(folder: Path, work: Work, made: Network, teacher: Node) -> dict[str, Any]:
+    spec = {**work.spec, "training": {**work.spec["training"], "architecture": made.architecture}}
+    metrics = fill(folder, spec, work.data, work.device, made.result, teacher)
+    written = folder / "model.safetensors"
+    metrics |= _of_step(work, made.report, written)
+    metrics["nonzeros"] = costs.nonzeros(weight for weight in made.result.model.parameters() if weight.ndim > 1)
+    metrics["cost"]["latency"] = costs.of_network(made.result.model, teacher, work.data, work.device)
+    return metrics
+
+
+def _file(folder: Path, work: Work, made: File, teacher: Node) -> dict[str, Any]:
+    """A file answers for itself, in its own runtime: all of its figures are of that."""
+    from pipeline.compression.runtime import Runtime
+
+    spec, data, previous = work.spec, work.data, work.previous
+    report = made.write(folder)
+    path = folder / "model.onnx"
+    threads = specs.read("machine")["threads"]
+    runtime = Runtime(path, threads=threads)
+    logits = {split: torch.from_numpy(runtime.logits(getattr(data, split).images)) for split in SPLITS}
+    hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
+    assert previous.architecture is not None
+    network = rebuild(previous.architecture)
+    found = numbers(data, logits, teacher)
+    metrics = {
+        "status": "computed",
+        "parameters": cost.parameters(network),
+        "flops": cost.flops(network, **work.of_images),
+        "bytes": cost.file_bytes(path),
+        **found,
+        **_of_step(work, report, path),
+        "nonzeros": costs.nonzeros_of_file(path),
+        "cost": {
+            "training_seconds": 0.0,
+            "latency": costs.of_file(runtime, teacher, data, work.card, threads),
+        },
+    }
+    before = previous.chain if spec["follows"] else previous.chain[-1:]
+    chain = (*before, (spec["node"], found["validation"]["accuracy"]))
+    node.write(
+        folder,
+        Node(
+            spec["node"],
+            "computed",
+            ("weights", "predictions"),
+            format="onnx",
+            architecture=previous.architecture,
+            lineage=lineage(previous),
+            chain=chain,
+            hashes=hashes,
+        ),
+    )
+    return metrics
+
+
+def _of_step(work: Work, report: dict[str, Any], path: Path) -> dict[str, Any]:
+    return {
+        "step": work.spec["step"],
+        "kind": work.spec["kind"],
+        "report": report,
+        "compressed_bytes": cost.compressed_bytes(path),
+    }

@@ -1,0 +1,28 @@
+"""Weights share a few values: the file holds indices, and the network computes with the values."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.compression.codebook import codebook, save_shared
+from pipeline.compression.work import Network, Work, changed
+
+
+def run(work: Work) -> Network:
+    """Let the weights of the node before share values; report how far that moves them."""
+    bits, model = work.settings["bits"], work.model()
+
+    def save(model: nn.Module, path: Path) -> None:
+        save_shared({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}, path, bits)
+
+    errors = {}
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim < 2 or weight.numel() <= 2**bits:
+                continue
+            centroids_K, indices = codebook(weight.cpu().numpy(), bits)
+            shared = torch.from_numpy(centroids_K[indices]).to(weight.device)
+            errors[name] = float((shared - weight).norm() / weight.norm().clamp_min(1e-12))
+            weight.copy_(shared)
+    return changed(work, model, {"errors": errors}, save=save)

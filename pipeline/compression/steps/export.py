@@ -1,0 +1,49 @@
+"""The file that ships: of a torch network an ONNX file in float32, of a quantised one the file as it is."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.compression.costs import CPU
+from pipeline.compression.work import File, Work
+from pipeline.errors import UserError
+from pipeline.files import sha256, write_bytes
+from pipeline.predictions import read_predictions
+from pipeline.training.learn import load
+
+
+def run(work: Work) -> File:
+    """Write it and compare its answers, on the whole test split, with those of what it was made from."""
+    return File(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work))
+
+
+def _anew(folder: Path, work: Work) -> dict[str, Any]:
+    from pipeline.compression.export_onnx import check, export, export_program
+    from pipeline.compression.fake_quantise import freeze
+
+    assert work.previous.architecture is not None
+    model = load(work.previous, CPU).eval()
+    if "grids" in work.previous.architecture:
+        freeze(model)
+    export(model, folder / "model.onnx", work.card)
+    if work.settings["program"]:
+        export_program(model, folder / "model.pt2", work.card)
+    return {"against_torch": check(folder / "model.onnx", model, work.data.test.images)}
+
+
+def _again(folder: Path, work: Work) -> dict[str, Any]:
+    from pipeline.compression.runtime import Runtime
+
+    content = work.previous.weights.read_bytes()
+    write_bytes(folder / "model.onnx", content)
+    if sha256(folder / "model.onnx") != work.previous.hashes["weights"]:
+        raise UserError(f"{work.previous.weights} is damaged: delete {work.previous.folder} and run `dvc repro`")
+    answers_NC = torch.from_numpy(Runtime(folder / "model.onnx").logits(work.data.test.images))
+    stored_NC = read_predictions(work.previous)["test"]
+    return {
+        "against_stored": {
+            "maximal_difference": float((answers_NC - stored_NC).abs().max()),
+            "agreement": float((answers_NC.argmax(1) == stored_NC.argmax(1)).to(torch.float64).mean()),
+        }
+    }

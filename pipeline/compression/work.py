@@ -1,0 +1,114 @@
+"""What a step of the compress chain works with, and what it makes.
+
+Legend: B images of a batch, C channels, H = W edge in pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.compression.surgery import describe
+from pipeline.data.batches import Pixels, order
+from pipeline.data.views import cut, draw
+from pipeline.models.build import SUPPLIED, build, unsupplied
+from pipeline.training.export import Result
+from pipeline.training.learn import load
+from pipeline.training.loop import RESIDENT_BYTES
+
+if TYPE_CHECKING:
+    from pipeline.compression.card import Card
+    from pipeline.data.prepared import Prepared
+    from pipeline.node import Node
+    from pipeline.sections.views import Views
+    from pipeline.training.device import Device
+
+BATCH = 64  # images a pass, for what looks at training views
+STREAM = "compress"  # of views: none that a network was trained on
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step: its spec, the data, where to compute, and the node that it starts from."""
+
+    spec: dict[str, Any]
+    data: Prepared
+    device: Device
+    views: Views
+    previous: Node
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The step's own, as params.yaml gives them; what is not given is absent."""
+        return self.spec["settings"]
+
+    @property
+    def of_images(self) -> dict[str, int]:
+        """Channels and edge of the images, as what measures a network takes them."""
+        return {"channels": self.data.channels, "size": self.data.size}
+
+    @property
+    def card(self) -> Card:
+        """What a file that ships says of itself."""
+        from pipeline.compression.card import Card
+
+        data = self.data
+        return Card(classes=data.classes, mean=data.mean, std=data.std, channels=data.channels, size=data.size)
+
+    def model(self) -> nn.Module:
+        """The network of the node before, in eval mode."""
+        return load(self.previous, self.device).eval()
+
+    def batches(self, count: int, *, normalised: bool = True) -> Iterator[Tensor]:
+        """`count` batches of training views x_BCHW, as a network takes them or as pixels 0 .. 1; all of one size."""
+        mean, std = (self.data.mean, self.data.std) if normalised else ([0.0] * self.data.channels, [1.0])
+        mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (mean, std))
+        return islice(self._batches(mean_C, std_C), count)
+
+    def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
+        data, where, seed = self.data, self.device.where, self.spec["training"]["views_seed"]
+        pixels = Pixels(data.train.images, where, RESIDENT_BYTES)
+        size = min(BATCH, len(pixels))
+        for v in itertools.count(1):
+            drawn = draw(self.views, seed, STREAM, v, len(pixels), data.size).to(where)
+            order_N = torch.from_numpy(order(seed, v, len(pixels))).to(where)
+            for rows_B in order_N[: len(order_N) // size * size].split(size):
+                yield cut(pixels[rows_B], drawn, rows_B, mean_C, std_C)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A torch network that a step made: how it came to be, what rebuilds it, and what there is to say of the step."""
+
+    result: Result
+    architecture: dict[str, Any]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that ships: `write` fills the folder with it and returns what there is to say of the step."""
+
+    write: Callable[[Path], dict[str, Any]]
+
+
+def lineage(of: Node) -> tuple[dict[str, str], ...]:
+    """What a step that computes from a node's weights has read."""
+    return ({"teacher": of.source, "read": "weights", "hash": of.hashes["weights"]},)
+
+
+def changed(work: Work, model: nn.Module, report: dict[str, Any], **saved: Any) -> Network:
+    """The network of the node before, whose layers or weights a step has changed; `saved` as of `Result`."""
+    assert work.previous.architecture is not None
+    before = work.previous.architecture
+    plain = {key: value for key, value in unsupplied(before).items() if key != "surgery"}
+    surgery = describe(model, build(plain, **{key: before[key] for key in SUPPLIED}))
+    result = Result("computed", model, lineage(work.previous), [], 0.0, **saved)
+    return Network(result, plain | ({"surgery": surgery} if surgery else {}), report)
