@@ -51,7 +51,7 @@ def save_shared(state: Mapping[str, np.ndarray], path: Path, bits: int) -> None:
     tensors: dict[str, np.ndarray] = {}
     shared: dict[str, dict[str, object]] = {}
     for name in sorted(state):
-        value = np.ascontiguousarray(state[name])
+        value = np.asarray(state[name], order="C")
         if value.ndim < 2 or value.dtype != np.float32 or value.size <= 2**bits:
             tensors[name] = value
             continue
