@@ -63,6 +63,24 @@ def study(
 
 
 @app.command()
+def orders(
+    chains: Annotated[list[str], typer.Argument(help="Steps of params.yaml joined by commas: distil,prune,tune.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")],
+    seeds: Annotated[int, typer.Option(min=2, help="How many seeds.")] = 5,
+) -> None:
+    """Orders of compression steps over seeds: what each ends in, paired differences to the first."""
+    from pipeline import files, graph, orders, params, study
+    from pipeline.summary import show
+
+    read, stages = params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))
+    found = orders.compare(read, stages, chains, range(seeds))
+    cells = orders.table(found)
+    files.write_json(out, orders.as_json(found))
+    files.write_text(out.with_suffix(".md"), study.markdown(cells))
+    show(cells)
+
+
+@app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,

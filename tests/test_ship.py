@@ -89,7 +89,8 @@ def test_the_table_has_a_row_a_step(lineage: Scratch) -> None:
     last = json.loads((lineage.folder / "metrics/compress/c5.json").read_text())
     assert summary["test"]["shipped"] == last["test"]["accuracy"]
     assert summary["shipped"]["bytes"] == last["bytes"]
-    assert summary["shipped"]["smaller"] > 1
+    teacher = json.loads((lineage.folder / "metrics/teacher.json").read_text())
+    assert summary["shipped"]["smaller"] == round(teacher["bytes"] / last["bytes"], 2)
 
 
 def test_a_step_put_in_runs_what_follows_and_nothing_else(copied: Scratch, lineage: Scratch) -> None:
