@@ -20,6 +20,7 @@ from pipeline.params import Params
 from pipeline.paths import ARTIFACTS, METRICS, PLAN
 from pipeline.plan_parts import Spec
 from pipeline.progress import say
+from pipeline.sections.base import wording
 from pipeline.sections.compress import Compress
 from pipeline.training.state import VARIABLE, state_root
 
@@ -82,10 +83,11 @@ def as_json(chains: Sequence[Chain]) -> list[dict[str, Any]]:
 
 
 def _specs(params: Params, stages: dict[str, Any], order: list[str], seed: int) -> dict[str, Spec]:
+    given = params.compress.model_dump(by_alias=True)
     try:
-        section = Compress.model_validate(params.compress.model_dump(by_alias=True) | {"order": tuple(order), "seed": seed})
-    except ValueError as error:
-        raise UserError(f"{','.join(order)}: {error.errors()[0]['msg']}") from None  # pyright: ignore
+        section = Compress.model_validate({**given, "order": tuple(order), "seed": seed})
+    except ValidationError as error:
+        raise UserError(f"{','.join(order)}: {wording(error.errors()[0])}") from None
     return plan.build(params.model_copy(update={"compress": section}), stages)
 
 
