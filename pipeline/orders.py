@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline import node, plan
 from pipeline.compression.stage import run
 from pipeline.errors import UserError

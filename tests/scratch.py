@@ -79,7 +79,7 @@ class Scratch:
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command to its end and expect its exit status; return what it printed."""
         process = self.start(*command)
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=900)
         assert process.returncode == code, f"{' '.join(command)} exited with {process.returncode}:\n{said[-2000:]}"
         return said
 
