@@ -17,7 +17,7 @@ from stages.__main__ import app as stages
 
 STAGES = (
     "plan prepare teacher assistant student baseline direct refinery refined born_again ensemble method mutual "
-    "compress summary"
+    "compress summary report"
 )
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 

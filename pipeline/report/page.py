@@ -1,0 +1,126 @@
+"""The page: every section that the run has something for, filled into the templates."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.report import (
+    agreement,
+    attention,
+    calibration,
+    classes,
+    cost,
+    curves,
+    generations,
+    lineage,
+    methods,
+    soft_labels,
+    tradeoff,
+    words,
+)
+from pipeline.report.methods import Arm
+from pipeline.report.run import Run
+from pipeline.report.section import Section
+from pipeline.report.words import percent, points, quantity
+
+TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    lineage.section,
+    generations.section,
+    methods.section,
+    tradeoff.section,
+    calibration.section,
+    agreement.section,
+    soft_labels.section,
+    attention.section,
+    classes.section,
+    curves.section,
+    cost.section,
+)
+
+
+def render(run: Run) -> str:
+    """The report of a run: one HTML file that needs nothing else."""
+    sections = [found for each in SECTIONS if (found := each(run)) is not None]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "quantity": quantity, "seconds": words.seconds}
+    environment.filters["short"] = words.shortened
+    values = {"sections": sections, "tiles": tiles(run), "facts": facts(run), "headline": headline(run)}
+    return environment.get_template("page.html").render(values)
+
+
+def headline(run: Run) -> str:
+    """The run in one or two sentences."""
+    teacher, student, base = (run.find(name) for name in ("teacher", "student", "baseline"))
+    if teacher is None or student is None:
+        return "What this run trained, and what came of it."
+    ratio = teacher.metrics["parameters"] / student.metrics["parameters"]
+    smaller = f"{ratio:.0f} times smaller than its teacher" if ratio >= 2 else "beside its teacher"
+    first = (
+        f"The student, {smaller}, reaches {percent(student.test or 0)} % on test; "
+        f"the teacher reaches {percent(teacher.test or 0)} %."
+    )
+    arm = next((arm for arm in methods.arms(run) if arm.name == "student"), None)
+    return f"{first} {_against_baseline(arm)}" if arm and base else first
+
+
+def _against_baseline(arm: Arm) -> str:
+    """What the chain brought, and how sure that is."""
+    low, high = arm.difference.interval or (0.0, 0.0)
+    interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"
+    change = f"{points(arm.difference.mean)} points to the same network on hard labels ({interval})"
+    if arm.verdict == "open":
+        return f"Learning through the chain changed it by {change}: too little to tell on these images."
+    return f"Learning through the chain {'gained' if arm.verdict == 'better' else 'cost'} {change}."
+
+
+def tiles(run: Run) -> list[dict[str, Any]]:
+    """The few figures at the top."""
+    base = run.find("baseline")
+    found = []
+    for name, what in (
+        ("teacher", "the first network"),
+        ("student", "at the end of the chain"),
+        ("baseline", "the student on hard labels"),
+        ("refined", "best of the refinery"),
+        ("ensemble", "born-again generations together"),
+    ):
+        entry = run.find(name)
+        if entry is None:
+            continue
+        size = entry.metrics.get("parameters")
+        difference = (entry.test or 0) - (base.test or 0) if base and name != "baseline" else None
+        found.append(
+            {
+                "name": name,
+                "family": entry.family,
+                "test": entry.test,
+                "what": what,
+                "size": f"{words.amount(size)} parameters" if size else "",
+                "difference": difference,
+            }
+        )
+    return found
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What everything here is of: for the head and the foot of the page."""
+    data, spec = run.data, run.spec
+    counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
+    edge = f"{data.size} × {data.size}, {'grey' if data.channels == 1 else 'colour' if data.channels == 3 else f'{data.channels} channels'}"
+    return {
+        "source": spec["source"],
+        "images": edge,
+        "classes": f"{len(data.classes):,} classes",
+        "counts": " / ".join(f"{count:,}" for count in counts.values()),
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec["seeds"].items()),
+        "hash": data.hash[:12],
+    }
