@@ -55,8 +55,8 @@ def section(run: Run) -> Section | None:
         f"{names[a]} and {names[b]} give the same answer for {percent(found.shares[a, b])} % of the test images, "
         f"{names[c]} and {names[d]} for {percent(found.shares[c, d])} %. Networks that disagree are worth an ensemble."
     )
-    off = found.shares[~np.eye(len(names), dtype=bool)]
-    low, high = float(off.min()), float(off.max())
+    low, high = float(found.shares[c, d]), float(found.shares[a, b])
+    depths = (found.shares - low) / (high - low) if high > low else np.full_like(found.shares, 0.5)
     return Section(
         "agreement",
         "Who agrees with whom",
@@ -65,8 +65,8 @@ def section(run: Run) -> Section | None:
             "names": [shortened(name, 22) for name in names],
             "families": [entry.family for entry in found.entries],
             "cells": [
-                [None if i == j else (share, (share - low) / (high - low) if high > low else 0.5) for j, share in enumerate(row)]
-                for i, row in enumerate(found.shares.tolist())
+                [None if i == j else pair for j, pair in enumerate(zip(shares, deep, strict=True))]
+                for i, (shares, deep) in enumerate(zip(found.shares.tolist(), depths.tolist(), strict=True))
             ],
             "left_out": found.left_out,
         },

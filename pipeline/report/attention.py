@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.report.png import data_uri, heat_uri
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section
-from pipeline.report.words import shortened
+from pipeline.report.words import shortened, times
 
 SHOWN = ("teacher", "student", "baseline")
 IMAGES = 6
@@ -106,5 +106,5 @@ def section(run: Run) -> Section | None:
         }
         for entry, found in networks
     ]
-    taps = ", ".join(f"{entry.name}: {found.tap}, {found.q_BHW.shape[1]} × {found.q_BHW.shape[2]}" for entry, found in networks)
+    taps = "; ".join(f"{entry.name}: {found.tap}, {times(*found.q_BHW.shape[1:])}" for entry, found in networks)
     return Section("attention", "Where they look", lead, {"photos": photos, "lines": lines, "taps": taps})

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline.report.run import Run
 from pipeline.report.section import Figure, Section, Table
-from pipeline.report.svg import Frame, line, picture, tag, text
+from pipeline.report.svg import Frame, line, picture, rect, text
 from pipeline.report.words import percent, shortened
 
 SHOWN = ("teacher", "student", "ensemble", "baseline")
@@ -56,18 +56,18 @@ def chart(name: str, family: str, found: Reliability) -> Markup:
     """Accuracy over confidence against the diagonal; below, how the images spread."""
     frame = Frame(260, 290, left=32, right=10, bottom=72)
     x, y = frame.x(0, 1), frame.y(0, 1)
-    floor = y(0)
+    floor = frame.floor
     parts = [frame.rows(y, [(t, percent(t, 0)) for t in (0, 0.5, 1)]), line(x(0), y(0), x(1), y(1), "diagonal")]
     most = found.count_M.max()
-    for m, count in enumerate(found.count_M):
-        left, right = x(m / BINS) + 0.7, x((m + 1) / BINS) - 0.7
-        if count:
-            top = y(found.accuracy_M[m])
-            sure = y(found.confidence_M[m])
-            parts.append(tag("rect", x=left, y=top, width=right - left, height=max(floor - top, 0.0), class_=f"bar f-{family}", opacity=0.3 + 0.7 * (float(count) / most) ** 0.5))
-            parts.append(tag("rect", x=left, y=min(top, sure), width=right - left, height=abs(top - sure), class_="gap"))
-            tall = 26 * count / most
-            parts.append(tag("rect", x=left, y=frame.height - 26 - tall, width=right - left, height=float(tall), class_="histogram"))
+    for m in np.flatnonzero(found.count_M).tolist():
+        left, width = x(m / BINS) + 0.7, x(1 / BINS) - x(0) - 1.4
+        top, sure = y(found.accuracy_M[m]), y(found.confidence_M[m])
+        weight = float(found.count_M[m] / most)
+        parts += [
+            rect(left, top, width, floor - top, f"bar f-{family}", opacity=0.3 + 0.7 * weight**0.5),
+            rect(left, min(top, sure), width, abs(top - sure), "gap"),
+            rect(left, frame.height - 26 * (1 + weight), width, 26 * weight, "histogram"),
+        ]
     base = frame.height - 26
     parts += [line(x(0), base, x(1), base, "axis"), line(x(0), floor, x(1), floor, "axis")]
     parts += [text(x(t), base + 13, percent(t, 0), "tick", "middle") for t in (0, 0.5, 1)]
@@ -83,6 +83,20 @@ def says(found: Reliability) -> str:
     return f"ECE {percent(found.ece)} %; on the whole {side}."
 
 
+def numbers(found: Reliability) -> Table:
+    """The bins that hold images."""
+    rows = [
+        (
+            f"{percent(m / BINS, 0)} to {percent((m + 1) / BINS, 0)}",
+            f"{found.count_M[m]:,}",
+            percent(found.confidence_M[m]),
+            percent(found.accuracy_M[m]),
+        )
+        for m in np.flatnonzero(found.count_M).tolist()
+    ]
+    return Table(("confidence", "images", "mean confidence", "accuracy"), rows)
+
+
 def section(run: Run) -> Section | None:
     """Teacher, student, ensemble and baseline, those that are there."""
     figures = []
@@ -93,13 +107,8 @@ def section(run: Run) -> Section | None:
             continue
         found = reliability(run.logits(entry), run.y_N)
         eces[name] = found.ece
-        rows = [
-            (f"{percent(m / BINS, 0)} to {percent((m + 1) / BINS, 0)}", f"{count:,}", percent(found.confidence_M[m]), percent(found.accuracy_M[m]))
-            for m, count in enumerate(found.count_M)
-            if count
-        ]
-        table = Table(("confidence", "images", "mean confidence", "accuracy"), rows)
-        figures.append((shortened(name), Figure(chart(name, entry.family, found), says(found), table)))
+        chart_of_it = chart(name, entry.family, found)
+        figures.append((shortened(name), Figure(chart_of_it, says(found), numbers(found))))
     if not figures:
         return None
     best = min(eces, key=lambda name: eces[name])
@@ -107,4 +116,5 @@ def section(run: Run) -> Section | None:
         "Where a network says 80 %, is it right four times in five? Bars on the diagonal mean yes. "
         f"The best calibrated of these is the {best} (ECE {percent(eces[best])} %)."
     )
-    return Section("calibration", "How far confidence can be trusted", lead, {"figures": figures, "count": len(run.y_N)})
+    values = {"figures": figures, "count": len(run.y_N)}
+    return Section("calibration", "How far confidence can be trusted", lead, values)

@@ -75,8 +75,8 @@ def section(run: Run) -> Section | None:
     up, down = sum(c.after > c.before for c in every), sum(c.after < c.before for c in every)
     most = max(every, key=lambda each: each.after - each.before)
     lead = (
-        f"From the baseline to the student at the end of the chain, {counted(up, 'class')} gain{'s' if up == 1 else ''}, {down} lose{'s' if down == 1 else ''}, "
-        f"{len(every) - up - down} stay{'s' if len(every) - up - down == 1 else ''}."
+        f"From the baseline to the student at the end of the chain: better in {counted(up, 'class')}, worse in {down}, "
+        f"equal in {len(every) - up - down}."
     )
     if most.after > most.before:
         lead += f" The most: {shortened(most.name, 40)}, {points(most.after - most.before)} points."

@@ -52,7 +52,9 @@ def lines(run: Run, families: Sequence[str]) -> list[Line]:
         longest = max((number_of(e.name) for e in run.networks if e.family == entry.family), default=1)
         share = number_of(entry.name) / longest if "/" in entry.name and longest else 1.0
         accuracy = curve["validation_accuracy"]
-        found.append(Line(entry.name, entry.family, [curve["epoch"][i] for i in kept], [accuracy[i] for i in kept], share))
+        found.append(
+            Line(entry.name, entry.family, [curve["epoch"][i] for i in kept], [accuracy[i] for i in kept], share)
+        )
     return found
 
 
@@ -65,8 +67,7 @@ def _seen(curve: Curve) -> list[int]:
 
 def chart(title: str, found: Sequence[Line]) -> Markup:
     """All lines over each other, the main ones named at their ends."""
-    frame = Frame(430, 280, right=104, bottom=40)
-    ends = [each.accuracy[-1] for each in found]
+    frame = Frame(390, 260, right=100, bottom=40)
     low = min(min(each.accuracy[len(each.accuracy) // 8 :]) for each in found)
     y = frame.y(*around([low, *(each.best for each in found)], 0.02, 0, 1))
     x = frame.x(0, max(each.epochs[-1] for each in found))
@@ -74,7 +75,7 @@ def chart(title: str, found: Sequence[Line]) -> Markup:
     named = sorted(found, key=lambda each: -each.accuracy[-1])[:SPOKEN] if many else list(found)
     named += [each for each in found if each.name == "baseline" and each not in named]
     parts = [
-        frame.rows(y, [(t, percent(t, 0 if y.high - y.low > 0.04 else 1)) for t in y.ticks()]),
+        frame.shares(y),
         frame.columns(x, [(t, f"{t:g}") for t in x.ticks()], "epoch"),
     ]
     for each in sorted(found, key=lambda each: each in named):
@@ -85,10 +86,19 @@ def chart(title: str, found: Sequence[Line]) -> Markup:
         opacity = None if many else 0.4 + 0.6 * each.share
         parts.append(path(points, class_, opacity))
     heights = spread([y(each.accuracy[-1]) for each in named])
-    parts += [text(frame.width - frame.right + 6, height + 4, _label(each.name), f"end f-{each.family}") for each, height in zip(named, heights, strict=True)]
-    span = f"from {percent(min(ends))} to {percent(max(ends))}"
+    parts += [
+        text(frame.edge + 6, height + 4, _label(each.name), f"end f-{each.family}")
+        for each, height in zip(named, heights, strict=True)
+    ]
     key = "curves-" + title.lower().replace(" ", "-")
-    return picture(key, frame.width, frame.height, f"{title}: validation accuracy by epoch", f"They end {span}.", *parts)
+    return picture(key, frame.width, frame.height, f"{title}: validation accuracy by epoch", says(found), *parts)
+
+
+def says(found: Sequence[Line]) -> str:
+    """Where the lines end."""
+    last = sorted(found, key=lambda each: each.accuracy[-1])
+    low, high = percent(last[0].accuracy[-1]), percent(last[-1].accuracy[-1])
+    return f"{last[-1].name} ends highest, at {high}." + (f" The lowest ends at {low}." if len(last) > 1 else "")
 
 
 def _label(name: str) -> str:
@@ -97,13 +107,9 @@ def _label(name: str) -> str:
 
 def figure(title: str, found: Sequence[Line]) -> Figure:
     """The chart with its numbers."""
-    rows = [
-        (each.name, f"{each.epochs[-1]:g}", percent(each.accuracy[-1]), percent(each.best))
-        for each in found
-    ]
+    rows = [(each.name, f"{each.epochs[-1]:g}", percent(each.accuracy[-1]), percent(each.best)) for each in found]
     table = Table(("network", "epochs", "last", "best on the way"), rows)
-    last = max(found, key=lambda each: each.accuracy[-1])
-    return Figure(chart(title, found), f"{last.name} ends highest, at {percent(last.accuracy[-1])}.", table)
+    return Figure(chart(title, found), says(found), table)
 
 
 def section(run: Run) -> Section | None:

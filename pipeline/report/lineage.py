@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section
-from pipeline.report.svg import around, tag
+from pipeline.report.svg import around, dot, rect, tag
 from pipeline.report.words import amount, counted, listed
 from pipeline.summary import learned_from
 
@@ -68,14 +68,12 @@ def rows(run: Run) -> list[Row]:
 def _row(entry: Entry, run: Run) -> Row:
     node = entry.node
     if entry.own:
-        kind = "computed" if node.status == "computed" else "imported" if node.status == "imported" else "trained"
+        kind = node.status if node.status != "carried" else "trained"  # it carries one of its own members
         teachers = [name for name in entry.taught_by if name in run.entries]
         says = learned_from(node)
         says = f"from {says}" if kind == "trained" and teachers else says
         size = f"{amount(entry.metrics['parameters'])} parameters" if "parameters" in entry.metrics else ""
-        return Row(
-            entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test
-        )
+        return Row(entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test)
     kind = "carried" if "/" in entry.name else "picked"
     says = f"carry {node.source}" if kind == "carried" else f"is {node.source}"
     accuracies = (None, None) if kind == "carried" else (entry.validation, entry.test)
@@ -114,9 +112,9 @@ def drawn(table: Sequence[Row], graph: Rails) -> Markup:
         x, y = _at(graph.lanes[i], i)
         class_ = f"stop f-{row.family} {row.kind}"
         if row.kind == "computed":
-            parts.append(tag("rect", x=x - 5, y=y - 5, width=10, height=10, transform=f"rotate(45 {x} {y})", class_=class_))
+            parts.append(rect(x - 5, y - 5, 10, 10, class_, transform=f"rotate(45 {x} {y})"))
         else:
-            parts.append(tag("circle", cx=x, cy=y, r=4 if row.kind == "carried" else 6, class_=class_))
+            parts.append(dot(x, y, 4 if row.kind == "carried" else 6, class_))
     width, height = graph.width * LANE + 8, len(table) * ROW
     return tag("svg", *parts, width=width, height=height, viewBox=f"0 0 {width} {height}", aria_hidden="true")
 
@@ -133,10 +131,9 @@ def section(run: Run) -> Section:
     base = run.find("baseline")
     trained = sum(row.kind == "trained" for row in table)
     carried = sum(not entry.own and "/" in entry.name for entry in run.entries.values())
-    lead = (
-        f"{counted(trained, 'network')} were trained. {counted(carried, 'slot')} of the chains were not needed and "
-        "carry the network before them: they cost nothing."
-    )
+    lead = f"{counted(trained, 'network')} trained, each hanging on whoever taught it."
+    if carried:
+        lead += f" {counted(carried, 'slot')} of the chains carry the network before them, at no cost."
     skipped = [name.removeprefix("method/") for name in run.skipped]
     return Section(
         "lineage",
@@ -149,6 +146,6 @@ def section(run: Run) -> Section:
             "high": high,
             "base": base.test if base else None,
             "skipped": f"Not in params.yaml, so skipped: {listed(skipped)}." if skipped else "",
-            "kinds": [kind for kind in ("trained", "imported", "computed", "picked", "carried") if any(r.kind == kind for r in table)],
+            "kinds": {row.kind for row in table},
         },
     )

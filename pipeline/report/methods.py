@@ -27,6 +27,11 @@ class Arm:
     difference: Paired
 
     @property
+    def label(self) -> str:
+        """Its name in a table of methods."""
+        return self.name.removeprefix("method/")
+
+    @property
     def verdict(self) -> str:
         """better or worse where the interval leaves zero, else open."""
         low, high = self.difference.interval or (0.0, 0.0)
@@ -39,9 +44,7 @@ def arms(run: Run) -> list[Arm]:
     if base is None:
         return []
     of_its_kind = [
-        entry
-        for entry in run.answering
-        if entry.name != BASE and entry.node.architecture == base.node.architecture
+        entry for entry in run.answering if entry.name != BASE and entry.node.architecture == base.node.architecture
     ]
     return sorted((_arm(run, entry) for entry in of_its_kind), key=lambda arm: -arm.difference.mean)
 
@@ -59,8 +62,8 @@ def section(run: Run) -> Section | None:
     found = arms(run)
     if not found:
         return None
-    better = [arm.name.removeprefix("method/") for arm in found if arm.verdict == "better"]
-    worse = [arm.name.removeprefix("method/") for arm in found if arm.verdict == "worse"]
+    better = [arm.label for arm in found if arm.verdict == "better"]
+    worse = [arm.label for arm in found if arm.verdict == "worse"]
     count = len(run.y_N)
     lead = f"{counted(len(found), 'network')} of the student's architecture beside the same one on hard labels."
     lead += f" Above it by more than chance among images: {listed(better)}." if better else ""
@@ -81,8 +84,8 @@ def section(run: Run) -> Section | None:
             "caption": (
                 f"Difference of test accuracy to the baseline, in points, with its 95 % interval over the {count:,} "
                 f"test images (paired, image by image; one image is {points(1 / count)[1:]} points). It says how sure "
-                "the difference is for other images, and nothing of other seeds: for those, python -m pipeline study. Of "
-                f"{len(found)} intervals about {max(1, round(len(found) / 20))} would leave zero by chance alone."
+                "the difference is for other images, and nothing of other seeds: for those, python -m pipeline study. "
+                f"Of {len(found)} intervals about {max(1, round(len(found) / 20))} would leave zero by chance alone."
             ),
         },
     )

@@ -115,10 +115,10 @@ def facts(run: Run) -> dict[str, str]:
     """What everything here is of: for the head and the foot of the page."""
     data, spec = run.data, run.spec
     counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
-    edge = f"{data.size} × {data.size}, {'grey' if data.channels == 1 else 'colour' if data.channels == 3 else f'{data.channels} channels'}"
+    channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
     return {
         "source": spec["source"],
-        "images": edge,
+        "images": f"{words.times(data.size, data.size)}, {channels}",
         "classes": f"{len(data.classes):,} classes",
         "counts": " / ".join(f"{count:,}" for count in counts.values()),
         "seeds": ", ".join(f"{name} {seed}" for name, seed in spec["seeds"].items()),

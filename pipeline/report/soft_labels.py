@@ -14,6 +14,7 @@ from pipeline.report.png import data_uri
 from pipeline.report.run import Run
 from pipeline.report.section import Section
 from pipeline.report.words import percent, shortened
+from pipeline.sections.views import Views
 
 TEACHER = "teacher"
 SHOWN = 8
@@ -72,7 +73,6 @@ def section(run: Run) -> Section | None:
 
     from pipeline.data.views import describe
     from pipeline.labels.store import open_labels
-    from pipeline.sections.views import Views
 
     entry = run.entries.get(TEACHER)
     if entry is None or "labels" not in entry.node.provides:
@@ -102,10 +102,11 @@ def section(run: Run) -> Section | None:
         "the teacher's likeliest class is another than the hard label."
     )
     if not differing:
-        lead = (
-            "The teacher agrees with every hard label here, crop by crop; these are the crops of which it is least sure."
-        )
-    notes = f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. Large: the crop, drawn again from its seed. Small: the image that it was cut from."
+        lead = "The teacher agrees with every hard label, crop by crop; these are the crops of which it is least sure."
+    notes = (
+        f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. "
+        "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
+    )
     return Section("soft-labels", "What the teacher says of a crop", lead, {"cards": cards, "notes": notes})
 
 
@@ -124,7 +125,7 @@ def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
     )
 
 
-def crop(data: Prepared, views, seed: int, v: int, row: int) -> np.ndarray:
+def crop(data: Prepared, views: Views, seed: int, v: int, row: int) -> np.ndarray:
     """The pixels that the label of (view, row) belongs to, uint8 (C, H, W)."""
     import torch
 

@@ -1,13 +1,17 @@
-"""Charts as inline SVG: elements, scales, axes. Colours come from the page's style sheet, so that they follow its theme.
+"""Charts as inline SVG: elements, scales, axes, where labels go.
 
-Every text passes through `escape`: class names come from folders of strangers.
+Colours come from the page's style sheet, so that they follow its theme. Every text passes through `escape`:
+class names come from folders of strangers.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
+
+from pipeline.report.words import percent
 
 
 def tag(name: str, *children: Markup | str, **attributes: object) -> Markup:
@@ -44,6 +48,16 @@ def text(x: float, y: float, content: str, class_: str | None = None, anchor: st
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """A straight line."""
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def rect(x: float, y: float, width: float, height: float, class_: str, **attributes: object) -> Markup:
+    """A rectangle whose upper left corner is (x, y)."""
+    return tag("rect", x=x, y=y, width=width, height=height, class_=class_, **attributes)
+
+
+def dot(x: float, y: float, radius: float, class_: str, *children: Markup) -> Markup:
+    """A circle."""
+    return tag("circle", *children, cx=x, cy=y, r=radius, class_=class_)
 
 
 def path(points: Sequence[tuple[float, float]], class_: str, opacity: float | None = None) -> Markup:
@@ -87,7 +101,9 @@ def nice(rough: float) -> float:
     return next(power * step for step in (1, 2, 2.5, 5, 10) if power * step >= rough * (1 - 1e-9))
 
 
-def around(values: Sequence[float], least: float, low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:
+def around(
+    values: Sequence[float], least: float, low: float = -math.inf, high: float = math.inf
+) -> tuple[float, float]:
     """A range with a margin about values, at least `least` wide, within `low` to `high`."""
     bottom, top = min(values), max(values)
     margin = max(0.06 * (top - bottom), (least - (top - bottom)) / 2)
@@ -124,9 +140,24 @@ class Frame:
             ]
         return Markup("").join(parts)
 
+    def shares(self, scale: Scale) -> Markup:
+        """Rows of accuracies, in per cent."""
+        digits = 0 if scale.high - scale.low > 0.04 else 1
+        return self.rows(scale, [(tick, percent(tick, digits)) for tick in scale.ticks()])
+
+    @property
+    def floor(self) -> float:
+        """Where the horizontal axis lies."""
+        return self.height - self.bottom
+
+    @property
+    def edge(self) -> float:
+        """Where the horizontal axis ends."""
+        return self.width - self.right
+
     def columns(self, scale: Scale, words: Sequence[tuple[float, str]], title: str = "") -> Markup:
         """Values below the horizontal axis, and what they are."""
-        base = self.height - self.bottom
+        base = self.floor
         parts = [line(self.left, base, self.width - self.right, base, "axis")]
         for value, word in words:
             parts += [
@@ -165,7 +196,7 @@ def spread(heights: Sequence[float], gap: float = 13.0) -> list[float]:
     """The heights moved apart, so that labels at the ends of lines do not overlap; their order stays."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     found = list(heights)
-    for before, i in zip(order, order[1:], strict=False):
+    for before, i in pairwise(order):
         found[i] = max(found[i], found[before] + gap)
     # What was pushed down goes back up by half, so that the labels stay about their lines.
     shift = sum(found) / len(found) - sum(heights) / len(heights) if heights else 0.0

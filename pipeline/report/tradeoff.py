@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Figure, Section, Table
-from pipeline.report.svg import Frame, around, path, picture, placed, tag, text
+from pipeline.report.svg import Frame, around, dot, path, picture, placed, tag, text
 from pipeline.report.words import listed, percent, quantity, shortened
 
 
@@ -83,30 +83,29 @@ def chart(cost: Cost, found: Sequence[Point]) -> Markup:
     low, high = min(p.cost for p in found), max(p.cost for p in found)
     x = frame.x(low / 1.5, high * 1.5, log=True)
     y = frame.y(*around([p.accuracy for p in found], 0.02, 0, 1.005))
-    parts = [
-        frame.rows(y, [(tick, percent(tick, 0 if y.high - y.low > 0.04 else 1)) for tick in y.ticks()]),
-        frame.columns(x, [(tick, quantity(tick, cost.unit)) for tick in x.ticks(3)], cost.title.lower()),
-    ]
+    ticks = [(tick, quantity(tick, cost.unit)) for tick in x.ticks(3)]
     front = sorted((p for p in found if p.front), key=lambda p: (p.cost, p.accuracy))
     steps: list[tuple[float, float]] = []
     for p in front:
-        if steps:
-            steps.append((x(p.cost), steps[-1][1]))
-        steps.append((x(p.cost), y(p.accuracy)))
-    if steps:
-        steps.append((frame.width - frame.right, steps[-1][1]))
-        parts.append(path(steps, "front"))
+        steps += [(x(p.cost), steps[-1][1] if steps else y(p.accuracy)), (x(p.cost), y(p.accuracy))]
+    parts = [frame.shares(y), frame.columns(x, ticks, cost.title.lower())]
+    parts.append(path([*steps, (frame.edge, steps[-1][1])], "front"))
     for p in sorted(found, key=lambda p: p.front):
+        words = tag("title", f"{p.name}: {percent(p.accuracy)} at {quantity(p.cost, cost.unit)}")
         class_ = f"dot {'on' if p.front else 'off'} f-{p.family}"
-        parts.append(tag("circle", tag("title", f"{p.name}: {percent(p.accuracy)} at {quantity(p.cost, cost.unit)}"), cx=x(p.cost), cy=y(p.accuracy), r=5.5 if p.front else 4, class_=class_))
-    named = _worth_a_label(found)
-    spots = placed([(x(p.cost), y(p.accuracy), shortened(p.name)) for p in named], frame.width, frame.height - frame.bottom)
-    for p, spot in zip(named, spots, strict=True):
+        parts.append(dot(x(p.cost), y(p.accuracy), 5.5 if p.front else 4, class_, words))
+    named = [(x(p.cost), y(p.accuracy), shortened(p.name)) for p in _worth_a_label(found)]
+    for (_, _, name), spot in zip(named, placed(named, frame.width, frame.floor), strict=True):
         if spot is not None:
-            parts.append(text(spot[0], spot[1], shortened(p.name), "name", spot[2]))
-    title = f"Test accuracy against {cost.title.lower()}"
-    best = listed(list(dict.fromkeys(p.name for p in front)))
-    return picture(f"tradeoff-{cost.key.replace('_', '-')}", frame.width, frame.height, title, f"On the Pareto front: {best}.", *parts)
+            parts.append(text(spot[0], spot[1], name, "name", spot[2]))
+    key, title = f"tradeoff-{cost.key.replace('_', '-')}", f"Test accuracy against {cost.title.lower()}"
+    return picture(key, frame.width, frame.height, title, says(found), *parts)
+
+
+def says(found: Sequence[Point]) -> str:
+    """Who is on the front, cheapest first."""
+    front = sorted((p for p in found if p.front), key=lambda p: p.cost)
+    return f"On the front: {listed(list(dict.fromkeys(p.name for p in front)))}."
 
 
 def _worth_a_label(found: Sequence[Point]) -> list[Point]:
@@ -121,7 +120,6 @@ def _worth_a_label(found: Sequence[Point]) -> list[Point]:
 
 def figure(cost: Cost, found: Sequence[Point]) -> Figure:
     """The chart with its numbers, cheapest first."""
-    front = list(dict.fromkeys(p.name for p in sorted(found, key=lambda p: p.cost) if p.front))
     table = Table(
         ("network", cost.title.lower(), "test", "on the front"),
         [
@@ -129,7 +127,7 @@ def figure(cost: Cost, found: Sequence[Point]) -> Figure:
             for p in sorted(found, key=lambda p: (p.cost, -p.accuracy))
         ],
     )
-    return Figure(chart(cost, found), f"On the front: {listed(front)}.", table)
+    return Figure(chart(cost, found), says(found), table)
 
 
 def section(run: Run) -> Section | None:
@@ -138,6 +136,9 @@ def section(run: Run) -> Section | None:
     figures = [(cost.title, figure(cost, those)) for cost, those in found.items() if those]
     if not figures:
         return None
-    lead = "A network on the line is beaten by none that costs no more. Everything below it can be had better or cheaper."
-    notes = "Latency is that of one image at a time on the machine that trained the network. An ensemble costs what all its members cost."
+    lead = "A network on the line is beaten by none that costs no more. All below it can be had better or cheaper."
+    notes = (
+        "Time is that of one image alone, on the machine that trained the network. "
+        "An ensemble costs what all its members cost."
+    )
     return Section("tradeoff", "What accuracy costs", lead, {"figures": figures, "notes": notes})

@@ -45,6 +45,11 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def times(height: int, width: int) -> str:
+    """A size in pixels or positions: 8 by 8, with the sign that is made for it."""
+    return f"{height}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}{width}"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 network, 3 networks, 1,200 images."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('ss') else 's'}"
