@@ -7,7 +7,7 @@ Nothing here imports torch: plan runs at every `dvc repro`.
 from pathlib import Path
 from typing import Any
 
-from pipeline import compress_plan, files, graph
+from pipeline import compress_plan, files, graph, report_plan
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import resolve
@@ -43,7 +43,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs |= compress_plan.steps(planner)
     networks = [name for name in specs if name != "prepare"]
     specs["summary"] = planner.reader("summary", {"nodes": networks})
-    specs["report"] = planner.report(networks)
+    specs["report"] = report_plan.page(planner, networks)
     specs["machine"] = params.machine.model_dump(mode="json")
     return specs
 
@@ -181,26 +181,6 @@ class Planner:
         modules = [path for each in architectures for path in models(each)]
         spec["code"] = self.codes("mutual", section, modules)
         return spec
-
-    def report(self, networks: list[str]) -> Spec:
-        """What the page shows, and what it says of how that was asked for."""
-        params = self.params
-        chains = {"refinery": params.refinery, "born_again": params.born_again}
-        templates = sorted((CODE / "pipeline/report/templates").iterdir())
-        content = {
-            "nodes": networks,
-            "chains": {
-                family: {"from": each.start, "generations": each.generations, "patience": each.patience}
-                for family, each in chains.items()
-            },
-            "source": params.data.source,
-            "seeds": params.seeds.model_dump(mode="json"),
-            "views": params.views.model_dump(mode="json"),
-            "views_seed": params.seeds.views,
-            # The code's fingerprint sees Python only.
-            "templates": {path.name: files.sha256(path) for path in templates},
-        }
-        return self.reader("report", content)
 
     def network(self, name: str, section: Network, teacher: str | None) -> Spec:
         """The spec of a network that stands alone in its section."""

@@ -28,7 +28,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    assert names(pipeline) == ["status", "summary", "compare", "study", "orders", "predict", "gc"]
+    assert names(pipeline) == ["status", "summary", "compare", "study", "orders", "predict", "pictures", "gc"]
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])

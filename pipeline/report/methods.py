@@ -85,7 +85,7 @@ def section(run: Run) -> Section | None:
                 f"Difference of test accuracy to the baseline, in points, with its 95 % interval over the {count:,} "
                 f"test images (paired, image by image; one image is {points(1 / count)[1:]} points). It says how sure "
                 "the difference is for other images, and nothing of other seeds: for those, python -m pipeline study. "
-                f"Of {len(found)} intervals about {max(1, round(len(found) / 20))} would leave zero by chance alone."
+                f"Of {counted(len(found), 'interval')}, one in twenty leaves zero by chance alone."
             ),
         },
     )

@@ -63,9 +63,9 @@ def headline(run: Run) -> str:
     if teacher is None or student is None:
         return "What this run trained, and what came of it."
     ratio = teacher.metrics["parameters"] / student.metrics["parameters"]
-    smaller = f"{ratio:.0f} times smaller than its teacher" if ratio >= 2 else "beside its teacher"
+    smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""
     first = (
-        f"The student, {smaller}, reaches {percent(student.test or 0)} % on test; "
+        f"The student{smaller} reaches {percent(student.test or 0)} % on test; "
         f"the teacher reaches {percent(teacher.test or 0)} %."
     )
     arm = next((arm for arm in methods.arms(run) if arm.name == "student"), None)
@@ -73,13 +73,15 @@ def headline(run: Run) -> str:
 
 
 def _against_baseline(arm: Arm) -> str:
-    """What the chain brought, and how sure that is."""
+    """The student beside the baseline, and how sure that is."""
     low, high = arm.difference.interval or (0.0, 0.0)
     interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"
-    change = f"{points(arm.difference.mean)} points to the same network on hard labels ({interval})"
     if arm.verdict == "open":
-        return f"Learning through the chain changed it by {change}: too little to tell on these images."
-    return f"Learning through the chain {'gained' if arm.verdict == 'better' else 'cost'} {change}."
+        change = points(arm.difference.mean)
+        return f"It is {change} points from the same network on hard labels, too little to tell ({interval})."
+    change = percent(abs(arm.difference.mean))
+    side = "above" if arm.verdict == "better" else "below"
+    return f"That is {change} points {side} the same network on hard labels ({interval})."
 
 
 def tiles(run: Run) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ def quantity(value: float, unit: str = "") -> str:
     step = WHOLE
     while abs(value) >= 999.5 and step < len(PREFIXES) - 1:
         value, step = value / 1000, step + 1
-    while 0 < abs(value) < 1 and step > 0:
+    while 0 < abs(value) < 0.9995 and step > 0:
         value, step = value * 1000, step - 1
     return f"{value:.3g} {PREFIXES[step]}{unit}".rstrip()
 
