@@ -12,7 +12,8 @@ from pipeline.report.words import amount, counted, listed
 from pipeline.summary import learned_from
 
 ROW = 38  # pixels; the style sheet has the same
-LANE = 16
+LANE = 16  # narrower where there are many, so that a phone has room for the names beside them
+LANES = 96
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Rails:
     def width(self) -> int:
         """Lanes side by side."""
         return max(self.lanes, default=0) + 1
+
+    @property
+    def step(self) -> int:
+        """Pixels from lane to lane."""
+        return max(6, min(LANE, LANES // self.width))
+
+    def at(self, lane: int, row: int) -> tuple[int, int]:
+        """Where a lane crosses a row."""
+        return lane * self.step + 12, row * ROW + ROW // 2
 
 
 def rows(run: Run) -> list[Row]:
@@ -103,24 +113,20 @@ def drawn(table: Sequence[Row], graph: Rails) -> Markup:
     """The rails beside the table; the table says the same in words, so this is hidden from screen readers."""
     parts = []
     for (lane1, row1), (lane2, row2), family, dashed in graph.edges:
-        x1, y1 = _at(lane1, row1)
-        x2, y2 = _at(lane2, row2)
+        x1, y1 = graph.at(lane1, row1)
+        x2, y2 = graph.at(lane2, row2)
         bend = min(ROW, y2 - y1)
         d = f"M{x1} {y1} V{y2 - bend} C{x1} {y2 - bend * 0.3:.0f} {x2} {y2 - bend * 0.7:.0f} {x2} {y2}"
         parts.append(tag("path", d=d, class_=f"rail f-{family}{' dashed' if dashed else ''}"))
     for i, row in enumerate(table):
-        x, y = _at(graph.lanes[i], i)
+        x, y = graph.at(graph.lanes[i], i)
         class_ = f"stop f-{row.family} {row.kind}"
         if row.kind == "computed":
             parts.append(rect(x - 5, y - 5, 10, 10, class_, transform=f"rotate(45 {x} {y})"))
         else:
             parts.append(dot(x, y, 4 if row.kind == "carried" else 6, class_))
-    width, height = graph.width * LANE + 8, len(table) * ROW
+    width, height = graph.width * graph.step + 12, len(table) * ROW
     return tag("svg", *parts, width=width, height=height, viewBox=f"0 0 {width} {height}", aria_hidden="true")
-
-
-def _at(lane: int, row: int) -> tuple[int, int]:
-    return lane * LANE + 12, row * ROW + ROW // 2
 
 
 def section(run: Run) -> Section:

@@ -14,11 +14,15 @@ from tests.scratch import Scratch
 pytestmark = pytest.mark.skipif(browser.find() is None, reason="there is no Chromium on the PATH")
 
 OWN = "not an origin"  # what the browser notes of its own errands, which no page asked for
-# Written into the title, which `--dump-dom` shows: how wide the page is, and who is wider than the window.
+# The page in a frame, as no window is as narrow as a phone; what it measures becomes the title, which is dumped:
+# how wide the frame and the page are, and who reaches beyond.
+FRAME = """<script>addEventListener('message', event => { document.title = event.data })</script>
+<iframe src="measured.html" width="WIDTH" height="900" style="border: 0"></iframe>"""
 MEASURE = """<script>addEventListener('load', () => {
 const all = [...document.querySelectorAll('main *, header *')].filter(e => !e.closest('.scroll, svg, .hidden'));
 const wide = all.filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + '.' + e.className);
-document.title = JSON.stringify([innerWidth, document.documentElement.scrollWidth, wide.slice(0, 5)]);
+const found = [innerWidth, document.documentElement.scrollWidth, wide.slice(0, 5)];
+parent.postMessage(JSON.stringify(found), '*');
 })</script>"""
 
 
@@ -76,7 +80,9 @@ def test_nothing_is_wider_than_the_window(page: Path, width: int) -> None:
     measured = page.with_name("measured.html")
     html = re.sub(r"<meta http-equiv[^>]*>", "", page.read_text())
     measured.write_text(html.replace("</head>", f"{MEASURE}</head>"))
-    said = browser.look(measured, "--dump-dom", width=width, height=900)
+    frame = page.with_name("frame.html")
+    frame.write_text(FRAME.replace("WIDTH", str(width)))
+    said = browser.look(frame, "--dump-dom")
     inner, full, wide = json.loads(re.findall(r"<title>(\[.*?\])</title>", said)[0].replace("&quot;", '"'))
     assert (inner, full, wide) == (width, width, [])
 
