@@ -82,6 +82,8 @@ def _row(entry: Entry, run: Run) -> Row:
         teachers = [name for name in entry.taught_by if name in run.entries]
         says = learned_from(node)
         says = f"from {says}" if kind == "trained" and teachers else says
+        if "step" in entry.metrics:
+            says = f"{entry.metrics['step']}, on {listed(teachers)}"
         size = f"{amount(entry.metrics['parameters'])} parameters" if "parameters" in entry.metrics else ""
         return Row(entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test)
     kind = "carried" if "/" in entry.name else "picked"

@@ -19,6 +19,7 @@ KEYS = [
     "generations",
     "methods",
     "tradeoff",
+    "compression",
     "calibration",
     "agreement",
     "soft-labels",
