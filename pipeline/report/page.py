@@ -26,6 +26,7 @@ from pipeline.report.run import Run
 from pipeline.report.section import Section
 from pipeline.report.words import percent, points, quantity
 
+COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     lineage.section,
@@ -55,7 +56,14 @@ def render(run: Run) -> str:
     )
     environment.filters |= {"percent": percent, "points": points, "quantity": quantity, "seconds": words.seconds}
     environment.filters["short"] = words.shortened
-    values = {"sections": sections, "tiles": tiles(run), "facts": facts(run), "headline": headline(run)}
+    coarse = run.data.size < COARSE
+    values = {
+        "coarse": coarse,
+        "sections": sections,
+        "tiles": tiles(run),
+        "facts": facts(run),
+        "headline": headline(run),
+    }
     return environment.get_template("page.html").render(values)
 
 

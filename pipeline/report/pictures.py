@@ -31,6 +31,7 @@ PICTURES = (
     Picture("report-dark", ("lineage",), head=True, height=1560, dark=True),
     Picture("methods", ("methods",), width=1100),
     Picture("cost", ("generations", "tradeoff"), width=1100),
+    Picture("compression", ("compression",), width=1100),
     Picture("trust", ("calibration", "agreement"), width=1100, dark=True),
     Picture("labels", ("soft-labels", "attention"), width=1100),
     Picture("classes", ("classes", "curves"), width=1100, dark=True),

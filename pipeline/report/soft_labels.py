@@ -48,10 +48,14 @@ def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple
     image once and no pair of classes more than twice; then those of which the teacher is least sure.
     """
     differing, doubted = [], []
+    count = 0
     for v, p_NC in enumerate(p_VNC, start=1):
         guess_N = p_NC.argmax(axis=1)
         top_N = p_NC.max(axis=1)
         rows = np.flatnonzero(guess_N != y_N)
+        count += len(rows)
+        # Far more than are shown, so that enough are left once images and pairs have had their turn.
+        rows = rows[np.argsort(-top_N[rows], kind="stable")[: 50 * most]]
         differing += [(-float(top_N[i]), v, int(i), (int(y_N[i]), int(guess_N[i]))) for i in rows]
         unsure = np.flatnonzero(guess_N == y_N)
         unsure = unsure[np.argsort(top_N[unsure], kind="stable")[:most]]
@@ -64,7 +68,7 @@ def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple
             found.append((v, row))
             rows_seen.add(row)
             pairs[pair] = pairs.get(pair, 0) + 1
-    return found, len(differing)
+    return found, count
 
 
 def section(run: Run) -> Section | None:
