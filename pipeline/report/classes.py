@@ -79,7 +79,7 @@ def section(run: Run) -> Section | None:
         f"equal in {len(every) - up - down}."
     )
     if most.after > most.before:
-        lead += f" The largest gain: {points(most.after - most.before)} points ({shortened(most.name, 40)})."
+        lead += f" Class {shortened(most.name, 40)} gains most, {points(most.after - most.before)} points."
     return Section(
         "classes",
         "Class by class",

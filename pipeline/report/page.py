@@ -28,6 +28,13 @@ from pipeline.report.words import percent, points, quantity
 
 COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
 TEMPLATES = Path(__file__).parent / "templates"
+TILES = {
+    "teacher": "the first network",
+    "student": "at the end of the chain",
+    "baseline": "the student on hard labels",
+    "refined": "best of the refinery",
+    "ensemble": "born-again generations together",
+}
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     lineage.section,
     generations.section,
@@ -68,18 +75,18 @@ def render(run: Run) -> str:
 
 
 def headline(run: Run) -> str:
-    """The run in one or two sentences."""
-    teacher, student, base = (run.find(name) for name in ("teacher", "student", "baseline"))
+    """The run in two sentences."""
+    teacher, student = run.find("teacher"), run.find("student")
     if teacher is None or student is None:
         return "What this run trained, and what came of it."
     ratio = teacher.metrics["parameters"] / student.metrics["parameters"]
     smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""
-    first = (
-        f"The student{smaller} reaches {percent(student.test or 0)} % on test; "
-        f"the teacher reaches {percent(teacher.test or 0)} %."
-    )
     arm = next((arm for arm in methods.arms(run) if arm.name == "student"), None)
-    return f"{first} {_against_baseline(arm)}" if arm and base else first
+    beside = f", {_against_baseline(arm)}" if arm else ""
+    return (
+        f"The student{smaller} reaches {percent(student.test or 0)} % on test{beside}. "
+        f"The teacher reaches {percent(teacher.test or 0)} %."
+    )
 
 
 def _against_baseline(arm: Arm) -> str:
@@ -88,38 +95,29 @@ def _against_baseline(arm: Arm) -> str:
     interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"
     if arm.verdict == "open":
         change = points(arm.difference.mean)
-        return f"It is {change} points from the same network on hard labels, too little to tell ({interval})."
-    change = percent(abs(arm.difference.mean))
+        return f"{change} points from the same network on hard labels, too little to tell ({interval})"
     side = "above" if arm.verdict == "better" else "below"
-    return f"That is {change} points {side} the same network on hard labels ({interval})."
+    return f"{percent(abs(arm.difference.mean))} points {side} the same network on hard labels ({interval})"
 
 
 def tiles(run: Run) -> list[dict[str, Any]]:
     """The few figures at the top."""
     base = run.find("baseline")
     found = []
-    for name, what in (
-        ("teacher", "the first network"),
-        ("student", "at the end of the chain"),
-        ("baseline", "the student on hard labels"),
-        ("refined", "best of the refinery"),
-        ("ensemble", "born-again generations together"),
-    ):
+    for name, what in TILES.items():
         entry = run.find(name)
-        if entry is None:
-            continue
-        size = entry.metrics.get("parameters")
-        difference = (entry.test or 0) - (base.test or 0) if base and name != "baseline" else None
-        found.append(
-            {
-                "name": name,
-                "family": entry.family,
-                "test": entry.test,
-                "what": what,
-                "size": f"{words.amount(size)} parameters" if size else "",
-                "difference": difference,
-            }
-        )
+        if entry is not None:
+            size = entry.metrics.get("parameters")
+            told = f"{words.amount(size)} parameters" if size else ""
+            found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": told})
+    if chain := compression.steps(run):
+        last = chain[-1]
+        what = f"{last.smaller:.1f} times smaller than the teacher"
+        size = quantity(last.bytes, "B")
+        found.append({"name": "compressed", "family": last.family, "test": last.test, "what": what, "size": size})
+    for tile in found:
+        compared = base is not None and tile["name"] != base.name
+        tile["difference"] = tile["test"] - (base.test or 0.0) if base and compared else None
     return found
 
 

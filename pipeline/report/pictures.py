@@ -27,14 +27,16 @@ class Picture:
 
 
 PICTURES = (
-    Picture("report-light", ("lineage",), head=True, height=1560),
-    Picture("report-dark", ("lineage",), head=True, height=1560, dark=True),
+    Picture("report-light", ("lineage",), head=True, height=1316),
+    Picture("report-dark", ("lineage",), head=True, height=1316, dark=True),
     Picture("methods", ("methods",), width=1100),
     Picture("cost", ("generations", "tradeoff"), width=1100),
     Picture("compression", ("compression",), width=1100),
     Picture("trust", ("calibration", "agreement"), width=1100, dark=True),
-    Picture("labels", ("soft-labels", "attention"), width=1100),
-    Picture("classes", ("classes", "curves"), width=1100, dark=True),
+    Picture("labels", ("soft-labels",), width=1100),
+    Picture("attention", ("attention",), width=1100),
+    Picture("classes", ("classes",), width=1100, dark=True),
+    Picture("curves", ("curves",), width=1100),
     Picture("phone", ("lineage",), head=True, width=390, height=1400),
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline import files, specs
+from pipeline.node import EMPTY_CURVE
 from pipeline.report import (
     agreement,
     attention,
@@ -261,6 +262,16 @@ def test_what_is_not_there_is_left_out(copied: Scratch, monkeypatch: pytest.Monk
     ]
     assert "Attention of teacher" in str(page.all("img"))
     assert "Attention of student" not in str(page.all("img"))
+
+
+def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copied.folder)
+    changed(copied, "artifacts/teacher/node.json", {"status": "imported"}, sealed=True)
+    (copied.folder / "curves" / "teacher.csv").write_text(EMPTY_CURVE)
+    run = Run(specs.read("report"))
+    assert lineage.rows(run)[0].kind == lineage.rows(run)[0].says == "imported"
+    assert "teacher" not in {line.name for line in curves.lines(run, ("teacher", "student"))}
+    assert parse(render(run)).faults == []
 
 
 def test_a_run_of_one_network_has_a_page(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
