@@ -20,7 +20,7 @@ from pipeline.report import (
     soft_labels,
     tradeoff,
 )
-from pipeline.report.page import render
+from pipeline.report.page import headline, render, tiles
 from pipeline.report.run import Run
 from tests.report.pages import Page, parse
 from tests.scratch import Scratch
@@ -107,6 +107,23 @@ def test_it_says_the_accuracy_of_every_network(page: Page, run: Run) -> None:
         assert entry.name in page.text
         if entry.test is not None:
             assert f"{100 * entry.test:.1f}" in page.text
+
+
+def test_the_headline_says_how_far_and_how_sure(run: Run) -> None:
+    said = headline(run)
+    arm = next(arm for arm in methods.arms(run) if arm.name == "student")
+    assert f"reaches {100 * arm.test:.1f} % on test" in said
+    assert {"better": "points above", "worse": "points below", "open": "too little to tell"}[arm.verdict] in said
+    assert "one seed" in said
+
+
+def test_the_first_figures_are_those_of_the_main_networks(run: Run) -> None:
+    shown = {tile["name"]: tile for tile in tiles(run)}
+    assert list(shown) == ["teacher", "student", "baseline", "refined", "ensemble", "compressed"]
+    base = run.entries["baseline"].test or 0
+    assert shown["baseline"]["difference"] is None
+    assert shown["teacher"]["difference"] == pytest.approx((run.entries["teacher"].test or 0) - base)
+    assert shown["compressed"]["test"] == run.entries["compress/c8"].test
 
 
 def test_the_same_run_gives_the_same_bytes(html: str, run: Run) -> None:
