@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.report.run import Run
+from pipeline.report.run import Run, number_of
 from pipeline.report.section import Section
 from pipeline.report.words import counted, percent, seconds
 
@@ -26,7 +26,7 @@ class Bill:
 
 
 def bills(run: Run) -> list[Bill]:
-    """One a network that took time, dearest first."""
+    """One a network that took time; first those of which a change costs most."""
     took = {entry.name: float(entry.metrics["cost"]["training_seconds"]) for entry in run.networks}
     reads = {entry.name: set(entry.taught_by) for entry in run.networks}
     total = sum(took.values())
@@ -35,7 +35,7 @@ def bills(run: Run) -> list[Bill]:
         after = followers(entry.name, reads)
         again = took[entry.name] + sum(took[name] for name in after)
         found.append(Bill(entry.name, entry.family, took[entry.name], again, total - again, len(after)))
-    return sorted((bill for bill in found if bill.seconds > 0), key=lambda bill: -bill.seconds)
+    return sorted((bill for bill in found if bill.seconds > 0), key=lambda bill: -bill.again)
 
 
 def followers(name: str, reads: Mapping[str, set[str]]) -> set[str]:
@@ -69,7 +69,7 @@ def section(run: Run) -> Section | None:
         lead,
         {
             "bills": every[:SHOWN],
-            "most": every[0].seconds,
+            "most": every[0].again,
             "total": seconds(total),
             "left_out": counted(len(every) - SHOWN, "network") if len(every) > SHOWN else "",
             "left_out_seconds": seconds(sum(bill.seconds for bill in every[SHOWN:])),
@@ -84,8 +84,8 @@ def _example(run: Run, every: list[Bill], total: float) -> str:
     chain = [bill for bill in every if bill.family == "born_again"]
     if not chain:
         return ""
-    last = max(chain, key=lambda bill: int(bill.name.split("g")[-1]))
+    last = max(chain, key=lambda bill: number_of(bill.name))
     return (
-        f"One more born-again generation would train one network, about {seconds(last.seconds)}; a pipeline without "
-        f"a cache would train everything before it too, {seconds(total + last.seconds)}."
+        f"One more born-again generation trains one network, about {seconds(last.seconds)}; without a cache the whole "
+        f"run would be trained anew, {seconds(total + last.seconds)}."
     )
