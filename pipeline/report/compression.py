@@ -6,7 +6,7 @@ from pipeline import compress_table
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section, Table
 from pipeline.report.svg import around
-from pipeline.report.words import counted, points
+from pipeline.report.words import counted, points, quantity
 from pipeline.summary import Row
 
 WORDS = 2  # of the columns of the compress table: step and node
@@ -61,9 +61,10 @@ def section(run: Run) -> Section | None:
         return None
     first, last = found[0], found[-1]
     count = sum(bool(step.name) for step in found)
-    lead = f"{counted(count, 'step')} from {first.node} to {last.node}: {last.smaller:.1f} times smaller"
+    before, after = quantity(first.bytes, "B"), quantity(last.bytes, "B")
+    lead = f"In {counted(count, 'step')}, the {before} of the teacher become {after}"
     lead += f", {last.faster:.1f} times as fast" if last.faster else ""
-    lead += f", {points(last.test - first.test)} points on test."
+    lead += f", at {points(last.test - first.test)} points on test."
     low, high = around([step.test for step in found], 0.02, 0, 1)
     header, *rows = compress_table.lines([Row(entry.node, entry.metrics) for entry in run.entries.values()])
     values = {

@@ -112,7 +112,7 @@ def tiles(run: Run) -> list[dict[str, Any]]:
             found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": told})
     if chain := compression.steps(run):
         last = chain[-1]
-        what = f"{last.smaller:.1f} times smaller than the teacher"
+        what = f"{last.smaller:.1f} times smaller than the teacher" if last.smaller > 1 else "at the end of its steps"
         size = quantity(last.bytes, "B")
         found.append({"name": "compressed", "family": last.family, "test": last.test, "what": what, "size": size})
     for tile in found:

@@ -29,16 +29,15 @@ class Example:
     Attributes:
         row, view: Where its label stands in the store.
         hard: The class in the data. noise: whether label noise put it there.
-        says: The teacher's likeliest classes with their probabilities, highest first.
-        of_hard: The teacher's probability of the hard label.
+        says: The teacher's likeliest classes and the hard one, highest first: name, probability, whether it is the
+            hard one.
     """
 
     row: int
     view: int
     hard: str
     noise: bool
-    says: tuple[tuple[str, float], ...]
-    of_hard: float
+    says: tuple[tuple[str, float, bool], ...]
 
 
 def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple[list[tuple[int, int]], int]:
@@ -117,15 +116,15 @@ def section(run: Run) -> Section | None:
 def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
     """One crop's label in words."""
     hard = int(data.train.labels[row])
-    top = np.argsort(-p_C, kind="stable")[:TOP]
+    order = np.argsort(-p_C, kind="stable").tolist()
+    shown = [*order[:TOP], *([hard] if hard not in order[:TOP] else [])]
     names = [shortened(name, 22) for name in data.classes]
     return Example(
         row=row,
         view=view,
         hard=names[hard],
         noise=hard != int(data.true_labels[row]),
-        says=tuple((names[c], float(p_C[c])) for c in top),
-        of_hard=float(p_C[hard]),
+        says=tuple((names[c], float(p_C[c]), c == hard) for c in shown),
     )
 
 

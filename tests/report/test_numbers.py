@@ -1,5 +1,7 @@
 """What the charts show, in numbers: small cases worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from pipeline.report.calibration import reliability
 from pipeline.report.classes import by_class, confusions
 from pipeline.report.cost import followers
 from pipeline.report.lineage import Row, rails
-from pipeline.report.soft_labels import chosen
+from pipeline.report.soft_labels import chosen, example
 from pipeline.report.tradeoff import Point, mark
 
 
@@ -68,6 +70,21 @@ def test_crops_that_differ_come_first_then_the_doubtful_each_image_once() -> Non
     found, differing = chosen([first, second], y_N, most=3)
     assert differing == 3
     assert found == [(2, 0), (2, 3), (2, 2)]
+
+
+@pytest.mark.parametrize(("hard", "shown"), [(4, [4, 1, 0]), (2, [4, 1, 0, 2])])
+def test_the_hard_label_is_among_what_the_teacher_says(hard: int, shown: list[int]) -> None:
+    class Few:
+        """What is read of prepared data."""
+
+        classes = ("a", "b", "c", "d", "e")
+        train = SimpleNamespace(labels=np.array([0, hard]))
+        true_labels = np.array([0, 2])
+
+    found = example(np.array([0.2, 0.3, 0.05, 0.05, 0.4]), 1, 7, Few())  # pyright: ignore[reportArgumentType]
+    assert [Few.classes.index(name) for name, _, _ in found.says] == shown
+    assert [is_hard for _, _, is_hard in found.says] == [c == hard for c in shown]
+    assert (found.hard, found.noise) == (Few.classes[hard], hard != 2)
 
 
 def test_a_pair_of_classes_is_shown_twice_at_most() -> None:
