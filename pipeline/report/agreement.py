@@ -53,7 +53,8 @@ def section(run: Run) -> Section | None:
     names = [entry.name for entry in found.entries]
     lead = (
         f"{names[a]} and {names[b]} give the same answer for {percent(found.shares[a, b])} % of the test images, "
-        f"{names[c]} and {names[d]} for {percent(found.shares[c, d])} %. Good networks that disagree make a good ensemble."
+        f"{names[c]} and {names[d]} for {percent(found.shares[c, d])} %. "
+        "Good networks that disagree make a good ensemble."
     )
     low, high = float(found.shares[c, d]), float(found.shares[a, b])
     depths = (found.shares - low) / (high - low) if high > low else np.full_like(found.shares, 0.5)
