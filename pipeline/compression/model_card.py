@@ -29,7 +29,7 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~$&])")
 
 USE = """\
 To classify images of the kind that it was trained on, into the classes below. It answers every image with one of them,
-also an image that shows none: let a person decide where being wrong matters, and look at the calibration above before
+also an image that shows none: let a person decide where being wrong matters, and look at the calibration below before
 you rely on its probabilities. It was measured on the test images named here and on nothing else; other cameras, other
 places and other shares of the classes are other data."""
 
@@ -100,13 +100,15 @@ def model_card(
 
 def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], license: str | None) -> str:
     """What the hub reads."""
-    scores = [
-        {"type": "accuracy", "name": f"Accuracy ({split})", "value": round(metrics[split]["accuracy"], 6)}
+    results = [
+        {
+            "task": {"type": "image-classification", "name": "Image Classification"},
+            "dataset": {"name": source, "type": HUB.get(source, source), "split": split},
+            "metrics": [{"type": "accuracy", "name": "Accuracy", "value": round(metrics[split]["accuracy"], 6)}],
+        }
         for split in SPLITS
         if split in metrics
     ]
-    dataset = {"name": source, "type": HUB.get(source, source), "split": "test"}
-    task = {"type": "image-classification", "name": "Image Classification"}
     front: dict[str, Any] = {
         **({"license": license} if license else {}),
         "library_name": "onnx",
@@ -114,7 +116,7 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
         "tags": ["image-classification", "knowledge-distillation", "model-compression", "onnx", "cohobate"],
         **({"datasets": [HUB[source]]} if source in HUB else {}),
         "metrics": ["accuracy"],
-        "model-index": [{"name": name, "results": [{"task": task, "dataset": dataset, "metrics": scores}]}],
+        "model-index": [{"name": name, "results": results}],
     }
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
 
@@ -147,7 +149,7 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
         f"One run, seeds {told}: no deviation over seeds is known. Selection and stopping looked at validation only. "
         "A multiply-add counts as two operations. Times are of the machine that measured them."
     )
-    return "\n\n".join([_table(header, rows), _table(["cost", ""], cost), said])
+    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), said])
 
 
 def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]]) -> str:

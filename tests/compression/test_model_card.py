@@ -48,18 +48,17 @@ def front(text: str) -> dict[str, Any]:
 
 
 def test_the_hub_finds_what_it_looks_for() -> None:
-    found = front(told(license="mit"))
+    text = told(license="mit")
+    found = front(text)
+    assert "&id" not in text  # YAML's way to write a thing once, which not every reader follows
     assert found["license"] == "mit"
     assert found["pipeline_tag"] == "image-classification"
     assert found["datasets"] == ["uoft-cs/cifar10"]
     (index,) = found["model-index"]
-    (result,) = index["results"]
     assert index["name"] == "compress/c5"
-    assert result["dataset"]["type"] == "uoft-cs/cifar10"
-    assert {each["name"]: each["value"] for each in result["metrics"]} == {
-        "Accuracy (validation)": 0.875,
-        "Accuracy (test)": 0.8,
-    }
+    assert {each["dataset"]["type"] for each in index["results"]} == {"uoft-cs/cifar10"}
+    values = {each["dataset"]["split"]: each["metrics"][0]["value"] for each in index["results"]}
+    assert values == {"validation": 0.875, "test": 0.8}
 
 
 def test_own_images_and_no_licence_are_left_open() -> None:
