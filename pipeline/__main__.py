@@ -101,6 +101,18 @@ def predict(
 
 
 @app.command()
+def pictures(
+    folder: Annotated[Path, typer.Option(help="Where they go.")] = Path("docs/pictures"),
+) -> None:
+    """Pictures of report.html for the documentation; they need Chromium."""
+    from pipeline.paths import REPORT
+    from pipeline.report.pictures import take
+
+    for path in take(REPORT, folder):
+        print(f"{path}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+@app.command()
 def gc() -> None:
     """Remove saved training state; finished results are in the DVC cache and stay."""
     from pipeline.collect import collect

@@ -8,10 +8,10 @@ from pipeline.yaml_file import read_yaml
 
 SHOWN = 12  # lines to add that a message spells out
 READERS = {
-    "assistant": ("student", "summary"),
-    "refinery": ("refined", "summary"),
-    "born_again": ("ensemble", "summary"),
-    "compress": ("summary",),
+    "assistant": ("student", "summary", "report"),
+    "refinery": ("refined", "summary", "report"),
+    "born_again": ("ensemble", "summary", "report"),
+    "compress": ("summary", "report"),
 }
 
 
@@ -51,7 +51,8 @@ def check_length(stages: dict[str, Any], family: str, length: int, key: str) -> 
         missing = range(len(have) + 1, length + 1)
         lines = "\n".join(f"  {letter}{n}: {{prev: {family}/{letter}{n - 1}}}" for n in missing[:SHOWN])
         lines += f"\n  and so on to {letter}{length}" if len(missing) > SHOWN else ""
-        readers = " and ".join(READERS[family])
+        *first, last_reader = READERS[family]
+        readers = f"{', '.join(first)} and {last_reader}"
         raise UserError(
             f"params.yaml: {key} is {length}, but dvc.yaml has {len(have)} slots (to {last}); "
             f"add to stages.{family}.foreach\n{lines}\nand artifacts/{family}/<slot> to the deps of {readers}"

@@ -10,6 +10,7 @@ ARTIFACTS = Path("artifacts")
 METRICS = Path("metrics")
 CURVES = Path("curves")
 DATA = ARTIFACTS / "data"
+REPORT = Path("report.html")
 CODE = Path(__file__).resolve().parents[1]
 
 

@@ -7,7 +7,7 @@ Nothing here imports torch: plan runs at every `dvc repro`.
 from pathlib import Path
 from typing import Any
 
-from pipeline import compress_plan, files, graph
+from pipeline import compress_plan, files, graph, report_plan
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import resolve
@@ -43,6 +43,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs |= compress_plan.steps(planner)
     networks = [name for name in specs if name != "prepare"]
     specs["summary"] = planner.reader("summary", {"nodes": networks})
+    specs["report"] = report_plan.page(planner, networks)
     specs["machine"] = params.machine.model_dump(mode="json")
     return specs
 
@@ -143,7 +144,7 @@ class Planner:
                 raise UserError(
                     f"params.yaml: method: {unknown('method', name, slots)}; a new one needs "
                     f"`{name}: {{reads: teacher}}` in stages.method.foreach of dvc.yaml, and its artifacts and metrics "
-                    "in the deps of summary"
+                    "in the deps of summary and report"
                 )
         specs = {}
         for slot in slots:

@@ -8,7 +8,7 @@ from pipeline.paths import PLAN
 
 
 def read(name: str) -> dict[str, Any]:
-    """The spec of node `name`, or of `prepare`, `summary`, `machine`.
+    """The spec of node `name`, or of `prepare`, `summary`, `report`, `machine`.
 
     Raises:
         UserError: The chain has no such slot, or the spec is missing or damaged.

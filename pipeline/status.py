@@ -7,7 +7,7 @@ from pipeline.errors import UserError
 from pipeline.summary import learned_from
 from pipeline.training.state import State, state_root
 
-WITHOUT_NODE = ("prepare", "summary", "machine")
+WITHOUT_NODE = ("prepare", "summary", "report", "machine")
 
 
 def lines() -> list[tuple[str, ...]]:

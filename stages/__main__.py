@@ -23,6 +23,7 @@ VERBS = (
     "mutual",
     "compress",
     "summary",
+    "report",
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -17,7 +17,7 @@ from stages.__main__ import app as stages
 
 STAGES = (
     "plan prepare teacher assistant student baseline direct refinery refined born_again ensemble method mutual "
-    "compress summary"
+    "compress summary report"
 )
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 
@@ -28,7 +28,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    assert names(pipeline) == ["status", "summary", "compare", "study", "orders", "predict", "gc"]
+    assert names(pipeline) == ["status", "summary", "compare", "study", "orders", "predict", "pictures", "gc"]
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])

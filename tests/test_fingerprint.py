@@ -72,3 +72,11 @@ def test_training_closure_is_narrow() -> None:
     forbidden = {"pipeline/params.py", "pipeline/plan.py", "pipeline/summary.py", "pipeline/node.py"}
     assert not names & forbidden
     assert not any(name.startswith("pipeline/evaluation") for name in names)
+
+
+def test_nothing_but_its_stage_uses_the_report() -> None:
+    for path in sorted((CODE / "stages").glob("*.py")):
+        if path.stem in {"report", "__main__"}:
+            continue
+        names = {each.relative_to(CODE).as_posix() for each in closure(CODE, [path])}
+        assert not any(name.startswith("pipeline/report/") for name in names), path.stem

@@ -130,7 +130,7 @@ def test_a_second_run_only_plans(copied: Scratch, lineage: Scratch) -> None:
 def test_one_more_generation_trains_one_network_and_going_back_none(copied: Scratch, lineage: Scratch) -> None:
     copied.edit({"born_again": {"generations": 2}})
     slots = [f"born_again@{slot}" for slot in SLOTS[1:]]
-    assert copied.repro() == ["plan", *slots, "ensemble", "summary"]
+    assert copied.repro() == ["plan", *slots, "ensemble", "summary", "report"]
     assert node(copied, "born_again/g2")["status"] == "trained"
     assert [node(copied, f"born_again/{slot}")["origin"] for slot in SLOTS[2:]] == ["born_again/g2"] * 6
     assert [each["teacher"] for each in node(copied, "ensemble")["lineage"]] == ["born_again/g1", "born_again/g2"]
@@ -143,15 +143,15 @@ def test_one_more_generation_trains_one_network_and_going_back_none(copied: Scra
 
 def test_an_objective_of_other_meaning_runs_its_users_again(copied: Scratch, lineage: Scratch) -> None:
     objective(copied, "born_again", "UNUSED = 1")
-    # Its result is the same, so what follows need not run; only the summary reads how long it took.
-    assert copied.repro() == ["plan", "born_again@g1", "summary"]
+    # Its result is the same, so what follows need not run; only summary and report read how long it took.
+    assert copied.repro() == ["plan", "born_again@g1", "summary", "report"]
     path = copied.folder / "pipeline" / "objectives" / "born_again.py"
     text = path.read_text()
     changed = text.replace("    return ", "    return 0.5 * ")
     assert changed != text
     path.write_text(changed)
     chain = [f"born_again@{slot}" for slot in SLOTS]
-    assert copied.repro() == ["plan", *chain, "ensemble", "summary"]
+    assert copied.repro() == ["plan", *chain, "ensemble", "summary", "report"]
     assert copied.hashes("born_again/g1") != lineage.hashes("born_again/g1")
     others = [name for name in TEACHERS if name != "born_again/g1"]
     assert copied.hashes(*others) == lineage.hashes(*others)

@@ -80,7 +80,23 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
     ids=str,
 )
 def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], concerned: set[str]) -> None:
-    assert changed(changes) == concerned
+    assert changed(changes) - {"report"} == concerned
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"refinery": {"patience": 2}}, True),
+        ({"born_again": {"generations": 3}}, True),
+        ({"seeds": {"train": 1}}, True),
+        ({"views": {"flip": True}}, True),
+        ({"teacher": {"recipe": {"lr": 0.05}}}, False),
+        ({"machine": {"threads": 2}}, False),
+    ],
+    ids=str,
+)
+def test_the_report_is_concerned_by_what_it_tells_of_the_params(changes: dict[str, Any], told: bool) -> None:
+    assert ("report" in changed(changes)) == told
 
 
 def trained_seeds(specs: dict[str, plan.Spec]) -> dict[str, int]:
@@ -140,10 +156,10 @@ def test_too_many_generations_name_the_lines_to_add() -> None:
         stages["born_again"]["foreach"] |= yaml.safe_load(line)
     assert list(stages["born_again"]["foreach"])[-2:] == ["g9", "g10"]
     assert stages["born_again"]["foreach"]["g10"] == {"prev": "born_again/g9"}
-    assert lines[3].endswith("to the deps of ensemble and summary")
+    assert lines[3].endswith("to the deps of ensemble, summary and report")
     with pytest.raises(UserError, match=r"stages\.ensemble\.deps lacks artifacts/born_again/g9"):
         build({"born_again": {"generations": 10}}, stages)
-    for reader in ("ensemble", "summary"):
+    for reader in ("ensemble", "summary", "report"):
         stages[reader]["deps"] += ["artifacts/born_again/g9", "artifacts/born_again/g10"]
     assert build({"born_again": {"generations": 10}}, stages)["born_again/g10"]["action"] == "train"
 

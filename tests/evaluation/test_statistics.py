@@ -1,4 +1,5 @@
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluation.statistics import paired, student_t, summary
+from pipeline.evaluation.statistics import paired, paired_shares, student_t, summary
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
@@ -60,3 +61,29 @@ def test_arms_of_different_length_are_no_pairs() -> None:
 def test_neither_torch_nor_scipy_is_imported() -> None:
     code = "import sys, pipeline.evaluation.statistics; sys.exit(bool({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_shares_on_the_same_samples_are_compared_by_those_that_one_alone_gets_right() -> None:
+    """Agresti & Min's adjusted interval by hand: cells 30.5 and 13.5 of 361, so 17/361 -+ 1.96 * 0.018207."""
+    found = paired_shares(30, 13, 359)
+    assert found.mean == 17 / 359
+    assert found.interval == pytest.approx((0.0114069, 0.0827759), abs=1e-6)
+    worse = paired_shares(13, 30, 359).interval
+    assert worse == pytest.approx((-0.0827759, -0.0114069), abs=1e-6)
+
+
+def test_without_a_difference_the_interval_has_a_width_still() -> None:
+    low, high = paired_shares(0, 0, 50).interval or (0, 0)
+    assert low == pytest.approx(-high)
+    assert 0 < high < 0.06
+
+
+def test_the_interval_of_shares_covers() -> None:
+    """Of 2,000 draws from known cells, close to 95 % hold the true difference."""
+    rng = random.Random(1)
+    held = 0
+    for _ in range(2000):
+        draws = rng.choices(("a", "b", "both"), weights=(0.12, 0.07, 0.81), k=300)
+        low, high = paired_shares(draws.count("a"), draws.count("b"), 300).interval or (0, 0)
+        held += low <= 0.05 <= high
+    assert 0.935 < held / 2000 < 0.97

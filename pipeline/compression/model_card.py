@@ -1,0 +1,185 @@
+"""MODEL_CARD.md: what goes beside a file that ships, for people and for the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from pipeline.compression.card import Card
+
+# Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
+HUB = {
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+}
+SPLITS = ("validation", "test")
+SCORES = {
+    "accuracy": "accuracy",
+    "nll": "negative log-likelihood, nats",
+    "ece": "expected calibration error",
+    "brier": "Brier score",
+}
+SHOWN = 50  # classes that are spelt out
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~$&])")
+
+USE = """\
+To classify images of the kind that it was trained on, into the classes below. It answers every image with one of them,
+also an image that shows none: let a person decide where being wrong matters, and look at the calibration below before
+you rely on its probabilities. It was measured on the test images named here and on nothing else; other cameras, other
+places and other shares of the classes are other data."""
+
+RUN = """\
+With this pipeline:
+
+```
+python -m pipeline predict --model {file} image.png
+```
+
+With onnxruntime alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0 to 1, and gives
+`logits` (batch, {classes}). The class names stand in the file's metadata.
+
+```python
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+session = onnxruntime.InferenceSession("{file}")
+classes = json.loads(session.get_modelmeta().custom_metadata_map["cohobate.classes"])
+image = ImageOps.fit(Image.open("image.png").convert("{mode}"), ({size}, {size}), Image.Resampling.BILINEAR)
+pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
+(logits,) = session.run(None, {{"pixels": pixels}})
+print(classes[int(logits[0].argmax())])
+```"""
+
+
+def model_card(
+    card: Card,
+    *,
+    name: str,
+    source: str,
+    counts: Mapping[str, int],
+    chain: Sequence[tuple[str, float]],
+    lineage: Iterable[Mapping[str, str]],
+    metrics: Mapping[str, Any],
+    seeds: Mapping[str, int],
+    file: str = "model.onnx",
+    license: str | None = None,
+) -> str:
+    """The card as Markdown with front matter; equal arguments give equal text.
+
+    Args:
+        card: Classes and images, as the file has them.
+        name: Of the node, e.g. `compress/c5`.
+        source: Of the data: `data.source` of params.yaml, or what own images are called.
+        counts: Images by split.
+        chain: (node, validation accuracy), from where the chain starts to what ships.
+        lineage: As in node.json: `teacher`, `read` and `hash` of what this node was made from.
+        metrics: As in metrics/<name>.json; scores of a split that is not there are left out, cost as well.
+        seeds: By what they decide.
+        file: The model's, beside the card.
+        license: An identifier of the hub, such as `mit`; without one the card leaves it open.
+    """
+    parts = [
+        _front(card, name, source, metrics, license),
+        f"# {_plain(source)}: {_plain(name)}",
+        f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
+        f"## Intended use\n\n{USE}",
+        f"## How to run\n\n{_run(card, file)}",
+        f"## Metrics\n\n{_metrics(metrics, counts, seeds)}",
+        f"## Lineage\n\n{_lineage(chain, lineage)}",
+        f"## Data\n\n{_data(card, source, counts)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], license: str | None) -> str:
+    """What the hub reads."""
+    results = [
+        {
+            "task": {"type": "image-classification", "name": "Image Classification"},
+            "dataset": {"name": source, "type": HUB.get(source, source), "split": split},
+            "metrics": [{"type": "accuracy", "name": "Accuracy", "value": round(metrics[split]["accuracy"], 6)}],
+        }
+        for split in SPLITS
+        if split in metrics
+    ]
+    front: dict[str, Any] = {
+        **({"license": license} if license else {}),
+        "library_name": "onnx",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "knowledge-distillation", "model-compression", "onnx", "cohobate"],
+        **({"datasets": [HUB[source]]} if source in HUB else {}),
+        "metrics": ["accuracy"],
+        "model-index": [{"name": name, "results": results}],
+    }
+    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
+
+
+def _run(card: Card, file: str) -> str:
+    shape = f"batch, {card.channels}, {card.size}, {card.size}"
+    mode = {1: "L", 3: "RGB"}.get(card.channels, "RGB")
+    numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size}
+    return RUN.format(file=file, shape=shape, mode=mode, **numbers)
+
+
+def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int]) -> str:
+    splits = [split for split in SPLITS if split in metrics]
+    header = ["score", *(f"{split} ({counts[split]:,} images)" for split in splits)]
+    rows = [[title, *(f"{metrics[split][key]:.4f}" for split in splits)] for key, title in SCORES.items()]
+    cost = [
+        [title, f"{metrics[key]:,}"]
+        for key, title in (("parameters", "parameters"), ("flops", "operations an image"), ("bytes", "bytes on disk"))
+        if key in metrics
+    ]
+    latency = metrics.get("cost", {}).get("latency", {})
+    cost += [
+        [f"milliseconds, {batch.replace('_', ' of ')}", f"{each['ms']:.3f} (the teacher: {each['teacher_ms']:.3f})"]
+        for batch, each in sorted(latency.items())
+    ]
+    near = metrics.get("teacher", {}).get("agreement")
+    cost += [["same answer as the teacher, test", f"{near:.4f}"]] if near is not None else []
+    told = ", ".join(f"{what} {seed}" for what, seed in seeds.items())
+    said = (
+        f"One run, seeds {told}: no deviation over seeds is known. Selection and stopping looked at validation only. "
+        "A multiply-add counts as two operations. Times are of the machine that measured them."
+    )
+    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), said])
+
+
+def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]]) -> str:
+    steps = _table(["network", "validation accuracy"], [[each, f"{accuracy:.4f}"] for each, accuracy in chain])
+    read = _table(
+        ["made from", "of which was read", "hash"],
+        [[each["teacher"], each["read"], each["hash"][:12]] for each in lineage],
+    )
+    return f"{steps}\n\n{read}"
+
+
+def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
+    split = ", ".join(f"{count:,} for {name}" for name, count in counts.items())
+    channels = {1: "grey", 3: "colour"}.get(card.channels, f"of {card.channels} channels")
+    shown = ", ".join(_plain(name) for name in card.classes[:SHOWN])
+    more = len(card.classes) - SHOWN
+    rest = f" and {more:,} more, which the file names" if more > 0 else ""
+    return (
+        f"{_plain(source)}: {card.size} by {card.size} pixels, {channels}; {split}.\n\n"
+        f"Classes, in the order of the logits: {shown}{rest}."
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Names left, numbers right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    cells = [[cell if cell.startswith("---") else _plain(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is: class names come from folders of strangers."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))

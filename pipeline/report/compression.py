@@ -1,0 +1,77 @@
+"""The compress chain, step by step: what each cost in accuracy and won in size and speed."""
+
+from dataclasses import dataclass
+
+from pipeline import compress_table
+from pipeline.report.run import Entry, Run
+from pipeline.report.section import Section, Table
+from pipeline.report.svg import around
+from pipeline.report.words import counted, points, quantity
+from pipeline.summary import Row
+
+WORDS = 2  # of the columns of the compress table: step and node
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, or a network that the chain is compared with.
+
+    Attributes:
+        node: The network.
+        family: Decides its colour.
+        name: The step's; empty of a network that is none.
+        test: Accuracy.
+        bytes: On disk.
+        smaller, faster: Times, beside the teacher: of bytes, and of one image at a time in the same runtime and run;
+            None where it was not measured so.
+    """
+
+    node: str
+    family: str
+    name: str
+    test: float
+    bytes: int
+    smaller: float
+    faster: float | None
+
+
+def steps(run: Run) -> list[Step]:
+    """The teacher, what the chain starts from, and every step that was done; nothing where there is no step."""
+    teacher = run.find("teacher")
+    done = [entry for entry in run.networks if "step" in entry.metrics and entry.test is not None]
+    if not done or teacher is None:
+        return []
+    start = run.find(done[0].taught_by[-1])
+    before = [teacher, start] if start and start.name != teacher.name else [teacher]
+    return [_step(entry, teacher) for entry in before + done]
+
+
+def _step(entry: Entry, teacher: Entry) -> Step:
+    metrics = entry.metrics
+    faster = metrics["cost"].get("latency", {}).get("batch_1", {}).get("ratio")
+    smaller = teacher.metrics["bytes"] / metrics["bytes"]
+    name = metrics.get("step", "")
+    return Step(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster)
+
+
+def section(run: Run) -> Section | None:
+    """The chain as a table with bars, and all its numbers; None where nothing was compressed."""
+    found = steps(run)
+    if not found:
+        return None
+    first, last = found[0], found[-1]
+    count = sum(bool(step.name) for step in found)
+    before, after = quantity(first.bytes, "B"), quantity(last.bytes, "B")
+    lead = f"In {counted(count, 'step')}, the {before} of the teacher become {after}"
+    lead += f", {last.faster:.1f} times as fast" if last.faster else ""
+    lead += f", at {points(last.test - first.test)} points on test."
+    low, high = around([step.test for step in found], 0.02, 0, 1)
+    header, *rows = compress_table.lines([Row(entry.node, entry.metrics) for entry in run.entries.values()])
+    values = {
+        "steps": found,
+        "low": low,
+        "high": high,
+        "most": max(step.bytes for step in found),
+        "numbers": Table(header, rows, WORDS),
+    }
+    return Section("compression", "What compression brings", lead, values)

@@ -1,0 +1,140 @@
+"""Accuracy by generation: where a chain rose, where it stopped, and what was picked."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pipeline.report.run import Run
+from pipeline.report.section import Figure, Section, Table
+from pipeline.report.svg import Frame, around, dot, line, path, picture, rect, spread, text
+from pipeline.report.words import counted, percent, points
+
+FAMILIES = {"refinery": "Refinery", "born_again": "Born-again"}
+
+
+@dataclass(frozen=True)
+class Generations:
+    """One chain. names, validation, test: generation 0 (where it started) first.
+
+    asked: generations that params.yaml asks for. stopped: whether it stopped rising before that.
+    best: the generation that was picked; of born-again that of the highest validation accuracy. beside: what the chain
+    leads to (`refined`, `ensemble`): its name and its test accuracy.
+    """
+
+    family: str
+    names: list[str]
+    validation: list[float]
+    test: list[float]
+    asked: int
+    stopped: bool
+    best: int
+    patience: int | None
+    beside: tuple[str, float] | None
+
+
+def generations(run: Run, family: str) -> Generations | None:
+    """The generations of a chain; None where none was trained."""
+    rule = run.spec["chains"][family]
+    trained = [entry for entry in run.networks if entry.family == family and entry.test is not None]
+    first = run.find(rule["from"])
+    if not trained or first is None:
+        return None
+    every = [run.entries.get(first.node.source, first), *trained]
+    names = [entry.name for entry in every]
+    validation = [entry.validation or 0.0 for entry in every]
+    beside = run.find({"refinery": "refined", "born_again": "ensemble"}[family])
+    picked = beside.node.source if beside and family == "refinery" else None
+    return Generations(
+        family=family,
+        names=names,
+        validation=validation,
+        test=[entry.test or 0.0 for entry in every],
+        asked=rule["generations"],
+        stopped=len(trained) < rule["generations"],
+        best=names.index(picked) if picked in names else validation.index(max(validation)),
+        patience=rule["patience"],
+        beside=(beside.name, beside.test) if beside and beside.test is not None else None,
+    )
+
+
+def chart(found: Generations) -> Markup:
+    """Validation and test by generation, with the stop and what was picked."""
+    frame = Frame(390, 255, right=74, top=20, bottom=40)
+    values = [*found.validation, *found.test, *([found.beside[1]] if found.beside else [])]
+    y = frame.y(*around(values, 0.02, 0, 1))
+    last = max(found.asked, len(found.names) - 1)
+    x = frame.x(-0.25, last + 0.25)
+    parts = [frame.shares(y), frame.columns(x, [(k, str(k)) for k in range(last + 1)], "generation")]
+    if found.stopped:
+        at = x(len(found.names) - 0.5)
+        parts += [
+            rect(at, frame.top, frame.edge - at, frame.floor - frame.top, "shade"),
+            line(at, frame.top, at, frame.floor, "stopline"),
+            text(at + 7, frame.floor - 9, "stopped", "note"),
+        ]
+    if found.beside:
+        name, level = found.beside[0], y(found.beside[1])
+        parts += [
+            line(frame.left, level, frame.edge, level, f"level f-{name}"),
+            text(frame.edge, level - 6, f"{name}, test", "name", "end"),
+        ]
+    for series, class_ in ((found.test, "test"), (found.validation, "validation")):
+        places = [(x(k), y(value)) for k, value in enumerate(series)]
+        parts.append(path(places, f"curve {class_} f-{found.family}"))
+        parts += [dot(*place, 4.5, f"dot {class_} f-{found.family}") for place in places]
+    parts.append(dot(x(found.best), y(found.validation[found.best]), 9, f"ring f-{found.family}"))
+    heights = spread([y(found.validation[-1]), y(found.test[-1])])
+    for height, word in zip(heights, ("validation", "test"), strict=True):
+        parts.append(text(x(len(found.names) - 1) + 14, height + 4, word, "name"))
+    title = f"{FAMILIES[found.family]}: accuracy by generation"
+    return picture(f"generations-{found.family}", frame.width, frame.height, title, says(found), *parts)
+
+
+def says(found: Generations) -> str:
+    """What one sees, in words."""
+    done = counted(len(found.names) - 1, "generation")
+    if found.stopped:
+        vain = counted(found.patience or 0, "generation")
+        end = f"Stopped by itself after {done} of the {found.asked} asked for: {vain} brought no gain."
+    else:
+        end = f"{done} asked for and trained."
+    if not found.best:
+        return f"{end} None beats the start by validation."
+    gain = points(found.validation[found.best] - found.validation[0])
+    return f"{end} Best by validation (ringed): {found.names[found.best]}, {gain} points on the start."
+
+
+def figure(found: Generations) -> Figure:
+    """The chart with its numbers."""
+    table = Table(
+        ("generation", "network", "validation", "test"),
+        [
+            (str(k), name, percent(validation), percent(test))
+            for k, (name, validation, test) in enumerate(zip(found.names, found.validation, found.test, strict=True))
+        ],
+        words=2,
+    )
+    beside = f" The dashed level is {found.beside[0]} on test, {percent(found.beside[1])}." if found.beside else ""
+    return Figure(chart(found), says(found) + beside, table)
+
+
+def section(run: Run) -> Section | None:
+    """Both chains, or None where neither has a generation."""
+    both = {family: generations(run, family) for family in FAMILIES}
+    there = {family: found for family, found in both.items() if found is not None}
+    if not there:
+        return None
+    lead = (
+        "A generation learns from the soft labels of the one before it. Full dots are validation, which decides; "
+        "open dots are test, which only looks on."
+    )
+    without = [FAMILIES[family] for family in FAMILIES if family not in there]
+    return Section(
+        "generations",
+        "Generation by generation",
+        lead,
+        {
+            "figures": [(FAMILIES[family], figure(found)) for family, found in there.items()],
+            "without": f"{without[0]} trained no generation in this run." if without else "",
+        },
+    )

@@ -1,0 +1,136 @@
+"""The page: every section that the run has something for, filled into the templates."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.report import (
+    agreement,
+    attention,
+    calibration,
+    classes,
+    compression,
+    cost,
+    curves,
+    generations,
+    lineage,
+    methods,
+    soft_labels,
+    tradeoff,
+    words,
+)
+from pipeline.report.methods import Arm
+from pipeline.report.run import Run
+from pipeline.report.section import Section
+from pipeline.report.words import percent, points, quantity
+
+COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
+TEMPLATES = Path(__file__).parent / "templates"
+TILES = {
+    "teacher": "the first network",
+    "student": "at the end of the chain",
+    "baseline": "the student on hard labels",
+    "refined": "best of the refinery",
+    "ensemble": "born-again generations together",
+}
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    lineage.section,
+    generations.section,
+    methods.section,
+    tradeoff.section,
+    compression.section,
+    calibration.section,
+    agreement.section,
+    soft_labels.section,
+    attention.section,
+    classes.section,
+    curves.section,
+    cost.section,
+)
+
+
+def render(run: Run) -> str:
+    """The report of a run: one HTML file that needs nothing else."""
+    sections = [found for each in SECTIONS if (found := each(run)) is not None]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "quantity": quantity, "seconds": words.seconds}
+    environment.filters["short"] = words.shortened
+    coarse = run.data.size < COARSE
+    values = {
+        "coarse": coarse,
+        "sections": sections,
+        "tiles": tiles(run),
+        "facts": facts(run),
+        "headline": headline(run),
+    }
+    return environment.get_template("page.html").render(values)
+
+
+def headline(run: Run) -> str:
+    """The run in two sentences."""
+    teacher, student = run.find("teacher"), run.find("student")
+    if teacher is None or student is None:
+        return "What this run trained, and what came of it."
+    ratio = teacher.metrics["parameters"] / student.metrics["parameters"]
+    smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""
+    arm = next((arm for arm in methods.arms(run) if arm.name == "student"), None)
+    beside = f", {_against_baseline(arm)}" if arm else ""
+    return (
+        f"The student{smaller} reaches {percent(student.test or 0)} % on test{beside}. "
+        f"The teacher reaches {percent(teacher.test or 0)} %."
+    )
+
+
+def _against_baseline(arm: Arm) -> str:
+    """The student beside the baseline, and how sure that is."""
+    low, high = arm.difference.interval or (0.0, 0.0)
+    interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"
+    if arm.verdict == "open":
+        change = points(arm.difference.mean)
+        return f"{change} points from the same network on hard labels, too little to tell ({interval})"
+    side = "above" if arm.verdict == "better" else "below"
+    return f"{percent(abs(arm.difference.mean))} points {side} the same network on hard labels ({interval})"
+
+
+def tiles(run: Run) -> list[dict[str, Any]]:
+    """The few figures at the top."""
+    base = run.find("baseline")
+    found = []
+    for name, what in TILES.items():
+        entry = run.find(name)
+        if entry is not None:
+            size = entry.metrics.get("parameters")
+            told = f"{words.amount(size)} parameters" if size else ""
+            found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": told})
+    if chain := compression.steps(run):
+        last = chain[-1]
+        what = f"{last.smaller:.1f} times smaller than the teacher" if last.smaller > 1 else "at the end of its steps"
+        size = quantity(last.bytes, "B")
+        found.append({"name": "compressed", "family": last.family, "test": last.test, "what": what, "size": size})
+    for tile in found:
+        compared = base is not None and tile["name"] != base.name
+        tile["difference"] = tile["test"] - (base.test or 0.0) if base and compared else None
+    return found
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What everything here is of: for the head and the foot of the page."""
+    data, spec = run.data, run.spec
+    counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
+    channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
+    return {
+        "source": spec["source"],
+        "images": f"{words.times(data.size, data.size)}, {channels}",
+        "classes": f"{len(data.classes):,} classes",
+        "counts": " / ".join(f"{count:,}" for count in counts.values()),
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec["seeds"].items()),
+        "hash": data.hash[:12],
+    }

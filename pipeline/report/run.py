@@ -1,0 +1,139 @@
+"""What the report reads: the nodes of a finished run with their numbers, curves and predictions.
+
+Legend: N images of a split, C classes.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pipeline import summary
+from pipeline.data import prepared
+from pipeline.data.prepared import Prepared
+from pipeline.errors import UserError
+from pipeline.node import Node
+from pipeline.paths import CURVES, DATA
+
+Curve = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One node as the report shows it.
+
+    Attributes:
+        node: The node.
+        metrics: Its numbers; a carried slot has those of its origin.
+    """
+
+    node: Node
+    metrics: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def family(self) -> str:
+        """What its stage is called: `refinery` of `refinery/g3`."""
+        return self.name.split("/")[0]
+
+    @property
+    def own(self) -> bool:
+        """Whether this is a network of its own, and not a slot that stands for another one."""
+        return self.node.status != "carried" or (self.node.origin or "").startswith(f"{self.name}/")
+
+    @property
+    def test(self) -> float | None:
+        """Accuracy on test; None of a network that gives no answers."""
+        return self.metrics["test"]["accuracy"] if "test" in self.metrics else None
+
+    @property
+    def validation(self) -> float | None:
+        """Accuracy on validation; None of a network that gives no answers."""
+        return self.metrics["validation"]["accuracy"] if "validation" in self.metrics else None
+
+    @property
+    def taught_by(self) -> list[str]:
+        """Its teachers' names, members of an ensemble included, once each."""
+        return list(dict.fromkeys(item["teacher"] for item in self.node.lineage))
+
+
+class Run:
+    """A finished run, read as it is asked for.
+
+    Args:
+        spec: The report's: `nodes` in the order of the lineage, `chains`, `views`, `views_seed`, `seeds`.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in summary.rows(spec["nodes"])}
+        self.skipped = [name for name in spec["nodes"] if name not in self.entries]
+        self.data: Prepared = prepared.read(DATA)
+        self._guesses: dict[str, np.ndarray] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        return self.data.classes
+
+    @property
+    def networks(self) -> list[Entry]:
+        """The networks themselves, each once, in the order of the lineage."""
+        return [entry for entry in self.entries.values() if entry.own]
+
+    @property
+    def answering(self) -> list[Entry]:
+        """Those of the networks that give answers on test."""
+        return [entry for entry in self.networks if entry.test is not None and "predictions" in entry.node.provides]
+
+    def find(self, name: str) -> Entry | None:
+        """A node by its name; None where it is skipped or answers nothing."""
+        entry = self.entries.get(name)
+        return entry if entry is not None and entry.test is not None else None
+
+    @cached_property
+    def y_N(self) -> np.ndarray:
+        """Classes of the test images, int64."""
+        return np.asarray(self.data.test.labels)
+
+    def logits(self, entry: Entry) -> np.ndarray:
+        """Its logits on the test images, float64 (N, C). Not kept: of many classes they are large."""
+        # Here, as torch takes a second to import, which the charts' own numbers do not need.
+        from pipeline.predictions import read_predictions
+
+        return read_predictions(entry.node)["test"].double().numpy()
+
+    def guesses(self, name: str) -> np.ndarray:
+        """The class that a node gives each test image, int64 (N,)."""
+        if name not in self._guesses:
+            self._guesses[name] = self.logits(self.entries[name]).argmax(1)
+        return self._guesses[name]
+
+    def right(self, name: str) -> np.ndarray:
+        """Which test images a node gets right, bool (N,)."""
+        return self.guesses(name) == self.y_N
+
+
+def read_curve(name: str) -> Curve:
+    """The columns of `curves/<name>.csv`; nan where a cell is empty. A damaged one is a `UserError`."""
+    path = CURVES / f"{name}.csv"
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = list(rows[0]) if rows else []
+        return {column: [float(row[column] or "nan") for row in rows] for column in columns}
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be used ({error}): delete it and run `dvc repro`") from None
+
+
+def number_of(name: str) -> int:
+    """The number of a slot: 3 of `refinery/g3`."""
+    found = re.search(r"\d+$", name)
+    return int(found[0]) if found else 0

@@ -1,0 +1,141 @@
+"""What the soft labels look like: crops of which the teacher says something else than the hard label does.
+
+The crop of a stored label is not stored: it is drawn again from its seed, as the student drew it.
+
+Legend: N images of the training split, C classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.data.prepared import Prepared
+from pipeline.report.png import data_uri
+from pipeline.report.run import Run
+from pipeline.report.section import Section
+from pipeline.report.words import percent, shortened
+from pipeline.sections.views import Views
+
+TEACHER = "teacher"
+SHOWN = 8
+VIEWS = 8  # looked through: a student sees more, but these are plenty to find examples in
+TOP = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """A crop and what is said of it.
+
+    Attributes:
+        row, view: Where its label stands in the store.
+        hard: The class in the data. noise: whether label noise put it there.
+        says: The teacher's likeliest classes and the hard one, highest first: name, probability, whether it is the
+            hard one.
+    """
+
+    row: int
+    view: int
+    hard: str
+    noise: bool
+    says: tuple[tuple[str, float, bool], ...]
+
+
+def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple[list[tuple[int, int]], int]:
+    """(view, row) of crops worth showing, and how many labels differ from the hard one.
+
+    p_VNC: probabilities of views 1 .. V. Those that differ come first, the surest of them at the top, each
+    image once and no pair of classes more than twice; then those of which the teacher is least sure.
+    """
+    differing, doubted = [], []
+    count = 0
+    for v, p_NC in enumerate(p_VNC, start=1):
+        guess_N = p_NC.argmax(axis=1)
+        top_N = p_NC.max(axis=1)
+        rows = np.flatnonzero(guess_N != y_N)
+        count += len(rows)
+        # Far more than are shown, so that enough are left once images and pairs have had their turn.
+        rows = rows[np.argsort(-top_N[rows], kind="stable")[: 50 * most]]
+        differing += [(-float(top_N[i]), v, int(i), (int(y_N[i]), int(guess_N[i]))) for i in rows]
+        unsure = np.flatnonzero(guess_N == y_N)
+        unsure = unsure[np.argsort(top_N[unsure], kind="stable")[:most]]
+        doubted += [(float(top_N[i]), v, int(i), (int(y_N[i]), -1)) for i in unsure]
+    found: list[tuple[int, int]] = []
+    rows_seen: set[int] = set()
+    pairs: dict[tuple[int, int], int] = {}
+    for _, v, row, pair in sorted(differing) + sorted(doubted):
+        if len(found) < most and row not in rows_seen and pairs.get(pair, 0) < 2:
+            found.append((v, row))
+            rows_seen.add(row)
+            pairs[pair] = pairs.get(pair, 0) + 1
+    return found, count
+
+
+def section(run: Run) -> Section | None:
+    """Examples from the teacher's label store, or None where it has no views."""
+    import torch
+
+    from pipeline.data.views import describe
+    from pipeline.labels.store import open_labels
+
+    entry = run.entries.get(TEACHER)
+    if entry is None or "labels" not in entry.node.provides:
+        return None
+    data, views, seed = run.data, Views(**run.spec["views"]), run.spec["views_seed"]
+    stream = describe(views, seed, "labels", len(data.train))
+    labels = open_labels(entry.node.labels, data_hash=data.hash, views=stream, classes=data.classes)
+    count = min(labels.views, VIEWS)
+    if not count:
+        return None
+    p_VNC = [torch.softmax(labels.view(v), 1).numpy() for v in range(1, count + 1)]
+    y_N = np.asarray(data.train.labels)
+    picked, differing = chosen(p_VNC, y_N)
+    cards = []
+    for v, row in picked:
+        each = example(p_VNC[v - 1][row], row, v, data)
+        cards.append(
+            {
+                "example": each,
+                "crop": data_uri(crop(data, views, seed, v, row)),
+                "clean": data_uri(np.asarray(data.train.images[row])),
+            }
+        )
+    share = differing / (count * len(y_N))
+    lead = (
+        f"A label of a whole image is not always true of its crop. In {percent(share)} % of the crops looked through, "
+        "the teacher's likeliest class is another than the hard label."
+    )
+    if not differing:
+        lead = "The teacher agrees with every hard label, crop by crop; these are the crops of which it is least sure."
+    notes = (
+        f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. "
+        "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
+    )
+    return Section("soft-labels", "What the teacher says of a crop", lead, {"cards": cards, "notes": notes})
+
+
+def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
+    """One crop's label in words."""
+    hard = int(data.train.labels[row])
+    order = np.argsort(-p_C, kind="stable").tolist()
+    shown = [*order[:TOP], *([hard] if hard not in order[:TOP] else [])]
+    names = [shortened(name, 22) for name in data.classes]
+    return Example(
+        row=row,
+        view=view,
+        hard=names[hard],
+        noise=hard != int(data.true_labels[row]),
+        says=tuple((names[c], float(p_C[c]), c == hard) for c in shown),
+    )
+
+
+def crop(data: Prepared, views: Views, seed: int, v: int, row: int) -> np.ndarray:
+    """The pixels that the label of (view, row) belongs to, uint8 (C, H, W)."""
+    import torch
+
+    from pipeline.data.views import cut, draw
+
+    drawn = draw(views, seed, "labels", v, len(data.train), data.size)
+    x_1CHW = torch.from_numpy(np.array(data.train.images[row]))[None]
+    # With these two, normalising gives pixel values back.
+    mean_C, std_C = torch.zeros(data.channels), torch.full((data.channels,), 1 / 255)
+    return cut(x_1CHW, drawn, torch.tensor([row]), mean_C, std_C)[0].round().clamp(0, 255).byte().numpy()

@@ -1,0 +1,36 @@
+"""The spec of the report: what the page shows, and what it says of how that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import files
+from pipeline.paths import CODE
+from pipeline.plan_parts import Spec
+
+if TYPE_CHECKING:
+    from pipeline.plan import Planner
+
+TEMPLATES = CODE / "pipeline" / "report" / "templates"
+
+
+def page(planner: Planner, nodes: list[str]) -> Spec:
+    """The report of `nodes`, in the order of the lineage."""
+    params = planner.params
+    chains = {"refinery": params.refinery, "born_again": params.born_again}
+    own = params.data.source == "imagefolder"
+    content = {
+        "nodes": nodes,
+        "chains": {
+            family: {"from": each.start, "generations": each.generations, "patience": each.patience}
+            for family, each in chains.items()
+        },
+        "source": Path(params.data.root).name if own else params.data.source,
+        "seeds": params.seeds.model_dump(mode="json"),
+        "views": params.views.model_dump(mode="json"),
+        "views_seed": params.seeds.views,
+        # The code's fingerprint sees Python only.
+        "templates": {path.name: files.sha256(path) for path in sorted(TEMPLATES.iterdir())},
+    }
+    return planner.reader("report", content)

@@ -1,0 +1,13 @@
+"""Write report.html: the whole run on one page."""
+
+
+def report() -> None:
+    """Write report.html: the whole run on one page."""
+    from pipeline import files, specs
+    from pipeline.paths import REPORT
+    from pipeline.progress import say
+    from pipeline.report.page import render
+    from pipeline.report.run import Run
+
+    files.write_text(REPORT, render(Run(specs.read("report"))))
+    say(f"report: open {REPORT} in a browser")

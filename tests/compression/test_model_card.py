@@ -1,0 +1,114 @@
+"""The model card: what the hub reads, what a person reads, and whether its code runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.compression.card import Card
+from pipeline.compression.export_onnx import export
+from pipeline.compression.model_card import model_card
+from pipeline.compression.predict import Prediction, classify
+from pipeline.compression.runtime import Runtime
+from pipeline.models.build import build
+
+CARD = Card(classes=("cat", "dog", "ball"), mean=(0.5,), std=(0.25,), channels=1, size=8)
+SCORES = {"accuracy": 0.875, "nll": 0.41, "ece": 0.03, "brier": 0.2}
+METRICS: dict[str, Any] = {
+    "validation": SCORES,
+    "test": SCORES | {"accuracy": 0.8},
+    "parameters": 5432,
+    "flops": 1_000_000,
+    "bytes": 21_000,
+    "teacher": {"agreement": 0.9},
+    "cost": {"latency": {"batch_1": {"ms": 0.02, "teacher_ms": 0.4, "ratio": 20.0}}},
+}
+TOLD: dict[str, Any] = {
+    "name": "compress/c5",
+    "source": "cifar10",
+    "counts": {"train": 300, "validation": 80, "test": 1200},
+    "chain": [("teacher", 0.93), ("compress/c5", 0.875)],
+    "lineage": [{"teacher": "compress/c4", "read": "weights", "hash": "0123456789abcdef" * 4}],
+    "metrics": METRICS,
+    "seeds": {"data": 0, "views": 1, "train": 2},
+}
+
+
+def told(card: Card = CARD, **changes: Any) -> str:
+    """The card of what is told above, with changes."""
+    return model_card(card, **{**TOLD, **changes})
+
+
+def front(text: str) -> dict[str, Any]:
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_the_hub_finds_what_it_looks_for() -> None:
+    text = told(license="mit")
+    found = front(text)
+    assert "&id" not in text  # YAML's way to write a thing once, which not every reader follows
+    assert found["license"] == "mit"
+    assert found["pipeline_tag"] == "image-classification"
+    assert found["datasets"] == ["uoft-cs/cifar10"]
+    (index,) = found["model-index"]
+    assert index["name"] == "compress/c5"
+    assert {each["dataset"]["type"] for each in index["results"]} == {"uoft-cs/cifar10"}
+    values = {each["dataset"]["split"]: each["metrics"][0]["value"] for each in index["results"]}
+    assert values == {"validation": 0.875, "test": 0.8}
+
+
+def test_own_images_and_no_licence_are_left_open() -> None:
+    found = front(told(source="my: images"))
+    assert "datasets" not in found
+    assert "license" not in found
+    assert found["model-index"][0]["results"][0]["dataset"]["name"] == "my: images"
+
+
+def test_a_person_finds_scores_by_split_seeds_lineage_and_data() -> None:
+    text = told()
+    assert "| score | validation (80 images) | test (1,200 images) |" in text
+    assert "| accuracy | 0.8750 | 0.8000 |" in text
+    assert "seeds data 0, views 1, train 2" in text
+    assert "| teacher | 0.9300 |" in text
+    assert "| compress/c4 | weights | 0123456789ab |" in text
+    assert "| milliseconds, batch of 1 | 0.020 (the teacher: 0.400) |" in text
+    assert "8 by 8 pixels, grey; 300 for train, 80 for validation, 1,200 for test." in text
+    for title in ("Intended use", "How to run", "Metrics", "Lineage", "Data"):
+        assert f"\n## {title}\n" in text
+    assert text == told()
+
+
+def test_what_was_not_measured_is_not_said() -> None:
+    text = told(metrics={"test": SCORES})
+    assert "| score | test (1,200 images) |" in text
+    assert "milliseconds" not in text
+    assert "parameters" not in text.split("## Metrics")[1].split("## Lineage")[0]
+
+
+def test_names_of_strangers_are_text() -> None:
+    classes = ("a|b", "<script>x</script>", "[a](b)", "two\nlines", *(f"c{n}" for n in range(60)))
+    text = told(Card(classes=classes, mean=(0.5,), std=(0.25,), channels=1, size=8))
+    assert r"a\|b, \<script\>x\</script\>, \[a\](b), two lines, c0" in text
+    assert "and 14 more" in text
+    assert "c59" not in text
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_code_on_the_card_answers_as_the_pipeline_does(
+    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8)
+    net = build({"family": "plain", "widths": [4, 6]}, channels=channels, size=8, classes=3).eval()
+    monkeypatch.chdir(tmp_path)
+    export(net, Path("model.onnx"), card)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), np.uint8)
+    Image.fromarray(pixels).save("image.png")
+    (code,) = re.findall(r"```python\n(.*?)```", told(card), re.DOTALL)
+    exec(code, {})
+    (expected,) = classify(Runtime(Path("model.onnx")), [Path("image.png")])
+    assert isinstance(expected, Prediction)
+    assert capsys.readouterr().out.strip() == expected.name

@@ -1,0 +1,127 @@
+"""What the charts show, in numbers: small cases worked out by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.evaluation.metrics import ece
+from pipeline.report.attention import pick
+from pipeline.report.calibration import reliability
+from pipeline.report.classes import by_class, confusions
+from pipeline.report.cost import followers
+from pipeline.report.lineage import Row, rails
+from pipeline.report.soft_labels import chosen, example
+from pipeline.report.tradeoff import Point, mark
+
+
+@pytest.mark.parametrize("spread", [0.1, 1, 6])
+def test_reliability_bins_add_up_to_the_ece_of_the_metrics(spread: float) -> None:
+    generator = np.random.default_rng(3)
+    logits_NC, y_N = spread * generator.normal(size=(500, 7)), generator.integers(0, 7, 500)
+    found = reliability(logits_NC, y_N)
+    assert found.count_M.sum() == 500
+    assert found.ece == pytest.approx(ece(torch.from_numpy(logits_NC), torch.from_numpy(y_N)), abs=1e-12)
+
+
+def test_a_bin_has_its_own_images() -> None:
+    sure, torn = [9.0, 0.0], [0.1, 0.0]
+    found = reliability(np.array([sure, sure, torn]), np.array([0, 1, 0]))
+    assert found.count_M.tolist() == [0] * 7 + [1] + [0] * 6 + [2]
+    assert found.accuracy_M[-1] == 0.5
+    assert found.surplus == pytest.approx((2 * 0.99988 + 0.525 - 2) / 3, abs=1e-3)
+    assert np.isnan(found.accuracy_M[0])
+
+
+def test_the_front_is_what_nobody_beats() -> None:
+    plain = [
+        Point("cheap", "f", 1, 0.5),
+        Point("same", "f", 1, 0.5),
+        Point("beaten", "f", 2, 0.5),
+        Point("better", "f", 2, 0.7),
+        Point("dear", "f", 9, 0.6),
+        Point("best", "f", 9, 0.9),
+    ]
+    assert [p.name for p in mark(plain) if p.front] == ["cheap", "same", "better", "best"]
+
+
+def test_classes_and_confusions() -> None:
+    y_N = np.array([0, 0, 0, 1, 1, 2])
+    before_N, after_N = np.array([1, 1, 0, 1, 1, 0]), np.array([0, 1, 0, 1, 2, 0])
+    found = by_class(before_N, after_N, y_N, ("cat", "dog", "ball", "no images"))
+    assert [(c.name, c.count, c.before, c.after) for c in found] == [
+        ("cat", 3, 1 / 3, 2 / 3),
+        ("dog", 2, 1.0, 0.5),
+        ("ball", 1, 0.0, 0.0),
+    ]
+    changed = confusions(before_N, after_N, y_N, ("cat", "dog", "ball"))
+    assert [(c.true, c.taken_for, c.before, c.after) for c in changed] == [
+        ("cat", "dog", 2, 1),
+        ("ball", "cat", 1, 1),
+        ("dog", "ball", 0, 1),
+    ]
+
+
+def test_crops_that_differ_come_first_then_the_doubtful_each_image_once() -> None:
+    y_N = np.array([0, 0, 1, 1])
+    first = np.array([[0.4, 0.6], [0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
+    second = np.array([[0.1, 0.9], [0.8, 0.2], [0.45, 0.55], [0.6, 0.4]])
+    found, differing = chosen([first, second], y_N, most=3)
+    assert differing == 3
+    assert found == [(2, 0), (2, 3), (2, 2)]
+
+
+@pytest.mark.parametrize(("hard", "shown"), [(4, [4, 1, 0]), (2, [4, 1, 0, 2])])
+def test_the_hard_label_is_among_what_the_teacher_says(hard: int, shown: list[int]) -> None:
+    class Few:
+        """What is read of prepared data."""
+
+        classes = ("a", "b", "c", "d", "e")
+        train = SimpleNamespace(labels=np.array([0, hard]))
+        true_labels = np.array([0, 2])
+
+    found = example(np.array([0.2, 0.3, 0.05, 0.05, 0.4]), 1, 7, Few())  # pyright: ignore[reportArgumentType]
+    assert [Few.classes.index(name) for name, _, _ in found.says] == shown
+    assert [is_hard for _, _, is_hard in found.says] == [c == hard for c in shown]
+    assert (found.hard, found.noise) == (Few.classes[hard], hard != 2)
+
+
+def test_a_pair_of_classes_is_shown_twice_at_most() -> None:
+    p_NC = np.tile([[0.2, 0.8]], (9, 1))
+    found, differing = chosen([p_NC], np.zeros(9, int))
+    assert (len(found), differing) == (2, 9)
+
+
+def test_followers_are_all_that_learn_directly_or_not() -> None:
+    reads = {"teacher": set(), "t1": {"teacher"}, "student": {"t1"}, "baseline": set(), "e": {"t1", "baseline"}}
+    assert followers("teacher", reads) == {"t1", "student", "e"}
+    assert followers("baseline", reads) == {"e"}
+    assert followers("student", reads) == set()
+
+
+def row(name: str, *teachers: str, kind: str = "trained") -> Row:
+    return Row(name, name.split("/")[0], kind, "", teachers=teachers)
+
+
+def test_rails_join_every_learner_to_its_teachers_and_never_share_a_lane() -> None:
+    table = [row("teacher"), row("t1", "teacher"), row("a", "t1"), row("b"), row("c", "b", "a"), row("d", "teacher")]
+    graph = rails(table)
+    joined = {(table[r1].name, table[r2].name) for (_, r1), (_, r2), _, _ in graph.edges}
+    assert joined == {(t, each.name) for each in table for t in each.teachers}
+    for (lane, start), (_, end), _, _ in graph.edges:
+        between = [i for i in range(start + 1, end) if graph.lanes[i] == lane]
+        assert not between, "a node lies on another's rail"
+    assert graph.lanes[5] == graph.lanes[0]
+    assert graph.width == 1 + max(graph.lanes)
+
+
+def test_images_on_which_the_networks_differ_come_first_one_a_class() -> None:
+    class Some:
+        y_N = np.array([0, 0, 1, 2, 2])
+
+        def right(self, name: str) -> np.ndarray:
+            teacher, student, baseline = [1, 1, 1, 1, 1], [1, 1, 0, 0, 1], [1, 0, 0, 1, 1]
+            return np.array({"teacher": teacher, "student": student, "baseline": baseline}[name], bool)
+
+    assert pick(Some(), ["teacher", "student", "baseline"], 3) == [1, 2, 3]  # pyright: ignore[reportArgumentType]
