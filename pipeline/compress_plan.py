@@ -8,7 +8,7 @@ from pipeline import graph
 from pipeline.errors import UserError
 from pipeline.plan_parts import Spec, carry, code, models
 from pipeline.sections.base import unknown
-from pipeline.sections.compress import Compress, Distil, Tune
+from pipeline.sections.compress import Compress, Distil, Export, Tune
 from pipeline.sections.learner import Chain, Learner
 from pipeline.sections.term import answers, needs_features, needs_teacher
 
@@ -68,8 +68,10 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
     }
     modules = [f"pipeline/compression/steps/{step.kind}.py", *REBUILDING, *models(architecture)]
     if not isinstance(step, Distil | Tune):
+        about = {"about": planner.about()} if isinstance(step, Export) else {}
         return {
             **spec,
+            **about,
             "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
             "training": planner.looking(),
             "code": {"stage": code(["stages/compress.py", *modules])},

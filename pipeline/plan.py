@@ -246,6 +246,13 @@ class Planner:
         """The spec of a stage that reads nodes and trains nothing."""
         return {"node": name, **content, "code": code([f"stages/{name}.py"])}
 
+    def about(self) -> Spec:
+        """What a page or a card says of how a run was asked for: images and seeds."""
+        data = self.params.data
+        own = data.source == "imagefolder"
+        source = Path(data.root).name if own else data.source
+        return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
+
     def looking(self) -> Spec:
         """How images are looked at, in training or not."""
         return {

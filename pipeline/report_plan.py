@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import files
@@ -19,15 +18,13 @@ def page(planner: Planner, nodes: list[str]) -> Spec:
     """The report of `nodes`, in the order of the lineage."""
     params = planner.params
     chains = {"refinery": params.refinery, "born_again": params.born_again}
-    own = params.data.source == "imagefolder"
     content = {
         "nodes": nodes,
         "chains": {
             family: {"from": each.start, "generations": each.generations, "patience": each.patience}
             for family, each in chains.items()
         },
-        "source": Path(params.data.root).name if own else params.data.source,
-        "seeds": params.seeds.model_dump(mode="json"),
+        **planner.about(),
         "views": params.views.model_dump(mode="json"),
         "views_seed": params.seeds.views,
         # The code's fingerprint sees Python only.

@@ -8,10 +8,11 @@ import torch
 
 from pipeline import node, specs
 from pipeline.compression import costs
+from pipeline.compression.model_card import model_card
 from pipeline.compression.work import File, Network, Work, lineage
 from pipeline.data import prepared
 from pipeline.evaluation import cost
-from pipeline.files import sha256
+from pipeline.files import sha256, write_text
 from pipeline.models.build import rebuild
 from pipeline.node import EMPTY_CURVE, Node
 from pipeline.paths import DATA
@@ -105,6 +106,18 @@ def _file(folder: Path, work: Work, made: File, teacher: Node) -> dict[str, Any]
             hashes=hashes,
         ),
     )
+    if "about" in spec:
+        counts = {split: len(getattr(data, split)) for split in ("train", *SPLITS)}
+        text = model_card(
+            work.card,
+            name=spec["node"],
+            counts=counts,
+            chain=(*teacher.chain[-1:], *chain),
+            lineage=lineage(previous),
+            metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run
+            **spec["about"],
+        )
+        write_text(folder / "MODEL_CARD.md", text)
     return metrics
 
 
