@@ -3,9 +3,10 @@
 Carrying must cost nothing, so torch is imported only where there is something to train.
 """
 
-from pipeline import node, specs
+from pipeline import last, node, specs
 from pipeline.chain import stopped
 from pipeline.progress import say
+from pipeline.terminal import closing
 
 
 def advance(name: str) -> None:
@@ -28,4 +29,6 @@ def advance(name: str) -> None:
             return
     from pipeline.training.learn import learn
 
+    before = last.read(name)
     learn(spec)
+    closing(name, node.read_numbers(node.read(name).source), before)

@@ -125,3 +125,9 @@ def show(cells: list[tuple[str, ...]]) -> None:
         console.width, Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     )
     console.print(table)
+
+
+def markdown(cells: list[tuple[str, ...]]) -> str:
+    """The table as Markdown."""
+    rule = ("---", *("---:" for _ in cells[0][1:]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in (cells[0], rule, *cells[1:]))
