@@ -21,6 +21,14 @@ def status() -> None:
 
 
 @app.command()
+def tree() -> None:
+    """The lineage as a tree: who taught whom, what each reached, which slots only stand for another."""
+    from pipeline.tree import draw
+
+    draw()
+
+
+@app.command()
 def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
     from pipeline import compress_table, specs, summary
@@ -42,10 +50,11 @@ def compare(
     from pipeline.progress import say
     from pipeline.summary import show
 
-    shown = compare.columns(compare.find(experiments or []))
-    show(compare.parameters(shown))
+    shown = compare.columns(experiments or [])
     changed, same = compare.changes(shown)
-    show(changed)
+    for cells in (compare.parameters(shown), changed):
+        if cells[1:]:
+            show(cells)
     for sentence in [*([f"the same in all: {', '.join(same)}"] if same else []), *compare.sharing(shown)]:
         say(sentence)
 

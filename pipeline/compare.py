@@ -39,38 +39,43 @@ class Column:
         return {seed_of(each): value for each in self.members if (value := figures(each).get(key)) is not None}
 
 
-def find(names: Sequence[str]) -> list[Experiment]:
-    """The experiments of these names, in that order; all that are done without. `x` stands for x-0, x-1, … too.
+def columns(names: Sequence[str]) -> list[Column]:
+    """The experiments of these names in that order, or all that are done, one column a set of parameters.
+
+    `x` stands for x-0, x-1, … too. Where only single experiments are named and nothing but their seeds differs,
+    each is a column.
 
     Raises:
-        UserError: One is unknown, or DVC cannot show any.
+        UserError: One is unknown or not done yet, or DVC cannot show any.
     """
-    found = {each.name: each for each in experiments.read() if each.parameters}
+    known = {each.name: each for each in experiments.read() if each.parameters}
     chosen: dict[str, Experiment] = {}
-    for name in names or found:
-        matching = [each for each in found if each == name or re.fullmatch(rf"{re.escape(name)}-\d+", each)]
+    for name in names or [each for each in known if known[each].state is None]:
+        matching = (
+            [name] if name in known else sorted(each for each in known if re.fullmatch(f"{re.escape(name)}-\\d+", each))
+        )
         if not matching:
-            raise UserError(f"{unknown('experiment', name, found)}; `dvc exp list` names them")
-        chosen |= {each: found[each] for each in matching}
-    return [each for each in chosen.values() if each.state is None]
-
-
-def columns(found: Sequence[Experiment]) -> list[Column]:
-    """One column a set of parameters, seeds apart, in order of appearance."""
+            raise UserError(f"{unknown('experiment', name, known)}; `dvc exp list` names them")
+        for each in matching:
+            if known[each].state is not None:
+                raise UserError(f"experiment {each!r} is {known[each].state}: `dvc queue status` says more")
+            chosen[each] = known[each]
     groups: dict[str, list[Experiment]] = {}
-    for each in found:
+    for each in chosen.values():
         settings = {key: value for key, value in each.parameters.items() if not key.startswith(SEEDS)}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(each)
-    made = []
-    for members in groups.values():
-        # The workspace and the commit often are an experiment, too: one run counts once.
-        distinct = {seed_of(each): each for each in members}
-        if len(distinct) == 1:
-            made += [Column(each.name, (each,)) for each in members]
-            continue
-        name = re.sub(r"-\d+$", "", members[-1].name)
-        made.append(Column(f"{name} ({len(distinct)} seeds)", tuple(distinct.values())))
-    return made
+    if len(groups) == 1 and {*names} == {*chosen}:
+        return [Column(each.name, (each,)) for each in chosen.values()]
+    return [column for members in groups.values() for column in _group(members)]
+
+
+def _group(members: Sequence[Experiment]) -> list[Column]:
+    """One column for all seeds; one each where there is a single seed, such as the workspace's and the commit's."""
+    distinct = {seed_of(each): each for each in members}
+    if len(distinct) == 1:
+        return [Column(each.name, (each,)) for each in members]
+    name = re.sub(r"-\d+$", "", members[-1].name)
+    return [Column(f"{name} ({len(distinct)} seeds)", tuple(distinct.values()))]
 
 
 def seed_of(each: Experiment) -> str:
@@ -82,8 +87,8 @@ def figures(each: Experiment) -> dict[str, float]:
     """The figures of metrics/summary.json, and the accuracies of all other networks that the cache knows."""
     nodes = {
         f"{split}.{name}": numbers[split]["accuracy"]
-        for name, numbers in each.numbers.items()
         for split in ("validation", "test")
+        for name, numbers in each.numbers.items()
     }
     return {key: value for key, value in {**nodes, **each.summary}.items() if isinstance(value, int | float)}
 
@@ -102,11 +107,11 @@ def parameters(shown: Sequence[Column]) -> Cells:
 def changes(shown: Sequence[Column]) -> tuple[Cells, list[str]]:
     """Cells of the figures that differ, each beside its difference to the first column; the keys that do not."""
     first, *others = shown
-    keys = sorted({key for column in shown for each in column.members for key in figures(each)}, key=_order)
+    keys = dict.fromkeys(key for column in shown for each in column.members for key in figures(each))
     cells: Cells = [("figure", *(each.name for each in shown))]
     same = []
-    for key in keys:
-        if len({json.dumps(each.values(key), sort_keys=True) for each in shown}) == 1 and len(shown) > 1:
+    for key in sorted(keys, key=_rank):
+        if len({tuple(sorted(each.values(key).values())) for each in shown}) == 1 and len(shown) > 1:
             same.append(key)
         else:
             reached = [first.values(key), *(each.values(key) for each in others)]
@@ -164,12 +169,14 @@ def _record(each: Experiment, stage: str) -> Any:
     return [sorted((item["path"], item.get("md5")) for item in recorded.get(part, [])) for part in ("deps", "outs")]
 
 
-def _order(key: str) -> tuple[bool, str]:
-    return not key.startswith(("validation.", "test.")), key
+def _rank(key: str) -> int:
+    """Accuracies first, in the order of the lineage."""
+    return 0 if key.startswith("validation.") else 1 if key.startswith("test.") else 2
 
 
-def _scaled(key: str, value: float) -> str:
-    return f"{100 * value:.1f}" if key.startswith(("validation.", "test.")) else f"{value:g}"
+def _scaled(key: str, value: float, form: str = "") -> str:
+    """A figure as it is read: accuracies in points, with one decimal."""
+    return f"{100 * value:{form}.1f}" if _rank(key) < 2 else f"{value:{form}.4g}"
 
 
 def _value(key: str, values: dict[str, float]) -> str:
@@ -183,14 +190,12 @@ def _difference(key: str, values: dict[str, float], base: dict[str, float]) -> s
     """In brackets: the difference to the base; over the seeds that both have, with its interval."""
     if not values or not base:
         return ""
-    factor, form = (100, "+.1f") if key.startswith(("validation.", "test.")) else (1, "+g")
     common = [seed for seed in values if seed in base]
     if len(common) < 2:
-        mean = summary([*values.values()]).mean - summary([*base.values()]).mean
-        return f"({factor * mean:{form}})"
+        return f"({_scaled(key, summary([*values.values()]).mean - summary([*base.values()]).mean, '+')})"
     found = paired([values[seed] for seed in common], [base[seed] for seed in common])
     low, high = found.interval or (found.mean, found.mean)
-    return f"({factor * found.mean:{form}} [{factor * low:{form}}, {factor * high:{form}}])"
+    return f"({_scaled(key, found.mean, '+')} [{_scaled(key, low, '+')}, {_scaled(key, high, '+')}])"
 
 
 def _text(value: Any) -> str:

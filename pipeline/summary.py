@@ -114,7 +114,7 @@ def show(cells: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {"node", "state", "step", "learned from", ""}
+    words = {cells[0][0], "state", "step", "learned from"}
     for title in cells[0]:
         table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
