@@ -30,9 +30,12 @@ class Column:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Of the first; the seeds of all are in `seeds`."""
-        first = self.members[0].parameters
-        return first if len(self.members) == 1 else {key: first[key] for key in first if not key.startswith(SEEDS)}
+        """What all share, and the seeds of each."""
+        found = {}
+        for key in self.members[0].parameters:
+            values = list(dict.fromkeys(str(each.parameters.get(key)) for each in self.members))
+            found[key] = self.members[0].parameters[key] if len(values) == 1 else ", ".join(sorted(values))
+        return found
 
     def values(self, key: str) -> dict[str, float]:
         """A figure of each member that has it, by the member's seeds."""

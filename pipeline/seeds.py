@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.experiments import Experiment
 from pipeline.progress import say
+from pipeline.sections.base import unknown
 
 BASE = "baseline"
 
@@ -33,12 +34,14 @@ def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str)
         UserError: params.yaml, dvc.yaml or an override is wrong.
     """
     read = params.read(Path("params.yaml"))
+    first = read.seeds.model_dump()
+    if strange := [each for each in vary if each not in first]:
+        raise UserError(unknown("seed", strange[0], first))
     for each in overrides:
         if each.partition("=")[0].lstrip("+~") in {f"seeds.{name}" for name in vary}:
             raise UserError(f"-S {each}: this seed is what changes; take it out, or vary another one")
     whole = plan.build(read, graph.read(Path("dvc.yaml")))
     label = label or f"seeds-{files.digest([whole, [*overrides], [*vary]])[:6]}"
-    first = read.seeds.model_dump()
     return {
         f"{label}-{number}": [*overrides, *(f"seeds.{name}={first[name] + number}" for name in vary)]
         for number in range(count)
@@ -130,5 +133,5 @@ def _difference(pairs: Sequence[tuple[float, float]]) -> str:
 def _dvc(*arguments: str) -> None:
     ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        last = [line for line in (ran.stderr or ran.stdout).splitlines() if line.strip()]
-        raise UserError(f"`dvc {' '.join(arguments)}` failed: {last[-1] if last else 'no message'}")
+        said = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
+        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(said.split())}")
