@@ -14,7 +14,7 @@ from tests.scratch import Scratch
 
 COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--all", "-m", "x")
 # All but `direct` keep the seed that they were trained with: another one trains one network only.
-PINNED = ("teacher", "assistant", "student", "baseline", "refinery", "born_again", "mutual")
+PINNED = ("teacher", "assistant", "student", "baseline", "refinery", "born_again", "mutual", "compress")
 ASKED = ("seeds", "--count", "2", "--name", "pair", "-S", "direct.recipe.epochs=3")
 
 
@@ -89,9 +89,8 @@ def test_asking_again_runs_nothing(there: Scratch) -> None:
     assert "direct" in said and "Reproducing" not in said
 
 
-def test_experiments_beside_the_commit(there: Scratch) -> None:
-    commit = next(each.name for each in experiments.read() if each.revision != experiments.WORKSPACE)
-    shown = compare.columns([commit, "pair"])
+def test_experiments_beside_the_workspace(there: Scratch) -> None:
+    shown = compare.columns([experiments.WORKSPACE, "pair"])
     assert compare.parameters(shown)[1:] == [("direct.recipe.epochs", "2", "3"), ("seeds.train", "0", "0, 1")]
     changed, same = compare.changes(shown)
     assert {cells[0] for cells in changed} >= {"figure", "validation.direct", "test.direct"}
@@ -141,7 +140,7 @@ def test_seeds_have_names_that_are_made_of_what_is_run(there: Scratch) -> None:
     assert {*names}.isdisjoint(seeds.names(2, ["student.recipe.lr=0.2"], ["train", "data"], ""))
     with pytest.raises(UserError, match="this seed is what changes"):
         seeds.names(2, ["seeds.train=4"], ["train"], "")
-    with pytest.raises(UserError, match="unknown seed 'test', did you mean 'train'"):
+    with pytest.raises(UserError, match="unknown seed 'test', valid: data, train, views"):
         seeds.names(2, [], ["test"], "")
 
 
