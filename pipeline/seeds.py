@@ -81,7 +81,10 @@ def lines(found: Sequence[Experiment]) -> Cells:
 
     Differences are paired with the baseline of the same seed: mean, and Student's 95 % interval.
     """
-    nodes = list(dict.fromkeys(name for each in found for name in each.numbers))
+    order = [*found[0].lock.outs]  # that of the lineage; a generation may have been trained with some seeds only
+    nodes = sorted(
+        {name for each in found for name in each.numbers}, key=lambda name: order.index(f"metrics/{name}.json")
+    )
     cells: Cells = [("node", "seeds", "validation", "test", f"difference to {BASE}")]
     for name in nodes:
         having = [each.numbers for each in found if name in each.numbers]
