@@ -42,7 +42,7 @@ def summary() -> None:
 @app.command()
 def compare(
     experiments: Annotated[
-        list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without. x stands for x-0, x-1, … too.")
+        list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without. x stands for its seeds, too.")
     ] = None,
 ) -> None:
     """Experiments side by side: parameters that differ, figures that changed, stages that they share."""
@@ -66,7 +66,7 @@ def seeds(
         list[str] | None, typer.Option("-S", "--set-param", help="key=value, as of `dvc exp run`; can be repeated.")
     ] = None,
     vary: Annotated[list[str] | None, typer.Option(help="train (if not given), data, views; can be repeated.")] = None,
-    name: Annotated[str, typer.Option(help="The experiments' name; made from what is run without.")] = "",
+    name: Annotated[str, typer.Option(help="How the experiments' names begin.")] = "seeds",
     jobs: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
     queue: Annotated[bool, typer.Option(help="Queue them only.")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")] = None,

@@ -54,9 +54,8 @@ def columns(names: Sequence[str]) -> list[Column]:
     known = {each.name: each for each in experiments.read() if each.parameters}
     chosen: dict[str, Experiment] = {}
     for name in names or [each for each in known if known[each].state is None]:
-        matching = (
-            [name] if name in known else sorted(each for each in known if re.fullmatch(f"{re.escape(name)}-\\d+", each))
-        )
+        seeds = re.compile(rf"{re.escape(name)}(-[0-9a-f]{{6}})?-\d+")
+        matching = [name] if name in known else sorted(filter(seeds.fullmatch, known))
         if not matching:
             raise UserError(f"{unknown('experiment', name, known)}; `dvc exp list` names them")
         for each in matching:

@@ -28,7 +28,7 @@ def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str)
         count: How many seeds.
         overrides: `key=value`, as of `dvc exp run -S`.
         vary: Which of the `seeds` section change.
-        label: The names' beginning; made from what is to be run where empty.
+        label: How the names begin; what follows is a hash of what is to be run, and the number.
 
     Raises:
         UserError: params.yaml, dvc.yaml or an override is wrong.
@@ -41,9 +41,9 @@ def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str)
         if each.partition("=")[0].lstrip("+~") in {f"seeds.{name}" for name in vary}:
             raise UserError(f"-S {each}: this seed is what changes; take it out, or vary another one")
     whole = plan.build(read, graph.read(Path("dvc.yaml")))
-    label = label or f"seeds-{files.digest([whole, [*overrides], [*vary]])[:6]}"
+    content = files.digest([whole, [*overrides], [*vary]])[:6]
     return {
-        f"{label}-{number}": [*overrides, *(f"seeds.{name}={first[name] + number}" for name in vary)]
+        f"{label}-{content}-{number}": [*overrides, *(f"seeds.{name}={first[name] + number}" for name in vary)]
         for number in range(count)
     }
 

@@ -101,7 +101,7 @@ def learned_from(each: Node) -> str:
     if (each.origin or "").startswith(f"{each.name}/"):
         return "its peers"
     if each.status == "computed":
-        return f"{len(each.lineage)} members"
+        return f"{len(each.lineage)} members" if each.format is None else f"made of {each.lineage[0]['teacher']}"
     taught = [item["teacher"] for item in each.lineage if item["read"] != "initial weights"]
     return ", ".join(taught) or "hard labels"
 

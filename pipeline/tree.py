@@ -20,17 +20,18 @@ def draw() -> None:
 
 def tree(found: Sequence[Standing]) -> Tree:
     """A branch a network, below the one that taught it first; a slot that carries another is named beside that one."""
-    known = {each.name for each in found}
+    sources = {each.name: each.node.source if each.node else each.name for each in found}
     carriers = _carriers(found)
     root = Tree(Text.assemble((ROOT, "bold"), (LEGEND, "dim")), guide_style="dim")
     branches: dict[str, Tree] = {}
     waiting = [each for each in found if not _stands_for_another(each)]
     while waiting:
-        ready = [each for each in waiting if (parent := _parent(each)) not in known or parent in branches]
+        ready = [each for each in waiting if (on := _parent(each, sources)) not in sources or on in branches]
         # What is left reads a node that carries, or that is not there: it hangs on the root.
         for each in ready or waiting[:1]:
-            branch = branches.get(_parent(each), root)
-            branches[each.name] = branch.add(_label(each, carriers.get(each.name, [])))
+            parent = _parent(each, sources)
+            label = _label(each, parent, carriers.get(each.name, []))
+            branches[each.name] = branches.get(parent, root).add(label)
             waiting.remove(each)
     return root
 
@@ -43,12 +44,14 @@ def _stands_for_another(each: Standing) -> bool:
     return not each.stale and not own and each.node.status in ("carried", "skipped")
 
 
-def _parent(each: Standing) -> str:
-    """The node that it hangs on."""
-    if each.node is not None:
-        taught = [item["teacher"] for item in each.node.lineage]
-        return taught[-1] if each.node.status == "computed" and taught else next(iter(taught), "")
-    return each.spec.get("teacher") or each.spec.get("previous") or ""
+def _parent(each: Standing, sources: dict[str, str]) -> str:
+    """The node that it hangs on: of a chain the one before, else the first that taught it, of members the last."""
+    if previous := each.spec.get("previous"):
+        return sources.get(previous, previous)
+    if each.node is None:
+        return each.spec.get("teacher") or ""
+    taught = [item["teacher"] for item in each.node.lineage]
+    return taught[-1 if each.node.status == "computed" else 0] if taught else ""
 
 
 def _carriers(found: Sequence[Standing]) -> dict[str, list[str]]:
@@ -69,7 +72,7 @@ def _runs(names: Sequence[str]) -> Iterator[str]:
         yield f"{family}/{slots[0]}..{slots[-1]}" if len(slots) > 1 else f"{family}/{slots[0]}".rstrip("/")
 
 
-def _label(each: Standing, carriers: Sequence[str]) -> Text:
+def _label(each: Standing, parent: str, carriers: Sequence[str]) -> Text:
     colour = (
         "cyan" if each.running else "yellow" if each.stale and each.node else "dim" if each.node is None else "green"
     )
@@ -80,8 +83,11 @@ def _label(each: Standing, carriers: Sequence[str]) -> Text:
         text.append(f"  {each.state}", colour)
     if each.node is None and not each.running:
         text.append(f"  {NEW}", "dim")
-    if each.node is not None and each.node.status == "computed":
-        text.append(f" from {', '.join(item['teacher'] for item in each.node.lineage)}", "dim")
+    if each.node is not None:
+        computed = each.node.status == "computed"
+        others = [item["teacher"] for item in each.node.lineage if computed or item["teacher"] != parent]
+        if others not in ([], [parent]):
+            text.append(f"  {'of' if computed else 'taught by'} {', '.join(others)}", "dim")
     if carriers:
         text.append(f"  = {', '.join(carriers)}", "dim")
     return text

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 
 import pytest
@@ -46,16 +47,24 @@ def there(seeded: Scratch, found: list[Experiment], monkeypatch: pytest.MonkeyPa
     return seeded
 
 
+def pair() -> list[Experiment]:
+    """The two seeds."""
+    return sorted((each for each in experiments.read() if each.name.startswith("pair-")), key=lambda each: each.name)
+
+
+def names(found: list[Experiment]) -> list[str]:
+    return [each.name for each in found]
+
+
 def accuracy(scratch: Scratch, node: str) -> float:
     return 100 * json.loads((scratch.folder / f"metrics/{node}.json").read_text())["test"]["accuracy"]
 
 
 def test_seeds_are_experiments_and_the_table_is_of_their_figures(there: Scratch) -> None:
-    found = {each.name: each for each in experiments.read() if each.name.startswith("pair-")}
-    assert [found[f"pair-{n}"].parameters["seeds.train"] for n in (0, 1)] == [0, 1]
+    assert [each.parameters["seeds.train"] for each in pair()] == [0, 1]
     kept = json.loads((there.folder.parent / "pair.json").read_text())
     test = {n: {each["name"]: each["accuracy"][n]["test"] for each in kept} for n in ("direct", "baseline")}
-    values = [[100 * test[n][name] for name in ("pair-0", "pair-1")] for n in ("direct", "baseline")]
+    values = [[100 * test[n][name] for name in names(pair())] for n in ("direct", "baseline")]
     assert values[1] == [accuracy(there, "baseline")] * 2
     difference = paired(*values)
     assert difference.interval is not None
@@ -78,10 +87,12 @@ def test_only_what_depends_on_the_seed_was_trained(there: Scratch) -> None:
     assert said.count("direct: learns from teacher") == 2
     assert "teacher: learns from" not in said and "student: learns from" not in said
     shown = compare.columns(["pair"])
-    assert [column.name for column in shown] == ["pair (2 seeds)"]
+    name = pair()[0].name.removesuffix("-0")
+    assert re.fullmatch(r"pair-[0-9a-f]{6}", name)
+    assert [column.name for column in shown] == [f"{name} (2 seeds)"]
     (sentence,) = compare.sharing(shown)
     stages = len(experiments.read()[0].lock.stages) - len(compare.UNCOUNTED)
-    assert sentence == f"pair (2 seeds) shares {stages - 1} of {stages} stages among its seeds; its own: direct"
+    assert sentence == f"{name} (2 seeds) shares {stages - 1} of {stages} stages among its seeds; its own: direct"
 
 
 def test_asking_again_runs_nothing(there: Scratch) -> None:
@@ -102,15 +113,15 @@ def test_experiments_beside_the_workspace(there: Scratch) -> None:
 
 
 def test_two_seeds_by_name_are_two_columns(there: Scratch) -> None:
-    shown = compare.columns(["pair-0", "pair-1"])
-    assert [column.name for column in shown] == ["pair-0", "pair-1"]
+    shown = compare.columns(names(pair()))
+    assert [column.name for column in shown] == names(pair())
     assert compare.parameters(shown)[1:] == [("seeds.train", "0", "1")]
     with pytest.raises(UserError, match="unknown experiment 'pear', did you mean 'pair-"):
         compare.columns(["pear"])
 
 
 def test_plots_of_two_experiments_are_drawn_by_our_templates(there: Scratch) -> None:
-    said = there.run("dvc", "plots", "diff", "pair-0", "pair-1", "--json")
+    said = there.run("dvc", "plots", "diff", *names(pair()), "--json")
     plots = json.loads(said)["data"]
     assert set(plots) == {
         "generations",
@@ -127,21 +138,21 @@ def test_plots_of_two_experiments_are_drawn_by_our_templates(there: Scratch) -> 
         files = {row["filename"] for row in content["data"]["values"]}
         families = {file.removesuffix(".csv").split("/")[0] for file in files}
         assert families <= set(content["encoding"]["color"]["scale"]["domain"])
-        assert {row["rev"] for row in content["data"]["values"]} == {"pair-0", "pair-1"}
-    there.run("dvc", "plots", "diff", "pair-0", "pair-1", "--out", "../plots")
+        assert {row["rev"] for row in content["data"]["values"]} == {*names(pair())}
+    there.run("dvc", "plots", "diff", *names(pair()), "--out", "../plots")
     assert "vegaEmbed" in (there.folder.parent / "plots/index.html").read_text()
 
 
 def test_seeds_have_names_that_are_made_of_what_is_run(there: Scratch) -> None:
-    names = seeds.names(2, ["student.recipe.lr=0.1"], ["train", "data"], "")
-    first, second = names
+    made_of = seeds.names(2, ["student.recipe.lr=0.1"], ["train", "data"], "seeds")
+    first, second = made_of
     assert first.removesuffix("-0") == second.removesuffix("-1")
-    assert names[second] == ["student.recipe.lr=0.1", "seeds.train=1", "seeds.data=1"]
-    assert {*names}.isdisjoint(seeds.names(2, ["student.recipe.lr=0.2"], ["train", "data"], ""))
+    assert made_of[second] == ["student.recipe.lr=0.1", "seeds.train=1", "seeds.data=1"]
+    assert {*made_of}.isdisjoint(seeds.names(2, ["student.recipe.lr=0.2"], ["train", "data"], "seeds"))
     with pytest.raises(UserError, match="this seed is what changes"):
-        seeds.names(2, ["seeds.train=4"], ["train"], "")
+        seeds.names(2, ["seeds.train=4"], ["train"], "seeds")
     with pytest.raises(UserError, match="unknown seed 'test', valid: data, train, views"):
-        seeds.names(2, [], ["test"], "")
+        seeds.names(2, [], ["test"], "seeds")
 
 
 def made(name: str, seed: int, figure: float, temperature: float = 2.0) -> Experiment:
