@@ -29,8 +29,9 @@ def test_after_a_whole_run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) ->
     assert line(lines, "assistant/t1").endswith("= assistant/t2..t4")
     assert line(lines, "baseline").endswith("= refined")
     assert line(lines, "refinery/g1").endswith("= refinery/g2..g8")
-    (tuned,) = [each for each in lines if " compress/" in each and each.endswith("of teacher")] or [""]
-    assert not tuned or tuned.index("compress/") > 8, "it goes on from the step before, whoever teaches it"
+    tuned = line(lines, "compress/c3")
+    assert tuned.endswith("taught by teacher")
+    assert tuned.index("compress/c3") == 16, "it goes on from the step before, whoever teaches it"
     assert line(lines, "ensemble").endswith("computed")
     assert not [each for each in lines if "dkd" in each or "stale" in each], "what is switched off is not shown"
     assert [each for each in lines if "refinery" in each] == [line(lines, "refinery/g1")]
