@@ -112,14 +112,14 @@ def orders(
     seeds: Annotated[int, typer.Option(min=2, help="How many seeds.")] = 5,
 ) -> None:
     """Orders of compression steps over seeds: what each ends in, paired differences to the first."""
-    from pipeline import files, graph, orders, params, study
-    from pipeline.summary import show
+    from pipeline import files, graph, orders, params
+    from pipeline.summary import markdown, show
 
     read, stages = params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))
     found = orders.compare(read, stages, chains, range(seeds))
     cells = orders.table(found)
     files.write_json(out, orders.as_json(found))
-    files.write_text(out.with_suffix(".md"), study.markdown(cells))
+    files.write_text(out.with_suffix(".md"), markdown(cells))
     show(cells)
 
 

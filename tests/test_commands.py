@@ -28,8 +28,8 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    mine = ["status", "tree", "summary", "compare", "seeds", "study", "orders", "predict", "use", "gc"]
-    assert names(pipeline) == mine
+    here = ["status", "tree", "summary", "compare", "seeds", "study", "orders", "predict", "use", "gc"]
+    assert names(pipeline) == here
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])
