@@ -55,7 +55,10 @@ def compare(
     for cells in (compare.parameters(shown), changed):
         if cells[1:]:
             show(cells)
-    for sentence in [*([f"the same in all: {', '.join(same)}"] if same else []), *compare.sharing(shown)]:
+    for sentence in [
+        *([f"the same in all: {', '.join(compare.alike(same))}"] if same else []),
+        *compare.sharing(shown),
+    ]:
         say(sentence)
 
 

@@ -122,6 +122,16 @@ def changes(shown: Sequence[Column]) -> tuple[Cells, list[str]]:
     return cells, same
 
 
+def alike(same: Sequence[str]) -> list[str]:
+    """The figures that are the same in all, a network of which validation and test are named once."""
+    whole = {key for key in same if {f"validation.{_name(key)}", f"test.{_name(key)}"} <= {*same}}
+    return list(dict.fromkeys(_name(key) if key in whole else key for key in same))
+
+
+def _name(key: str) -> str:
+    return key.removeprefix("validation.").removeprefix("test.")
+
+
 def sharing(shown: Sequence[Column]) -> list[str]:
     """A sentence a column: the stages that one run served for it and the first column, and those of its own.
 

@@ -106,6 +106,8 @@ def test_experiments_beside_the_workspace(there: Scratch) -> None:
     changed, same = compare.changes(shown)
     assert {cells[0] for cells in changed} >= {"figure", "validation.direct", "test.direct"}
     assert "test.teacher" in same and "test.student" in same
+    assert {"teacher", "student"} <= {*compare.alike(same)}
+    assert compare.alike(["validation.a", "test.a", "test.b", "generations.c"]) == ["a", "test.b", "generations.c"]
     value, spread = next(cells[1:] for cells in changed if cells[0] == "test.direct")
     assert value == f"{accuracy(there, 'direct'):.1f}"
     assert " ± " in spread and spread.endswith(")")
