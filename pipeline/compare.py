@@ -113,7 +113,7 @@ def changes(shown: Sequence[Column]) -> tuple[Cells, list[str]]:
     cells: Cells = [("figure", *(each.name for each in shown))]
     same = []
     for key in sorted(keys, key=_rank):
-        if len({tuple(sorted(each.values(key).values())) for each in shown}) == 1 and len(shown) > 1:
+        if len({frozenset(each.values(key).values()) for each in shown}) == 1 and len(shown) > 1:
             same.append(key)
         else:
             reached = [first.values(key), *(each.values(key) for each in others)]

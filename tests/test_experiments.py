@@ -118,7 +118,7 @@ def test_two_seeds_by_name_are_two_columns(there: Scratch) -> None:
     shown = compare.columns(names(pair()))
     assert [column.name for column in shown] == names(pair())
     assert compare.parameters(shown)[1:] == [("seeds.train", "0", "1")]
-    with pytest.raises(UserError, match="unknown experiment 'pear', did you mean 'pair-"):
+    with pytest.raises(UserError, match="unknown experiment 'pear', valid: "):
         compare.columns(["pear"])
 
 
