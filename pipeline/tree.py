@@ -47,7 +47,7 @@ def _stands_for_another(each: Standing) -> bool:
 def _parent(each: Standing, sources: dict[str, str]) -> str:
     """The node that it hangs on: of a chain the one before, else the first that taught it, of members the last."""
     if previous := each.spec.get("previous"):
-        return sources.get(previous, previous)
+        return sources.get(str(previous), str(previous))
     if each.node is None:
         return each.spec.get("teacher") or ""
     taught = [item["teacher"] for item in each.node.lineage]
