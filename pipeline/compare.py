@@ -18,7 +18,7 @@ from pipeline.sections.base import unknown
 
 Cells = list[tuple[str, ...]]
 SEEDS = "seeds."
-UNCOUNTED = ("plan", "summary")  # they read everything, and cost nothing
+UNCOUNTED = ("plan", "summary", "report")  # they read everything, and train nothing
 
 
 @dataclass(frozen=True)
