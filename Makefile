@@ -1,9 +1,11 @@
-# `make repro` and `make test` work on a fresh machine: both first make .venv.
+# `make repro` and `make test` work on a fresh machine: both first make .venv, which `make install` does alone.
 
 PYTHON ?= python3
 ACTIVATE = . .venv/bin/activate
 
-.PHONY: repro test fix
+.PHONY: install repro test fix
+
+install: .venv/installed
 
 repro: .venv/installed
 	$(ACTIVATE) && dvc repro && python -m pipeline summary

@@ -21,6 +21,14 @@ def status() -> None:
 
 
 @app.command()
+def tree() -> None:
+    """The lineage as a tree: who taught whom, what each reached, which slots only stand for another."""
+    from pipeline.tree import draw
+
+    draw()
+
+
+@app.command()
 def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
     from pipeline import compress_table, specs, summary
@@ -33,13 +41,51 @@ def summary() -> None:
 
 @app.command()
 def compare(
-    experiments: Annotated[list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without.")] = None,
+    experiments: Annotated[
+        list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without. x stands for its seeds, too.")
+    ] = None,
 ) -> None:
-    """Experiments side by side: the figures that matter, and the parameters that differ."""
-    from pipeline.compare import lines
+    """Experiments side by side: parameters that differ, figures that changed, stages that they share."""
+    from pipeline import compare
+    from pipeline.progress import say
     from pipeline.summary import show
 
-    show(lines(experiments or []))
+    shown = compare.columns(experiments or [])
+    changed, same = compare.changes(shown)
+    for cells in (compare.parameters(shown), changed):
+        if cells[1:]:
+            show(cells)
+    for sentence in [
+        *([f"the same in all: {', '.join(compare.alike(same))}"] if same else []),
+        *compare.sharing(shown),
+    ]:
+        say(sentence)
+
+
+@app.command()
+def seeds(
+    count: Annotated[int, typer.Option(min=2, help="How many seeds, from that of params.yaml on.")] = 5,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", help="key=value, as of `dvc exp run`; can be repeated.")
+    ] = None,
+    vary: Annotated[list[str] | None, typer.Option(help="train (if not given), data, views; can be repeated.")] = None,
+    name: Annotated[str, typer.Option(help="How the experiments' names begin.")] = "seeds",
+    jobs: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
+    queue: Annotated[bool, typer.Option(help="Queue them only.")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")] = None,
+) -> None:
+    """The same experiment over seeds: mean, deviation, paired differences to the baseline."""
+    from pipeline import files, seeds
+    from pipeline.summary import markdown, show
+
+    found = seeds.run(seeds.names(count, set_param or [], vary or ["train"], name), jobs, queue)
+    if not found:
+        return
+    cells = seeds.lines(found)
+    if out is not None:
+        files.write_json(out, seeds.as_json(found))
+        files.write_text(out.with_suffix(".md"), markdown(cells))
+    show(cells)
 
 
 @app.command()
@@ -50,7 +96,7 @@ def study(
 ) -> None:
     """All methods over seeds: weights tuned on validation, paired differences to hard labels on test."""
     from pipeline import files, graph, params, plan, study
-    from pipeline.summary import show
+    from pipeline.summary import markdown, show
 
     read = params.read(Path("params.yaml"))
     specs = plan.build(read, graph.read(Path("dvc.yaml")))
@@ -58,7 +104,7 @@ def study(
     arms = study.compare(specs, names, range(seeds))
     cells = study.table(arms)
     files.write_json(out, study.as_json(arms))
-    files.write_text(out.with_suffix(".md"), study.markdown(cells))
+    files.write_text(out.with_suffix(".md"), markdown(cells))
     show(cells)
 
 
@@ -69,14 +115,14 @@ def orders(
     seeds: Annotated[int, typer.Option(min=2, help="How many seeds.")] = 5,
 ) -> None:
     """Orders of compression steps over seeds: what each ends in, paired differences to the first."""
-    from pipeline import files, graph, orders, params, study
-    from pipeline.summary import show
+    from pipeline import files, graph, orders, params
+    from pipeline.summary import markdown, show
 
     read, stages = params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))
     found = orders.compare(read, stages, chains, range(seeds))
     cells = orders.table(found)
     files.write_json(out, orders.as_json(found))
-    files.write_text(out.with_suffix(".md"), study.markdown(cells))
+    files.write_text(out.with_suffix(".md"), markdown(cells))
     show(cells)
 
 
@@ -110,6 +156,18 @@ def pictures(
 
     for path in take(REPORT, folder):
         print(f"{path}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+@app.command()
+def use(
+    preset: Annotated[str, typer.Argument(help="digits, quick, fashion-mnist, cifar10, cifar100 or imagefolder.")],
+    force: Annotated[bool, typer.Option(help="Also where params.yaml has changes that git does not hold.")] = False,
+) -> None:
+    """Write a preset into params.yaml: settings for these images that are known to work."""
+    from pipeline import presets
+    from pipeline.summary import show
+
+    show(presets.use(preset, Path("params.yaml"), force))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What DVC recorded of the last run of each stage: dvc.lock, read without DVC."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ class Lock:
 
     stages: dict[str, Any]
 
+    @property
+    def outs(self) -> dict[str, str]:
+        """The recorded hash of every out, by path."""
+        return {out["path"]: out.get("md5", "") for stage in self.stages.values() for out in stage.get("outs", [])}
+
     def stale(self, specs: dict[str, Spec]) -> dict[str, str | None]:
         """For each node: None where its last result still holds, else why not.
 
         Args:
             specs: The specs of now, by node name.
         """
-        outs = {out["path"]: out.get("md5") for stage in self.stages.values() for out in stage.get("outs", [])}
+        outs = self.outs
         makers = {out["path"]: name for name, stage in self.stages.items() for out in stage.get("outs", [])}
         found: dict[str, str | None] = {}
 
@@ -55,13 +61,23 @@ class Lock:
 
 def read(path: Path) -> Lock:
     """Read dvc.lock; empty where nothing has run yet."""
-    if not path.exists():
-        return Lock({})
+    return parse(path.read_bytes(), path.name) if path.exists() else Lock({})
+
+
+def read_stage(path: Path, name: str) -> Lock:
+    """The record of one stage, all others unread: the whole of dvc.lock would take a stage longer than its start."""
+    text = path.read_text() if path.exists() else ""
+    found = re.search(rf"^  {re.escape(name)}:\n(?:   .*\n)*", text, re.MULTILINE)
+    return parse(f"stages:\n{found[0]}".encode(), path.name) if found else Lock({})
+
+
+def parse(content: bytes, name: str) -> Lock:
+    """The lock in the bytes of a dvc.lock; `name` is for the message where it is damaged."""
     try:
-        return Lock(yaml.load(path.read_bytes(), Loader=_loader())["stages"])
+        return Lock(yaml.load(content, Loader=_loader())["stages"])
     except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path.name} is damaged ({reason}): delete it and run `dvc repro`") from None
+        raise UserError(f"{name} is damaged ({reason}): delete it and run `dvc repro`") from None
 
 
 def spec_hash(spec: Spec) -> str:

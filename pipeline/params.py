@@ -64,13 +64,17 @@ LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery",
 
 def read(path: Path) -> Params:
     """Read and check params.yaml; any fault is a `UserError` that names file and key."""
-    raw = read_yaml(path)
+    return check(read_yaml(path), path.name)
+
+
+def check(raw: Any, name: str) -> Params:
+    """Check what the file `name` holds; any fault is a `UserError` that names file and key."""
     if not isinstance(raw, dict):
-        raise UserError(f"{path.name} must be a mapping of sections such as `data:` and `teacher:`")
+        raise UserError(f"{name} must be a mapping of sections such as `data:` and `teacher:`")
     try:
         return Params.model_validate(_inherit(raw))
     except ValidationError as error:
-        raise UserError(_explain(error, path.name)) from None
+        raise UserError(_explain(error, name)) from None
 
 
 def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:

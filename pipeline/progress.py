@@ -2,17 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 LINES = 10
-
-
-class Show(Protocol):
-    """Called with each finished epoch's row of the curve."""
-
-    def __call__(self, row: dict[str, Any]) -> None: ...
+Row = dict[str, Any]
 
 
 def say(sentence: str) -> None:
@@ -21,26 +16,36 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def showing(node: str, epochs: int) -> Iterator[Show]:
-    """Yield a function that shows each epoch as it ends."""
-    if sys.stdout.isatty():
-        from rich.console import Console
+def showing(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
+    """Yield a function to be called with each finished epoch's row of the curve."""
+    with _live(node, epochs) if sys.stdout.isatty() else _lines(node, epochs) as show:
+        yield show
 
-        newest = ""
 
-        def update(row: dict[str, Any]) -> None:
+@contextmanager
+def _live(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    newest = ""
+    words = TextColumn("{task.description}", markup=False)
+    with Progress(words, BarColumn(20), TimeRemainingColumn(), transient=True) as progress:
+        task = progress.add_task(f"{node}: epoch 1 of {epochs}", total=epochs)
+
+        def show(row: Row) -> None:
             nonlocal newest
             newest = line(node, epochs, row)
-            status.update(newest)
+            progress.update(task, description=newest, completed=row["epoch"])
 
-        with Console().status(f"{node}: epoch 1 of {epochs}") as status:
-            yield update
-        if newest:
-            say(newest)  # the live line goes when it ends; the last epoch stays to be read
-        return
+        yield show
+    if newest:
+        say(newest)  # the live line goes when it ends; the last epoch stays to be read
+
+
+@contextmanager
+def _lines(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
     last = time.monotonic()
 
-    def show(row: dict[str, Any]) -> None:
+    def show(row: Row) -> None:
         nonlocal last
         due = row["epoch"] % max(1, epochs // LINES) == 0 and time.monotonic() - last >= 2
         if due or row["epoch"] == epochs:
@@ -50,7 +55,7 @@ def showing(node: str, epochs: int) -> Iterator[Show]:
     yield show
 
 
-def line(node: str, epochs: int, row: dict[str, Any]) -> str:
+def line(node: str, epochs: int, row: Row) -> str:
     """One epoch in words."""
     accuracy = row["validation_accuracy"]
     validation = "" if accuracy is None else f"validation {100 * accuracy:.1f} %, "

@@ -3,9 +3,13 @@
 Carrying must cost nothing, so torch is imported only where there is something to train.
 """
 
-from pipeline import node, specs
+from collections.abc import Callable
+from typing import Any
+
+from pipeline import last, node, specs
 from pipeline.chain import stopped
 from pipeline.progress import say
+from pipeline.terminal import closing
 
 
 def advance(name: str) -> None:
@@ -28,4 +32,12 @@ def advance(name: str) -> None:
             return
     from pipeline.training.learn import learn
 
-    learn(spec)
+    perform(learn, spec)
+
+
+def perform(work: Callable[[dict[str, Any]], None], spec: dict[str, Any]) -> None:
+    """Do the work of a node, and show what came of it beside the last result."""
+    name = spec["node"]
+    before = last.read(name)
+    work(spec)
+    closing(name, node.read_numbers(node.read(name).source), before)

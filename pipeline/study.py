@@ -105,12 +105,6 @@ def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
     return cells
 
 
-def markdown(cells: Sequence[tuple[str, ...]]) -> str:
-    """The table as Markdown."""
-    rule = ("---", *("---:" for _ in cells[0][1:]))
-    return "".join("| " + " | ".join(line) + " |\n" for line in (cells[0], rule, *cells[1:]))
-
-
 def as_json(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """Every figure behind the table."""
     return [asdict(arm) for arm in arms]

@@ -101,7 +101,7 @@ def learned_from(each: Node) -> str:
     if (each.origin or "").startswith(f"{each.name}/"):
         return "its peers"
     if each.status == "computed":
-        return f"{len(each.lineage)} members"
+        return f"{len(each.lineage)} members" if each.format is None else f"made of {each.lineage[0]['teacher']}"
     taught = [item["teacher"] for item in each.lineage if item["read"] != "initial weights"]
     return ", ".join(taught) or "hard labels"
 
@@ -114,7 +114,7 @@ def show(cells: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {"node", "state", "step", "learned from", ""}
+    words = {cells[0][0], "state", "step", "learned from"}
     for title in cells[0]:
         table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
@@ -125,3 +125,9 @@ def show(cells: list[tuple[str, ...]]) -> None:
         console.width, Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     )
     console.print(table)
+
+
+def markdown(cells: list[tuple[str, ...]]) -> str:
+    """The table as Markdown."""
+    rule = ("---", *("---:" for _ in cells[0][1:]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in (cells[0], rule, *cells[1:]))

@@ -33,19 +33,30 @@ def read_yaml(path: Path) -> Any:
     Raises:
         UserError: The file is missing, unreadable, or no valid YAML; the line is named.
     """
-    remedy = f"`git checkout {path.name}` brings the committed one back"
     try:
-        return yaml.load(path.read_bytes(), _Loader)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"there is no {path.name} in {Path.cwd()}: run in the repository's top folder ({remedy})"
+            f"there is no {path.name} in {Path.cwd()}: run in the repository's top folder ({_remedy(path.name)})"
         ) from None
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read as YAML ({error.strerror}): {_remedy(path.name)}") from None
+    return parse(content, path.name)
+
+
+def parse(content: bytes | str, name: str) -> Any:
+    """The one document of YAML text that is, or is to be, the file `name`; what is wrong is a `UserError`."""
+    try:
+        return yaml.load(content, _Loader)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path.name}{where}: {error.problem}: correct the line, or {remedy}") from None
+        raise UserError(f"{name}{where}: {error.problem}: correct the line, or {_remedy(name)}") from None
     except RecursionError:
-        raise UserError(f"{path.name} is nested too deeply: {remedy}") from None
-    except (YAMLError, ValueError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise UserError(f"{path.name} cannot be read as YAML ({reason}): {remedy}") from None
+        raise UserError(f"{name} is nested too deeply: {_remedy(name)}") from None
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"{name} cannot be read as YAML ({' '.join(str(error).split())}): {_remedy(name)}") from None
+
+
+def _remedy(name: str) -> str:
+    return f"`git checkout {name}` brings the committed one back"

@@ -8,7 +8,7 @@ from typer import Argument
 def compress(slot: Annotated[str, Argument(help="Slot of the chain, as in dvc.yaml.")]) -> None:
     """Do one step of the compress chain, or carry the one before."""
     from pipeline import specs
-    from pipeline.slot import advance
+    from pipeline.slot import advance, perform
 
     name = f"compress/{slot}"
     spec = specs.read(name)
@@ -17,4 +17,4 @@ def compress(slot: Annotated[str, Argument(help="Slot of the chain, as in dvc.ya
         return
     from pipeline.compression.stage import run
 
-    run(spec)
+    perform(run, spec)

@@ -17,7 +17,7 @@ import yaml
 from pipeline.training.state import VARIABLE
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("pipeline", "stages", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore", ".gitignore")
+COPIED = ("pipeline", "stages", "dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
 RAN = re.compile(r"^Running stage '(.+)':$", re.MULTILINE)
 PATIENCE = 60.0
 METHODS = ("soft_targets",)

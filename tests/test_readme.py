@@ -7,18 +7,22 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.commands import commands
 from tests.scratch import ROOT, Scratch, merged
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if not kind]
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if re.match(r"(make|dvc|python|\.) ", line)
-]
-# Installing, and running the whole graph or the tests: what CI does, or too long for a test of its own.
-ELSEWHERE = {"make repro", "make test", ". .venv/bin/activate", "dvc queue start --jobs 2"}
+COMMANDS = commands(ROOT / "README.md")
+# Installing, and running the whole graph or the tests: what CI does, or too long for a test of its own;
+# presets and seeds have tests of their own.
+ELSEWHERE = {
+    "make repro",
+    "make test",
+    ". .venv/bin/activate",
+    "dvc queue start --jobs 2",
+    "python -m pipeline use imagefolder",
+    "python -m pipeline seeds --count 5 --name warm -S student.objective.soft_targets.temperature=4",
+    "python -m pipeline compare workspace warm",
+}
 EXPERIMENTS = [command for command in COMMANDS if command.startswith("dvc exp run")]
 LOOKS = [command for command in COMMANDS if command not in ELSEWHERE and command not in EXPERIMENTS]
 

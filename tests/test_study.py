@@ -14,7 +14,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.errors import UserError
 from pipeline.evaluation.statistics import paired
 from pipeline.paths import DATA
-from pipeline.study import FACTORS, HARD, TUNING_SEEDS, Arm, as_json, compare, markdown, table
+from pipeline.study import FACTORS, HARD, TUNING_SEEDS, Arm, as_json, compare, table
+from pipeline.summary import markdown
 from pipeline.training.loop import Training
 from tests.training.runs import CPU, equal, furnish, inside
 

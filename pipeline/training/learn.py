@@ -24,8 +24,10 @@ from pipeline.node import Node
 from pipeline.paths import DATA, resolve
 from pipeline.progress import say, showing
 from pipeline.sections.views import Views
+from pipeline.terminal import header
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
+from pipeline.training.job import describe as describe_job
 from pipeline.training.loop import RESIDENT_BYTES, Training
 from pipeline.training.network import Begin
 from pipeline.training.state import holding
@@ -97,6 +99,7 @@ def train(spec: dict[str, Any], data: Prepared, device: Device, begin: Begin | N
     with holding(name, key, say) as state:
         training = Training(spec["training"], data, teaching, device, begin)
         validate = _validation(training) if spec["answers"] else lambda model: None
+        header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, say, specs.read("machine")["state_every"])
     return [

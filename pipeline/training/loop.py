@@ -20,7 +20,6 @@ from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import cut, draw
 from pipeline.errors import UserError
-from pipeline.progress import Show
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
@@ -33,6 +32,7 @@ from pipeline.training.teaching import Teaching
 
 RESIDENT_BYTES = 2 << 30
 Row = dict[str, Any]
+Show = Callable[[Row], None]
 Validate = Callable[[nn.Module], float | None]
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline import cache
 from pipeline.errors import UserError
 
 VARIABLE = "COHOBATE_STATE"
@@ -30,15 +31,9 @@ def state_root() -> Path:
     """
     if given := os.environ.get(VARIABLE):
         return Path(given)
-    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
-    # points to the cache of the repository that it came from.
-    from dvc.config import Config
-
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / ".dvc").is_dir():
-            config = Config(dvc_dir=str(folder / ".dvc"), validate=False)
-            cache = config.get("cache", {}).get("dir")
-            return (Path(cache) if cache else folder / ".dvc" / "cache").parent / "training-state"
+    found = cache.folder()
+    if found is not None:
+        return found.parent / "training-state"
     raise UserError(
         f"no .dvc folder here or above: run in the repository, or set {VARIABLE} to a folder for training state"
     )

@@ -1,0 +1,55 @@
+"""DVC's cache, found and read without DVC: what an earlier run left is there by its hash."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def folder() -> Path | None:
+    """The cache of this repository, or of the one that an experiment's workspace came from; None outside of one."""
+    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
+    # points to the cache of the repository that it came from.
+    from dvc.config import Config
+
+    for top in (Path.cwd(), *Path.cwd().parents):
+        if (top / ".dvc").is_dir():
+            config = Config(dvc_dir=str(top / ".dvc"), validate=False)
+            given = config.get("cache", {}).get("dir")
+            return Path(given) if given else top / ".dvc" / "cache"
+    return None
+
+
+def read(root: Path, outs: dict[str, str], path: str) -> str | None:
+    """The text of the file `path` as a run left it; None where the cache `root` does not hold it.
+
+    Args:
+        root: What `folder` gives.
+        outs: Hash of each out of that run, by path; an out may be a folder above the file.
+        path: Relative to the repository.
+    """
+    for above in (path, *(str(each) for each in Path(path).parents)):
+        if above not in outs:
+            continue
+        md5: str | None = outs[above]
+        if above != path:
+            listed = _content(root, outs[above])
+            files = {each["relpath"]: each["md5"] for each in json.loads(listed)} if listed else {}
+            md5 = files.get(str(Path(path).relative_to(above)))
+        return _content(root, md5) if md5 else None
+    return None
+
+
+def read_json(root: Path, outs: dict[str, str], path: str) -> Any:
+    """As `read`, parsed; None also where it is no JSON."""
+    text = read(root, outs, path)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
+def _content(root: Path, md5: str) -> str | None:
+    try:
+        return (root / "files" / "md5" / md5[:2] / md5[2:]).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,36 @@
+"""A training that is about to begin, in the words of its header."""
+
+from typing import Any
+
+from pipeline import last, node
+from pipeline.evaluation.cost import parameters
+from pipeline.terminal import Job
+from pipeline.training.device import Device
+from pipeline.training.loop import Training
+
+
+def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
+    """What learns what, from whom, how much of it, and where."""
+    members = spec["training"].get("members", [spec["training"]])
+    networks = [_words(each["architecture"]) for each in members]
+    size = sum(parameters(network.model) for network in training.networks)
+    teacher = "its peers" if len(members) > 1 else "hard labels"
+    if spec["teacher"]:
+        teacher = node.read(spec["teacher"]).source
+    how = f"{spec['training']['teaching']}, " if spec["teacher"] else ""
+    where = device.describe()
+    return Job(
+        node=spec["node"],
+        learns_from=f"{teacher} ({how}{' + '.join(training.networks[0].objective.terms)})",
+        network=f"{' and '.join(networks)} ({size:,} parameters)",
+        machine=f"{where['device']}, {where['precision']}, {where['threads']} thread{'s' * (where['threads'] > 1)}",
+        images=training.steps * training.recipe.batch_size,
+        epochs=training.recipe.epochs,
+        last=last.read(spec["node"]),
+    )
+
+
+def _words(architecture: dict[str, Any]) -> str:
+    """Family and settings, e.g. `residual depth 8 width 16`."""
+    settings = [f"{key} {value}" for key, value in architecture.items() if key != "family" and value is not None]
+    return " ".join([architecture["family"], *settings])

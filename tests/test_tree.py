@@ -1,0 +1,50 @@
+"""The tree shows who taught whom, and hides what only stands for another."""
+
+import pytest
+from rich.console import Console
+
+from pipeline.status import standings
+from pipeline.tree import tree
+from tests.scratch import Scratch
+
+
+def drawn(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of the tree."""
+    monkeypatch.chdir(scratch.folder)
+    console = Console(width=200)
+    with console.capture() as said:
+        console.print(tree(standings()))
+    return [line.rstrip() for line in said.get().splitlines()]
+
+
+def line(lines: list[str], name: str) -> str:
+    return next(each for each in lines if f" {name} " in f"{each} ")
+
+
+def test_after_a_whole_run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(lineage, monkeypatch)
+    assert lines[0].startswith("hard labels")
+    depth = {name: line(lines, name).index(name) for name in ("teacher", "assistant/t1", "student", "refinery/g1")}
+    assert depth == {"teacher": 4, "assistant/t1": 8, "student": 12, "refinery/g1": 8}
+    assert line(lines, "assistant/t1").endswith("= assistant/t2..t4")
+    assert line(lines, "baseline").endswith("= refined")
+    assert line(lines, "refinery/g1").endswith("= refinery/g2..g8")
+    tuned = line(lines, "compress/c3")
+    assert tuned.endswith("taught by teacher")
+    assert tuned.index("compress/c3") == 16, "it goes on from the step before, whoever teaches it"
+    assert line(lines, "ensemble").endswith("computed")
+    assert not [each for each in lines if "dkd" in each or "stale" in each], "what is switched off is not shown"
+    assert [each for each in lines if "refinery" in each] == [line(lines, "refinery/g1")]
+
+
+def test_before_the_first_run(fresh: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(fresh, monkeypatch)
+    assert line(lines, "student").endswith("not run yet")
+    assert line(lines, "born_again/g1").index("born_again/g1") == 8
+
+
+def test_after_a_change_what_is_stale_says_why(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied.edit({"direct": {"recipe": {"epochs": 3}}})
+    lines = drawn(copied, monkeypatch)
+    assert line(lines, "direct").endswith("stale: its spec changed")
+    assert "stale" not in line(lines, "student")
