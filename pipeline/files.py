@@ -84,9 +84,16 @@ def sealed(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "seal": digest(value)}
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what `write_sealed` wrote; a file that is missing or in any way another is named in a `UserError`."""
+def read_sealed(path: Path, schema: int | None = None) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; a file that is missing or in any way another is named in a `UserError`.
+
+    schema: what the file's `schema` must be, where it has one: another version of this project wrote any other.
+    """
     value = read_json(path)
+    if schema is not None and isinstance(value, dict) and (found := value.get("schema")) != schema:
+        raise UserError(
+            f"{path} is of schema {found!r} and this version reads schema {schema}: run `dvc repro` to make it anew"
+        )
     if not isinstance(value, dict) or value.pop("seal", None) != digest(value):
         raise UserError(f"{path} is damaged (its seal is not that of its content): delete it and run `dvc repro`")
     return value

@@ -160,7 +160,8 @@ def test_the_label_of_a_view_is_what_the_teacher_says_of_its_pixels(workspace: S
     model.eval()
     views, count = Views(**plan["views"]), len(data.train)
     described = describe(views, plan["views_seed"], "labels", count)
-    labels = open_labels(teacher.labels, data_hash=data.hash, views=described, classes=data.classes)
+    recorded = teacher.hashes["labels"]
+    labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
     drawn = draw(views, plan["views_seed"], "labels", v, count, data.size)
     images_NCHW = torch.from_numpy(np.array(data.train.images))
     mean_C, std_C = torch.tensor(data.mean), torch.tensor(data.std)
