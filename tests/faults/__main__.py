@@ -10,15 +10,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.faults.disks import DISKS, mountable
+from tests.faults.dvc import RUNS
 from tests.faults.families import FAMILIES
 from tests.faults.world import World, build
+from tests.scratch import Scratch
+
+STAGES = {**FAMILIES, **DISKS}
 
 
-def strike(world: World, seed: int, number: int, folder: Path, names: list[str]) -> tuple[str, str]:
+def strike(world: World, scratch: Scratch, seed: int, number: int, folder: Path, names: list[str]) -> tuple[str, str]:
     """One fault: its family and what the struck run did. Raises `AssertionError` for anything lost or changed."""
     draw = random.Random(f"{seed} {number}")
     name = names[number % len(names)]
-    return name, FAMILIES[name](world, draw, folder)
+    if name in RUNS:
+        return name, RUNS[name](scratch, world.made, draw, folder)
+    return name, STAGES[name](world, draw, folder)
 
 
 def main() -> None:
@@ -27,22 +34,25 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated")
+    parser.add_argument("--families", help=f"comma-separated: {', '.join((*STAGES, *RUNS))}; those in a stage without")
     asked = parser.parse_args()
-    names = asked.families.split(",")
     outcomes: Counter[tuple[str, str]] = Counter()
     wrong = 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults.") as temporary:
-        world, _ = build(Path(temporary) / "reference")
+        names = asked.families.split(",") if asked.families else [*FAMILIES]
+        if not asked.families and mountable(Path(temporary) / "mounted"):
+            names += DISKS
+        world, scratch = build(Path(temporary) / "reference")
         for number in range(asked.first, asked.first + asked.count):
+            folder = Path(temporary) / str(number)
             try:
-                outcomes[strike(world, asked.seed, number, Path(temporary) / str(number), names)] += 1
+                outcomes[strike(world, scratch, asked.seed, number, folder, names)] += 1
             except AssertionError as error:
                 wrong += 1
                 print(f"seed {asked.seed}, number {number}, {names[number % len(names)]}: {error}", flush=True)
     for (name, outcome), count in sorted(outcomes.items()):
-        print(f"{name:16} {outcome:40} {count:6}")
+        print(f"{name:20} {outcome:48} {count:6}")
     print(f"{asked.count} faults in {time.monotonic() - began:.0f} s, {wrong} wrong")
     raise SystemExit(1 if wrong else 0)
 

@@ -56,7 +56,7 @@ def quota(world: World, draw: random.Random, folder: Path) -> str:
     """No file may grow beyond a random size (RLIMIT_FSIZE): EFBIG from the kernel, in the middle of a write."""
     stage = draw.choice(world.stages)
     with world.workspace(stage, folder) as space:
-        said = _told(space.run(largest=draw.choice([0, draw.randrange(1000), draw.randrange(20_000)])))
+        said = told(space.run(largest=draw.choice([0, draw.randrange(1000), draw.randrange(20_000)])))
         space.check_whole()
         space.check_recovers()
     return said
@@ -92,7 +92,7 @@ def damaged_input(world: World, draw: random.Random, folder: Path) -> str:
             path.write_bytes(content)
             space.check_same()
             return "not read, or the same value"
-        _told(ended)
+        told(ended)
         name = path.relative_to(space.folder).as_posix()
         assert name in ended.said, f"{name} was damaged, and not named: {ended.said}"
         space.check_whole()
@@ -153,7 +153,7 @@ def _strike(world: World, draw: random.Random, folder: Path, what: list[str]) ->
             if points == 0:
                 continue
             ended = space.run(Fault(fault.what, draw.randint(1, points), fault.seed))
-            outcome = _signalled(ended) if fault.what in (*SIGNALS, "torn") else _told(ended)
+            outcome = _signalled(ended) if fault.what in (*SIGNALS, "torn") else told(ended)
             space.check_whole()
             if draw.random() < 0.5:
                 space.remove_outs()
@@ -172,7 +172,7 @@ def _signalled(ended: Ended) -> str:
     return "ended at once"
 
 
-def _told(ended: Ended) -> str:
+def told(ended: Ended) -> str:
     """How a stage ended that something was kept from: one sentence, or it did without."""
     assert "Traceback" not in ended.said, ended.said
     if ended.status == 0:
