@@ -186,6 +186,7 @@ def skip(name: str) -> None:
 
 def discard(name: str) -> None:
     """Remove what a failed stage may have left, so that nothing half-written is ever read."""
-    shutil.rmtree(ARTIFACTS / name, ignore_errors=True)
+    for top in (ARTIFACTS, METRICS, CURVES):
+        shutil.rmtree(top / name, ignore_errors=True)
     (METRICS / f"{name}.json").unlink(missing_ok=True)
     (CURVES / f"{name}.csv").unlink(missing_ok=True)

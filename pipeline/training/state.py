@@ -88,7 +88,12 @@ class State:
             with self.current.open("rb") as file:
                 file.seek(DIGEST)
                 length = file.read(8)
-                return facts(length + file.read(int.from_bytes(length, "little")))
+                claimed = int.from_bytes(length, "little")
+                if claimed > os.fstat(file.fileno()).st_size:
+                    return None
+                found = facts(length + file.read(claimed))
+                whole = type(found["position"]["epoch"]) is type(found["epochs"]) is int
+                return found if whole else None
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
