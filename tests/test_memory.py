@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOM = 64 << 20  # bytes beyond what the imports have taken
-TRAIN = 30_000  # images of 3 x 32 x 32: 92 MB
+ROOM = 40 << 20  # bytes beyond what the imports have taken
+TRAIN = 18_000  # images of 3 x 32 x 32: 55 MB
 
 
 class Synthetic:
