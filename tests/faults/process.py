@@ -14,6 +14,9 @@ import sklearn.datasets  # noqa: F401
 import torch
 
 import pipeline.chain
+import pipeline.compression.stage
+import pipeline.compression.steps.distil
+import pipeline.compression.steps.prune
 import pipeline.graph
 import pipeline.plan
 import pipeline.slot

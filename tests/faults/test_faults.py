@@ -13,7 +13,7 @@ from tests.faults.world import World, build
 from tests.scratch import Scratch, create
 
 SEED = 1
-EACH = 2
+EACH = 1
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ SMALL = {
     "baseline": {"recipe": {"epochs": 8}},
     "refinery": {"generations": 2},
     "labels": {"views": 2},
+    "compress": {"order": ["distil", "prune"]},
 }
 
 
