@@ -171,14 +171,17 @@ def use(
 
 
 @app.command()
-def gc() -> None:
-    """Remove saved training state; finished results are in the DVC cache and stay."""
+def gc(
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove that of unfinished training, too.")] = False,
+) -> None:
+    """Remove saved state of finished training, whose results are in the DVC cache and stay."""
     from pipeline.collect import collect
     from pipeline.training.state import state_root
 
-    done = collect(state_root())
+    done = collect(state_root(), unfinished=unfinished)
     print(
         f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
+        + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")
     )
 

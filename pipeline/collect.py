@@ -2,33 +2,45 @@
 
 import fcntl
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.training.state import State
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed, and what was left because a process holds it."""
+    """How many states were removed and their bytes; left: those that a process holds, and unfinished ones."""
 
     removed: int
     bytes: int
     held: int
+    unfinished: int
 
 
-def collect(root: Path) -> Collected:
-    """Remove every state below `root` that no process holds.
+def collect(root: Path, *, unfinished: bool = False) -> Collected:
+    """Remove the state of finished training below `root`; no process holds it, and its result is in the DVC cache.
 
-    Finished results are in the DVC cache; removing the state of unfinished training only costs its progress.
+    unfinished: Remove that of unfinished training, too. It stays otherwise, whatever params.yaml says now: an
+    experiment, or going back to earlier parameters, goes on from it.
     """
-    removed, size, held = 0, 0, 0
+    removed, size, held, left = 0, 0, 0, 0
     for path in sorted(root.rglob("lock")) if root.is_dir() else []:
-        with path.open() as file:
+        # Another `gc` may have removed it by now.
+        with suppress(FileNotFoundError), path.open() as file:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 held += 1
                 continue
-            size += sum(each.stat().st_size for each in path.parent.iterdir())
-            shutil.rmtree(path.parent)
+            folder = path.parent
+            files = list(folder.iterdir())
+            has_progress = any(each != path for each in files)
+            if has_progress and not unfinished and not State(folder).is_finished():
+                left += 1
+                continue
+            size += sum(each.stat().st_size for each in files)
+            shutil.rmtree(folder)
             removed += 1
-    return Collected(removed, size, held)
+    return Collected(removed, size, held, left)

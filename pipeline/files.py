@@ -5,6 +5,7 @@ A file edited in place under hard-linked caches would corrupt the cache, and a h
 would be mistaken for a result.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -21,18 +22,28 @@ from pipeline.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`, a file or a folder to fill; rename it onto `path` at the end.
 
-    On any error the temporary is removed and `path` is as it was. What a killed process left is removed, too.
+    On any error the temporary is removed and `path` is as it was. What a killed process left is removed, too;
+    that of a running one is not: two that write the same result end with one of them whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.[0-9]*.tmp"):
-        _remove(left)
+        if not _is_running(int(left.name.removeprefix(f".{path.name}.").split(".")[0])):
+            _remove(left)
     temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}{kind}.tmp") for kind in ("", ".old"))
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            # A folder cannot be renamed onto another, and one half removed would be mistaken for a result.
-            os.replace(path, aside)
-        os.replace(temporary, path)
+        while True:
+            if temporary.is_dir():
+                # A folder cannot be renamed onto another, and one half removed would be mistaken for a result.
+                with suppress(FileNotFoundError):
+                    os.replace(path, aside)
+            try:
+                os.replace(temporary, path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                _remove(aside)  # another process was faster: its result makes way for ours
         _remove(aside)
     except BaseException as error:
         if isinstance(error, OSError):
@@ -40,6 +51,8 @@ def replacing(path: Path) -> Iterator[Path]:
             error.filename = str(error.filename or path).replace(str(temporary), str(path))
         with suppress(OSError):  # where removing fails, too, the first error is the one to tell
             _remove(temporary)
+        with suppress(OSError):
+            os.replace(aside, path)
         raise
 
 
@@ -84,9 +97,16 @@ def sealed(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "seal": digest(value)}
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what `write_sealed` wrote; a file that is missing or in any way another is named in a `UserError`."""
+def read_sealed(path: Path, schema: int | None = None) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; a file that is missing or in any way another is named in a `UserError`.
+
+    schema: what the file's `schema` must be, where it has one: another version of this project wrote any other.
+    """
     value = read_json(path)
+    if schema is not None and isinstance(value, dict) and (found := value.get("schema")) != schema:
+        raise UserError(
+            f"{path} is of schema {found!r} and this version reads schema {schema}: run `dvc repro` to make it anew"
+        )
     if not isinstance(value, dict) or value.pop("seal", None) != digest(value):
         raise UserError(f"{path} is damaged (its seal is not that of its content): delete it and run `dvc repro`")
     return value
@@ -106,6 +126,19 @@ def digest(value: Any) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _is_running(pid: int) -> bool:
+    """Whether another process has that number."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

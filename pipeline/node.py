@@ -4,12 +4,13 @@ One name everywhere: node `refinery/g3` has `plan/refinery/g3.json`, `artifacts/
 `metrics/refinery/g3.json` and `curves/refinery/g3.csv`; its stage is `refinery@g3`.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pipeline import files
 from pipeline.errors import UserError
@@ -19,6 +20,9 @@ SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
 EMPTY_CURVE = ",".join(CURVE_COLUMNS) + "\n"
 Status = Literal["trained", "carried", "imported", "computed", "skipped"]
+Format = Literal["safetensors", "onnx", "pt2"]
+NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,39 @@ def read(name: str) -> Node:
 
 
 def read_at(folder: Path) -> Node:
-    """Read the `node.json` of a folder; a missing or damaged one is a `UserError`."""
+    """Read the `node.json` of a folder; a missing or damaged one is a `UserError`.
+
+    Its seal shows damage, not who wrote it: names become paths, so those that could lead elsewhere are refused.
+    """
     path = folder / "node.json"
-    value = files.read_sealed(path)
-    if value.pop("schema", None) != SCHEMA:
-        raise UserError(f"{path} is not of schema {SCHEMA}: run `dvc repro` to make it anew")
+    value = files.read_sealed(path, SCHEMA)
+    del value["schema"]
     try:
         node = Node(**value)
         pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
-        tuples = {"provides": tuple(node.provides), "lineage": tuple(node.lineage), "chain": pairs}
-    except (TypeError, ValueError) as error:
+        lineage = tuple({"teacher": item["teacher"], **item} for item in node.lineage)
+        node = replace(node, provides=tuple(node.provides), lineage=lineage, chain=pairs, hashes={**node.hashes})
+        _check(node)
+    except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
-    return replace(node, **tuples)
+    return node
+
+
+def _check(node: Node) -> None:
+    """Raise `ValueError` for what no stage of ours writes."""
+    taught = (item["teacher"] for item in node.lineage)
+    for name in (node.name, node.source, *taught, *(member for member, _ in node.chain)):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a node")
+    if node.status not in get_args(Status):
+        raise ValueError(f"{node.status!r} is no status")
+    if node.format is not None and node.format not in get_args(Format):
+        raise ValueError(f"{node.format!r} is no format of weights")
+    if node.architecture is not None and not isinstance(node.architecture, dict):
+        raise ValueError("its architecture is no mapping")
+    for what in ("weights", "predictions", "labels"):
+        if what in node.provides and not HASH.fullmatch(str(node.hashes.get(what))):
+            raise ValueError(f"it has no hash of its {what}")
 
 
 @contextmanager
@@ -111,7 +136,7 @@ def write(folder: Path, node: Node) -> None:
 def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
     """Write the metrics and the curve, CSV text, of a node; where that fails the node goes, too."""
     try:
-        files.write_json(METRICS / f"{name}.json", metrics)
+        files.write_sealed(METRICS / f"{name}.json", metrics)
         files.write_text(CURVES / f"{name}.csv", curve)
     except BaseException:
         discard(name)
@@ -121,7 +146,7 @@ def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
 def read_numbers(name: str) -> dict[str, Any]:
     """Read the metrics of a node that has some of its own; a missing or damaged file is a `UserError`."""
     path = METRICS / f"{name}.json"
-    value = files.read_json(path)
+    value = files.read_sealed(path)
     try:
         splits = [value[split] for split in ("validation", "test") if split in value]
         numbers = [value["cost"]["training_seconds"], *(split["accuracy"] for split in splits)]
@@ -161,6 +186,7 @@ def skip(name: str) -> None:
 
 def discard(name: str) -> None:
     """Remove what a failed stage may have left, so that nothing half-written is ever read."""
-    shutil.rmtree(ARTIFACTS / name, ignore_errors=True)
+    for top in (ARTIFACTS, METRICS, CURVES):
+        shutil.rmtree(top / name, ignore_errors=True)
     (METRICS / f"{name}.json").unlink(missing_ok=True)
     (CURVES / f"{name}.csv").unlink(missing_ok=True)

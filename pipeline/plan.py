@@ -71,7 +71,7 @@ class Planner:
         if data.source == "imagefolder":
             from pipeline.data.listing import listing
 
-            sources = listing(resolve(data.root))
+            sources = listing(resolve(data.root), data.links)
         return {
             "node": "prepare",
             "data": data.model_dump(mode="json"),

@@ -25,6 +25,7 @@ from pipeline.progress import say
 from pipeline.sections.views import Views
 
 SPLITS = ("validation", "test")
+CHUNK = 4096  # rows of all members in memory at a time
 
 
 def vote(spec: dict[str, Any]) -> None:
@@ -78,15 +79,20 @@ def _distinct(names: list[str]) -> list[Node]:
 def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: Tensor | None, data: Prepared) -> str:
     """Combine the members' labels view by view: all views where the ensemble teaches, else the clean one."""
     views = describe(Views(**spec["views"]), spec["views_seed"], "labels", len(data.train))
-    opened = [open_labels(m.labels, data_hash=data.hash, views=views, classes=data.classes) for m in members]
+    bound: dict[str, Any] = {"data_hash": data.hash, "views": views, "classes": data.classes}
+    opened = [open_labels(member.labels, recorded=member.hashes["labels"], **bound) for member in members]
     count = min(labels.views for labels in opened) if spec["teaches"] else 0
     # A mean of probabilities is computed in float32 whatever the members stored.
     form = opened[0].header.format
     form = Format("dense", "float32") if form.kind == "dense" else form
     folder.mkdir()
     for v in range(count + 1):
-        logits_MNC = torch.stack([labels.view(v) for labels in opened])
-        write_view(folder, v, combine(logits_MNC, spec["rule"], weights_M), form, spec["node"])
+        # A chunk at a time: members times samples times classes can be more than any memory.
+        chunks = (
+            combine(torch.stack([labels.rows(v, rows_B) for labels in opened]), spec["rule"], weights_M)
+            for rows_B in torch.arange(len(data.train)).split(CHUNK)
+        )
+        write_view(folder, v, chunks, form, spec["node"])
     said = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec["rule"]]
     header = Header(
         teacher=spec["node"],

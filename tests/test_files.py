@@ -1,6 +1,8 @@
 """Files are whole or absent."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,8 +55,50 @@ def test_digest_is_of_the_value_not_its_order() -> None:
 
 
 def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
-    (tmp_path / ".x.12345.tmp").mkdir()
-    (tmp_path / ".x.12345.tmp" / "half").write_text("half")
-    (tmp_path / ".x.json.12345.tmp").write_text("another file's")
+    """Its number is above the largest that a system gives."""
+    (tmp_path / ".x.4999999.tmp").mkdir()
+    (tmp_path / ".x.4999999.tmp" / "half").write_text("half")
+    (tmp_path / ".x.json.4999999.tmp").write_text("another file's")
     files.write_text(tmp_path / "x", "whole")
-    assert sorted(os.listdir(tmp_path)) == [".x.json.12345.tmp", "x"]
+    assert sorted(os.listdir(tmp_path)) == [".x.json.4999999.tmp", "x"]
+
+
+def test_what_a_running_process_writes_stays(tmp_path: Path) -> None:
+    other = tmp_path / f".x.{os.getppid()}.tmp"
+    other.mkdir()
+    files.write_text(tmp_path / "x", "whole")
+    assert other.is_dir()
+
+
+def test_two_that_write_one_folder_end_with_one_of_them_whole(tmp_path: Path) -> None:
+    def write(content: str, within: Callable[[], None]) -> None:
+        with files.replacing(tmp_path / "x") as folder:
+            folder.mkdir()
+            (folder / content).touch()
+            within()
+
+    def overtaken() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 4999999)
+            write("other", lambda: None)
+
+    write("first", lambda: None)
+    write("second", overtaken)
+    assert os.listdir(tmp_path) == ["x"]
+    assert os.listdir(tmp_path / "x") == ["second"]
+
+
+def test_a_rename_that_fails_leaves_the_folder_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_text(tmp_path / "x" / "old", "old")
+    replace = os.replace
+
+    def fails(source: Path, target: Path) -> None:
+        if not str(source).endswith(".old.tmp") and not str(target).endswith(".old.tmp"):
+            raise OSError(errno.EIO, "I/O error")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="I/O error"), files.replacing(tmp_path / "x") as folder:
+        folder.mkdir()
+    assert os.listdir(tmp_path) == ["x"]
+    assert os.listdir(tmp_path / "x") == ["old"]

@@ -87,11 +87,22 @@ def test_a_step_that_is_switched_off_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 0}, "not of schema 1"),
+        ({"schema": 0}, "is of schema 0 and this version reads schema 1"),
         ({"wrong": 1}, "damaged"),
         ({"chain": [1]}, "damaged"),
         ({"chain": [["x", "y"]]}, "damaged"),
         ({"lineage": 5}, "damaged"),
+        ({"lineage": [{"read": "labels"}]}, "damaged"),
+        ({"provides": ["weights"]}, "damaged .*it has no hash of its weights"),
+        ({"status": "trusted"}, "damaged .*'trusted' is no status"),
+        ({"architecture": "residual"}, "damaged .*its architecture is no mapping"),
+        ({"hashes": 3}, "damaged"),
+        ({"format": "../../../../etc/passwd"}, "damaged .*is no format of weights"),
+        ({"origin": "../../etc"}, "damaged .*'../../etc' is no name of a node"),
+        ({"origin": "/etc"}, "damaged .*'/etc' is no name"),
+        ({"name": "x;touch y"}, "damaged .*is no name"),
+        ({"lineage": [{"teacher": "a/../b", "read": "labels", "hash": "0"}]}, "damaged .*'a/../b' is no name"),
+        ({"chain": [["..", 0.5]]}, "damaged .*'..' is no name"),
     ],
     ids=str,
 )

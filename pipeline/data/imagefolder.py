@@ -22,7 +22,7 @@ def load(data: Data, root: Path) -> Source:
     They are decoded when asked for: a damaged file, or one of another size where `data.size` is None,
     raises its `UserError` then.
     """
-    train, *test = trees(root)
+    train, *test = trees(root, data.links)
     classes = tuple(train)
     edge = _edge(next(iter(train.values()))[0]) if data.size is None else data.size
     images, labels = _images(data, train, edge)

@@ -19,7 +19,7 @@ from pipeline.data.images import Images
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
 from pipeline.data.sources import load
 from pipeline.errors import UserError
-from pipeline.files import digest, sha256, write_bytes, write_json
+from pipeline.files import digest, sha256, write_bytes, write_sealed
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -79,9 +79,10 @@ def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
         std=std,
         label_noise=data.label_noise,
         relabelled=int((noisy_labels != labels[train]).sum()),
+        files=content,
         hash=digest({"files": content, "classes": names, "mean": mean, "std": std}),
     )
-    write_json(out / HEADER, asdict(header))
+    write_sealed(out / HEADER, asdict(header))
     return asdict(header)
 
 

@@ -1,20 +1,22 @@
 """The prepared folder: three splits as memory-mapped arrays, and the header that describes them.
 
 data.json, <split>.images.npy (uint8 N, C, H, W), <split>.labels.npy (int64 N), train.true_labels.npy
-(int64 N, before label noise).
+(int64 N, before label noise). The header is sealed and has the hash of every array; all are compared before any
+is used, so that a damaged byte is found and named before it trains anything.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_sealed, sha256
 
-SCHEMA = 1
+SCHEMA = 2
 HEADER = "data.json"
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -29,10 +31,11 @@ class Header:
 
     shapes: split -> (N, C, H, W). mean, std: per channel, of pixels / 255 over the training split.
     label_noise: share asked for; relabelled: training labels that differ from the true ones.
+    files: SHA-256 of each array's file, by its name.
     hash: SHA-256 of all arrays, class names, mean and std: what stored labels are bound to.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     source: str
     classes: tuple[str, ...]
     shapes: dict[SplitName, tuple[int, int, int, int]]
@@ -42,6 +45,7 @@ class Header:
     std: tuple[float, ...]
     label_noise: float
     relabelled: int
+    files: dict[str, str]
     hash: str
 
 
@@ -73,18 +77,25 @@ class Prepared:
 
 
 def read(folder: Path) -> Prepared:
-    """Open a prepared folder; pixels stay on disk until they are asked for.
+    """Open a prepared folder; every file is read once to compare its hash, and pixels stay on disk.
 
-    Raises `UserError` naming the file that is missing, truncated, or not what the header says.
+    Raises `UserError` naming the file that is missing, damaged, or not what the header says.
     """
     path = folder / HEADER
     try:
-        header = TypeAdapter(Header).validate_python(read_json(path))
+        header = TypeAdapter(Header).validate_python(read_sealed(path, SCHEMA))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "header"
         raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
-    _, channels, size, _ = header.shapes["train"]
+    _, *image = header.shapes["train"]
+    for split, (count, *each) in header.shapes.items():
+        if count < 1 or each != image or image[1] != image[2]:
+            raise UserError(
+                f"{path} has no valid shapes.{split} ({count} images of {each}, train's are of {image}): "
+                f"delete {folder} and run `dvc repro`"
+            )
+    channels, size, _ = image
     if not len(header.mean) == len(header.std) == channels or not all(0 < each < 1 for each in header.std):
         raise UserError(f"{path} has no valid mean and std of {channels} channels: delete {folder} and run `dvc repro`")
     return Prepared(
@@ -102,33 +113,28 @@ def read(folder: Path) -> Prepared:
 
 
 def _split(folder: Path, header: Header, split: SplitName) -> Split:
-    images = _array(folder / IMAGES[split], np.dtype(np.uint8), header.shapes[split])
+    images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 
 def _labels(path: Path, header: Header, split: SplitName) -> np.ndarray:
-    labels_N = np.asarray(_array(path, np.dtype(np.int64), header.shapes[split][:1]))
+    labels_N = np.asarray(_array(path, header, np.dtype(np.int64), header.shapes[split][:1]))
     if labels_N.min() < 0 or labels_N.max() >= len(header.classes):
         raise UserError(f"{path} has labels outside the {len(header.classes)} classes: run `dvc repro` to remake it")
     return labels_N
 
 
-def _array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    """Map an .npy file read-only, after comparing it with what the header says and with its own length."""
+def _array(path: Path, header: Header, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Map an .npy file read-only, after comparing its hash, and then its own header, with what the header says."""
+    again = f"delete {path.parent} and run `dvc repro`"
     try:
+        if sha256(path) != header.files.get(path.name):
+            raise UserError(f"{path} is damaged (its SHA-256 is not the recorded one): {again}")
         array = np.lib.format.open_memmap(path, mode="r")
-        length = path.stat().st_size
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error}): run `dvc repro` to remake it") from None
+    except (ValueError, OSError, TokenError) as error:  # numpy takes an array's own header apart as Python does code
+        raise UserError(f"{path} is damaged ({error}): {again}") from None
     if array.dtype != dtype or array.shape != shape:
-        raise UserError(
-            f"{path} holds {array.dtype} {array.shape} and {HEADER} beside it says {dtype} {shape}: "
-            "run `dvc repro` to remake it"
-        )
-    if length != array.offset + array.nbytes:
-        raise UserError(
-            f"{path} has {length} bytes and not {array.offset + array.nbytes}: run `dvc repro` to remake it"
-        )
+        raise UserError(f"{path} holds {array.dtype} {array.shape} and {HEADER} says {dtype} {shape}: {again}")
     return array

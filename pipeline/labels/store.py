@@ -93,6 +93,11 @@ class Labels:
         arrays = mapped(path, layout(header.format, header.count, len(header.classes)), self._hashes[v])
         if "indices" in arrays and arrays["indices"].max() >= len(header.classes):
             raise UserError(f"{path} names classes that are not there: {remedy(self.folder)}")
+        for name, array in arrays.items():
+            # Of the extremes, where a number that is not one shows: no array of truth values as large as the labels.
+            if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+                row = int(np.argwhere(~np.isfinite(array))[0, 0])
+                raise UserError(f"{path} has {name} of row {row} that are not finite: {remedy(self.folder)}")
         return arrays
 
 
@@ -135,15 +140,20 @@ def write_header(folder: Path, header: Header) -> str:
     return digest(value)
 
 
-def open_labels(folder: Path, *, data_hash: str, views: dict[str, Any], classes: Iterable[str]) -> Labels:
-    """Open the label set in `folder`, which must be of this data, these views and these classes.
+def open_labels(
+    folder: Path, *, recorded: str, data_hash: str, views: dict[str, Any], classes: Iterable[str]
+) -> Labels:
+    """Open the label set in `folder`, which must be the recorded one, of this data, these views and these classes.
 
-    views: what `pipeline.data.views.describe` says. Files are compared with their recorded lengths here, and
-    with their SHA-256 when a view is first asked for. Any mismatch or damage is a `UserError` that names it.
+    recorded: the content hash that `write_header` returned. views: what `pipeline.data.views.describe` says.
+    Files are compared with their recorded lengths here, and with their SHA-256 when a view is first asked for,
+    so that none is used unseen. Any mismatch or damage is a `UserError` that names it.
     """
     path = folder / HEADER
     value = read_json(path)
     header = _parse(path, value)
+    if digest(value) != recorded:
+        raise UserError(f"{path} is damaged (its content is not what was recorded): {remedy(folder)}")
     if header.data_hash != data_hash:
         there, here = header.data_hash[:12], data_hash[:12]
         raise UserError(f"{folder} labels other data (hash {there}, here {here}): {remedy(folder)}")
@@ -161,7 +171,10 @@ def open_labels(folder: Path, *, data_hash: str, views: dict[str, Any], classes:
 def _parse(path: Path, value: Any) -> Header:
     """The header, after every key was checked: the file may come from a stranger."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise UserError(f"{path} is not of schema {SCHEMA}: {remedy(path.parent)}")
+        found = value.get("schema") if isinstance(value, dict) else None
+        raise UserError(
+            f"{path} is of schema {found!r} and this version reads schema {SCHEMA}: run `dvc repro` to make it anew"
+        )
     for key, valid in _checks(value).items():
         if not valid:
             raise UserError(f"{path} has no valid {key}: {remedy(path.parent)}")

@@ -82,7 +82,8 @@ def section(run: Run) -> Section | None:
         return None
     data, views, seed = run.data, Views(**run.spec["views"]), run.spec["views_seed"]
     stream = describe(views, seed, "labels", len(data.train))
-    labels = open_labels(entry.node.labels, data_hash=data.hash, views=stream, classes=data.classes)
+    recorded = entry.node.hashes["labels"]
+    labels = open_labels(entry.node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)
     count = min(labels.views, VIEWS)
     if not count:
         return None

@@ -16,6 +16,7 @@ class Data(Section):
     source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagefolder"] = "digits"
     root: str = "data"
     download: bool = True
+    links: bool = False
     size: Edge | None = None
     grayscale: bool = False
     per_class: Count | None = None

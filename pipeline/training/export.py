@@ -63,8 +63,12 @@ def export_peers(spec: dict[str, Any], data: Prepared, device: Device, results: 
             numbers[own["node"]] = fill(folder / "members" / str(k), own, data, device, result), curve(result.rows)
         picked = f"{name}/members/{spec['carries']}"
         node.write(folder, node.pointer(name, node.read_at(folder / "members" / str(spec["carries"]))))
-    for member, (metrics, rows) in numbers.items():
-        node.write_numbers(member, metrics, rows)
+    try:
+        for member, (metrics, rows) in numbers.items():
+            node.write_numbers(member, metrics, rows)
+    except BaseException:
+        node.discard(name)  # with its other members, which are whole, and the numbers that some have
+        raise
     node.write_pointer_numbers(name, picked)
 
 

@@ -134,21 +134,13 @@ def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching
     lineage = ({"teacher": teacher.source, "read": read, "hash": teacher.hashes[read]},)
     if read == "labels":
         views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
-        labels = open_labels(teacher.labels, data_hash=data.hash, views=views, classes=data.classes)
-        _check_labels(labels.hash, teacher)
+        recorded = teacher.hashes["labels"]
+        labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
         return Stored(labels, device), lineage
     if teacher.format != "safetensors":
         raise UserError(f"{spec['node']} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
     return Live(model, device, training["teacher_batch"], data.channels, data.size), lineage
-
-
-def _check_labels(found: str, teacher: Node) -> None:
-    if found != teacher.hashes["labels"]:
-        raise UserError(
-            f"{teacher.labels} is not the label set that {teacher.source} wrote: "
-            f"delete {teacher.folder} and run `dvc repro`"
-        )
 
 
 def load(of: Node, device: Device) -> torch.nn.Module:

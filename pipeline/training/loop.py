@@ -4,7 +4,8 @@ What a network learns is its objective's business, whom it hears is the teaching
 computes is the device's; the loop draws views, lets one network (or several that teach each other) step,
 looks at validation, and keeps its state.
 
-Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their weighted total first).
+Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their weighted total first, and last the
+gradient's largest entry).
 """
 
 import time
@@ -28,7 +29,7 @@ from pipeline.training.recipe import is_fused, learning_rate
 from pipeline.training.signals import Stopped, deferred
 from pipeline.training.snapshot import encode, restore
 from pipeline.training.state import State, facts
-from pipeline.training.teaching import Teaching
+from pipeline.training.teaching import Heard, Teaching
 
 RESIDENT_BYTES = 2 << 30
 Row = dict[str, Any]
@@ -86,7 +87,7 @@ class Training:
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
         self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
-        widest = max(len(each.names) for each in self.networks)
+        widest = max(len(each.names) for each in self.networks) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.networks), widest, device=device.where)
         self.at = Position()
 
@@ -138,20 +139,24 @@ class Training:
 
     def epoch(self) -> Iterator[int]:
         """Do each step of the current epoch, from the current one on; yield its number once done."""
+        for network in self.networks:
+            network.train()
+        for step, (rows_B, x_BCHW, heard) in enumerate(self._batches(self.at.step), start=self.at.step):
+            self._step(step, x_BCHW, self.labels_N[rows_B], heard)
+            yield step
+
+    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor, Heard]]:
+        """Rows, pixels and what the teacher says, of each batch of the current epoch from `start` on."""
         count, v = len(self.data.train), self.teaching.view(self.at.epoch)
         drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         rows = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
-        for network in self.networks:
-            network.train()
-        for step in range(self.at.step, self.steps):
+        for step in range(start, self.steps):
             rows_B = torch.from_numpy(rows[step]).to(self.device.where)
             x_BCHW = cut(self.pixels[rows_B], drawn, rows_B, self.mean_C, self.std_C)
-            heard = self.teaching.hear(v, rows[step], x_BCHW)
-            self._step(step, x_BCHW, self.labels_N[rows_B], heard)
-            yield step
+            yield rows_B, x_BCHW, self.teaching.hear(v, rows[step], x_BCHW)
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Any) -> None:
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Heard) -> None:
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         rate = learning_rate(self.recipe, done, whole)
         for network in self.networks:
@@ -189,16 +194,37 @@ class Training:
         show(at.rows[-1][0])
 
     def _check_finite(self) -> None:
-        """Find the first loss that is not finite: its step and its terms."""
+        """Find the first number that is not finite: its step, and whether a term, the gradient or a weight has it."""
         wrong_SKL = ~torch.isfinite(self.losses_SKL)
-        if not wrong_SKL.any():
+        if wrong_SKL.any():
+            step, k = (int(index) for index in wrong_SKL.any(2).nonzero()[0])
+            self._check_teacher(step)
+            names = (*self.networks[k].names, "gradient")
+            wrong = [name for name, bad in zip(names, wrong_SKL[step, k].tolist(), strict=False) if bad]
+            terms = [name for name in wrong if name not in ("loss", "gradient")]
+            what = "gradient" if wrong == ["gradient"] else "loss"
+            where = "" if what == "gradient" else f" ({', '.join(terms) or 'the total'})"
+            raise UserError(
+                f"the {what} is not finite at epoch {self.at.epoch + 1}, step {step + 1}{where}: "
+                "lower recipe.lr, set recipe.clip, or look at the data"
+            )
+        for name, tensor in self.learner.state_dict().items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise UserError(
+                    f"{name} is not finite at the end of epoch {self.at.epoch + 1}, step {self.at.step}: "
+                    "lower recipe.lr or set recipe.clip"
+                )
+
+    def _check_teacher(self, step: int) -> None:
+        """Name the sample of a step's batch to which the teacher gives an answer that is not finite."""
+        rows_B, _, heard = next(self._batches(step))
+        if heard.t_BC is None or heard.t_BC.isfinite().all():
             return
-        step, k = (int(index) for index in wrong_SKL.any(2).nonzero()[0])
-        names = self.networks[k].names[1:]
-        terms = [name for name, wrong in zip(names, wrong_SKL[step, k, 1:].tolist(), strict=False) if wrong]
+        row = int(rows_B[int((~heard.t_BC.isfinite()).any(1).nonzero()[0])])
         raise UserError(
-            f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1} "
-            f"({', '.join(terms) or 'the total'}): lower recipe.lr, set recipe.clip, or look at the data"
+            f"the teacher answers row {row} of view {self.teaching.view(self.at.epoch)} with a logit that is not "
+            f"finite (epoch {self.at.epoch + 1}, step {step + 1}): its weights are broken, train it with a lower "
+            "recipe.lr or set recipe.clip"
         )
 
     def _environment(self) -> dict[str, Any]:

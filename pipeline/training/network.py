@@ -87,7 +87,8 @@ class Network:
                 buffer.copy_(kept[name])
 
     def learn(self, y_B: Tensor, heard: Heard, peers: list[Tensor], share: float, rate: float) -> Tensor:
-        """One step from what was looked at; return the losses (L), total first, on the device.
+        """One step from what was looked at; return the losses (L), total first, then the gradient's largest
+        entry, on the device.
 
         Args:
             y_B: Hard labels.
@@ -103,12 +104,16 @@ class Network:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
+        steepest = nn.utils.get_total_norm(self._gradients(), float("inf"))
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
         self.optimizer.step()
         if self.after_step:
             self.after_step()
-        return torch.stack([total.detach(), *(loss.detach() for loss in losses.values())])
+        return torch.stack([total.detach(), *(loss.detach() for loss in losses.values()), steepest])
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]
 
     def _freeze_unreached(self, channels: int, size: int) -> list[nn.Module]:
         """Freeze what the objective does not reach, such as all layers above a hint; return those modules.

@@ -26,7 +26,8 @@ def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, 
     if torch.cuda.is_available():
         tensors[RANDOM_DEVICE] = torch.cuda.get_rng_state()
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(whole, {"facts": json.dumps(facts, sort_keys=True)})
+    # Keys stay in their order: they are the columns of the curve.
+    return save(whole, {"facts": json.dumps(facts)})
 
 
 def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor) -> None:

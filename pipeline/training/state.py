@@ -3,7 +3,7 @@
 It lies outside the stage's outs, which DVC deletes before a stage runs, in a folder beside the DVC
 cache, so that the temporary workspaces of experiments find it too: `<node>/<key>/`. The key is what
 decides the result; two processes with the same key take turns, and the second re-exports what the
-first has trained. State of finished training stays until `python -m pipeline gc`.
+first has trained. State of finished training stays until `python -m pipeline gc`, that of unfinished longer.
 """
 
 import fcntl
@@ -88,9 +88,19 @@ class State:
             with self.current.open("rb") as file:
                 file.seek(DIGEST)
                 length = file.read(8)
-                return facts(length + file.read(int.from_bytes(length, "little")))
-        except (OSError, ValueError, KeyError):
+                claimed = int.from_bytes(length, "little")
+                if claimed > os.fstat(file.fileno()).st_size:
+                    return None
+                found = facts(length + file.read(claimed))
+                whole = type(found["position"]["epoch"]) is type(found["epochs"]) is int
+                return found if whole else None
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
+
+    def is_finished(self) -> bool:
+        """Whether a snapshot says that the last epoch is done; one that cannot be read says nothing."""
+        progress = self.progress()
+        return progress is not None and progress["position"]["epoch"] == progress["epochs"]
 
 
 def facts(body: bytes) -> dict[str, Any]:
@@ -107,17 +117,33 @@ def holding(node: str, key: str, say: Callable[[str], None]) -> Iterator[State]:
     finds the finished result and re-exports it.
     """
     folder = state_root() / node / key
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): make it writable or set {VARIABLE}") from None
-    with lock:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / "lock").open("a+")
+        except FileNotFoundError:
+            continue  # `gc` removed the folder in between
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be written ({error.strerror}): make it writable or set {VARIABLE}"
+            ) from None
         _wait(lock.fileno(), folder, node, say)
+        if _is_at(lock.fileno(), folder / "lock"):
+            break
+        lock.close()  # `gc` removed the folder while we waited: this lock would hold nothing
+    with lock:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield State(folder)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still lies at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _wait(descriptor: int, folder: Path, node: str, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from pipeline.data import prepare as module
 from pipeline.data.prepare import hold_out, noisy, prepare, statistics, subset, write_images
 from pipeline.data.prepared import Prepared, read
 from pipeline.errors import UserError
+from pipeline.files import read_sealed, sha256
 from pipeline.sections.data import Data
 from tests.data.folders import folder, picture
 
@@ -190,7 +191,8 @@ def test_images_are_written_a_chunk_at_a_time(tmp_path: Path, monkeypatch: pytes
 def test_the_header_is_what_was_returned_and_names_the_data(tmp_path: Path) -> None:
     data = Data(source="digits", label_noise=0.1)
     header = prepare(data, tmp_path, 0, tmp_path)
-    assert json.loads((tmp_path / "data.json").read_text()) == json.loads(json.dumps(header))
+    assert read_sealed(tmp_path / "data.json") == json.loads(json.dumps(header))
+    assert header["files"] == {path.name: sha256(path) for path in tmp_path.glob("*.npy")}
     assert header["relabelled"] == round(0.1 * header["counts"]["train"])
     assert header["source"] == "digits"
     assert header["shapes"]["train"][1:] == (1, 8, 8)

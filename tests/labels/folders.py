@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.files import digest, read_json
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, Labels, open_labels, write_header, write_view
 
@@ -50,4 +51,11 @@ def write(folder: Path, format: Format) -> str:
 
 
 def opened(folder: Path, **changes: Any) -> Labels:
-    return open_labels(folder, **{"data_hash": DATA_HASH, "views": SPEC, "classes": CLASSES} | changes)
+    """Open it as whoever knows its hash, whatever it is now."""
+    bound = {"recorded": recorded(folder), "data_hash": DATA_HASH, "views": SPEC, "classes": CLASSES}
+    return open_labels(folder, **bound | changes)
+
+
+def recorded(folder: Path) -> str:
+    """The hash of a label set as it is now."""
+    return digest(read_json(folder / "labels.json"))

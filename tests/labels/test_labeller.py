@@ -74,7 +74,7 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format:
         teacher_hash="t" * 64,
     )
     spec = describe(views, SEED, "labels", COUNT)
-    labels = open_labels(folder, data_hash=data.hash, views=spec, classes=data.classes)
+    labels = open_labels(folder, recorded=written, data_hash=data.hash, views=spec, classes=data.classes)
     assert labels.hash == written
     return labels
 

@@ -150,13 +150,19 @@ def test_labels_of_something_else_are_refused_by_name(folder: Path, changes: dic
         ("format", {"kind": "topk", "dtype": ["float32"], "k": 1}),
         ("format", {"kind": "topk", "dtype": "float32", "k": 1, "more": 1}),
         ("format", None),
-        ("schema", 2),
         ("more", 1),
     ],
 )
 def test_a_header_that_is_not_one_is_refused(folder: Path, key: str, value: object) -> None:
     change_header(folder, **{key: value})
     with pytest.raises(UserError, match=r"labels\.json (has|is not)"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("schema", [0, 2, None])
+def test_a_header_of_another_version_is_refused_with_what_to_run(folder: Path, schema: int | None) -> None:
+    change_header(folder, schema=schema)
+    with pytest.raises(UserError, match=rf"labels\.json is of schema {schema} .* reads schema 1: run `dvc repro`"):
         opened(folder)
 
 

@@ -230,7 +230,8 @@ def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
     model = rebuild(node.architecture).eval()
     load_weights(model, node.weights, "the teacher")
     stream = describe(views, run.spec["views_seed"], "labels", len(data.train))
-    labels = open_labels(node.labels, data_hash=data.hash, views=stream, classes=data.classes)
+    recorded = node.hashes["labels"]
+    labels = open_labels(node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)
     for v, row in ((1, 0), (2, 17), (3, 99)):
         pixels = torch.from_numpy(soft_labels.crop(data, views, run.spec["views_seed"], v, row))
         x_1CHW = normalise(pixels[None], torch.tensor(data.mean), torch.tensor(data.std))

@@ -225,7 +225,7 @@ def weights_of(of: Training, names: tuple[str, str]) -> list[tuple[float, float,
     for _ in range(of.recipe.epochs):
         for step in of.epoch():
             network = of.networks[0]
-            losses = dict(zip(network.names, of.losses_SKL[step, 0].tolist(), strict=True))
+            losses = dict(zip(network.names, of.losses_SKL[step, 0].tolist(), strict=False))
             found.append((losses["loss"], losses[names[0]], losses[names[1]]))
         of.at.epoch += 1
     return found
