@@ -5,6 +5,7 @@ ours). Theirs is live teaching because it is what they offer for augmented image
 work in the process, so that what they compute is counted.
 """
 
+import importlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.training.device import Device
 from pipeline.training.teaching import Stored
 
 SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
+OTHERS = ("torchdistill", "timm")
 STUDENT = {"family": "residual", "depth": 20, "width": 16}
 
 
@@ -36,7 +38,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         self.labels = data.train.labels.tolist()
         light = [transforms.RandomCrop(data.size, padding=4), transforms.RandomHorizontalFlip()]
         norm = transforms.Normalize(data.mean, data.std)
-        self.transform = transforms.Compose([*light, transforms.ToTensor(), norm])
+        self.transform: Any = transforms.Compose([*light, transforms.ToTensor(), norm])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,8 +50,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 def measure(folder: Path, tiny: bool) -> list[Figure]:
     """Seconds of an epoch of theirs over one of ours, ResNet-110 and -56 to ResNet-20."""
     try:
-        import timm
-        import torchdistill
+        versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in OTHERS)
     except ImportError as error:
         raise UserError(
             f"the benchmark `others` needs {error.name}: pip install --no-deps torchdistill timm, "
@@ -59,7 +60,6 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
     on = world.device()
     batch, depths, rounds = (4, (8,), 1) if tiny else (128, (110, 56), 7)
     data = world.images(folder, batch)
-    versions = f"torchdistill {torchdistill.__version__}, timm {timm.__version__}"
     found = []
     for depth in depths:
         teacher = world.network(data, {"family": "residual", "depth": depth, "width": 16}, on)
@@ -71,8 +71,10 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         }
         seconds = interleaved(arms, rounds)
         found += [
-            ratio(f"ResNet-{depth}→20: {name} ÷ ours", seconds, name, "ours", goal=5, most=False, note=versions)
-            for name in ("torchdistill", "timm")
+            ratio(
+                f"ResNet-{depth}→20: {name} ÷ ours", seconds, name, "ours", goal=5, most=False, note=", ".join(versions)
+            )
+            for name in OTHERS
         ]
     return found
 
@@ -86,8 +88,6 @@ def with_torchdistill(
     data: Prepared, teacher: nn.Module, student: nn.Module, batch: int, on: Device
 ) -> Callable[[], None]:
     """An epoch as in its image classification example, with the configuration of its CIFAR samples."""
-    from torchdistill.core.distillation import get_distillation_box
-
     kd = {
         **{f"{who}_module_path": "." for who in ("student", "teacher")},
         **{f"{who}_module_io": "output" for who in ("student", "teacher")},
@@ -110,7 +110,8 @@ def with_torchdistill(
             "kwargs": {"sub_terms": {"kd": {"criterion": {"key": "KDLoss", "kwargs": kd}, "weight": 1.0}}},
         },
     }
-    box = get_distillation_box(teacher, student, {"train": Pictures(data)}, config, on.where, None, False, 1.0)
+    make = importlib.import_module("torchdistill.core.distillation").get_distillation_box
+    box = make(teacher, student, {"train": Pictures(data)}, config, on.where, None, False, 1.0)
 
     def epoch() -> None:
         box.pre_epoch_process(epoch=0)
@@ -125,19 +126,16 @@ def with_torchdistill(
 
 def with_timm(data: Prepared, teacher: nn.Module, student: nn.Module, batch: int, on: Device) -> Callable[[], None]:
     """An epoch as in its train.py with a logit distillation task."""
-    from timm.optim import create_optimizer_v2
-    from timm.task import LogitDistillationTask
-
     for model in (teacher, student):
         described: Any = model
         described.num_classes, described.in_chans = len(data.classes), data.channels
         described.pretrained_cfg = {"mean": data.mean, "std": data.std}
-    task = LogitDistillationTask(
+    task = importlib.import_module("timm.task").LogitDistillationTask(
         student_model=student, teacher_model=teacher, criterion=nn.CrossEntropyLoss(), task_loss_weight=0.1,
         temperature=4.0, device=on.where, verbose=False,
     )  # fmt: skip
     kept = {name: SGD[name] for name in ("lr", "momentum", "weight_decay")}
-    optimizer = create_optimizer_v2(student, opt="sgd", **kept)
+    optimizer = importlib.import_module("timm.optim").create_optimizer_v2(student, opt="sgd", **kept)
     loader = DataLoader(Pictures(data), batch_size=batch, shuffle=True)
 
     def epoch() -> None:

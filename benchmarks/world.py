@@ -35,17 +35,23 @@ def device(precision: str = "auto") -> Device:
 
 
 def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, classes: int = 10) -> Prepared:
-    """Prepared data with `count` random training images, mapped from a file as prepared images are."""
+    """Prepared data with `count` random training images, mapped from a file as prepared images are.
+
+    A file that is there already is taken as it is.
+    """
     drawn = np.random.default_rng(0)
 
     def split(name: str, count: int) -> Split:
         path = folder / f"{name}.{count}.{channels}.{size}.npy"
+        labels_N = drawn.integers(0, classes, count)
+        if path.exists():
+            return Split(np.lib.format.open_memmap(path, "r"), labels_N)
         whole = np.lib.format.open_memmap(path, "w+", np.uint8, (count, channels, size, size))
         for start in range(0, count, 4096):
             part = whole[start : start + 4096]
             part[:] = drawn.integers(0, 256, part.shape, np.uint8)
         whole.flush()
-        return Split(np.lib.format.open_memmap(path, "r"), drawn.integers(0, classes, count))
+        return Split(np.lib.format.open_memmap(path, "r"), labels_N)
 
     train, few = split("train", count), split("few", 64)
     names = tuple(f"class {number}" for number in range(classes))
@@ -102,15 +108,18 @@ def training(
     views: Mapping[str, Any] = SMALL_VIEWS,
     on: Device | None = None,
     kind: type[Training] = Training,
+    seed: int = 0,
+    epochs: int = 1_000_000,
+    lr: float = 0.01,
 ) -> Training:
     """A training as a stage has it."""
     spec = {
         "architecture": dict(architecture),
         "objective": dict(objective),
-        "recipe": {"epochs": 1_000_000, "batch_size": batch, "lr": 0.01, "weight_decay": 5e-4},
+        "recipe": {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4},
         "views": dict(views),
         "views_seed": 0,
-        "seed": 0,
+        "seed": seed,
     }
     return kind(spec, data, teaching or Alone(), on or device())
 
