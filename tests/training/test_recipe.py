@@ -37,7 +37,8 @@ def test_a_hundred_steps_are_those_of_torchs_own(name: str) -> None:
     same: dict[str, Any] = {"lr": 0.05, "weight_decay": 0.01, "fused": True}
     sgd = {"momentum": 0.9, "nesterov": True}
     plain = AdamW(theirs.parameters(), **same) if name == "adamw" else SGD(theirs.parameters(), **same, **sgd)
-    recipe = Recipe(**RECIPE | {"optimizer": name})
+    settings: dict[str, Any] = {**RECIPE, "optimizer": name}
+    recipe = Recipe(**settings)
     mine = optimizer(recipe, ours, torch.device("cpu"))
     assert all(map(torch.equal, stepped(ours, mine, 100), stepped(theirs, plain, 100)))
     again = optimizer(recipe, ours, torch.device("cpu"))
