@@ -25,6 +25,8 @@ from pipeline.training.loop import RESIDENT_BYTES, Training
 from pipeline.training.teaching import Stored
 
 FORMATS = {"dense": Format("dense", "float16"), "topk": Format("topk", "float16", 9)}
+# At 1 what top-k spreads evenly has the probability that it had; at 4 it speaks louder than that.
+TEMPERATURES = (1.0, 4.0)
 VIEWS = {"shift": 1, "flip": False, "scale": 1.0}
 TEACHER = {"family": "plain", "widths": [32, 64, 128]}
 STUDENT = {"family": "plain", "widths": [16, 32, 32]}
@@ -42,18 +44,20 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         for name, format in FORMATS.items()
     }
     size = {name: view_path(folder / name, 1).stat().st_size for name in FORMATS}
-    found: dict[str, list[float]] = {name: [] for name in FORMATS}
-    for seed in range(seeds):
-        for name, labels in said.items():
-            student = trained(world.training(data, STUDENT, world.SOFT, Stored(labels, on), seed=seed, **more))
-            found[name].append(100 * right(student, data, on))
-    losses = [dense - topk for dense, topk in zip(found["dense"], found["topk"], strict=True)]
-    middle, spread = mean(losses), stdev(losses)
-    note = f"teacher {100 * right(teacher, data, on):.1f} %, students {mean(found['dense']):.2f} % of dense labels"
-    return [
-        Figure("bytes of a view, top-k ÷ dense float16", size["topk"] / size["dense"], goal=0.15, note="k = 9"),
-        Figure("points lost, mean ± deviation", middle, middle - spread, middle + spread, 0.1, note=note),
-    ]
+    figures = [Figure("bytes of a view, top-k ÷ dense float16", size["topk"] / size["dense"], goal=0.15, note="k = 9")]
+    for temperature in TEMPERATURES:
+        soft = {"soft_targets": {"weight": 1.0, "temperature": temperature}}
+        found: dict[str, list[float]] = {name: [] for name in FORMATS}
+        for seed in range(seeds):
+            for name, labels in said.items():
+                student = trained(world.training(data, STUDENT, soft, Stored(labels, on), seed=seed, **more))
+                found[name].append(100 * right(student, data, on))
+        losses = [dense - topk for dense, topk in zip(found["dense"], found["topk"], strict=True)]
+        middle, spread = mean(losses), stdev(losses)
+        note = f"teacher {100 * right(teacher, data, on):.1f} %, students {mean(found['dense']):.2f} % of dense labels"
+        name = f"points lost at temperature {temperature:g}, mean ± deviation"
+        figures.append(Figure(name, middle, middle - spread, middle + spread, 0.1, note=note))
+    return figures
 
 
 def pairs(folder: Path, train: int, test: int) -> Prepared:
