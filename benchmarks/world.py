@@ -154,7 +154,7 @@ def labels(
     """The stored labels of a teacher, written as a stage writes them and opened as one opens them."""
     asked = Views(**views)
     pixels = Pixels(data.train.images, on.where, RESIDENT_BYTES)
-    label(
+    recorded = label(
         forward,
         pixels,
         data,
@@ -169,7 +169,7 @@ def labels(
         teacher_hash="0" * 64,
     )
     described = describe(asked, 0, "labels", len(pixels))
-    return open_labels(folder, data_hash=data.hash, views=described, classes=data.classes)
+    return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
 
 
 def forwards(forward: Forward, data: Prepared, batch: int, on: Device) -> Callable[[], None]:
