@@ -1,5 +1,7 @@
 """Which rows make a batch, and where their pixels come from."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,6 +39,11 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def values(self) -> int:
+        """Numbers in one image, C * H * W."""
+        return math.prod(self._images.shape[1:])
 
     def __getitem__(self, rows_B: np.ndarray | Tensor) -> Tensor:
         rows_B = torch.as_tensor(rows_B)

@@ -4,10 +4,13 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 WARM_UP = 5  # runs before the clock starts: the first ones choose kernels and fill caches
 PATIENCE = 3.0  # seconds after which slow things are not run more often than they must be
@@ -26,13 +29,10 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     Convolutions, matrix products and attention are counted; normalisation, activations and pooling are not.
     The model is left as it was.
     """
-    # Here, as it takes a tenth of a second, which only stages that measure should pay.
-    from torch.utils.flop_counter import FlopCounterMode
-
     some = next(model.parameters())
     x_BCHW = torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype)
     training = {module: module.training for module in model.modules()}
-    counter = FlopCounterMode(display=False)
+    counter = _Operations()
     try:
         model.eval()
         with torch.no_grad(), counter:
@@ -40,7 +40,30 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     finally:
         for module, mode in training.items():
             module.training = mode
-    return counter.get_total_flops()
+    return counter.total
+
+
+class _Operations(TorchDispatchMode):
+    """Adds up what torch's flop counter says of each operation that runs.
+
+    Its own mode, and this one unless unwrapped, imports torch.compile: a second of computing for each stage.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Here, as it takes a tenth of a second, which only stages that measure should pay.
+        from torch.utils.flop_counter import flop_registry
+
+        found = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func._overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+_Operations.__torch_dispatch__ = unwrap(_Operations.__torch_dispatch__)
 
 
 def file_bytes(path: Path) -> int:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from pipeline.data.batches import Pixels
+from pipeline.data.feed import cut_ahead
 from pipeline.data.prepared import Prepared
-from pipeline.data.views import Drawn, cut, describe, draw, normalise
+from pipeline.data.views import Drawn, describe, draw, normalise
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, write_header, write_view
 
@@ -68,8 +69,8 @@ def label(
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
 
     def answers(drawn: Drawn) -> Iterator[Tensor]:
-        for rows_B in torch.arange(len(pixels), device=device).split(batch_size):
-            x_BCHW = cut(pixels[rows_B], drawn, rows_B, mean_C, std_C)
+        rows = torch.arange(len(pixels), device=device).split(batch_size)
+        for x_BCHW in cut_ahead(pixels, drawn, rows, mean_C, std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.

@@ -81,9 +81,9 @@ class Objective(nn.Module):
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""
         return {name: term.loss(*_taken(name, term, signals)) for name, term in self.terms.items()}
 
-    def total(self, losses: Mapping[str, Tensor], share: float = 0.0) -> Tensor:
-        """Weighted sum of what `forward` gave, after `share` of the training: the scalar to minimise."""
-        return torch.stack([self.terms[name].schedule.at(share) * loss for name, loss in losses.items()]).sum()
+    def weighted(self, losses: Mapping[str, Tensor], share: float = 0.0) -> list[Tensor]:
+        """What `forward` gave, each times its weight after `share` of the training: what is added up and minimised."""
+        return [self.terms[name].schedule.at(share) * loss for name, loss in losses.items()]
 
 
 def _taken(name: str, term: Term, signals: Signals) -> list[Any]:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.batches import Pixels, batches, order
+from pipeline.data.feed import cut_ahead
 from pipeline.data.prepared import Prepared
-from pipeline.data.views import cut, draw
+from pipeline.data.views import draw
 from pipeline.errors import UserError
 from pipeline.sections.recipe import Recipe
 from pipeline.sections.views import Views
@@ -151,9 +152,9 @@ class Training:
         drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         rows = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
-        for step in range(start, self.steps):
-            rows_B = torch.from_numpy(rows[step]).to(self.device.where)
-            x_BCHW = cut(self.pixels[rows_B], drawn, rows_B, self.mean_C, self.std_C)
+        left = torch.from_numpy(np.concatenate(rows)).to(self.device.where).split(len(rows[0]))[start:]
+        cuts = cut_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
+        for step, (rows_B, x_BCHW) in enumerate(zip(left, cuts, strict=True), start=start):
             yield rows_B, x_BCHW, self.teaching.hear(v, rows[step], x_BCHW)
 
     def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Heard) -> None:

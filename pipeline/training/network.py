@@ -99,18 +99,20 @@ class Network:
         """
         signals = Signals(self.z_BC, y_B, heard.t_BC, self.features, heard.features, peers or None)
         losses = self.objective(signals)
-        total = self.objective.total(losses, share)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        weighted = self.objective.weighted(losses, share)
+        # From each term and not from their sum: the same gradient without a graph of the sum to build and walk.
+        torch.autograd.backward(weighted)
         steepest = nn.utils.get_total_norm(self._gradients(), float("inf"))
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
         self.optimizer.step()
         if self.after_step:
             self.after_step()
-        return torch.stack([total.detach(), *(loss.detach() for loss in losses.values()), steepest])
+        with torch.no_grad():
+            return torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest])
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]

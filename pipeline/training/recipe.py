@@ -1,12 +1,44 @@
 """From recipe to optimiser: which one, and the learning rate at each step."""
 
 import math
+from inspect import unwrap
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from pipeline.sections.recipe import Recipe
+
+
+class _Eager(Optimizer):
+    """Torch's optimiser without its hooks for torch.compile.
+
+    They do nothing outside of it, but import its compiler: a second of computing for each stage.
+    """
+
+    add_param_group = unwrap(Optimizer.add_param_group)
+    state_dict = unwrap(Optimizer.state_dict)
+    load_state_dict = unwrap(Optimizer.load_state_dict)
+    zero_grad = unwrap(Optimizer.zero_grad)
+
+
+class EagerSGD(_Eager, SGD):
+    """SGD without hooks for torch.compile."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step, as SGD's."""
+        return unwrap(SGD.step)(self, closure)
+
+
+class EagerAdamW(_Eager, AdamW):
+    """AdamW without hooks for torch.compile."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step, as AdamW's."""
+        return unwrap(AdamW.step)(self, closure)
 
 
 def optimizer(recipe: Recipe, module: nn.Module, device: torch.device) -> Optimizer:
@@ -17,8 +49,8 @@ def optimizer(recipe: Recipe, module: nn.Module, device: torch.device) -> Optimi
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     fused = is_fused(device)
     if recipe.optimizer == "adamw":
-        return AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
-    return SGD(
+        return EagerAdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    return EagerSGD(
         parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,

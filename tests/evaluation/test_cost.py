@@ -1,11 +1,14 @@
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.evaluation.cost import WARM_UP, file_bytes, flops, latency_ms, parameters
+from pipeline.models.build import build
 
 
 def net() -> nn.Sequential:
@@ -32,6 +35,23 @@ def test_flops_are_counted_by_hand() -> None:
     first = 2 * (8 * 3 * 9) * 12 * 12
     second = 2 * (16 * (8 // 4) * 9) * 6 * 6
     assert flops(net(), 3, 12) == first + second + 2 * 16 * 10
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"family": "residual", "depth": 8, "width": 4},
+        {"family": "wide", "depth": 10, "widen": 1},
+        {"family": "separable"},
+        {"family": "plain", "depth": 4},
+    ],
+    ids=str,
+)
+def test_flops_are_those_of_torchs_own_counter(architecture: dict[str, Any]) -> None:
+    model = build(architecture, channels=3, size=16, classes=5).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, 16, 16))
+    assert flops(model, 3, 16) == counter.get_total_flops() > 0
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:

@@ -20,7 +20,7 @@ def test_terms_are_named_unweighted_and_summed_by_weight():
     kd = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=2.0)
     assert losses["cross_entropy"] == ce
     assert losses["soft_targets"] == kd
-    total = objective.total(losses)
+    total = torch.stack(objective.weighted(losses)).sum()
     torch.testing.assert_close(total, 0.1 * ce + 0.9 * kd)
     assert total.dtype == torch.float32
     assert total.shape == ()
@@ -29,13 +29,14 @@ def test_terms_are_named_unweighted_and_summed_by_weight():
 def test_weight_and_settings_have_defaults():
     objective = Objective({"soft_targets": {}})
     expected = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=4.0)
-    assert objective.total(objective(WITH_TEACHER)) == expected
+    assert objective.weighted(objective(WITH_TEACHER)) == [expected]
 
 
-def test_the_total_has_the_gradient_of_the_weighted_sum():
+def test_a_weighted_loss_has_the_weighted_gradient():
     z_BC = BATCH["z_BC"].clone().requires_grad_()
     objective = Objective({"logit_matching": {"weight": 3.0}})
-    objective.total(objective(Signals(z_BC, BATCH["y_B"], BATCH["t_BC"]))).backward()
+    (weighted,) = objective.weighted(objective(Signals(z_BC, BATCH["y_B"], BATCH["t_BC"])))
+    weighted.backward()
     assert z_BC.grad is not None
     torch.testing.assert_close(z_BC.grad, 3.0 * (BATCH["z_BC"] - BATCH["t_BC"]) / 5)
 

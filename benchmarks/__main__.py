@@ -1,0 +1,67 @@
+"""`python -m benchmarks <name>`: what this pipeline costs beside what it could cost, as ratios in one run."""
+
+import importlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.command_line import run
+
+NAMES = {
+    "stored": "Training from stored soft labels against plain supervised training.",
+    "live": "Training under a live teacher against the sum of its parts.",
+    "others": "torchdistill and timm, with the same networks and images, against ours.",
+    "loop": "Our training loop against twenty lines by hand.",
+    "feeding": "The share of an epoch that is fetching, augmenting and reading labels.",
+    "topk": "The top-k label store against the dense one: bytes, and accuracy of a student.",
+    "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
+    "labelling": "Writing the labels of all views against the bare forward passes.",
+    "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
+    "size": "Images a second and memory against the number of images.",
+}
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Out = Annotated[Path | None, typer.Option(help="JSON file to write, too.")]
+Tiny = Annotated[bool, typer.Option(help="So small that it only shows that it runs: its figures mean nothing.")]
+
+
+def _command(name: str) -> Callable[..., None]:
+    def command(out: Out = None, tiny: Tiny = False) -> None:
+        from benchmarks.measure import lines
+        from pipeline.files import write_json
+        from pipeline.summary import show
+
+        with tempfile.TemporaryDirectory() as folder:
+            figures = importlib.import_module(f"benchmarks.{name}").measure(Path(folder), tiny)
+        show(lines(figures))
+        if out is not None:
+            write_json(out, {"benchmark": name, "machine": machine(), "figures": [asdict(each) for each in figures]})
+
+    return command
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and how many others computed there as it ended."""
+    import torch
+
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0],
+    }
+
+
+for _name, _help in NAMES.items():
+    app.command(_name, help=_help)(_command(_name))
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,187 @@
+"""What benchmarks train on: prepared images, networks, trainings, labels, all made on the spot.
+
+Pixels and labels are drawn at random: what an epoch costs does not depend on what is in the picture.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.data.batches import Pixels
+from pipeline.data.prepared import Prepared, Split
+from pipeline.data.views import describe, normalise
+from pipeline.labels.format import Format
+from pipeline.labels.labeller import Forward, label
+from pipeline.labels.store import Labels, open_labels
+from pipeline.models.build import build
+from pipeline.sections.views import Views
+from pipeline.training.device import Device, choose
+from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.teaching import Alone, Teaching
+
+SMALL_VIEWS = {"shift": 4, "flip": True, "scale": 1.0}
+HARD = {"cross_entropy": {"weight": 1.0, "label_smoothing": 0.0}}
+SOFT = {"soft_targets": {"weight": 1.0, "temperature": 4.0}}
+
+
+def device(precision: str = "auto") -> Device:
+    """The GPU where there is one, else one thread of the CPU."""
+    return choose({"device": "auto", "threads": 1}, precision)
+
+
+def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, classes: int = 10) -> Prepared:
+    """Prepared data with `count` random training images, mapped from a file as prepared images are.
+
+    A file that is there already is taken as it is.
+    """
+    drawn = np.random.default_rng(0)
+
+    def split(name: str, count: int) -> Split:
+        path = folder / f"{name}.{count}.{channels}.{size}.npy"
+        labels_N = drawn.integers(0, classes, count)
+        if path.exists():
+            return Split(np.lib.format.open_memmap(path, "r"), labels_N)
+        whole = np.lib.format.open_memmap(path, "w+", np.uint8, (count, channels, size, size))
+        for start in range(0, count, 4096):
+            part = whole[start : start + 4096]
+            part[:] = drawn.integers(0, 256, part.shape, np.uint8)
+        whole.flush()
+        return Split(np.lib.format.open_memmap(path, "r"), labels_N)
+
+    train, few = split("train", count), split("few", 64)
+    names = tuple(f"class {number}" for number in range(classes))
+    middle = (0.5,) * channels
+    return Prepared(train, few, few, train.labels, names, middle, middle, channels, size, "0" * 64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its images, in the two sizes that matter: a step of half a second, and one of a millisecond."""
+
+    name: str
+    data: Prepared
+    architecture: Mapping[str, Any]
+    views: Mapping[str, Any]
+    batch: int
+    rounds: int
+
+    def training(
+        self,
+        on: Device,
+        objective: Mapping[str, Any] = HARD,
+        teaching: Teaching | None = None,
+        kind: type[Training] = Training,
+    ) -> Training:
+        """A training of this case."""
+        more: dict[str, Any] = {"batch": self.batch, "views": self.views, "on": on, "kind": kind}
+        return training(self.data, self.architecture, objective, teaching, **more)
+
+
+def cases(folder: Path, tiny: bool) -> list[Case]:
+    """ResNet-20 on 32x32 colour images in batches of 128; the default student on 8x8 grey ones in batches of 32."""
+    small = Case(
+        "plain [4, 8], 8×8",
+        images(folder, 64 if tiny else 448, channels=1, size=8),
+        {"family": "plain", "widths": [4, 8]},
+        {"shift": 1, "flip": False, "scale": 1.0},
+        32,
+        2 if tiny else 200,
+    )
+    if tiny:
+        return [small]
+    large = {"family": "residual", "depth": 20, "width": 16}
+    return [Case("ResNet-20, 32×32", images(folder, 256), large, SMALL_VIEWS, 128, 11), small]
+
+
+def training(
+    data: Prepared,
+    architecture: Mapping[str, Any],
+    objective: Mapping[str, Any] = HARD,
+    teaching: Teaching | None = None,
+    *,
+    batch: int = 128,
+    views: Mapping[str, Any] = SMALL_VIEWS,
+    on: Device | None = None,
+    kind: type[Training] = Training,
+    seed: int = 0,
+    epochs: int = 1_000_000,
+    lr: float = 0.01,
+) -> Training:
+    """A training as a stage has it."""
+    spec = {
+        "architecture": dict(architecture),
+        "objective": dict(objective),
+        "recipe": {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4},
+        "views": dict(views),
+        "views_seed": 0,
+        "seed": seed,
+    }
+    return kind(spec, data, teaching or Alone(), on or device())
+
+
+def epochs(of: Training) -> Iterator[None]:
+    """Train for ever, without validation; yield after each epoch."""
+    while True:
+        for _ in of.epoch():
+            pass
+        of.at.epoch += 1
+        yield
+
+
+def network(data: Prepared, architecture: Mapping[str, Any], on: Device) -> nn.Module:
+    """A network that answers."""
+    torch.manual_seed(0)
+    whole = build(architecture, channels=data.channels, size=data.size, classes=len(data.classes))
+    return on.place(whole).eval().requires_grad_(False)
+
+
+def labels(
+    data: Prepared,
+    forward: Forward,
+    folder: Path,
+    on: Device,
+    *,
+    views: Mapping[str, Any] = SMALL_VIEWS,
+    count: int = 2,
+    batch: int = 128,
+    format: Format = Format("dense", "float32"),
+) -> Labels:
+    """The stored labels of a teacher, written as a stage writes them and opened as one opens them."""
+    asked = Views(**views)
+    pixels = Pixels(data.train.images, on.where, RESIDENT_BYTES)
+    recorded = label(
+        forward,
+        pixels,
+        data,
+        asked,
+        0,
+        count,
+        batch_size=batch,
+        format=format,
+        folder=folder,
+        device=on.where,
+        teacher="teacher",
+        teacher_hash="0" * 64,
+    )
+    described = describe(asked, 0, "labels", len(pixels))
+    return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
+
+
+def forwards(forward: Forward, data: Prepared, batch: int, on: Device) -> Callable[[], None]:
+    """Bare forward passes over the images of an epoch, ready on the device."""
+    pixels = Pixels(data.train.images, on.where, RESIDENT_BYTES)
+    mean_C, std_C = (torch.tensor(each, device=on.where) for each in (data.mean, data.std))
+    rows = torch.arange(len(pixels), device=on.where).split(batch)
+    ready = [normalise(pixels[rows_B], mean_C, std_C) for rows_B in rows]
+
+    def epoch() -> None:
+        with torch.no_grad():
+            for x_BCHW in ready:
+                forward(x_BCHW)
+
+    return epoch

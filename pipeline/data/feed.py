@@ -1,0 +1,29 @@
+"""Batches of a view, several cut at once where they are small."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.data.batches import Pixels
+from pipeline.data.views import Drawn, cut
+
+# Float32 bytes cut at once, one batch at least: a cut is twenty calls whatever its size, a tiny network's step not
+# many more; and what was cut must still lie in the processor's cache when its turn comes.
+AHEAD_BYTES = 1 << 20
+
+
+def cut_ahead(
+    pixels: Pixels, drawn: Drawn, batches: Sequence[Tensor], mean_C: Tensor, std_C: Tensor, ahead: int = AHEAD_BYTES
+) -> Iterator[Tensor]:
+    """Yield what `cut` makes of each batch of rows, bit for bit: float32 (B, C, H, W).
+
+    batches: rows (B,) on the device of `drawn`. ahead: bytes that may be cut at once.
+    """
+    start = 0
+    while start < len(batches):
+        several = max(1, ahead // max(1, 4 * len(batches[start]) * pixels.values))
+        group = batches[start : start + several]
+        rows_R = torch.cat(list(group))
+        yield from cut(pixels[rows_R], drawn, rows_R, mean_C, std_C).split([len(rows_B) for rows_B in group])
+        start += several

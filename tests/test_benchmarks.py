@@ -1,0 +1,78 @@
+"""Every benchmark runs, with sizes that show nothing else; what it makes of its seconds is checked by hand."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import NAMES, app
+from benchmarks.measure import Figure, interleaved, lines, of, ratio
+
+
+def test_the_names_are_these() -> None:
+    assert list(NAMES) == [
+        "stored",
+        "live",
+        "others",
+        "loop",
+        "feeding",
+        "topk",
+        "reads",
+        "labelling",
+        "graph",
+        "size",
+    ]
+    said = CliRunner().invoke(app, ["--help"]).output
+    assert all(name in said for name in NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "others"])
+def test_each_runs(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    said = CliRunner().invoke(app, [name, "--tiny", "--out", str(out)], catch_exceptions=False).output
+    value = json.loads(out.read_text())
+    assert value["benchmark"] == name
+    assert value["figures"]
+    for figure in value["figures"]:
+        assert figure["name"] in said
+        assert figure["value"] is not None and figure["value"] >= 0
+
+
+def test_others_run_or_name_what_to_install(tmp_path: Path) -> None:
+    if all(map(importlib.util.find_spec, ("torchdistill", "timm"))):
+        assert CliRunner().invoke(app, ["others", "--tiny"], catch_exceptions=False).exit_code == 0
+        return
+    error = CliRunner().invoke(app, ["others", "--tiny"]).exception
+    assert "pip install --no-deps torchdistill timm" in str(error)
+
+
+def test_arms_alternate_and_warm_up_first() -> None:
+    called: list[str] = []
+    ticks = iter(range(100))
+    arms = {name: (lambda name=name: called.append(name)) for name in "ab"}
+    seconds = interleaved(arms, 3, lambda: float(next(ticks)))
+    assert called == [*"ab", *"ba", *"ab", *"ba"]
+    assert seconds == {"a": [1.0] * 3, "b": [1.0] * 3}
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    seconds = {"a": [2.0, 9.0, 4.0, 6.0, 5.0], "b": [1.0, 1.0, 1.0, 2.0, 1.0]}
+    found = ratio("a ÷ b", seconds, "a", "b", goal=4)
+    assert (found.low, found.value, found.high) == (3.0, 4.0, 5.0)
+    assert found.seconds == {"a": 5.0, "b": 1.0}
+    assert found.met
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "met"), [(1.0, True, True), (1.1, True, False), (1.1, False, True), (0.9, False, False)]
+)
+def test_a_goal_bounds_from_its_side(value: float, most: bool, met: bool) -> None:
+    assert of("x", [value], goal=1.0, most=most).met is met
+
+
+def test_what_was_not_measured_is_called_so() -> None:
+    assert lines([Figure("x", None, goal=2.0, unit=" s", note="no GPU")])[1] == (
+        "x", "not measured", "", "≤ 2 s", "", "no GPU",
+    )  # fmt: skip
