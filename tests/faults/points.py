@@ -70,16 +70,16 @@ class Points:
         """From now on, every point passes through `reach`."""
         from pipeline.training import loop
 
-        self._open, self._fsync, self._replace, cut = io.open, os.fsync, os.replace, loop.cut
+        self._open, self._fsync, self._replace, rate = io.open, os.fsync, os.replace, loop.learning_rate
         io.open = self.open
         os.fsync = self.fsync
         os.replace = self.replace
 
         def step(*args: Any) -> Any:
             self.reach("step")
-            return cut(*args)
+            return rate(*args)
 
-        loop.cut = step
+        loop.learning_rate = step  # it is asked for at each step
         if self.fault.what == "clock":
             now = time.time
             time.time = lambda: now() + self.random.uniform(-1e8, 1e8)
