@@ -55,16 +55,18 @@ def apply(text: str, name: str) -> str:
     # As long to import as DVC's own parser, which it is; only a preset needs to write YAML with comments.
     from ruamel.yaml import YAML
 
-    yaml = YAML()
-    yaml.width = 1 << 20
-    yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null"))
+    editor = YAML()
+    editor.width = 1 << 20
+    editor.preserve_quotes = True
+    editor.representer.add_representer(
+        type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     path = FOLDER / f"{name}.yaml"
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(MARK)]
-    content = yaml.load("".join(lines))
+    content = editor.load("".join(lines))
     _merge(content, read_yaml(path))
     out = io.StringIO()
-    yaml.dump(content, out)
+    editor.dump(content, out)
     return _note(path) + out.getvalue()
 
 

@@ -11,22 +11,22 @@ NOTE = (ROOT / "docs" / "reliability.md").read_text()
 VIEW = "artifacts/teacher/labels/view_001.safetensors"
 
 
-def test_the_notes_commands_mend_it(copied: Scratch, lineage: Scratch) -> None:
+def test_the_notes_commands_mend_it(untrained: Scratch, lineage: Scratch) -> None:
     (commands,) = re.findall(r"^```\n(find .*?)^```$", NOTE, re.MULTILINE | re.DOTALL)
-    size = (copied.folder / VIEW).stat().st_size
-    content = (copied.folder / VIEW).read_bytes()
-    cached = [path for path in (copied.folder / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    size = (untrained.folder / VIEW).stat().st_size
+    content = (untrained.folder / VIEW).read_bytes()
+    cached = [path for path in (untrained.folder / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
     twins = [path for path in cached if path.stat().st_size == size and path.read_bytes() == content]
     assert twins
-    for path in (copied.folder / VIEW, *twins):
+    for path in (untrained.folder / VIEW, *twins):
         os.chmod(path, 0o644)
         path.write_bytes(bytes(size))
         os.chmod(path, 0o444)
-    said = copied.stage("assistant", "t1", code=1)
+    said = untrained.stage("assistant", "t1", code=1)
     assert re.search(rf"^error: {VIEW} is damaged \(its SHA-256 is not the recorded one\)", said, re.MULTILINE)
-    shutil.rmtree(copied.folder / "artifacts" / "assistant")
-    copied.run("bash", "-c", commands)
-    assert copied.hashes() == lineage.hashes()
+    shutil.rmtree(untrained.folder / "artifacts" / "assistant")
+    untrained.run("bash", "-c", commands)
+    assert untrained.hashes() == lineage.hashes()
 
 
 def test_every_test_that_the_note_names_is_there() -> None:

@@ -46,7 +46,7 @@ def results(scratch: Scratch, name: str) -> tuple[dict[str, str], dict[str, Any]
     metrics = json.loads((scratch.folder / "metrics" / f"{name}.json").read_text())
     with (scratch.folder / "curves" / f"{name}.csv").open(newline="") as file:
         rows = [{**row, "images_per_second": ""} for row in csv.DictReader(file)]
-    return scratch.hashes(name), {**metrics, "cost": None}, rows
+    return scratch.hashes(name), {**metrics, "cost": None, "seal": None}, rows
 
 
 def saves(scratch: Scratch) -> int:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import save
@@ -13,7 +14,7 @@ from safetensors.numpy import save
 from pipeline.training.state import VARIABLE, State, facts, holding, state_root
 
 
-def body(**content: int) -> bytes:
+def body(**content: Any) -> bytes:
     return save({}, {"facts": json.dumps(content)})
 
 
@@ -21,10 +22,12 @@ def test_round_trip(tmp_path: Path) -> None:
     state = State(tmp_path)
     assert state.load(pytest.fail) is None
     state.save(body(epoch=1))
-    state.save(body(epoch=2))
+    assert state.progress() is None, "it says nothing of a training"
+    content = {"position": {"epoch": 2}, "epochs": 3}
+    state.save(body(**content))
     loaded = state.load(pytest.fail)
-    assert loaded is not None and facts(loaded) == {"epoch": 2}
-    assert state.progress() == {"epoch": 2}
+    assert loaded is not None and facts(loaded) == content
+    assert state.progress() == content
 
 
 def test_every_torn_write_falls_back_to_the_last_good_state(tmp_path: Path) -> None:
