@@ -19,7 +19,7 @@ from pipeline import files
 from tests.scratch import Scratch, wait
 
 STRUCK = Path(__file__).with_name("struck.py")
-STEP = "pipeline.training.loop:learning_rate"  # it is asked for at each step
+STEP = "torch.autograd:backward"  # once a step
 STEPS = 4
 
 
