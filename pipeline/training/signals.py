@@ -8,11 +8,13 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
+ONE = 1.0  # seconds
 
 
 class Stopped(Exception):
@@ -31,19 +33,25 @@ def end_with_parent() -> None:
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for; a second request ends the process at once."""
-    asked = False
+    """Yield a function that says whether a stop was asked for; a second request ends the process at once.
+
+    When DVC is killed, the kernel tells of its death once for each thread that it had: requests within `ONE` second
+    are one.
+    """
+    asked = 0.0
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if asked and time.monotonic() - asked < ONE:
+            return
         if asked:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        asked = True
+        asked = time.monotonic()
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
