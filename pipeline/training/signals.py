@@ -35,8 +35,8 @@ def end_with_parent() -> None:
 def deferred() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether a stop was asked for; a second request ends the process at once.
 
-    When DVC is killed, the kernel tells of its death once for each thread that it had: requests within `ONE` second
-    are one.
+    Requests within `ONE` second are one: when DVC, which has several threads, is killed, a stage may be told more than
+    once.
     """
     asked = 0.0
 
