@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import graph
 from pipeline.errors import UserError
-from pipeline.plan_parts import Spec, carry, code, models
+from pipeline.plan_parts import carry, code, models
 from pipeline.sections.base import unknown
 from pipeline.sections.compress import Compress, Distil, Export, Tune
 from pipeline.sections.learner import Chain, Learner
 from pipeline.sections.term import answers, needs_features, needs_teacher
+from pipeline.specs import Spec
 
 if TYPE_CHECKING:
     from pipeline.plan import Planner

@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.errors import UserError
 from pipeline.files import sealed, to_json
-from pipeline.plan import Spec
+from pipeline.specs import Spec
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from pipeline.errors import UserError
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.params import Params
 from pipeline.paths import ARTIFACTS, METRICS, PLAN
-from pipeline.plan_parts import Spec
 from pipeline.progress import say
 from pipeline.sections.base import wording
 from pipeline.sections.compress import Compress
+from pipeline.specs import Spec
 from pipeline.training.state import VARIABLE, state_root
 
 

@@ -11,11 +11,12 @@ from pipeline import compress_plan, files, graph, report_plan
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import resolve
-from pipeline.plan_parts import Spec, carry, code, models, seed
+from pipeline.plan_parts import carry, code, models, seed
 from pipeline.sections.base import unknown
 from pipeline.sections.compress import Compress
 from pipeline.sections.learner import Chain, Learner, Network
 from pipeline.sections.term import answers, needs_features, needs_teacher
+from pipeline.specs import Spec
 
 CHAINS = ("assistant", "refinery", "born_again")
 TEACHING = ("teacher", *CHAINS)

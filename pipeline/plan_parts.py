@@ -6,8 +6,7 @@ from typing import Any
 
 from pipeline.fingerprint import fingerprint
 from pipeline.paths import CODE
-
-Spec = dict[str, Any]
+from pipeline.specs import Spec
 
 
 def seed(base: int, role: str) -> int:

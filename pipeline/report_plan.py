@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.paths import CODE
-from pipeline.plan_parts import Spec
+from pipeline.specs import Spec
 
 if TYPE_CHECKING:
     from pipeline.plan import Planner

@@ -1,15 +1,14 @@
 """What a slot does when its turn comes: train, or carry its predecessor.
 
-Carrying must cost nothing, so torch is imported only where there is something to train.
+Carrying must cost nothing: torch, and what shows the result, are imported only where there is something to do.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import last, node, specs
+from pipeline import node, specs
 from pipeline.chain import stopped
 from pipeline.progress import say
-from pipeline.terminal import closing
 
 
 def advance(name: str) -> None:
@@ -37,6 +36,9 @@ def advance(name: str) -> None:
 
 def perform(work: Callable[[dict[str, Any]], None], spec: dict[str, Any]) -> None:
     """Do the work of a node, and show what came of it beside the last result."""
+    from pipeline import last
+    from pipeline.terminal import closing
+
     name = spec["node"]
     before = last.read(name)
     work(spec)

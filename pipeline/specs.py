@@ -6,8 +6,10 @@ from pipeline import files
 from pipeline.errors import UserError
 from pipeline.paths import PLAN
 
+Spec = dict[str, Any]
 
-def read(name: str) -> dict[str, Any]:
+
+def read(name: str) -> Spec:
     """The spec of node `name`, or of `prepare`, `summary`, `report`, `machine`.
 
     Raises:

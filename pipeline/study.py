@@ -20,9 +20,9 @@ from pipeline.evaluation.metrics import accuracy
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.labels.labeller import predict
 from pipeline.paths import DATA
-from pipeline.plan import Spec
 from pipeline.progress import say
 from pipeline.sections.base import unknown
+from pipeline.specs import Spec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
 from pipeline.training.learn import hear
