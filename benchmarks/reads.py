@@ -1,4 +1,7 @@
-"""Reading the labels of 128 random samples: from the store, from a raw memory map, from a file a sample."""
+"""Reading the labels of 128 random samples: from the store, from a raw memory map, from a file a sample.
+
+At 100 classes, and at 1,000, where the store keeps the top k if nothing else is asked for.
+"""
 
 from pathlib import Path
 
@@ -12,21 +15,30 @@ from pipeline.labels.format import Format
 BATCH = 128
 
 
+KEPT = {100: 9, 1_000: 10}  # values a row of the top-k store, by classes
+
+
 def measure(folder: Path, tiny: bool) -> list[Figure]:
-    """10,000 samples of 100 classes, dense and top-k; the files are bare .npy, quicker to read than pickled ones."""
+    """10,000 samples, dense and top-k; the files are bare .npy, quicker to read than pickled ones."""
+    return [figure for classes in KEPT for figure in _of(folder / str(classes), classes, tiny)]
+
+
+def _of(folder: Path, classes: int, tiny: bool) -> list[Figure]:
     count, often = (200, 2) if tiny else (10_000, 20)
-    data = world.images(folder, count, channels=1, size=8, classes=100)
+    folder.mkdir()
+    data = world.images(folder, count, channels=1, size=8, classes=classes)
     drawn = np.random.default_rng(0)
-    z_NC = torch.from_numpy(drawn.normal(size=(count, 100)).astype(np.float32))
+    z_NC = torch.from_numpy(drawn.normal(size=(count, classes)).astype(np.float32))
     answers = iter(z_NC.split(BATCH) * 2)
 
     def forward(x_BCHW: torch.Tensor) -> torch.Tensor:
         z_BC = next(answers)
-        return torch.cat([z_BC, z_BC.new_zeros(len(x_BCHW) - len(z_BC), 100)])
+        return torch.cat([z_BC, z_BC.new_zeros(len(x_BCHW) - len(z_BC), classes)])
 
     on = world.device()
+    few = Format("topk", "float16", KEPT[classes])
     dense = world.labels(data, forward, folder / "dense", on, count=0, batch=BATCH)
-    topk = world.labels(data, forward, folder / "topk", on, count=0, batch=BATCH, format=Format("topk", "float16", 9))
+    topk = world.labels(data, forward, folder / "topk", on, count=0, batch=BATCH, format=few)
     np.save(folder / "raw.npy", z_NC.numpy())
     raw = np.asarray(np.load(folder / "raw.npy", mmap_mode="r"))  # without np.memmap's own cost of each read
     (folder / "files").mkdir()
@@ -42,8 +54,9 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         ],
     }
     seconds = interleaved(arms, 2 if tiny else 60)
+    of = f"of {classes:,} classes"
     return [
-        ratio("dense store ÷ memory map", seconds, "store, dense", "memory map", goal=1.2),
-        ratio("top-k store ÷ memory map", seconds, "store, top-k", "memory map", goal=1.2),
-        ratio("a file a sample ÷ dense store", seconds, "a file a sample", "store, dense", goal=100, most=False),
+        ratio(f"dense store {of} ÷ memory map", seconds, "store, dense", "memory map", goal=1.2),
+        ratio(f"top-k store {of} ÷ memory map", seconds, "store, top-k", "memory map", goal=1.2),
+        ratio(f"a file a sample ÷ dense store {of}", seconds, "a file a sample", "store, dense", goal=100, most=False),
     ]

@@ -98,7 +98,8 @@ def decode(arrays: Mapping[str, np.ndarray], rows_B: np.ndarray, classes: int) -
     """Float32 logits (B, C) of some rows of what `layout` describes, in memory of their own."""
 
     def gather(name: str, dtype: type[np.generic] = np.float32) -> Tensor:
-        return torch.from_numpy(arrays[name][rows_B].astype(dtype, copy=False))
+        # take: indexing with an array does the same in twice the time.
+        return torch.from_numpy(arrays[name].take(rows_B, axis=0).astype(dtype, copy=False))
 
     if "logits" in arrays:
         return gather("logits")
