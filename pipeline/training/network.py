@@ -62,6 +62,7 @@ class Network:
         self.learner = nn.ModuleDict({"model": self.model, "objective": self.objective})
         self.frozen = self._freeze_unreached(channels, size)
         self.optimizer = optimizer(recipe, self.learner, device.where)
+        self.parameters = list(self.learner.parameters())  # to find them anew at each step takes as long as to use them
         self.names = ("loss", *self.objective.terms)
         self._hooks = ExitStack()
         self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
@@ -107,7 +108,7 @@ class Network:
         torch.autograd.backward(weighted)
         steepest = nn.utils.get_total_norm(self._gradients(), float("inf"))
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.learner.parameters(), self.recipe.clip)
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         if self.after_step:
             self.after_step()
@@ -115,7 +116,7 @@ class Network:
             return torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest])
 
     def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     def _freeze_unreached(self, channels: int, size: int) -> list[nn.Module]:
         """Freeze what the objective does not reach, such as all layers above a hint; return those modules.
