@@ -20,7 +20,7 @@ class Device:
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model here, in the memory layout that is fastest here."""
-        if self.where.type == "cuda":
+        if self.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return model.to(self.where)
 
@@ -41,7 +41,12 @@ class Device:
 
     def layout(self, x_BCHW: Tensor) -> Tensor:
         """The images in the memory layout that is fastest here."""
-        return x_BCHW.contiguous(memory_format=torch.channels_last) if self.where.type == "cuda" else x_BCHW
+        return x_BCHW.contiguous(memory_format=torch.channels_last) if self.channels_last else x_BCHW
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images lie in memory with channels last: not in float32 on a CPU, whose bits it would change."""
+        return self.where.type == "cuda" or self.dtype != torch.float32
 
     @property
     def compute_type(self) -> str:

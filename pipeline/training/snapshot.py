@@ -36,13 +36,22 @@ def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], lo
     prefix = "learner."
     learner.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
     for number, optimizer in enumerate(optimizers):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             if key.startswith(f"optimizer.{number}."):
                 _, _, index, name = key.split(".", 3)
-                slots.setdefault(int(index), {})[name] = tensor
+                slots.setdefault(int(index), {})[name] = _beside(parameters[int(index)], tensor)
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     losses.copy_(tensors["losses"])
     torch.set_rng_state(tensors[RANDOM])
     if RANDOM_DEVICE in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors[RANDOM_DEVICE])
+
+
+def _beside(parameter: Tensor, slot: Tensor) -> Tensor:
+    """What the optimiser keeps of a parameter, laid out in memory as that is.
+
+    A fused optimiser walks through the memory of both: of a slot in another order it takes other entries.
+    """
+    return slot if slot.shape != parameter.shape else torch.empty_like(parameter).copy_(slot)
