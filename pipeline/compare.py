@@ -43,17 +43,17 @@ class Column:
 
 
 def columns(names: Sequence[str]) -> list[Column]:
-    """The experiments of these names in that order, or all that are done, one column a set of parameters.
+    """The experiments of these names in that order, or all that have figures, one column a set of parameters.
 
     `x` stands for x-0, x-1, … too. Where only single experiments are named and nothing but their seeds differs,
     each is a column.
 
     Raises:
-        UserError: One is unknown or not done yet, or DVC cannot show any.
+        UserError: One is unknown or not done yet, none has figures, or DVC cannot show any.
     """
     known = {each.name: each for each in experiments.read() if each.parameters}
     chosen: dict[str, Experiment] = {}
-    for name in names or [each for each in known if known[each].state is None]:
+    for name in names or [each for each in known if known[each].state is None and figures(known[each])]:
         seeds = re.compile(rf"{re.escape(name)}(-[0-9a-f]{{6}})?-\d+")
         matching = [name] if name in known else sorted(filter(seeds.fullmatch, known))
         if not matching:
@@ -62,6 +62,8 @@ def columns(names: Sequence[str]) -> list[Column]:
             if known[each].state is not None:
                 raise UserError(f"experiment {each!r} is {known[each].state}: `dvc queue status` says more")
             chosen[each] = known[each]
+    if not chosen:
+        raise UserError("nothing has run yet that could be compared: run `dvc repro`, or `dvc exp run -S key=value`")
     groups: dict[str, list[Experiment]] = {}
     for each in chosen.values():
         settings = {key: value for key, value in each.parameters.items() if not key.startswith(SEEDS)}

@@ -109,9 +109,9 @@ def learned_from(each: Node) -> str:
 def show(cells: list[tuple[str, ...]]) -> None:
     """Print a table: names left, numbers right."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
+
+    from pipeline.terminal import uncut
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     words = {cells[0][0], "state", "step", "learned from"}
@@ -119,12 +119,7 @@ def show(cells: list[tuple[str, ...]]) -> None:
         table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
         table.add_row(*line)
-    console = Console()
-    # As wide as it needs to be: a name or a number that is cut tells nothing.
-    console.width = max(
-        console.width, Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    )
-    console.print(table)
+    uncut(table)
 
 
 def markdown(cells: list[tuple[str, ...]]) -> str:

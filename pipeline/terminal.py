@@ -1,6 +1,7 @@
 """What a person reads of one training: a header before it, and after it the result beside the last one.
 
-In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported.
+In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported. `uncut` prints tables and
+trees, in both.
 """
 
 import sys
@@ -105,3 +106,14 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def uncut(shown: Any) -> None:
+    """Print a table or a tree of rich as wide as it needs to be: a name or a number that is cut tells nothing."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
+    console.width = max(console.width, needed)
+    console.print(shown)

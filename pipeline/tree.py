@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from pipeline.status import NEW, Standing, standings
+from pipeline.terminal import uncut
 
 ROOT = "hard labels"
 LEGEND = "  (validation accuracy in percent; = slots that carry the network)"
@@ -15,7 +15,7 @@ PEERS = "members/"
 
 def draw() -> None:
     """Print the tree of the plan and of what has run of it."""
-    Console(highlight=False).print(tree(standings()), crop=False, no_wrap=True, overflow="ignore")
+    uncut(tree(standings()))
 
 
 def tree(found: Sequence[Standing]) -> Tree:

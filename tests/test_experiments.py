@@ -185,6 +185,16 @@ def test_one_that_is_not_done_is_not_compared(monkeypatch: pytest.MonkeyPatch) -
         compare.columns(["a", "later"])
 
 
+def test_a_commit_without_figures_is_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = Experiment("main", "r", None, {"seeds.train": 0})
+    monkeypatch.setattr(experiments, "read", lambda: [made("a", 0, 0.5), committed])
+    assert [column.name for column in compare.columns([])] == ["a"]
+    assert [column.name for column in compare.columns(["a", "main"])] == ["a", "main"], "it was asked for"
+    monkeypatch.setattr(experiments, "read", lambda: [committed])
+    with pytest.raises(UserError, match=r"nothing has run yet .*: run `dvc repro`"):
+        compare.columns([])
+
+
 @pytest.mark.parametrize(
     ("some", "words"),
     [

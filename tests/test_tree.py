@@ -1,28 +1,34 @@
 """The tree shows who taught whom, and hides what only stands for another."""
 
-import pytest
-from rich.console import Console
+from collections.abc import Callable
 
-from pipeline.status import standings
-from pipeline.tree import tree
+import pytest
+
+from pipeline.tree import draw
 from tests.scratch import Scratch
 
+Drawn = Callable[[Scratch], list[str]]
 
-def drawn(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The lines of the tree."""
-    monkeypatch.chdir(scratch.folder)
-    console = Console(width=200)
-    with console.capture() as said:
-        console.print(tree(standings()))
-    return [line.rstrip() for line in said.get().splitlines()]
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drawn:
+    """Gives the lines of the tree."""
+    monkeypatch.setenv("COLUMNS", "20")
+
+    def lines(scratch: Scratch) -> list[str]:
+        monkeypatch.chdir(scratch.folder)
+        draw()
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    return lines
 
 
 def line(lines: list[str], name: str) -> str:
     return next(each for each in lines if f" {name} " in f"{each} ")
 
 
-def test_after_a_whole_run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = drawn(lineage, monkeypatch)
+def test_after_a_whole_run(lineage: Scratch, drawn: Drawn) -> None:
+    lines = drawn(lineage)
     assert lines[0].startswith("hard labels")
     depth = {name: line(lines, name).index(name) for name in ("teacher", "assistant/t1", "student", "refinery/g1")}
     assert depth == {"teacher": 4, "assistant/t1": 8, "student": 12, "refinery/g1": 8}
@@ -37,14 +43,14 @@ def test_after_a_whole_run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) ->
     assert [each for each in lines if "refinery" in each] == [line(lines, "refinery/g1")]
 
 
-def test_before_the_first_run(fresh: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = drawn(fresh, monkeypatch)
+def test_before_the_first_run(fresh: Scratch, drawn: Drawn) -> None:
+    lines = drawn(fresh)
     assert line(lines, "student").endswith("not run yet")
     assert line(lines, "born_again/g1").index("born_again/g1") == 8
 
 
-def test_after_a_change_what_is_stale_says_why(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_change_what_is_stale_says_why(copied: Scratch, drawn: Drawn) -> None:
     copied.edit({"direct": {"recipe": {"epochs": 3}}})
-    lines = drawn(copied, monkeypatch)
+    lines = drawn(copied)
     assert line(lines, "direct").endswith("stale: its spec changed")
     assert "stale" not in line(lines, "student")
