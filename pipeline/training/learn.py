@@ -17,7 +17,7 @@ from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
-from pipeline.labels.store import open_labels
+from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
 from pipeline.node import Node
@@ -136,11 +136,23 @@ def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching
         views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
+        _warn_of_tail(spec, labels)
         return Stored(labels, device), lineage
     if teacher.format != "safetensors":
         raise UserError(f"{spec['node']} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
     return Live(model, device, training["teacher_batch"], data.channels, data.size), lineage
+
+
+def _warn_of_tail(spec: dict[str, Any], labels: Labels) -> None:
+    """Say so where a temperature asks for what the labels do not hold."""
+    hottest = max(term.get("temperature", 1.0) for term in spec["training"]["objective"].values())
+    kept = labels.header.format.k
+    if kept is not None and hottest > 1:
+        say(
+            f"{spec['node']}: labels.kind topk keeps {kept} of {len(labels.header.classes)} logits and the probability "
+            f"of the rest at temperature 1; at {hottest:g} that can cost accuracy, which dense does not"
+        )
 
 
 def load(of: Node, device: Device) -> torch.nn.Module:

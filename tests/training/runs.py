@@ -62,9 +62,9 @@ def inside(folder: Path) -> Iterator[None]:
         yield
 
 
-def furnish(folder: Path) -> dict[str, Any]:
+def furnish(folder: Path, change: Change | None = None) -> dict[str, Any]:
     """Digits, plan and a trained teacher, in the current folder; return the specs."""
-    specs = planned(folder)
+    specs = planned(folder, change)
     plan.write(specs, PLAN)
     DATA.parent.mkdir(parents=True)
     prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
