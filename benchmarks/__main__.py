@@ -23,6 +23,8 @@ NAMES = {
     "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
+    "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
+    "together": "Several small students as one grouped network against one after the other.",
     "size": "Images a second and memory against the number of images.",
 }
 

@@ -6,6 +6,7 @@ work in the process, so that what they compute is counted.
 """
 
 import importlib
+import itertools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.training.teaching import Stored
 
 SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 OTHERS = ("torchdistill", "timm")
+PRECISIONS = ("float32", "bfloat16")
 STUDENT = {"family": "residual", "depth": 20, "width": 16}
 
 
@@ -48,7 +50,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def measure(folder: Path, tiny: bool) -> list[Figure]:
-    """Seconds of an epoch of theirs over one of ours, ResNet-110 and -56 to ResNet-20."""
+    """Seconds of an epoch of theirs over one of ours, ResNet-110 and -56 to ResNet-20, each type for all."""
     try:
         versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in OTHERS)
     except ImportError as error:
@@ -57,22 +59,29 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
             "into a folder that PYTHONPATH names"
         ) from None
     logging.disable(logging.WARNING)
-    on = world.device()
     batch, depths, rounds = (4, (8,), 1) if tiny else (128, (110, 56), 7)
     data = world.images(folder, batch)
     found = []
-    for depth in depths:
+    for depth, precision in itertools.product(depths, PRECISIONS):
+        on = world.device(precision)
         teacher = world.network(data, {"family": "residual", "depth": depth, "width": 16}, on)
-        said = Stored(world.labels(data, on.forward(teacher), folder / str(depth), on, count=1, batch=batch), on)
+        where = folder / f"{depth} {precision}"
+        said = Stored(world.labels(data, on.forward(teacher), where, on, count=1, batch=batch), on)
         arms = {
-            "ours": world.epochs(world.training(data, STUDENT, world.SOFT, said, batch=batch)).__next__,
+            "ours": world.epochs(world.training(data, STUDENT, world.SOFT, said, batch=batch, on=on)).__next__,
             "torchdistill": with_torchdistill(data, teacher, student(data, on), batch, on),
             "timm": with_timm(data, teacher, student(data, on), batch, on),
         }
         seconds = interleaved(arms, rounds)
         found += [
             ratio(
-                f"ResNet-{depth}→20: {name} ÷ ours", seconds, name, "ours", goal=5, most=False, note=", ".join(versions)
+                f"ResNet-{depth}→20, {precision}: {name} ÷ ours",
+                seconds,
+                name,
+                "ours",
+                goal=5,
+                most=False,
+                note=versions,
             )
             for name in OTHERS
         ]
@@ -117,7 +126,7 @@ def with_torchdistill(
         box.pre_epoch_process(epoch=0)
         for x_BCHW, y_B, supplement in box.train_data_loader:
             with on.computing():
-                loss = box.forward_process(x_BCHW.to(on.where), y_B.to(on.where), supplement)
+                loss = box.forward_process(on.layout(x_BCHW.to(on.where)), y_B.to(on.where), supplement)
             box.post_forward_process(loss=loss)
             loss.item()  # its metric logger asks at each step
 
@@ -142,7 +151,7 @@ def with_timm(data: Prepared, teacher: nn.Module, student: nn.Module, batch: int
         task.train()
         for x_BCHW, y_B in loader:
             with on.computing():
-                loss = task(x_BCHW.to(on.where), y_B.to(on.where))["loss"]
+                loss = task(on.layout(x_BCHW.to(on.where)), y_B.to(on.where))["loss"]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

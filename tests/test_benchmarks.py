@@ -22,6 +22,8 @@ def test_the_names_are_these() -> None:
         "reads",
         "labelling",
         "graph",
+        "precision",
+        "together",
         "size",
     ]
     said = CliRunner().invoke(app, ["--help"]).output
