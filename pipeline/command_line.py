@@ -35,6 +35,9 @@ MEMORY = (
     "in params.yaml, or run fewer things at once"
 )
 
+# Of torch's allocator, and of oneDNN, whose convolutions end so where memory is limited.
+OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive")
+
 
 def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can mend is a defect of ours and keeps its traceback."""
@@ -65,7 +68,7 @@ def _is_torchs_memory(error: BaseException) -> bool:
     """Torch's kinds, by name and text: torch is not imported to ask. A CPU's is a bare RuntimeError."""
     if type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def _of(error: OSError) -> str:

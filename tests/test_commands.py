@@ -87,6 +87,7 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError(), "error: the memory is not enough: lower training.batch_size", 1),
         (OutOfMemoryError("CUDA"), "error: the memory is not enough", 1),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "error: the memory is not enough", 1),
+        (RuntimeError("could not create a primitive"), "error: the memory is not enough", 1),
     ],
 )
 def test_what_a_person_can_mend_is_one_sentence(

@@ -66,6 +66,7 @@ class Network:
         self.names = ("loss", *self.objective.terms)
         self._hooks = ExitStack()
         self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
+        self.answer = device.forward(self.model)
         self.z_BC = torch.empty(0)
 
     def train(self) -> None:
@@ -76,8 +77,7 @@ class Network:
 
     def look(self, x_BCHW: Tensor) -> None:
         """Answer a batch, ready to learn from it."""
-        with self.device.computing():
-            self.z_BC = self.model(self.device.layout(x_BCHW)).float()
+        self.z_BC = self.answer(x_BCHW)
 
     def look_again(self, x_BCHW: Tensor) -> None:
         """Answer a batch anew after a step, for the peers: BatchNorm's running statistics see it once only."""
