@@ -57,7 +57,7 @@ class Device:
         """What decides the last bits of a result besides its spec."""
         return {
             "torch": torch.__version__.split("+")[0],
-            "device": torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else self.where.type,
             "precision": self.compute_type,
             "threads": torch.get_num_threads(),
         }
@@ -81,7 +81,8 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
             f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu"
         ) from None
     if precision == "auto":
-        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # An older card is said to have it, too, and emulates it: slower than float32.
+        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         bfloat16 = precision == "bfloat16"
     return Device(device, torch.bfloat16 if bfloat16 else torch.float32)

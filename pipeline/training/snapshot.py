@@ -14,7 +14,10 @@ RANDOM_DEVICE = "random.cuda"
 
 
 def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, facts: dict[str, Any]) -> bytes:
-    """Everything that training needs to go on: all tensors, the generators, and JSON facts such as the epoch."""
+    """Everything that training needs to go on: all tensors, the generators, and JSON facts such as the epoch.
+
+    `losses` lie on the device that computes.
+    """
     tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
         for index, slots in optimizer.state_dict()["state"].items():
@@ -23,8 +26,8 @@ def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, 
                     tensors[f"optimizer.{number}.{index}.{name}"] = value
     tensors["losses"] = losses
     tensors[RANDOM] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors[RANDOM_DEVICE] = torch.cuda.get_rng_state()
+    if losses.is_cuda:
+        tensors[RANDOM_DEVICE] = torch.cuda.get_rng_state(losses.device)
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Keys stay in their order: they are the columns of the curve.
     return save(whole, {"facts": json.dumps(facts)})
@@ -45,8 +48,8 @@ def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], lo
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     losses.copy_(tensors["losses"])
     torch.set_rng_state(tensors[RANDOM])
-    if RANDOM_DEVICE in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors[RANDOM_DEVICE])
+    if RANDOM_DEVICE in tensors:
+        torch.cuda.set_rng_state(tensors[RANDOM_DEVICE], losses.device)
 
 
 def _beside(parameter: Tensor, slot: Tensor) -> Tensor:
