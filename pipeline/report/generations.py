@@ -65,29 +65,35 @@ def chart(found: Generations) -> Markup:
     last = max(found.asked, len(found.names) - 1)
     x = frame.x(-0.25, last + 0.25)
     parts = [frame.shares(y), frame.columns(x, [(k, str(k)) for k in range(last + 1)], "generation")]
+    heights = spread([y(found.validation[-1]), y(found.test[-1])])
+    level = y(found.beside[1]) if found.beside else None
     if found.stopped:
         at = x(len(found.names) - 0.5)
         parts += [
             rect(at, frame.top, frame.edge - at, frame.floor - frame.top, "shade"),
             line(at, frame.top, at, frame.floor, "stopline"),
-            text(at + 7, frame.floor - 9, "stopped", "note"),
+            text(at + 7, _free(frame, [*heights, *([level] if level is not None else [])]), "stopped", "note"),
         ]
-    if found.beside:
-        name, level = found.beside[0], y(found.beside[1])
+    if found.beside and level is not None:
         parts += [
-            line(frame.left, level, frame.edge, level, f"level f-{name}"),
-            text(frame.edge, level - 6, f"{name}, test", "name", "end"),
+            line(frame.left, level, frame.edge, level, f"level f-{found.beside[0]}"),
+            text(frame.edge, level - 6, f"{found.beside[0]}, test", "name", "end"),
         ]
     for series, class_ in ((found.test, "test"), (found.validation, "validation")):
         places = [(x(k), y(value)) for k, value in enumerate(series)]
         parts.append(path(places, f"curve {class_} f-{found.family}"))
         parts += [dot(*place, 4.5, f"dot {class_} f-{found.family}") for place in places]
     parts.append(dot(x(found.best), y(found.validation[found.best]), 9, f"ring f-{found.family}"))
-    heights = spread([y(found.validation[-1]), y(found.test[-1])])
     for height, word in zip(heights, ("validation", "test"), strict=True):
         parts.append(text(x(len(found.names) - 1) + 14, height + 4, word, "name"))
     title = f"{FAMILIES[found.family]}: accuracy by generation"
     return picture(f"generations-{found.family}", frame.width, frame.height, title, says(found), *parts)
+
+
+def _free(frame: Frame, taken: list[float]) -> float:
+    """The height, of those at the foot, in the middle and at the top, that is farthest from other words."""
+    heights = (frame.floor - 9, (frame.floor + frame.top) / 2, frame.top + 14)
+    return max(heights, key=lambda height: min(abs(height - other) for other in taken))
 
 
 def says(found: Generations) -> str:

@@ -6,7 +6,7 @@ from pipeline.evaluation.statistics import Paired, paired_shares
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section
 from pipeline.report.svg import around
-from pipeline.report.words import counted, listed, percent, points
+from pipeline.report.words import counted, listed, percent
 
 BASE = "baseline"
 
@@ -83,7 +83,7 @@ def section(run: Run) -> Section | None:
             "base": f"{percent(base.test or 0)}",
             "caption": (
                 f"Difference of test accuracy to the baseline, in points, with its 95 % interval over the {count:,} "
-                f"test images (paired, image by image; one image is {points(1 / count)[1:]} points). It says how sure "
+                f"test images (paired, image by image; one image is {100 / count:.2g} points). It says how sure "
                 "the difference is for other images, and nothing of other seeds: for those, python -m pipeline study. "
                 f"Of {counted(len(found), 'interval')}, one in twenty leaves zero by chance alone."
             ),
