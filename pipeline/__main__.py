@@ -12,6 +12,24 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.command()
+def repro(
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages, as of `dvc repro`; all without.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=False,
+            help="How many stages at a time; each needs memory of its own. Not given: one a GPU, or one.",
+        ),
+    ] = None,
+) -> None:
+    """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
+    from pipeline.repro.command import repro
+
+    raise typer.Exit(repro(targets or [], jobs))
+
+
+@app.command()
 def status() -> None:
     """Every node: trained, carried, stale or in progress, its accuracy, its teacher."""
     from pipeline import status

@@ -32,26 +32,30 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def deferred() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop was asked for; a second request ends the process at once.
+def deferred() -> Iterator[Callable[[], int]]:
+    """Yield a function that gives the signal that asked for a stop, 0 where none did.
+
+    A second request ends the process at once.
 
     Requests within `ONE` second are one: when DVC, which has several threads, is killed, a stage may be told more than
     once.
     """
     asked = 0.0
+    first = 0
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
+        nonlocal asked, first
         if asked and time.monotonic() - asked < ONE:
             return
         if asked:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         asked = time.monotonic()
+        first = number
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: first
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
