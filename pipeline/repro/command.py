@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from pipeline.repro import gpus, graph, schedule
 from pipeline.repro.process import Process
 from pipeline.repro.schedule import Needs
 from pipeline.repro.screen import showing
-from pipeline.terminal import duration
 from pipeline.training.signals import deferred
 
 PLAN = "plan"
@@ -108,7 +108,7 @@ class _Run:
             if self.not_begun:
                 print(f"not begun, as they need what failed: {_named(self.not_begun)}", file=sys.stderr)
         elif ran := [stage for stage, each in self.ended.items() if not each.unchanged and stage != PLAN]:
-            say(f"{len(ran)} of {total} stages were due, and ran: {duration(seconds)}")
+            say(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
         else:
             say(f"nothing to do: all {total} stages are up to date")
 

@@ -29,6 +29,7 @@ class World:
     takes: Mapping[str, int] = field(default_factory=dict)
     statuses: Mapping[str, int] = field(default_factory=dict)
     stop_at: int | None = None
+    deaf: bool = False
     now: int = 0
     log: list[str] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
@@ -63,13 +64,14 @@ class Fake:
         if self.world.now < self.end:
             return None
         self.world.running.pop(self.name)
-        return 130 if self.told else self.world.statuses.get(self.name, 0)
+        return 130 if self.told and not self.world.deaf else self.world.statuses.get(self.name, 0)
 
     def stop(self) -> None:
         self.told += 1
         assert self.told == 1
         self.world.log.append(f"{self.name} is told")
-        self.end = self.world.now + 2
+        if not self.world.deaf:
+            self.end = self.world.now + 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3, 50])
@@ -120,12 +122,9 @@ def test_asked_to_stop_all_are_told_once_and_waited_for() -> None:
 
 
 def test_one_that_ends_well_though_it_was_told_is_done() -> None:
-    class Deaf(Fake):
-        def stop(self) -> None:
-            pass
-
-    world = World(stop_at=2)
-    outcome = run(NEEDS, 2, lambda name, place: Deaf(world, name, 4), world.wait, world.stop_asked)
+    world = World({"plan": 3}, stop_at=1, deaf=True)
+    outcome = world.run(2)
+    assert world.log == ["plan", "plan is told"]
     assert (outcome.done, outcome.stopped) == (["plan"], [])
 
 

@@ -1,0 +1,122 @@
+"""Real stages side by side in a scratch repository: the bytes of `dvc repro`, failure, and being ended."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.faults.compare import difference, results
+from tests.scratch import RAN, Scratch, wait
+
+COMMAND = (sys.executable, "-m", "pipeline", "repro", "--jobs", "2")
+STAGES = ["prepare", "baseline", *(f"refinery@g{n}" for n in range(1, 9)), "refined", "teacher", "direct"]
+
+
+@pytest.fixture
+def empty(fresh: Scratch, tmp_path: Path) -> Scratch:
+    """A repository in which nothing but `plan` has run."""
+    return fresh.copy(tmp_path / "repository", tmp_path / "state")
+
+
+def check_same(scratch: Scratch, lineage: Scratch, stages: list[str]) -> None:
+    """Hold all files of these stages, and what dvc.lock says of them, against what `dvc repro` left; less timings."""
+    nodes = [name.replace("@", "/") for name in stages if name != "prepare"]
+    paths = ["artifacts/data", *(f"artifacts/{name}" for name in nodes), *(f"metrics/{name}.json" for name in nodes)]
+    found, expected = (results(each.folder, *paths) for each in (scratch, lineage))
+    assert found == expected, difference(found, expected)
+    assert recorded(scratch, stages) == recorded(lineage, stages)
+
+
+def recorded(scratch: Scratch, stages: list[str]) -> dict[str, object]:
+    """What dvc.lock says of some stages, less outs in which timings stand."""
+    read = yaml.safe_load((scratch.folder / "dvc.lock").read_text())["stages"]
+    timed = ("metrics/", "curves/")
+    return {
+        name: {**read[name], "outs": [out for out in read[name]["outs"] if not out["path"].startswith(timed)]}
+        for name in stages
+    }
+
+
+def left(scratch: Scratch) -> list[psutil.Process]:
+    """Processes that still work in the repository."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(scratch.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def begin(scratch: Scratch) -> subprocess.Popen[str]:
+    """Start the command and wait until the baseline has trained for a while."""
+    assert scratch.state is not None
+    state = scratch.state
+    process = scratch.start(*COMMAND, "baseline", "direct")
+    wait("training to begin", lambda: bool([*state.glob("baseline/*/state")]) or process.poll() is not None)
+    return process
+
+
+def test_a_branch_is_what_dvc_makes_of_it(empty: Scratch, lineage: Scratch) -> None:
+    said = empty.run(*COMMAND, "refined", "direct")
+    assert sorted(RAN.findall(said)) == sorted(["plan", *STAGES])
+    assert f"{len(STAGES)} of {len(STAGES)} stages were due, and ran" in said
+    assert "git add" not in said
+    check_same(empty, lineage, STAGES)
+    assert empty.repro("refined", "direct") == ["plan"], "and DVC agrees that nothing is to be done"
+
+    said = empty.run(*COMMAND, "refined", "direct")
+    assert RAN.findall(said) == ["plan"]
+    assert f"nothing to do: all {len(STAGES)} stages are up to date" in said
+    (empty.folder / "artifacts/refinery/g8/node.json").unlink()
+    said = empty.run(*COMMAND, "refined", "direct")
+    assert RAN.findall(said) == ["plan"], "the run is in DVC's cache"
+    assert "Stage 'refinery@g8' is cached" in said
+    check_same(empty, lineage, STAGES)
+
+
+def test_one_that_fails_stops_those_that_need_it_and_no_others(empty: Scratch) -> None:
+    empty.edit({"baseline": {"recipe": {"lr": 1e30}}})
+    said = empty.run(*COMMAND, "refined", "direct", code=1)
+    *_, failed, not_begun = said.rstrip().splitlines()
+    assert re.fullmatch(r"error: baseline failed: .*not finite.*", failed), said
+    assert not_begun.startswith("not begun, as they need what failed: refinery@g1, refinery@g2, ")
+    assert not_begun.endswith(" and 1 more")
+    assert "Traceback" not in said
+    assert (empty.folder / "artifacts/direct/node.json").exists()
+    assert not (empty.folder / "artifacts/baseline").exists()
+
+
+def test_wrong_parameters_and_targets_are_one_sentence(empty: Scratch) -> None:
+    assert empty.run(*COMMAND, "techer", code=1) == "error: unknown stage 'techer', did you mean 'teacher'?\n"
+    empty.edit({"baseline": {"epoch": 3}})
+    said = empty.run(*COMMAND, "teacher", code=1)
+    *_, failed, not_begun = said.rstrip().splitlines()
+    assert failed.startswith("error: plan failed: params.yaml: baseline: unknown key 'epoch'"), said
+    assert not_begun == "not begun, as they need what failed: prepare, teacher"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
+    empty: Scratch, lineage: Scratch, number: signal.Signals
+) -> None:
+    process = begin(empty)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        wait("what it left to end", lambda: not left(empty))
+    else:
+        assert process.returncode == 128 + number
+        assert not left(empty), "it waits for all that ran"
+        assert "progress is saved" in said
+        assert re.search(r"^stopped while .*baseline.* ran: give the command again to go on$", said, re.MULTILINE)
+    assert "Traceback" not in said
+    assert "going on at epoch" in empty.run(*COMMAND, "baseline", "direct")
+    check_same(empty, lineage, ["prepare", "baseline", "teacher", "direct"])
