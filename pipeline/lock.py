@@ -74,8 +74,10 @@ def read_stage(path: Path, name: str) -> Lock:
 def parse(content: bytes, name: str) -> Lock:
     """The lock in the bytes of a dvc.lock; `name` is for the message where it is damaged."""
     try:
-        return Lock(yaml.load(content, Loader=_loader())["stages"])
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        stages = yaml.load(content, Loader=_loader())["stages"]
+        # Another stage's DVC may be writing the file at this moment: the part that it has come to is empty.
+        return Lock({name: {key: part for key, part in (each or {}).items() if part} for name, each in stages.items()})
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{name} is damaged ({reason}): delete it and run `dvc repro`") from None
 

@@ -1,12 +1,13 @@
 """The last result of a node is found in DVC's cache, also after DVC has deleted the node."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline import cache, last
+from pipeline import cache, last, lock
 from tests.scratch import Scratch
 
 
@@ -36,6 +37,20 @@ def test_without_a_cache_there_is_none(fresh: Scratch, copied: Scratch, monkeypa
     monkeypatch.chdir(copied.folder)
     shutil.rmtree(".dvc/cache/files")
     assert last.read("student") is None
+
+
+def test_a_dvc_lock_that_is_just_being_written_is_no_error(lineage: Scratch, tmp_path: Path) -> None:
+    """Other stages end beside this one, and DVC writes their records in place."""
+    content = (lineage.folder / "dvc.lock").read_text()
+    whole = lock.read_stage(lineage.folder / "dvc.lock", "student").outs
+    assert len(whole) == 3
+    record = re.search(r"^  student:\n(?:    .*\n)*", content, re.MULTILINE)
+    assert record
+    cut = tmp_path / "dvc.lock"
+    for end in range(*record.span()):
+        cut.write_text(content[:end])
+        found = lock.read_stage(cut, "student").outs
+        assert all(md5 in ("", whole[path]) for path, md5 in found.items())
 
 
 def test_files_in_the_cache_are_found_by_path(
