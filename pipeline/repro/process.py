@@ -138,7 +138,7 @@ def _tell_the_stage() -> None:
     told: set[int] = set()
 
     def tell(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM:
+        if number != signal.SIGALRM:
             told.clear()
         for child in psutil.Process().children():
             if child.pid not in told:
@@ -147,8 +147,7 @@ def _tell_the_stage() -> None:
                     child.terminate()
         signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGALRM):
+    for number in (*SIGNALS, signal.SIGALRM):
         signal.signal(number, tell)
 
 

@@ -59,20 +59,16 @@ class _Terminal(Screen):
         from rich.text import Text
 
         self.ended += 1
-        self.live.console.print(Text.from_ansi(f"{said.rstrip()}\n"))
+        self.live.console.print(Text.from_ansi(f"{said.rstrip()}\n"), soft_wrap=True)
 
     def draw(self, running: Sequence[Running]) -> None:
-        from rich.table import Table
         from rich.text import Text
 
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, justify="right", style="dim")
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-        grid.add_row(f"{self.ended} of {self.total}")
-        for each in running:
-            grid.add_row(each.stage, duration(time.monotonic() - each.began), Text(each.newest()))
-        self.live.update(grid, refresh=True)
+        width = max((len(each.stage) for each in running), default=0)
+        now = time.monotonic()
+        lines = [f"{each.stage:{width}}  {duration(now - each.began):>7}  {each.newest()}" for each in running]
+        words = "\n".join([f"{self.ended} of {self.total} are through", *lines])
+        self.live.update(Text(words, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 @contextmanager
