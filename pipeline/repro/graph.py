@@ -30,7 +30,8 @@ def read(targets: list[str]) -> dict[str, set[str]]:
                 if stage in found
             }
     except DvcException as error:
-        raise UserError(f"DVC cannot read the stages ({' '.join(str(error).split())}): correct dvc.yaml") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"DVC cannot read the stages ({reason}): correct that; a dvc.lock can be deleted") from None
 
 
 def changed() -> set[str]:
