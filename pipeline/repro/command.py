@@ -31,16 +31,14 @@ def repro(targets: list[str], jobs: int | None) -> int:
     Raises:
         UserError: There is no such target, or the parameters or DVC's files cannot be read.
     """
-    found = gpus.visible(os.environ)
-    if len(found) > 1 and params.read(Path("params.yaml")).machine.device not in ("auto", "cuda"):
-        found = []  # one device is given for all stages
-    jobs = jobs or max(1, len(found))
+    own = [] if jobs == 1 else _gpus()
+    jobs = jobs or max(1, len(own))
     if jobs == 1:
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *targets])
     began = time.monotonic()
     needs = graph.read(targets)
-    run = _Run(gpus.environments(jobs, found))
+    run = _Run(gpus.environments(jobs, own))
     # `plan` always runs, and only after it can be known what else is due.
     run.together(schedule.among(needs, {PLAN}))
     rest = schedule.among(needs, needs.keys() - {PLAN})
@@ -49,6 +47,14 @@ def repro(targets: list[str], jobs: int | None) -> int:
         run.together(schedule.among(rest, schedule.due(rest, graph.changed())))
     run.close(len(rest), time.monotonic() - began)
     return run.status
+
+
+def _gpus() -> list[str]:
+    """Those of which each stage can have one of its own: none where params.yaml gives one device for all."""
+    found = gpus.visible(os.environ)
+    if len(found) > 1 and params.read(Path("params.yaml")).machine.device not in ("auto", "cuda"):
+        return []
+    return found
 
 
 class _Run:

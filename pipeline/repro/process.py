@@ -103,7 +103,7 @@ class Process:
         """The last so many bytes, or all; the position in the file belongs to those who write."""
         file = self._output.fileno()
         size = os.fstat(file).st_size
-        start = max(0, size - (size if last is None else last))
+        start = 0 if last is None else max(0, size - last)
         return os.pread(file, size - start, start).decode(errors="replace")
 
 

@@ -122,3 +122,20 @@ def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
     assert "Traceback" not in said
     assert "going on at epoch" in empty.run(*COMMAND, "baseline", "direct")
     check_same(empty, lineage, ["prepare", "baseline", "teacher", "direct"])
+
+
+@pytest.mark.parametrize(
+    ("device", "seen"), [("auto", {"5", "7"}), ("cuda:1", {"5,7"})], ids=["one each", "one given for all"]
+)
+def test_without_a_number_each_stage_has_a_gpu_of_its_own(
+    empty: Scratch, monkeypatch: pytest.MonkeyPatch, device: str, seen: set[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    empty.edit({"machine": {"device": device}})
+    stages = {
+        name: {"cmd": f"sleep 0.5; echo $CUDA_VISIBLE_DEVICES > {name}", "outs": [{name: {"cache": False}}]}
+        for name in ("one", "other")
+    }
+    (empty.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    empty.run(*COMMAND[:-2])
+    assert {(empty.folder / name).read_text().strip() for name in stages} == seen
