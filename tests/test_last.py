@@ -47,7 +47,7 @@ def test_a_dvc_lock_that_is_just_being_written_is_no_error(lineage: Scratch, tmp
     record = re.search(r"^  student:\n(?:    .*\n)*", content, re.MULTILINE)
     assert record
     cut = tmp_path / "dvc.lock"
-    for end in range(*record.span()):
+    for end in range(*record.span(), 5):
         cut.write_text(content[:end])
         found = lock.read_stage(cut, "student").outs
         assert all(md5 in ("", whole[path]) for path, md5 in found.items())

@@ -59,7 +59,7 @@ def begin(scratch: Scratch) -> subprocess.Popen[str]:
     """Start the command and wait until the baseline has trained for a while."""
     assert scratch.state is not None
     state = scratch.state
-    process = scratch.start(*COMMAND, "baseline", "direct")
+    process = scratch.start(*COMMAND, "baseline", "teacher")
     wait("training to begin", lambda: bool([*state.glob("baseline/*/state")]) or process.poll() is not None)
     return process
 
@@ -120,8 +120,8 @@ def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
         assert "progress is saved" in said
         assert re.search(r"^stopped while .*baseline.* ran: give the command again to go on$", said, re.MULTILINE)
     assert "Traceback" not in said
-    assert "going on at epoch" in empty.run(*COMMAND, "baseline", "direct")
-    check_same(empty, lineage, ["prepare", "baseline", "teacher", "direct"])
+    assert "going on at epoch" in empty.run(*COMMAND, "baseline", "teacher")
+    check_same(empty, lineage, ["prepare", "baseline", "teacher"])
 
 
 @pytest.mark.parametrize(
