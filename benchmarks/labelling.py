@@ -23,6 +23,6 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
             ),
             "forward": lambda bare=bare: [bare() for _ in range(VIEWS + 1)],
         }
-        seconds = interleaved(arms, case.rounds // 4 or 2)
+        seconds = interleaved(arms, case.rounds if tiny else max(case.rounds // 4, 9))
         found.append(ratio(f"{case.name}: labelling ÷ forward", seconds, "labels", "forward", goal=1.05))
     return found
