@@ -45,14 +45,13 @@ class Column:
 def columns(names: Sequence[str]) -> list[Column]:
     """The experiments of these names in that order, or all that have figures, one column a set of parameters.
 
-    `x` stands for x-0, x-1, … too. Where only single experiments are named and nothing but their seeds differs,
-    each is a column.
+    `x` stands for x-0, x-1, … too. Where several are named and nothing but their seeds differs, each name is a column.
 
     Raises:
         UserError: One is unknown or not done yet, none has figures, or DVC cannot show any.
     """
     known = {each.name: each for each in experiments.read() if each.parameters}
-    chosen: dict[str, Experiment] = {}
+    chosen: dict[str, list[Experiment]] = {}
     for name in names or [each for each in known if known[each].state is None and figures(known[each])]:
         seeds = re.compile(rf"{re.escape(name)}(-[0-9a-f]{{6}})?-\d+")
         matching = [name] if name in known else sorted(filter(seeds.fullmatch, known))
@@ -61,16 +60,15 @@ def columns(names: Sequence[str]) -> list[Column]:
         for each in matching:
             if known[each].state is not None:
                 raise UserError(f"experiment {each!r} is {known[each].state}: `dvc queue status` says more")
-            chosen[each] = known[each]
+        chosen[name] = [known[each] for each in matching]
     if not chosen:
         raise UserError("nothing has run yet that could be compared: run `dvc repro`, or `dvc exp run -S key=value`")
     groups: dict[str, list[Experiment]] = {}
-    for each in chosen.values():
+    for each in {each.name: each for found in chosen.values() for each in found}.values():
         settings = {key: value for key, value in each.parameters.items() if not key.startswith(SEEDS)}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(each)
-    if len(groups) == 1 and {*names} == {*chosen}:
-        return [Column(each.name, (each,)) for each in chosen.values()]
-    return [column for members in groups.values() for column in _group(members)]
+    together = chosen if len(groups) == 1 and len(names) > 1 else groups
+    return [column for members in together.values() for column in _group(members)]
 
 
 def _group(members: Sequence[Experiment]) -> list[Column]:

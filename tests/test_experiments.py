@@ -185,6 +185,13 @@ def test_one_that_is_not_done_is_not_compared(monkeypatch: pytest.MonkeyPatch) -
         compare.columns(["a", "later"])
 
 
+def test_one_run_beside_seeds_of_the_same_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [made("workspace", 0, 0.5), *(made(f"a-{n}", n, 0.5 + n / 10) for n in (0, 1))]
+    monkeypatch.setattr(experiments, "read", lambda: found)
+    assert [column.name for column in compare.columns(["workspace", "a"])] == ["workspace", "a (2 seeds)"]
+    assert [column.name for column in compare.columns([])] == ["a (2 seeds)"], "the seed that both have counts once"
+
+
 def test_a_commit_without_figures_is_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     committed = Experiment("main", "r", None, {"seeds.train": 0})
     monkeypatch.setattr(experiments, "read", lambda: [made("a", 0, 0.5), committed])
