@@ -1,5 +1,6 @@
 """dvc.yaml with another number of slots, and what each of its stages reads and leaves behind."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,7 @@ def _interpolated(text: str, words: dict[str, str], params: dict[str, Any]) -> s
     for _ in range(2):  # an item may itself name a parameter
         for word, value in words.items():
             text = text.replace(f"${{{word}}}", value)
-        for family in ("refinery", "born_again"):
-            text = text.replace(f"${{{family}.from}}", params[family]["from"])
+        text = re.sub(r"\$\{(\w+)\.(from|teacher)\}", lambda found: params[found[1]][found[2]], text)
     return text
 
 
