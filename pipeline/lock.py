@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml import CollectionEndEvent, CollectionStartEvent
 
 from pipeline.errors import UserError
 from pipeline.files import sealed, to_json
 from pipeline.specs import Spec
+
+# The safe loader, in C where PyYAML has it: dvc.lock has thousands of lines.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 50  # DVC's own has six
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ def read_stage(path: Path, name: str) -> Lock:
 def parse(content: bytes, name: str) -> Lock:
     """The lock in the bytes of a dvc.lock; `name` is for the message where it is damaged."""
     try:
-        stages = yaml.load(content, Loader=_loader())["stages"]
+        _check_depth(content)
+        stages = yaml.load(content, LOADER)["stages"]
         # Another stage's DVC may be writing the file at this moment: the part that it has come to is empty.
         return Lock({name: {key: part for key, part in (each or {}).items() if part} for name, each in stages.items()})
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -87,6 +93,10 @@ def spec_hash(spec: Spec) -> str:
     return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()
 
 
-def _loader() -> Any:
-    """The safe loader, in C where PyYAML has it: dvc.lock has thousands of lines."""
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _check_depth(content: bytes) -> None:
+    """Refuse what nests as no dvc.lock does: the loader in C would end the process. Raises `ValueError`."""
+    depth = 0
+    for event in yaml.parse(content, LOADER):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError("it is nested too deeply")

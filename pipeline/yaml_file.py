@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> Any:
 def parse(content: bytes | str, name: str) -> Any:
     """The one document of YAML text that is, or is to be, the file `name`; what is wrong is a `UserError`."""
     try:
-        return yaml.load(content, _Loader)
+        return yaml.load(content, _Loader)  # a safe loader: it makes no objects but plain ones
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
