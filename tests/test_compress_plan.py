@@ -9,7 +9,7 @@ from pipeline import files, graph, params, plan
 from pipeline.errors import UserError
 from tests.compression.chains import STEPS
 from tests.scratch import Scratch, merged
-from tests.test_plan import DEFAULT, STAGES
+from tests.test_plan import DEFAULT, STAGES, without_sets
 
 FAR = {"architecture": {"family": "plain", "widths": [4, 8]}}
 
@@ -46,7 +46,7 @@ def test_each_name_is_a_slot_and_the_rest_carries() -> None:
         (["small", "thin", "int8"], {"steps": {"int8": {"batches": 3}}}, slots(3, 3)),
         (["small", "thin", "int8"], {"seed": 5}, slots(1, 1)),
     ],
-    ids=str,
+    ids=without_sets,
 )
 def test_a_change_reaches_the_steps_that_it_concerns(order: list[str], change: Any, concerned: set[str]) -> None:
     assert changed(build(["small", "thin", "int8"]), build(order, change)) == concerned

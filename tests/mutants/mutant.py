@@ -1,0 +1,20 @@
+"""A small fault, and who must notice it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file of the product.
+
+    Attributes:
+        path: The file, relative to the repository.
+        text: What stands there; exactly once.
+        replacement: What the fault puts in its place.
+        tests: Test files, or tests in them, of which at least one must fail; separated by spaces.
+    """
+
+    path: str
+    text: str
+    replacement: str
+    tests: str
