@@ -11,12 +11,16 @@ def folder() -> Path | None:
     # points to the cache of the repository that it came from.
     from dvc.config import Config
 
-    for top in (Path.cwd(), *Path.cwd().parents):
-        if (top / ".dvc").is_dir():
-            config = Config(dvc_dir=str(top / ".dvc"), validate=False)
-            given = config.get("cache", {}).get("dir")
-            return Path(given) if given else top / ".dvc" / "cache"
-    return None
+    top = repository()
+    if top is None:
+        return None
+    given = Config(dvc_dir=str(top / ".dvc"), validate=False).get("cache", {}).get("dir")
+    return Path(given) if given else top / ".dvc" / "cache"
+
+
+def repository() -> Path | None:
+    """The folder of the DVC repository that we are in; None outside of one."""
+    return next((top for top in (Path.cwd(), *Path.cwd().parents) if (top / ".dvc").is_dir()), None)
 
 
 def read(root: Path, outs: dict[str, str], path: str) -> str | None:

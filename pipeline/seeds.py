@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import experiments, files, graph, params, plan
+from pipeline import dvc_queue, experiments, files, graph, params, plan
 from pipeline.compare import Cells
 from pipeline.errors import UserError
 from pipeline.evaluation.statistics import paired, summary
@@ -52,8 +52,9 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     """Queue what is neither done nor waiting, and run the queue to its end; return the experiments that are done.
 
     Raises:
-        UserError: DVC refuses an experiment, or one has failed.
+        UserError: DVC refuses an experiment, one has failed, or nobody is left to run those that wait.
     """
+    dvc_queue.check()
     known = {each.name: each for each in experiments.read()}
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
@@ -66,7 +67,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
         say(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
     if any(each.state is not None for each in experiments.read() if each.name in asked):
-        subprocess.run([sys.executable, "-m", "dvc", "exp", "run", "--run-all", "--jobs", str(jobs)], check=False)
+        dvc_queue.run(jobs)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
         raise UserError(

@@ -1,9 +1,11 @@
 """One thread, set before torch is imported; and one run of the whole lineage, for all who ask what comes of it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.scratch import Scratch, create
 
@@ -11,20 +13,30 @@ from tests.scratch import Scratch, create
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that this test run makes once: the first process of pytest-xdist that asks, while others wait."""
+    top = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        top = top.parent
+    folder, done = top / name / "repository", top / name / "done"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(top / name / "lock"):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """A repository in which only `plan` has run. To be read, not changed."""
-    scratch = create(tmp_path_factory.mktemp("fresh") / "repository")
-    scratch.stage("plan")
-    return scratch
+    return Scratch(made_once(tmp_path_factory, "fresh", lambda folder: create(folder).stage("plan")))
 
 
 @pytest.fixture(scope="session")
 def lineage(fresh: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """A repository in which the whole graph has run once. To be read, not changed: `copied` is for that."""
-    scratch = fresh.copy(tmp_path_factory.mktemp("lineage") / "repository")
-    scratch.repro()
-    return scratch
+    return Scratch(made_once(tmp_path_factory, "lineage", lambda folder: fresh.copy(folder).repro()))
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ import yaml
 from pipeline.training.state import VARIABLE
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("pipeline", "stages", "dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
+# As params.yaml comes with the repository: the one at the top is the user's, who may have changed it.
+PARAMS = ROOT / "tests" / "params.yaml"
+COPIED = ("pipeline", "stages", "dvc.yaml", ".dvc/plots", ".dvcignore", ".gitignore")
+CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 RAN = re.compile(r"^Running stage '(.+)':$", re.MULTILINE)
 PATIENCE = 60.0
 METHODS = ("soft_targets",)
@@ -120,7 +123,8 @@ def create(folder: Path) -> Scratch:
         else:
             shutil.copy2(source, target)
     scratch = Scratch(folder)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (folder / ".dvc" / "config").write_text(CONFIG)
+    params = yaml.safe_load(PARAMS.read_text())
     params["method"] = {name: params["method"][name] for name in METHODS}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     scratch.edit({name: {"recipe": {"epochs": 2}} for name, section in params.items() if "recipe" in (section or {})})

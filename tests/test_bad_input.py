@@ -17,9 +17,9 @@ from pipeline.errors import UserError
 from pipeline.node import Node
 from pipeline.paths import PLAN, resolve
 from pipeline.training.state import State
+from tests.scratch import PARAMS, ROOT
 
-ROOT = Path(__file__).parents[1]
-GIVEN = yaml.safe_load((ROOT / "params.yaml").read_text())
+GIVEN = yaml.safe_load(PARAMS.read_text())
 DVC = (ROOT / "dvc.yaml").read_text()
 NAN, INF = float("nan"), float("inf")
 REMOVE = object()

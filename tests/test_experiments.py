@@ -24,7 +24,10 @@ ASKED = ("seeds", "--count", "2", "--name", "pair", "-S", "direct.recipe.epochs=
 @pytest.fixture(scope="module")
 def seeded(lineage: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """A repository in which one experiment was run over two seeds; what was said lies in `said`."""
-    scratch = lineage.copy(tmp_path_factory.mktemp("seeded") / "repository")
+    folder = tmp_path_factory.mktemp("seeded") / "repository"
+    if not str(folder).isascii():
+        pytest.skip("DVC's queue dies where its cache's path has letters beyond ASCII; `seeds` says so: test_dvc_queue")
+    scratch = lineage.copy(folder)
     scratch.edit({**{name: {"seed": 0} for name in PINNED}, "direct": {"seed": None, "recipe": {"epochs": 2}}})
     scratch.run(*COMMIT)
     for name, value in (("user.name", "t"), ("user.email", "t@example.org")):

@@ -38,9 +38,9 @@ from pipeline.sections.data import Data
 from pipeline.sections.views import Views
 from pipeline.training.state import State
 from tests.labels.folders import opened, recorded, write
+from tests.scratch import PARAMS, ROOT
 
-ROOT = Path(__file__).parents[1]
-GIVEN = yaml.safe_load((ROOT / "params.yaml").read_text())
+GIVEN = yaml.safe_load(PARAMS.read_text())
 STAGES = graph.read(ROOT / "dvc.yaml")
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "40"))
 fuzzed = settings(

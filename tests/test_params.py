@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pipeline import files, graph, params, plan
 from pipeline.errors import UserError
 from pipeline.sections.learner import Learner
-from tests.scratch import ROOT
+from tests.scratch import PARAMS, ROOT
 
-DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
+DEFAULT = yaml.safe_load(PARAMS.read_text())
 STAGES = graph.read(ROOT / "dvc.yaml")
 # What these mappings are keyed by is a name that is given, not a field.
 NAMED = {"architectures", "method", "layers", "steps"}

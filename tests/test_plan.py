@@ -9,9 +9,9 @@ import yaml
 
 from pipeline import files, graph, params, plan
 from pipeline.errors import UserError
-from tests.scratch import ROOT, merged
+from tests.scratch import PARAMS, ROOT, merged
 
-DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
+DEFAULT = yaml.safe_load(PARAMS.read_text())
 STAGES = graph.read(ROOT / "dvc.yaml")
 # Short chains, so that what is said below of slots does not hang on the default's lengths.
 BASE: dict[str, Any] = {

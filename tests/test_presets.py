@@ -10,9 +10,9 @@ from pipeline import graph, params, plan, presets
 from pipeline.errors import UserError
 from pipeline.yaml_file import parse, read_yaml
 from tests.data.folders import folder
-from tests.scratch import ROOT
+from tests.scratch import PARAMS, ROOT
 
-COMMITTED = (ROOT / "params.yaml").read_text()
+COMMITTED = PARAMS.read_text()
 NAMES = ["cifar10", "cifar100", "digits", "fashion-mnist", "imagefolder", "quick"]
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.commands import commands
 from tests.data.folders import folder
-from tests.scratch import ROOT, Scratch
+from tests.scratch import PARAMS, ROOT, Scratch
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 INSTALLS = ["make install", ". .venv/bin/activate"]
@@ -39,7 +39,7 @@ def test_from_a_clone_to_a_file_that_classifies_own_images(copied: Scratch) -> N
     assert "Running stage 'plan'" in give(copied, repro)
     assert re.search(r"─ teacher +\d", give(copied, tree))
 
-    params.write_text((ROOT / "params.yaml").read_text())
+    params.write_text(PARAMS.read_text())
     copied.run(*COMMIT)
     folder(copied.folder / "images", {"ball": 20, "cat": 20}, size=(40, 30))
     assert re.search(r"data.source +digits +imagefolder", give(copied, own))

@@ -18,3 +18,13 @@ class Mutant:
     text: str
     replacement: str
     tests: str
+
+    def planted(self, whole: str) -> str:
+        """The file's text with the fault in it.
+
+        Raises:
+            ValueError: The text does not stand there exactly once.
+        """
+        if (count := whole.count(self.text)) != 1:
+            raise ValueError(f"{self.path} has {self.text!r} {count} times: a mutant's text must stand there once")
+        return whole.replace(self.text, self.replacement)

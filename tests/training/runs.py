@@ -25,11 +25,12 @@ from pipeline.training.signals import Stopped
 from pipeline.training.state import VARIABLE, State
 from pipeline.training.teaching import Heard
 from pipeline.yaml_file import read_yaml
+from tests.scratch import PARAMS
 
 Change = Mapping[str, Any]
 CPU = Device(torch.device("cpu"), torch.float32)
 STAGES = graph.read(CODE / "dvc.yaml")
-METHODS: dict[str, Any] = read_yaml(CODE / "params.yaml")["method"]
+METHODS: dict[str, Any] = read_yaml(PARAMS)["method"]
 EPOCHS = 2
 # 100 images in batches of 32: the last batch of an epoch has 4.
 SMALL: dict[str, Any] = {
@@ -41,8 +42,8 @@ SMALL: dict[str, Any] = {
 
 
 def planned(folder: Path, change: Change | None = None) -> dict[str, Any]:
-    """The specs of the repository's params.yaml, made small and changed, written as params.yaml into `folder`."""
-    raw = read_yaml(CODE / "params.yaml")
+    """The specs of the params.yaml that tests start from, made small and changed, written as params.yaml into `folder`."""
+    raw = read_yaml(PARAMS)
     for section in (raw, raw["method"]):
         for each in section.values():
             if isinstance(each, dict) and "recipe" in each:
