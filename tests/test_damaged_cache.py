@@ -5,12 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.scratch import ROOT, Scratch
 
 NOTE = (ROOT / "docs" / "reliability.md").read_text()
 VIEW = "artifacts/teacher/labels/view_001.safetensors"
 
 
+@pytest.mark.long
 def test_the_notes_commands_mend_it(untrained: Scratch, lineage: Scratch) -> None:
     (commands,) = re.findall(r"^```\n(find .*?)^```$", NOTE, re.MULTILINE | re.DOTALL)
     size = (untrained.folder / VIEW).stat().st_size

@@ -4,6 +4,8 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import files
 from tests.faults.graph import resize, stages
 from tests.faults.points import Fault
@@ -14,6 +16,7 @@ SLOTS, TRAINED = 64, 48
 RESUMED = 40
 
 
+@pytest.mark.long
 def test_64_generations(tmp_path: Path) -> None:
     scratch = create(tmp_path / "repository")
     resize(scratch.folder, {"assistant": 1, "refinery": SLOTS, "born_again": 1}, ["soft_targets"])

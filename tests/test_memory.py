@@ -68,6 +68,7 @@ def _train(folder: str, resident: int, output: str) -> None:
     run(command)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize(("resident", "status"), [(0, 0), (1 << 40, 1)], ids=["mapped", "copied"])
 def test_a_set_larger_than_the_memory_trains(tmp_path: Path, resident: int, status: int) -> None:

@@ -17,6 +17,7 @@ COMMANDS = commands(ROOT / "README.md")
 ELSEWHERE = {
     "make repro",
     "make test",
+    "make test-all",
     ". .venv/bin/activate",
     "dvc queue start --jobs 2",
     "python -m pipeline use imagefolder",
@@ -33,7 +34,7 @@ def test_there_are_commands_to_try() -> None:
     assert set(COMMANDS) >= ELSEWHERE
 
 
-@pytest.mark.parametrize("target", ["repro", "test"])
+@pytest.mark.parametrize("target", ["repro", "test", "test-all"])
 def test_make_knows_its_targets(lineage: Scratch, target: str) -> None:
     said = lineage.run("make", "--directory", str(ROOT), "--dry-run", target)
     assert "activate" in said

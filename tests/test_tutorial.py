@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.commands import commands
@@ -28,6 +29,7 @@ def in_one_epoch(section: Any) -> Any:
     return {key: 1 if key == "epochs" else in_one_epoch(value) for key, value in section.items()}
 
 
+@pytest.mark.long
 def test_from_a_clone_to_a_file_that_classifies_own_images(copied: Scratch) -> None:
     clone, activate, quick, repro, tree, own, student, status, predict = commands(TUTORIAL)
     assert [clone, activate] == INSTALLS

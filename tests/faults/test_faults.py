@@ -34,6 +34,7 @@ def test_struck_by_its_disk(world: tuple[World, Scratch], tmp_path: Path, name: 
     DISKS[name](world[0], random.Random(f"{SEED} {name}"), tmp_path / "struck")
 
 
+@pytest.mark.long
 def test_two_runs_at_once(world: tuple[World, Scratch], tmp_path: Path) -> None:
     two_at_once(world[1], world[0].made, random.Random(SEED), tmp_path / "struck")
 

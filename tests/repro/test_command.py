@@ -103,7 +103,15 @@ def test_wrong_parameters_and_targets_are_one_sentence(empty: Scratch) -> None:
     assert not_begun == "not begun, as they need what failed: prepare, teacher"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
+    ],
+    ids=lambda number: number.name,
+)
 def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
     empty: Scratch, lineage: Scratch, number: signal.Signals
 ) -> None:
