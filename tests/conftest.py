@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.scratch import Scratch, create
+from tests.faults.graph import resize
+from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, create
 
 # Tiny nets are fastest on one thread, and bytes depend on the number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,12 +31,20 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """A repository in which only `plan` has run. To be read, not changed."""
-    return Scratch(made_once(tmp_path_factory, "fresh", lambda folder: create(folder).stage("plan")))
+
+    def make(folder: Path) -> None:
+        scratch = create(folder)
+        # Fewer slots than ours: what DVC does after each stage takes as long as there are stages.
+        resize(folder, LENGTHS, [*METHODS, SKIPPED])
+        scratch.run(*COMMIT)
+        scratch.stage("plan")
+
+    return Scratch(made_once(tmp_path_factory, "fresh", make))
 
 
 @pytest.fixture(scope="session")
 def lineage(fresh: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """A repository in which the whole graph has run once. To be read, not changed: `copied` is for that."""
+    """A repository in which the whole small graph has run once. To be read, not changed: `copied` is for that."""
     return Scratch(made_once(tmp_path_factory, "lineage", lambda folder: fresh.copy(folder).repro()))
 
 

@@ -21,9 +21,13 @@ ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "tests" / "params.yaml"
 COPIED = ("pipeline", "stages", "dvc.yaml", ".dvc/plots", ".dvcignore", ".gitignore")
 CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--all", "-m", "x")
 RAN = re.compile(r"^Running stage '(.+)':$", re.MULTILINE)
 PATIENCE = 60.0
 METHODS = ("soft_targets",)
+# Beyond what the params below ask for, so that each chain has slots that carry.
+LENGTHS = {"assistant": 3, "refinery": 4, "born_again": 4, "compress": 7}
+SKIPPED = "dkd"  # a method with a stage, which the params do not name
 
 # As little as shows everything: a baseline that can be killed many times over and is better than the first
 # refinery generation, which learns next to nothing, so that the refinery stops.
@@ -131,7 +135,7 @@ def create(folder: Path) -> Scratch:
     scratch.edit(TINY)
     scratch.run("git", "init", "--quiet")
     scratch.run("git", "add", ".")
-    scratch.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "Begin")
+    scratch.run(*COMMIT)
     return scratch
 
 

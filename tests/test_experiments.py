@@ -11,9 +11,8 @@ from pipeline import compare, experiments, seeds
 from pipeline.errors import UserError
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.experiments import Experiment
-from tests.scratch import Scratch
+from tests.scratch import COMMIT, Scratch
 
-COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--all", "-m", "x")
 # All but `direct` keep the seed that they were trained with: another one trains one network only.
 PINNED = ("teacher", "assistant", "student", "baseline", "refinery", "born_again", "mutual", "compress")
 # The card of what ships names its seeds, so that it is another one with each; what carries it points to other bytes.

@@ -25,7 +25,7 @@ def test_what_was_reached_before_is_found(
     assert found.images_per_second and found.images_per_second > 0
 
 
-@pytest.mark.parametrize("name", ["refinery/g8", "method/dkd", "method/nothing"])
+@pytest.mark.parametrize("name", ["refinery/g4", "method/dkd", "method/nothing"])
 def test_a_node_that_trained_nothing_has_none(lineage: Scratch, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(lineage.folder)
     assert last.read(name) is None

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from tests.commands import commands
-from tests.scratch import ROOT, Scratch, merged
+from tests.scratch import ROOT, Scratch, create, merged
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = commands(ROOT / "README.md")
@@ -46,21 +46,22 @@ def test_what_looks_at_a_finished_run(copied: Scratch) -> None:
         assert said.strip() or command == "dvc exp diff", command
 
 
-def test_experiments_are_understood(copied: Scratch) -> None:
+def test_experiments_are_understood(tmp_path: Path) -> None:
     """DVC takes each override, and plan makes specs of what comes of it."""
-    images(copied.folder / "path/to/images")
+    whole = create(tmp_path / "repository")
+    images(whole.folder / "path/to/images")
     for name, value in (("user.name", "t"), ("user.email", "t@example.org")):
-        copied.run("git", "config", name, value)
-    params = (copied.folder / "params.yaml").read_text()
+        whole.run("git", "config", name, value)
+    params = (whole.folder / "params.yaml").read_text()
     for command in EXPERIMENTS:
         arguments = command.split()
-        copied.run(*arguments, *([] if "--queue" in arguments else ["--queue"]))
-        copied.run("dvc", "queue", "remove", "--all")
+        whole.run(*arguments, *([] if "--queue" in arguments else ["--queue"]))
+        whole.run("dvc", "queue", "remove", "--all")
         for pair in (arguments[at + 1] for at, word in enumerate(arguments) if word == "-S"):
             key, _, value = pair.partition("=")
-            copied.edit(nested(key.split("."), yaml.safe_load(value.split(",")[0])))
-        copied.stage("plan")
-        (copied.folder / "params.yaml").write_text(params)
+            whole.edit(nested(key.split("."), yaml.safe_load(value.split(",")[0])))
+        whole.stage("plan")
+        (whole.folder / "params.yaml").write_text(params)
 
 
 def nested(keys: list[str], value: object) -> dict:

@@ -50,7 +50,7 @@ def test_after_a_change_what_is_stale_says_why(copied: Scratch, monkeypatch: pyt
     assert found["refined"][0].startswith("stale: refinery/g")
     assert {name for name in found if found[name] != before[name]} == {
         "refined",
-        *(f"refinery/g{number}" for number in range(1, 9)),
+        *(f"refinery/g{number}" for number in range(1, 5)),
     }
 
 

@@ -10,11 +10,10 @@ import yaml
 
 from tests.commands import commands
 from tests.data.folders import folder
-from tests.scratch import PARAMS, ROOT, Scratch
+from tests.scratch import COMMIT, PARAMS, ROOT, Scratch
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 INSTALLS = ["make install", ". .venv/bin/activate"]
-COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--all", "-m", "x")
 
 
 def give(scratch: Scratch, command: str) -> str:

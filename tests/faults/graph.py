@@ -10,7 +10,7 @@ import yaml
 from pipeline.yaml_file import read_yaml
 
 Lengths = dict[str, int]
-LETTERS = {"assistant": "t", "refinery": "g", "born_again": "g"}
+LETTERS = {"assistant": "t", "refinery": "g", "born_again": "g", "compress": "c"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ def resize(folder: Path, lengths: Lengths, methods: list[str]) -> None:
     for stage in stages.values():
         if "deps" in stage:
             stage["deps"] = _slots_of(stage["deps"], kept)
-    whole.pop("plots", None)
+    for plot in (each for named in whole["plots"] for each in named.values()):
+        columns = {*plot["y"].values()}
+        plot["y"] = dict.fromkeys(_slots_of([*plot["y"]], kept), *columns)
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
     params = read_yaml(folder / "params.yaml")
     architectures = params["assistant"]["architectures"]
@@ -51,7 +53,7 @@ def resize(folder: Path, lengths: Lengths, methods: list[str]) -> None:
 
 
 def _slots_of(deps: list[str], kept: dict[str, Any]) -> list[str]:
-    """The deps of a reader with a family's slots put where its first slot stood."""
+    """Paths, such as a reader's deps, with a family's slots put where its first slot stood."""
     found: dict[str, None] = {}
     for dep in deps:
         top, _, rest = dep.partition("/")

@@ -11,7 +11,7 @@ from tests.faults.compare import TOPS, difference, results
 from tests.faults.graph import Stage, resize, stages
 from tests.faults.points import Fault
 from tests.faults.process import Ended, Running
-from tests.scratch import METHODS, Scratch, create
+from tests.scratch import COMMIT, METHODS, Scratch, create
 
 # As little as has every kind of stage: trained, carried beyond the length, carried by the stop rule, computed.
 LENGTHS = {"assistant": 1, "refinery": 2, "born_again": 2}
@@ -109,7 +109,7 @@ def build(folder: Path) -> tuple[World, Scratch]:
     scratch = create(folder)
     resize(folder, LENGTHS, [*METHODS])
     scratch.edit(SMALL)
-    scratch.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-am", "Smaller")
+    scratch.run(*COMMIT)
     # The report tells what a clock said, and teaches nobody.
     found = [stage for stage in stages(folder) if stage.name != "report"]
     for stage in found:

@@ -128,7 +128,7 @@ def test_the_first_figures_are_those_of_the_main_networks(run: Run) -> None:
     base = run.entries["baseline"].test or 0
     assert shown["baseline"]["difference"] is None
     assert shown["teacher"]["difference"] == pytest.approx((run.entries["teacher"].test or 0) - base)
-    assert shown["compressed"]["test"] == run.entries["compress/c8"].test
+    assert shown["compressed"]["test"] == run.entries["compress/c7"].test
 
 
 def test_the_same_run_gives_the_same_bytes(html: str, run: Run) -> None:
@@ -141,10 +141,10 @@ def test_the_lineage_tells_carried_from_trained(run: Run) -> None:
     assert kinds["teacher"] == kinds["refinery/g1"] == kinds["mutual"] == "trained"
     assert kinds["ensemble"] == "computed"
     assert kinds["refined"] == "picked"
-    assert kinds["assistant/t2 … t4"] == kinds["refinery/g2 … g8"] == kinds["born_again/g2 … g8"] == "carried"
+    assert kinds["assistant/t2 … t3"] == kinds["refinery/g2 … g4"] == kinds["born_again/g2 … g4"] == "carried"
     by_name = {row.name: row for row in table}
     assert by_name["student"].teachers == ("assistant/t1",)
-    assert by_name["refinery/g2 … g8"].teachers == ("refinery/g1",)
+    assert by_name["refinery/g2 … g4"].teachers == ("refinery/g1",)
     assert by_name["refined"].teachers == ("baseline",)
     assert by_name["direct"].test == run.entries["direct"].metrics["test"]["accuracy"]
     assert "method/dkd" in run.skipped

@@ -11,11 +11,13 @@ import psutil
 import pytest
 import yaml
 
+from pipeline.repro import command
+from pipeline.repro.command import NAMED
 from tests.faults.compare import difference, results
-from tests.scratch import RAN, Scratch, wait
+from tests.scratch import LENGTHS, RAN, Scratch, wait
 
 COMMAND = (sys.executable, "-m", "pipeline", "repro", "--jobs", "2")
-STAGES = ["prepare", "teacher", "assistant@t1", "assistant@t2", "assistant@t3", "assistant@t4", "student", "direct"]
+STAGES = ["prepare", "teacher", "assistant@t1", "assistant@t2", "assistant@t3", "student", "direct"]
 
 
 @pytest.fixture
@@ -75,10 +77,10 @@ def test_a_branch_is_what_dvc_makes_of_it(empty: Scratch, lineage: Scratch) -> N
     said = empty.run(*COMMAND, "student", "direct")
     assert RAN.findall(said) == ["plan"]
     assert f"nothing to do: all {len(STAGES)} stages are up to date" in said
-    (empty.folder / "artifacts/assistant/t4/node.json").unlink()
+    (empty.folder / "artifacts/assistant/t3/node.json").unlink()
     said = empty.run(*COMMAND, "student", "direct")
     assert RAN.findall(said) == ["plan"], "the run is in DVC's cache"
-    assert "Stage 'assistant@t4' is cached" in said
+    assert "Stage 'assistant@t3' is cached" in said
     check_same(empty, lineage, STAGES)
 
 
@@ -87,8 +89,8 @@ def test_one_that_fails_stops_those_that_need_it_and_no_others(empty: Scratch) -
     said = empty.run(*COMMAND, "refined", "direct", code=1)
     *_, failed, not_begun = said.rstrip().splitlines()
     assert re.fullmatch(r"error: baseline failed: .*not finite.*", failed), said
-    assert not_begun.startswith("not begun, as they need what failed: refinery@g1, refinery@g2, ")
-    assert not_begun.endswith(" and 1 more")
+    slots = [f"refinery@g{number}" for number in range(1, LENGTHS["refinery"] + 1)]
+    assert not_begun == f"not begun, as they need what failed: {', '.join(slots)}, refined"
     assert "Traceback" not in said
     assert (empty.folder / "artifacts/direct/node.json").exists()
     assert not (empty.folder / "artifacts/baseline").exists()
@@ -147,3 +149,9 @@ def test_without_a_number_each_stage_has_a_gpu_of_its_own(
     (empty.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     empty.run(*COMMAND[:-2])
     assert {(empty.folder / name).read_text().strip() for name in stages} == seen
+
+
+def test_of_many_stages_the_first_are_named_and_the_rest_counted() -> None:
+    many = [f"s{number}" for number in range(NAMED + 2)]
+    assert command._named(many[:NAMED]) == ", ".join(many[:NAMED])
+    assert command._named(many) == f"{', '.join(many[:NAMED])} and 2 more"

@@ -42,7 +42,7 @@ SMALL: dict[str, Any] = {
 
 
 def planned(folder: Path, change: Change | None = None) -> dict[str, Any]:
-    """The specs of the params.yaml that tests start from, made small and changed, written as params.yaml into `folder`."""
+    """The specs of the params.yaml that tests start from, made small and changed; it is written into `folder`."""
     raw = read_yaml(PARAMS)
     for section in (raw, raw["method"]):
         for each in section.values():
