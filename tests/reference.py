@@ -5,7 +5,7 @@ A twin has the name, the positional parameters and the settings of the loss that
 """
 
 import cmath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -183,11 +183,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return rate
 
 
-def weight(settings: dict[str, float], step: int, steps: int) -> float:
+def weight(settings: Mapping[str, float | None], step: int, steps: int) -> float:
     """What a term counts in one step: from `weight` in equal paces to `final`, times its rise over `warmup`."""
-    value = settings["weight"]
-    pace = (settings.get("final", value) - value) / steps
-    rise = settings.get("warmup", 0.0) * steps
+    value, final = settings["weight"], settings.get("final")
+    assert value is not None
+    pace = 0.0 if final is None else (final - value) / steps
+    rise = (settings.get("warmup") or 0.0) * steps
     for _ in range(step):
         value += pace
     return value * (step / rise if step < rise else 1.0)

@@ -115,6 +115,7 @@ def test_a_logit_that_is_not_finite_names_teacher_view_and_row(tmp_path: Path, w
         ({"views": {**SPEC, "shift": 2}}, r"other views \(shift is 1, here 2\)"),
         ({"views": {**SPEC, "tilt": 3}}, r"other views \(tilt is None, here 3\)"),
         ({"views": {**SPEC, "count": 9}}, r"other views \(count is 23, here 9\)"),
+        ({"views": {key: value for key, value in SPEC.items() if key != "flip"}}, r"\(flip is False, here None\)"),
         ({"classes": CLASSES[:3]}, r"other classes \(4 of them, here 3\)"),
         ({"classes": ("cat", "dog", "fox", "emu")}, r"other classes \(number 2 is 'emu', here 'fox'\)"),
     ],

@@ -62,6 +62,32 @@ def test_a_failed_write_keeps_the_old_state(tmp_path: Path, monkeypatch: pytest.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state"]
 
 
+def test_a_power_cut_finds_this_state_or_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content is flushed whole before a rename makes it count, and the folder after it, so that the rename stays."""
+    state = State(tmp_path)
+    state.save(body(epoch=1))
+    events: list[tuple[str, int, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flushing(descriptor: int) -> None:
+        fsync(descriptor)
+        found = os.fstat(descriptor)
+        events.append(("flush", found.st_ino, found.st_size))
+
+    def renaming(source: Path, target: Path) -> None:
+        replace(source, target)
+        events.append((target.name, target.stat().st_ino, 0))
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "replace", renaming)
+    state.save(body(epoch=2))
+    found = state.current.stat()
+    flushed = events.index(("flush", found.st_ino, found.st_size))
+    renamed = events.index(("state", found.st_ino, 0))
+    assert flushed < renamed
+    assert "flush" in [what for what, inode, _ in events[renamed:] if inode == tmp_path.stat().st_ino]
+
+
 def _hold(root: str, seconds: float, ready) -> None:
     os.environ[VARIABLE] = root
     with holding("node", "key", print):
