@@ -7,6 +7,7 @@ LEARN = "tests/training/test_learn.py"
 ANSWERS = f"{LEARN}::test_a_node_tells_what_its_weights_answer"
 STATE = "tests/training/test_state.py"
 TWIN = "tests/training/test_twin.py::test_losses_and_weights_are_the_slow_twins"
+TEACHING = "tests/training/test_teaching.py"
 METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
 RESUMED = f"{METHODS}::test_stopped_anywhere_it_ends_bit_for_bit_the_same"
@@ -76,18 +77,19 @@ MUTANTS = [
         f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
     ),
     # What the teacher says, and when.
-    Mutant("pipeline/training/teaching.py", "return 1 + epoch % self", "return epoch % self", f"{TWIN}[student-{{}}]"),
+    Mutant("pipeline/training/teaching.py", "return 1 + epoch % self", "return epoch % self", TEACHING),
+    Mutant("pipeline/training/teaching.py", "return 1 + epoch\n", "return epoch\n", TEACHING),
     Mutant(
         "pipeline/training/teaching.py",
-        "return 1 + epoch\n",
-        "return epoch\n",
-        f"{METHODS}::test_stored_labels_teach_what_a_live_teacher_teaches[soft_targets]",
+        'over and over."""\n\n    stream = "labels"',
+        'over and over."""\n\n    stream = "train"',
+        TEACHING,
     ),
     Mutant(
         "pipeline/training/teaching.py",
         "model.eval().requires_grad_(False)",
         "model.train().requires_grad_(False)",
-        f"{METHODS}::test_the_teacher_stays_as_it_was[soft_targets]",
+        TEACHING,
     ),
     Mutant("pipeline/training/teaching.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
     # Progress that is saved and used again.
