@@ -158,9 +158,9 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/snapshot.py",
-        "return slot if slot.shape != parameter.shape else",
-        "return slot if slot.shape == parameter.shape else",
-        "tests/training/test_precision.py",
+        "torch.empty_like(parameter).copy_(slot)",
+        "slot.clone()",
+        "tests/training/test_precision.py::test_it_goes_on_exactly",
     ),
     Mutant("pipeline/training/state.py", "os.fsync(file.fileno())", "file.fileno()", STATE),
     Mutant("pipeline/training/state.py", "os.fsync(descriptor)", "os.fstat(descriptor)", STATE),

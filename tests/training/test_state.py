@@ -4,7 +4,9 @@ import fcntl
 import json
 import multiprocessing
 import os
-import time
+from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -88,36 +90,42 @@ def test_a_power_cut_finds_this_state_or_the_last_one(tmp_path: Path, monkeypatc
     assert "flush" in [what for what, inode, _ in events[renamed:] if inode == tmp_path.stat().st_ino]
 
 
-def _hold(root: str, seconds: float, ready) -> None:
+def _hold(root: str, ready: Event, release: Event) -> None:
     os.environ[VARIABLE] = root
     with holding("node", "key", print):
         ready.set()
-        time.sleep(seconds)
+        release.wait(60)
 
 
-def test_a_second_process_waits_and_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SpawnProcess, Event]]:
+    """Another process that holds the training state until it is released."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path), 1.0, ready))
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path), ready, release))
     other.start()
-    assert ready.wait(30)
-    said: list[str] = []
-    began = time.monotonic()
-    with holding("node", "key", said.append):
-        waited = time.monotonic() - began
+    assert ready.wait(60)
+    yield other, release
+    if other.is_alive():  # an event waits for ever on a killed process that waited for it
+        release.set()
     other.join()
-    assert waited > 0.3
-    assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
 
 
-def test_the_lock_goes_with_the_process_that_held_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path), 60.0, ready))
-    other.start()
-    assert ready.wait(30)
+def test_a_second_process_waits_and_says_for_whom(holder: tuple[SpawnProcess, Event]) -> None:
+    other, release = holder
+    said: list[str] = []
+
+    def note(sentence: str) -> None:
+        said.append(sentence)
+        release.set()
+
+    with holding("node", "key", note):
+        assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
+
+
+def test_the_lock_goes_with_the_process_that_held_it(holder: tuple[SpawnProcess, Event]) -> None:
+    other, _ = holder
     other.kill()
     other.join()
     with (
