@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import UserError
 from pipeline.files import sha256
 from pipeline.labels.format import Format
-from pipeline.labels.store import write_view
-from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, logits, opened, write
+from pipeline.labels.store import write_header, write_view
+from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, header, logits, opened, write
 
 DENSE = Format("dense", "float32")
 TOPK = Format("topk", "float16", 2)
@@ -124,6 +124,14 @@ def test_labels_of_something_else_are_refused_by_name(folder: Path, changes: dic
     with pytest.raises(UserError, match=named) as caught:
         opened(folder, **changes)
     assert f"delete the folder {folder} and run `dvc repro`" in str(caught.value)
+
+
+def test_another_label_set_than_the_recorded_one_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Whole in itself, of the same data, views and classes: of a teacher that has changed since."""
+    recorded = opened(folder).hash
+    write_header(folder, header(opened(folder).header.format, teacher_hash="u" * 64))
+    with pytest.raises(UserError, match=r"labels\.json is damaged \(its content is not what was recorded\)"):
+        opened(folder, recorded=recorded)
 
 
 @pytest.mark.parametrize(
