@@ -172,12 +172,6 @@ MUTANTS = [
         STATE,
     ),
     Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
-    Mutant(
-        "pipeline/training/signals.py",
-        "if asked and time.monotonic() - asked < ONE",
-        "if asked and time.monotonic() - asked > ONE",
-        "tests/training/test_signals.py",
-    ),
     # What a node tells.
     Mutant("pipeline/training/learn.py", "device.forward(model.eval())", "device.forward(model.train())", ANSWERS),
     Mutant(
