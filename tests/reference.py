@@ -1,14 +1,17 @@
-"""Slow, obvious twins of every loss: the paper's formula, one number at a time.
+"""Slow, obvious twins of every loss: the paper's formula, one number at a time. Last, those of the schedules.
 
 Each takes and gives float64; autograd goes through the loops, so gradients can be compared too.
 A twin has the name, the positional parameters and the settings of the loss that it doubles.
 """
 
-from collections.abc import Sequence
+import cmath
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from pipeline.sections.recipe import Recipe
 
 
 def softmax(row_C: Tensor, temperature: float = 1.0) -> list[Tensor]:
@@ -152,3 +155,40 @@ def mutual(z_BC: Tensor, peers: Sequence[Tensor], ensemble: bool = False) -> Ten
             for c in range(classes):
                 total = total + p_C[c] * torch.log(p_C[c] / q_C[c]) / len(p_KC)
     return total / rows
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate of one step, by doing what the schedule does at each step up to it.
+
+    Warm-up climbs a stair of equal height, whose last tread has the full rate. After it, `cosine` follows the height
+    of a point that goes half around a circle by equal angles, from its top; `step` multiplies by `gamma` in the
+    first step at or after each milestone, a milestone within warm-up included.
+    """
+    warm = sum(1 for number in range(steps) if number + 0.5 < recipe.warmup * steps)
+    left = steps - warm
+    point, factor, rate = complex(0, 1), 1.0, 0.0
+    for number in range(step + 1):
+        for milestone in recipe.milestones:
+            if number - 1 < milestone * steps <= number:
+                factor *= recipe.gamma
+        if number < warm:
+            rate += recipe.lr / warm
+        elif recipe.schedule == "cosine":
+            rate = recipe.lr * (point.imag + 1) / 2
+            point *= cmath.exp(-1j * cmath.pi / left)
+        elif recipe.schedule == "step":
+            rate = recipe.lr * factor
+        else:
+            rate = recipe.lr
+    return rate
+
+
+def weight(settings: Mapping[str, float | None], step: int, steps: int) -> float:
+    """What a term counts in one step: from `weight` in equal paces to `final`, times its rise over `warmup`."""
+    value, final = settings["weight"], settings.get("final")
+    assert value is not None
+    pace = 0.0 if final is None else (final - value) / steps
+    rise = (settings.get("warmup") or 0.0) * steps
+    for _ in range(step):
+        value += pace
+    return value * (step / rise if step < rise else 1.0)

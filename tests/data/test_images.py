@@ -33,6 +33,13 @@ def test_any_mode_becomes_the_one_asked_for(mode: str, target: str, channels: in
     np.testing.assert_array_equal(got_CHW, np.full((channels, 4, 4), 255))
 
 
+def test_16_bit_greys_keep_their_high_byte() -> None:
+    values_HW = np.array([[0x0000, 0x00FF, 0x1234], [0x7FFF, 0x8000, 0xFFFF]])
+    for kind in (np.uint16, np.int32):
+        got_CHW = pixels(Image.fromarray(values_HW.astype(kind)), mode="L", size=None)
+        assert got_CHW.tolist() == [[[0x00, 0x00, 0x12], [0x7F, 0x80, 0xFF]]]
+
+
 def test_transparent_is_black(tmp_path: Path) -> None:
     values_HWC = np.full((2, 2, 4), 255, dtype=np.uint8)
     values_HWC[0, 0, 3] = 0

@@ -54,6 +54,27 @@ def test_the_digest_follows_every_image_and_nothing_else(tmp_path: Path) -> None
     assert len({found["digest"] for found in (first, touched, renamed, listing(root))}) == 4
 
 
+def test_an_image_that_grew_within_the_same_nanosecond_is_another(tmp_path: Path) -> None:
+    """Copying tools put times back."""
+    root = folder(tmp_path, {"a": 1, "b": 1})
+    first, image = listing(root), root / "a" / "000.png"
+    time = image.stat().st_mtime_ns
+    image.write_bytes(image.read_bytes() + b"x")
+    os.utime(image, ns=(time, time))
+    assert listing(root)["digest"] != first["digest"]
+
+
+def test_links_may_lead_within_the_root_and_out_of_it_only_where_asked_for(tmp_path: Path) -> None:
+    root = folder(tmp_path / "root", {"a": 1, "b": 1})
+    (root / "b" / "again.png").symlink_to(root / "a" / "000.png")
+    assert listing(root)["count"] == 3
+    picture(tmp_path / "private.png")
+    (root / "b" / "out.png").symlink_to(tmp_path / "private.png")
+    with pytest.raises(UserError, match=r"out.png under data.root is a link out of it, to .*private.png"):
+        listing(root)
+    assert listing(root, links=True)["count"] == 4
+
+
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone cannot be read \(No such file or directory\): set data.root"):
         listing(tmp_path / "gone")

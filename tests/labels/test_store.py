@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import UserError
 from pipeline.files import sha256
 from pipeline.labels.format import Format
-from pipeline.labels.store import write_view
-from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, logits, opened, write
+from pipeline.labels.store import write_header, write_view
+from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, header, logits, opened, write
 
 DENSE = Format("dense", "float32")
 TOPK = Format("topk", "float16", 2)
@@ -115,6 +115,7 @@ def test_a_logit_that_is_not_finite_names_teacher_view_and_row(tmp_path: Path, w
         ({"views": {**SPEC, "shift": 2}}, r"other views \(shift is 1, here 2\)"),
         ({"views": {**SPEC, "tilt": 3}}, r"other views \(tilt is None, here 3\)"),
         ({"views": {**SPEC, "count": 9}}, r"other views \(count is 23, here 9\)"),
+        ({"views": {key: value for key, value in SPEC.items() if key != "flip"}}, r"\(flip is False, here None\)"),
         ({"classes": CLASSES[:3]}, r"other classes \(4 of them, here 3\)"),
         ({"classes": ("cat", "dog", "fox", "emu")}, r"other classes \(number 2 is 'emu', here 'fox'\)"),
     ],
@@ -123,6 +124,14 @@ def test_labels_of_something_else_are_refused_by_name(folder: Path, changes: dic
     with pytest.raises(UserError, match=named) as caught:
         opened(folder, **changes)
     assert f"delete the folder {folder} and run `dvc repro`" in str(caught.value)
+
+
+def test_another_label_set_than_the_recorded_one_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Whole in itself, of the same data, views and classes: of a teacher that has changed since."""
+    recorded = opened(folder).hash
+    write_header(folder, header(opened(folder).header.format, teacher_hash="u" * 64))
+    with pytest.raises(UserError, match=r"labels\.json is damaged \(its content is not what was recorded\)"):
+        opened(folder, recorded=recorded)
 
 
 @pytest.mark.parametrize(

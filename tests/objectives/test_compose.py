@@ -5,6 +5,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.objectives.compose import Objective, Signals
+from tests import reference
 from tests.objectives.losses import loss, signals
 
 BATCH = signals(5, 4)
@@ -30,6 +31,25 @@ def test_weight_and_settings_have_defaults():
     objective = Objective({"soft_targets": {}})
     expected = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=4.0)
     assert objective.weighted(objective(WITH_TEACHER)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"weight": 2.0},
+        {"weight": 2.0, "warmup": 0.5},
+        {"weight": 0.9, "final": 0.1},
+        {"weight": 1.0, "final": 3.0, "warmup": 0.2},
+        {"weight": 1.0, "final": 0.0},
+    ],
+    ids=str,
+)
+def test_a_weight_rises_and_fades_as_its_slow_twin(schedule):
+    objective = Objective({"soft_targets": schedule})
+    losses = objective(WITH_TEACHER)
+    for step in range(20):
+        expected = reference.weight(schedule, step, 20) * losses["soft_targets"]
+        torch.testing.assert_close(objective.weighted(losses, step / 20), [expected])
 
 
 def test_a_weighted_loss_has_the_weighted_gradient():

@@ -108,6 +108,13 @@ def test_it_asks_for_each_layer_once_and_for_logits_not_at_all() -> None:
     assert {"student", "teacher"} == objective.needs
 
 
+def test_learned_adapters_are_trained_and_saved_with_the_objective() -> None:
+    layers = {"layers": {"stage1": "stage2"}}
+    objective = Objective({"cross_entropy": {}, "fitnet_hint": layers}, STUDENT, TEACHER)
+    assert sum(each.numel() for each in objective.parameters()) == 32 * (4 + 1)
+    assert all(name.startswith("adapters.fitnet_hint.") for name in objective.state_dict())
+
+
 def test_logits_as_layers_are_the_logits() -> None:
     z_BC, t_BC = (torch.randn(5, 10, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     signals = Signals(z_BC, torch.zeros(5, dtype=torch.long), t_BC)

@@ -1,4 +1,4 @@
-"""Our optimisers are torch's, to the last bit, and a training stage never imports torch.compile."""
+"""Our optimisers are torch's, to the last bit, without its compiler; the rate of each step is its schedule's."""
 
 import subprocess
 import sys
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from pipeline.sections.recipe import Recipe
-from pipeline.training.recipe import optimizer
+from pipeline.training.recipe import learning_rate, optimizer
+from tests import reference
 
 RECIPE: dict[str, Any] = {"epochs": 1, "batch_size": 4, "lr": 0.05, "weight_decay": 0.01}
 
@@ -62,3 +63,40 @@ def test_training_imports_no_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+STEPS = 40
+SCHEDULES: list[dict[str, Any]] = [
+    {"schedule": "cosine"},
+    {"schedule": "step"},
+    {"schedule": "step", "milestones": (0.3, 0.6, 0.9), "gamma": 0.5},
+    {"schedule": "step", "milestones": (0.1, 0.61)},  # one within warm-up, one between two steps
+    {"schedule": "constant"},
+]
+
+
+@pytest.mark.parametrize("steps", [1, 3, STEPS, 41])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2, 1.0])
+@pytest.mark.parametrize("settings", SCHEDULES, ids=str)
+def test_the_rate_of_every_step_is_the_slow_twins(settings: dict[str, Any], warmup: float, steps: int) -> None:
+    recipe = Recipe(**RECIPE | settings, warmup=warmup)
+    rates = [learning_rate(recipe, step, steps) for step in range(steps)]
+    assert rates == pytest.approx([reference.learning_rate(recipe, step, steps) for step in range(steps)], rel=1e-9)
+
+
+def test_warm_up_never_stands_still_and_cosine_takes_all_the_time_there_is() -> None:
+    recipe = Recipe(**RECIPE, warmup=0.25)
+    rates = [learning_rate(recipe, step, STEPS) for step in range(STEPS)]
+    warm = STEPS // 4
+    assert rates[0] == pytest.approx(recipe.lr / warm), "a first step at rate 0 would be lost"
+    assert rates[warm - 1] == rates[warm] == max(rates) == recipe.lr
+    assert rates[: warm - 1] == sorted(rates[: warm - 1]) and rates[warm:] == sorted(rates[warm:], reverse=True)
+    assert rates[warm + (STEPS - warm) // 2] == pytest.approx(recipe.lr / 2)
+    assert 0 < rates[-1] < 0.01 * recipe.lr
+
+
+def test_each_milestone_lowers_the_rate_once() -> None:
+    settings: dict[str, Any] = {"schedule": "step", "milestones": (0.5, 0.75), "gamma": 0.1}
+    recipe = Recipe(**RECIPE | settings)
+    factors = [learning_rate(recipe, step, STEPS) / recipe.lr for step in range(STEPS)]
+    assert factors == pytest.approx([1.0] * 20 + [0.1] * 10 + [0.01] * 10)

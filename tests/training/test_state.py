@@ -4,7 +4,9 @@ import fcntl
 import json
 import multiprocessing
 import os
-import time
+from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -62,36 +64,68 @@ def test_a_failed_write_keeps_the_old_state(tmp_path: Path, monkeypatch: pytest.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state"]
 
 
-def _hold(root: str, seconds: float, ready) -> None:
+def test_a_power_cut_finds_this_state_or_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content is flushed whole before a rename makes it count, and the folder after it, so that the rename stays."""
+    state = State(tmp_path)
+    state.save(body(epoch=1))
+    events: list[tuple[str, int, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flushing(descriptor: int) -> None:
+        fsync(descriptor)
+        found = os.fstat(descriptor)
+        events.append(("flush", found.st_ino, found.st_size))
+
+    def renaming(source: Path, target: Path) -> None:
+        replace(source, target)
+        events.append((target.name, target.stat().st_ino, 0))
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "replace", renaming)
+    state.save(body(epoch=2))
+    found = state.current.stat()
+    flushed = events.index(("flush", found.st_ino, found.st_size))
+    renamed = events.index(("state", found.st_ino, 0))
+    assert flushed < renamed
+    assert "flush" in [what for what, inode, _ in events[renamed:] if inode == tmp_path.stat().st_ino]
+
+
+def _hold(root: str, ready: Event, release: Event) -> None:
     os.environ[VARIABLE] = root
     with holding("node", "key", print):
         ready.set()
-        time.sleep(seconds)
+        release.wait(60)
 
 
-def test_a_second_process_waits_and_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SpawnProcess, Event]]:
+    """Another process that holds the training state until it is released."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path), 1.0, ready))
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path), ready, release))
     other.start()
-    assert ready.wait(30)
-    said: list[str] = []
-    began = time.monotonic()
-    with holding("node", "key", said.append):
-        waited = time.monotonic() - began
+    assert ready.wait(60)
+    yield other, release
+    if other.is_alive():  # an event waits for ever on a killed process that waited for it
+        release.set()
     other.join()
-    assert waited > 0.3
-    assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
 
 
-def test_the_lock_goes_with_the_process_that_held_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path), 60.0, ready))
-    other.start()
-    assert ready.wait(30)
+def test_a_second_process_waits_and_says_for_whom(holder: tuple[SpawnProcess, Event]) -> None:
+    other, release = holder
+    said: list[str] = []
+
+    def note(sentence: str) -> None:
+        said.append(sentence)
+        release.set()
+
+    with holding("node", "key", note):
+        assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
+
+
+def test_the_lock_goes_with_the_process_that_held_it(holder: tuple[SpawnProcess, Event]) -> None:
+    other, _ = holder
     other.kill()
     other.join()
     with (

@@ -13,6 +13,7 @@ from pipeline.data.views import cut, draw
 from pipeline.objectives.compose import Signals
 from pipeline.training.loop import Training
 from pipeline.training.recipe import learning_rate
+from tests import reference
 from tests.training.runs import equal, furnish, inside, live, tensors, training
 
 LAYERS = {"stage1": "stage2"}
@@ -57,9 +58,15 @@ def slowly(of: Training) -> Tensor:
             y_B = torch.from_numpy(np.array(data.train.labels[rows]))
             signals = Signals(z_BC, y_B, heard.t_BC, network.features, heard.features)
             losses = network.objective(signals)
-            total = torch.stack(network.objective.weighted(losses, done / whole)).sum()
+            weighted = network.objective.weighted(losses, done / whole)
+            for name, value in zip(losses, weighted, strict=True):
+                weight = reference.weight(of.spec["objective"][name], done, whole)
+                torch.testing.assert_close(value, weight * losses[name], rtol=1e-5, atol=1e-7)
+            total = torch.stack(weighted).sum()
+            rate = learning_rate(recipe, done, whole)
+            assert rate == pytest.approx(reference.learning_rate(recipe, done, whole))
             for group in network.optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, done, whole)
+                group["lr"] = rate
             network.optimizer.zero_grad()
             total.backward()
             if recipe.clip is not None:

@@ -1,0 +1,260 @@
+"""Small faults of what is learned: objectives, soft labels, data."""
+
+from tests.mutants.mutant import Mutant
+
+LOSSES = "tests/objectives/test_losses.py::test_it_equals_the_reference"
+LOGITS = "tests/objectives/test_logits.py"
+FEATURES = "tests/objectives/test_features.py"
+PAIRING = "tests/objectives/test_pairing.py"
+COMPOSE = "tests/objectives/test_compose.py"
+FORMAT = "tests/labels/test_format.py"
+LABELLER = "tests/labels/test_labeller.py"
+STORE = "tests/labels/test_store.py"
+PREPARE = "tests/data/test_prepare.py"
+VIEWS = "tests/data/test_views.py"
+BATCHES = "tests/data/test_batches.py"
+LISTING = "tests/data/test_listing.py"
+
+OBJECTIVES = [
+    # Logits.
+    Mutant("pipeline/objectives/cross_entropy.py", ", label_smoothing=label_smoothing)", ")", LOSSES),
+    Mutant("pipeline/objectives/soft_targets.py", "return temperature**2 * ", "return ", LOSSES),
+    Mutant(
+        "pipeline/objectives/soft_targets.py",
+        "F.kl_div(student_BC, teacher_BC,",
+        "F.kl_div(teacher_BC, student_BC,",
+        LOSSES,
+    ),
+    Mutant("pipeline/objectives/label_refinery.py", 'reduction="batchmean"', 'reduction="mean"', LOSSES),
+    Mutant(
+        "pipeline/objectives/born_again.py", "t_BC.detach().float()", "t_BC.float()", "tests/objectives/test_losses.py"
+    ),
+    Mutant("pipeline/objectives/logit_matching.py", 'if reduction == "sum"', 'if reduction == "mean"', LOSSES),
+    Mutant("pipeline/objectives/dkd.py", "(alpha * tckd + beta * nckd)", "(beta * tckd + alpha * nckd)", LOGITS),
+    Mutant("pipeline/objectives/dkd.py", "target_B2, others_BC.log_softmax(dim=1)", "target_B2, others_BC", LOGITS),
+    Mutant("pipeline/objectives/dist.py", "(beta * inter + gamma * intra)", "(gamma * inter + beta * intra)", LOGITS),
+    Mutant(
+        "pipeline/objectives/dist.py", "unit(s_BC - s_BC.mean(dim=dim, keepdim=True), dim)", "unit(s_BC, dim)", LOGITS
+    ),
+    Mutant(
+        "pipeline/objectives/logit_standardisation.py",
+        "logits_BC.shape[1] ** 0.5",
+        "(logits_BC.shape[1] - 1) ** 0.5",
+        LOGITS,
+    ),
+    Mutant(
+        "pipeline/objectives/cwtm.py", "confidence_B / confidence_B.sum()", "confidence_B / len(confidence_B)", LOGITS
+    ),
+    Mutant("pipeline/objectives/dkpp.py", ".scatter(1, top_B1, -1.0).argsort", ".argsort", LOGITS),
+    Mutant("pipeline/objectives/mutual.py", "torch.stack(losses).mean()", "torch.stack(losses).sum()", LOGITS),
+    Mutant("pipeline/objectives/mutual.py", " - math.log(len(peers))", "", LOGITS),
+    # Layers and relations.
+    Mutant(
+        "pipeline/objectives/fitnet_hint.py",
+        "0.5 * (s_BCHW - t_BCHW)",
+        "(s_BCHW - t_BCHW)",
+        f"{FEATURES}::test_the_hint_equals_the_reference",
+    ),
+    Mutant(
+        "pipeline/objectives/fitnet_hint.py",
+        "squares.sum() / len(squares)",
+        "squares.sum()",
+        f"{FEATURES}::test_the_hint_equals_the_reference",
+    ),
+    Mutant("pipeline/objectives/fsp.py", " / first_BCN.shape[2]", "", f"{FEATURES}::test_fsp_equals_the_reference"),
+    Mutant(
+        "pipeline/objectives/fsp.py",
+        "first_BCN = F.adaptive_max_pool2d",
+        "first_BCN = F.adaptive_avg_pool2d",
+        f"{FEATURES}::test_fsp_max_pools_the_larger_map_of_one_network",
+    ),
+    Mutant(
+        "pipeline/objectives/attention_transfer.py",
+        "s_BCHW.abs().pow(p).sum(dim=1)",
+        "s_BCHW.abs().pow(2).sum(dim=1)",
+        FEATURES,
+    ),
+    Mutant(
+        "pipeline/objectives/attention_transfer.py",
+        "vector_norm(s_BN - t_BN, dim=1).mean()",
+        "vector_norm(s_BN - t_BN, dim=1).sum()",
+        FEATURES,
+    ),
+    Mutant(
+        "pipeline/objectives/rkd.py",
+        "distance_weight * distance + angle_weight *",
+        "angle_weight * distance + distance_weight *",
+        FEATURES,
+    ),
+    Mutant("pipeline/objectives/rkd_distance.py", "table_BB / mean.where", "table_BB / mean.detach().where", FEATURES),
+    Mutant(
+        "pipeline/objectives/rkd_angle.py",
+        "slice(first, first + step)",
+        "slice(first, first + step - (step > 1))",
+        f"{FEATURES}::test_angles_do_not_depend_on_the_chunks",
+    ),
+    Mutant("pipeline/objectives/rkd_angle.py", "return grads[0] * ctx.grad_BD", "return ctx.grad_BD", FEATURES),
+    Mutant(
+        "pipeline/objectives/similarity_preserving.py",
+        "unit(f_BD @ f_BD.T, dim=1)",
+        "unit(f_BD, dim=1) @ unit(f_BD, dim=1).T",
+        FEATURES,
+    ),
+    Mutant("pipeline/objectives/cosine_table.py", "max(1, student_BP.numel())", "len(student_BP) ** 2", FEATURES),
+    Mutant(
+        "pipeline/objectives/pkt.py",
+        "F.kl_div(student_BP.log(), teacher_BP.log(),",
+        "F.kl_div(teacher_BP.log(), student_BP.log(),",
+        FEATURES,
+    ),
+    Mutant(
+        "pipeline/objectives/pkt.py",
+        "kernel_BP / kernel_BP.sum(dim=1, keepdim=True)",
+        "kernel_BP / kernel_BP.sum(dim=0, keepdim=True)",
+        FEATURES,
+    ),
+    Mutant("pipeline/objectives/vectors.py", "long = norm > SHORTEST", "long = norm > -SHORTEST", FEATURES),
+    Mutant(
+        "pipeline/objectives/layers.py", "loss(s.float(), t.detach().float())", "loss(s.float(), t.float())", FEATURES
+    ),
+    Mutant("pipeline/objectives/layers.py", "for s, t in pairs]).sum()", "for s, t in pairs]).mean()", FEATURES),
+    Mutant("pipeline/objectives/layers.py", "enabled=False", "enabled=True", FEATURES),
+    # Which layers, and how much each term counts.
+    Mutant(
+        "pipeline/objectives/pairing.py", "zip(own[-count:], other[-count:]", "zip(own[:count], other[:count]", PAIRING
+    ),
+    Mutant(
+        "pipeline/objectives/compose.py",
+        "_layer(signals.teacher, pair.teacher, signals.t_BC)",
+        "_layer(signals.teacher, pair.student, signals.t_BC)",
+        PAIRING,
+    ),
+    Mutant("pipeline/objectives/compose.py", "schedule.at(share)", "schedule.at(0.0)", COMPOSE),
+    Mutant("pipeline/objectives/compose.py", "nn.ModuleDict(learned)", "nn.ModuleDict()", PAIRING),
+]
+
+LABELS = [
+    Mutant(
+        "pipeline/labels/format.py", "others_BC.logsumexp(1) - math.log", "others_BC.logsumexp(1) + math.log", FORMAT
+    ),
+    Mutant("pipeline/labels/format.py", "descending=True, stable=True", "descending=True", FORMAT),
+    Mutant("pipeline/labels/format.py", "beyond_B1 = logits_BC.abs()", "beyond_B1 = logits_BC", FORMAT),
+    Mutant("pipeline/labels/labeller.py", 'draw(views, seed, "labels", v,', 'draw(views, seed, "train", v,', LABELLER),
+    Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
+    Mutant(
+        "pipeline/labels/labeller.py",
+        "normalise(pixels[rows_B], mean_C, std_C)",
+        "normalise(pixels[rows_B], std_C, mean_C)",
+        LABELLER,
+    ),
+    Mutant("pipeline/labels/store.py", "if header.data_hash != data_hash:", "if not header.data_hash:", STORE),
+    Mutant("pipeline/labels/store.py", "sorted(views.keys() | header.view_spec.keys())", "sorted(views)", STORE),
+    Mutant("pipeline/labels/store.py", "if digest(value) != recorded:", "if not recorded:", STORE),
+    Mutant("pipeline/labels/store.py", "self._hashes[v])", "sha256(path))", STORE),
+    Mutant("pipeline/labels/store.py", "torch.isfinite(logits_BC).all(1)", "torch.isfinite(logits_BC).any(1)", STORE),
+    Mutant("pipeline/labels/store.py", 'arrays["indices"].max() >= len', 'arrays["indices"].max() > len', STORE),
+    Mutant("pipeline/labels/mapped.py", "if hashlib.sha256(raw.data).hexdigest() != sha256:", "if not sha256:", STORE),
+]
+
+DATA = [
+    Mutant(
+        "pipeline/data/batches.py",
+        "len(cuts) > 1 and size > 1 == len(cuts[-1])",
+        "len(cuts) > 1 == len(cuts[-1])",
+        BATCHES,
+    ),
+    Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),
+    Mutant(
+        "pipeline/data/feed.py",
+        "drawn, rows_R, mean_C",
+        "drawn, torch.arange(len(rows_R)), mean_C",
+        "tests/data/test_feed.py",
+    ),
+    Mutant("pipeline/data/views.py", "(2 * views.shift + 1)", "(2 * views.shift)", VIEWS),
+    Mutant(
+        "pipeline/data/views.py", "(x_BH[:, None, :], y_BH[:, :, None])", "(y_BH[:, :, None], x_BH[:, None, :])", VIEWS
+    ),
+    Mutant("pipeline/data/views.py", "* u_6N[3]).sqrt()", "* u_6N[3])", VIEWS),
+    Mutant("pipeline/data/views.py", "generator(seed, stream, v)", "generator(seed, v)", VIEWS),
+    Mutant(
+        "pipeline/data/views.py",
+        "torch.where(flip_B[:, None], at_H.flip(0), at_H)",
+        "torch.where(flip_B[:, None], at_H, at_H.flip(0))",
+        VIEWS,
+    ),
+    Mutant(
+        "pipeline/data/views.py",
+        "return (images_BCHW.float() / 255 - mean_C[:, None, None])",
+        "return (images_BCHW.float() - mean_C[:, None, None])",
+        VIEWS,
+    ),
+    Mutant(
+        "pipeline/data/prepare.py",
+        "train, validation = hold_out(train,",
+        "train, validation = hold_out(np.arange(len(labels)),",
+        PREPARE,
+    ),
+    Mutant(
+        "pipeline/data/prepare.py",
+        'statistics(np.load(out / IMAGES["train"]',
+        'statistics(np.load(out / IMAGES["test"]',
+        PREPARE,
+    ),
+    Mutant("pipeline/data/prepare.py", 'digest({"files": content, ', "digest({", PREPARE),
+    Mutant("pipeline/data/prepare.py", "TRUE_LABELS: labels[train]", "TRUE_LABELS: noisy_labels", PREPARE),
+    Mutant("pipeline/data/prepare.py", "draw.integers(1, classes,", "draw.integers(0, classes,", PREPARE),
+    Mutant("pipeline/data/prepare.py", "generator(seed, purpose, name)", "generator(seed, name)", PREPARE),
+    Mutant("pipeline/data/prepare.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
+    Mutant(
+        "pipeline/data/prepared.py",
+        "if sha256(path) != header.files.get(path.name):",
+        "if path.name not in header.files:",
+        "tests/data/test_prepared.py",
+    ),
+    Mutant(
+        "pipeline/data/prepared.py",
+        "labels_N.max() >= len(header.classes)",
+        "labels_N.max() > len(header.classes)",
+        "tests/data/test_prepared.py",
+    ),
+    Mutant(
+        "pipeline/data/images.py",
+        "picture = ImageOps.exif_transpose(picture)",
+        "picture = picture.copy()",
+        "tests/data/test_images.py",
+    ),
+    Mutant(
+        "pipeline/data/images.py", "np.asarray(picture) >> 8", "np.asarray(picture) >> 4", "tests/data/test_images.py"
+    ),
+    Mutant(
+        "pipeline/data/imagefolder.py",
+        "np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])",
+        "np.arange(len(paths)) % len(tree)",
+        "tests/data/test_imagefolder.py",
+    ),
+    Mutant("pipeline/data/listing.py", "return found.st_size, found.st_mtime_ns", "return found.st_size, 0", LISTING),
+    Mutant(
+        "pipeline/data/listing.py", "return found.st_size, found.st_mtime_ns", "return 0, found.st_mtime_ns", LISTING
+    ),
+    Mutant("pipeline/data/listing.py", "not (target", "(target", LISTING),
+    Mutant(
+        "pipeline/data/sources.py",
+        "np.rint(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",
+        "(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",
+        "tests/data/test_sources.py",
+    ),
+    Mutant(
+        "pipeline/data/sources.py",
+        "for part in (True, False))",
+        "for part in (False, True))",
+        "tests/data/test_sources.py",
+    ),
+    Mutant(
+        "pipeline/data/generator.py",
+        "digest(list(key))",
+        "digest([str(each) for each in key])",
+        "tests/data/test_generator.py",
+    ),
+]
+
+MUTANTS = OBJECTIVES + LABELS + DATA

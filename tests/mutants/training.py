@@ -1,0 +1,197 @@
+"""Small faults of training: rates, steps, what a teacher says when, saved progress, what a node tells."""
+
+from tests.mutants.mutant import Mutant
+
+RATES = "tests/training/test_recipe.py::test_the_rate_of_every_step_is_the_slow_twins"
+LEARN = "tests/training/test_learn.py"
+ANSWERS = f"{LEARN}::test_a_node_tells_what_its_weights_answer"
+STATE = "tests/training/test_state.py"
+TWIN = "tests/training/test_twin.py::test_losses_and_weights_are_the_slow_twins"
+TEACHING = "tests/training/test_teaching.py"
+METHODS = "tests/training/test_methods.py"
+MUTUAL = "tests/training/test_mutual.py"
+RESUMED = f"{METHODS}::test_stopped_anywhere_it_ends_bit_for_bit_the_same"
+LIVE = f"{METHODS}::test_a_live_teacher_shows_each_image_its_own_features"
+
+MUTANTS = [
+    # Rates and steps.
+    Mutant(
+        "pipeline/training/recipe.py", "return recipe.lr * (step + 1) / warm", "return recipe.lr * step / warm", RATES
+    ),
+    Mutant("pipeline/training/recipe.py", "math.cos(math.pi * ", "math.cos(2 * math.pi * ", RATES),
+    Mutant("pipeline/training/recipe.py", "(step - warm) / max(1, steps - warm)", "step / max(1, steps)", RATES),
+    Mutant("pipeline/training/recipe.py", "for milestone in recipe.milestones", "for milestone in ()", RATES),
+    Mutant("pipeline/training/recipe.py", "sum(step >= milestone", "sum(step > milestone", RATES),
+    Mutant(
+        "pipeline/training/recipe.py",
+        "nesterov=recipe.momentum > 0",
+        "nesterov=False",
+        "tests/training/test_recipe.py::test_a_hundred_steps_are_those_of_torchs_own",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "done, whole = self.at.epoch * self.steps + step, ",
+        "done, whole = step, ",
+        f"{TWIN}[baseline-{{}}]",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        'order(self.spec["seed"], self.at.epoch, count)',
+        'order(self.spec["seed"], 0, count)',
+        f"{TWIN}[baseline-{{}}]",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        'draw(self.views, self.spec["views_seed"], self.teaching.stream, v,',
+        'draw(self.views, self.spec["views_seed"], "train", v,',
+        f"{TWIN}[student-{{}}]",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "if self.sequential and network",
+        "if network",
+        f"{MUTUAL}::test_each_network_learns_from_what_its_peers_said_last",
+    ),
+    Mutant(
+        "pipeline/training/network.py",
+        "self.recipe.clip)",
+        'self.recipe.clip, float("inf"))',
+        f"{MUTUAL}::test_it_is_hand_written_alternating_steps",
+    ),
+    Mutant(
+        "pipeline/training/network.py",
+        "buffer.copy_(kept[name])",
+        "kept[name].copy_(buffer)",
+        f"{MUTUAL}::test_running_statistics_see_each_batch_once",
+    ),
+    Mutant(
+        "pipeline/training/network.py",
+        "for module in self.frozen:\n            module.eval()",
+        "for module in self.frozen:\n            module.train()",
+        f"{METHODS}::test_all_that_should_learn_gets_gradient_and_nothing_else[hint]",
+    ),
+    Mutant(
+        "pipeline/training/network.py",
+        'torch.manual_seed(spec["seed"])',
+        "torch.manual_seed(0)",
+        f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
+    ),
+    # What the teacher says, and when.
+    Mutant("pipeline/training/teaching.py", "return 1 + epoch % self", "return epoch % self", TEACHING),
+    Mutant("pipeline/training/teaching.py", "return 1 + epoch\n", "return epoch\n", TEACHING),
+    Mutant(
+        "pipeline/training/teaching.py",
+        'over and over."""\n\n    stream = "labels"',
+        'over and over."""\n\n    stream = "train"',
+        TEACHING,
+    ),
+    Mutant(
+        "pipeline/training/teaching.py",
+        "model.eval().requires_grad_(False)",
+        "model.train().requires_grad_(False)",
+        TEACHING,
+    ),
+    Mutant("pipeline/training/teaching.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
+    # Progress that is saved and used again.
+    Mutant(
+        "pipeline/training/learn.py",
+        '{"data": data.hash, "lineage"',
+        '{"lineage"',
+        f"{LEARN}::test_other_data_have_another_key",
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        '[item["hash"] for item in lineage]',
+        '[item["read"] for item in lineage]',
+        f"{LEARN}::test_another_teacher_has_another_key",
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        '[spec["training"], spec["code"]["training"], content]',
+        '[spec["training"], content]',
+        f"{LEARN}::test_other_code_has_another_key",
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        '"hash": teacher.hashes[read]',
+        '"hash": teacher.hashes["weights"]',
+        f"{LEARN}::test_lineage_names_what_is_really_read",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        ' | {"fused": is_fused(self.device.where)}',
+        "",
+        f"{LEARN}::test_progress_of_another_environment_is_not_used",
+    ),
+    Mutant(
+        "pipeline/training/device.py",
+        '"threads": torch.get_num_threads()',
+        '"threads": 1',
+        f"{LEARN}::test_progress_of_another_environment_is_not_used",
+    ),
+    Mutant(
+        "pipeline/training/device.py",
+        "if self.dtype == torch.float32:",
+        "if self.dtype != torch.float64:",
+        "tests/training/test_device.py",
+    ),
+    Mutant(
+        "pipeline/training/loop.py", "self.at.step = step + 1", "self.at.step = step", f"{RESUMED}[method/dkd-changes1]"
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "at.seconds += at.epoch_seconds",
+        "at.seconds = at.epoch_seconds",
+        f"{LEARN}::test_training_seconds_are_those_of_all_epochs",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        "torch.set_rng_state(tensors[RANDOM])",
+        "torch.set_rng_state(torch.get_rng_state())",
+        f"{RESUMED}[method/dkpp-changes0]",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        'losses.copy_(tensors["losses"])',
+        'tensors["losses"].copy_(losses)',
+        f"{RESUMED}[method/dkd-changes1]",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        "torch.empty_like(parameter).copy_(slot)",
+        "slot.clone()",
+        "tests/training/test_precision.py::test_it_goes_on_exactly",
+    ),
+    Mutant("pipeline/training/state.py", "os.fsync(file.fileno())", "file.fileno()", STATE),
+    Mutant("pipeline/training/state.py", "os.fsync(descriptor)", "os.fstat(descriptor)", STATE),
+    Mutant("pipeline/training/state.py", "if self.current.exists():", "if self.previous.exists():", STATE),
+    Mutant(
+        "pipeline/training/state.py",
+        "if hashlib.sha256(body).digest() == content[:DIGEST]:",
+        "if content[:DIGEST]:",
+        STATE,
+    ),
+    Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
+    # What a node tells.
+    Mutant("pipeline/training/learn.py", "device.forward(model.eval())", "device.forward(model.train())", ANSWERS),
+    Mutant(
+        "pipeline/training/learn.py",
+        "split, device = training.data.validation,",
+        "split, device = training.data.test,",
+        ANSWERS,
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        '!= of.hashes["weights"]',
+        '== ""',
+        f"{LEARN}::test_a_teacher_whose_weights_are_damaged_teaches_nobody",
+    ),
+    Mutant("pipeline/training/export.py", "result.model.eval()", "result.model.train()", ANSWERS),
+    Mutant("pipeline/training/export.py", 'metrics["validation"]["accuracy"]', 'metrics["test"]["accuracy"]', ANSWERS),
+    Mutant(
+        "pipeline/training/export.py",
+        'read_predictions(teacher)["test"]',
+        'read_predictions(teacher)["validation"]',
+        ANSWERS,
+    ),
+]

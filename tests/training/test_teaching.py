@@ -1,0 +1,59 @@
+"""Which view each epoch shows, and what the teacher says of it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.labels.format import Format
+from pipeline.training.device import Device
+from pipeline.training.teaching import Alone, Live, Stored
+from tests.labels.folders import COUNT, logits, opened, write
+
+CPU = Device(torch.device("cpu"), torch.float32)
+X_BCHW = torch.zeros(0)  # what is stored was said before
+
+
+class Teacher(nn.Module):
+    """A network with one tap."""
+
+    taps = ("embedding",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.head(self.embedding(x_BCHW))
+
+
+def test_without_a_teacher_no_view_comes_twice_and_none_is_the_clean_image() -> None:
+    assert [Alone().view(epoch) for epoch in range(5)] == [1, 2, 3, 4, 5]
+    assert Alone().stream == "train"
+
+
+def test_stored_labels_take_turns_from_the_first_view_to_the_last(tmp_path: Path) -> None:
+    write(tmp_path, Format("dense", "float32"))
+    stored = Stored(opened(tmp_path), CPU)
+    assert [stored.view(epoch) for epoch in range(5)] == [1, 2, 1, 2, 1]
+    assert stored.stream == "labels"
+    rows_B = np.array([COUNT - 1, 0, 7])
+    for v in (1, 2):
+        heard = stored.hear(v, rows_B, X_BCHW)
+        assert heard.t_BC is not None and torch.equal(heard.t_BC, logits(v)[torch.from_numpy(rows_B)])
+
+
+def test_a_live_teacher_shows_the_views_that_it_would_have_labelled_and_learns_nothing() -> None:
+    torch.manual_seed(0)
+    teacher = Teacher().train()
+    live = Live(teacher, CPU, batch_size=4, channels=1, size=2)
+    assert [live.view(epoch) for epoch in range(3)] == [1, 2, 3]
+    assert live.stream == "labels"
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    x_BCHW = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    heard = live.hear(1, np.arange(6), x_BCHW)
+    assert heard.t_BC is not None and not heard.t_BC.requires_grad
+    torch.testing.assert_close(heard.t_BC, teacher.eval()(x_BCHW).detach())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
