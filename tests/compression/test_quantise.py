@@ -48,6 +48,21 @@ def test_static_int8(tmp_path: Path, method, capsys):
     assert out.read_bytes() == first
 
 
+def test_calibration_sees_every_batch(tmp_path: Path):
+    """The first batch is black and the second one is white: ranges of the first alone would cut what is bright."""
+    path = tmp_path / "float.onnx"
+    path.write_bytes(exported())
+    pixels_NCHW = np.zeros((8, 2, 8, 8), np.float32)
+    pixels_NCHW[4:] = 1
+    static(path, path, pixels_NCHW, batch_size=4)
+    graph = onnx.load(path).graph
+    first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
+    scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    # What the first layer reads is normalised: of black and of white the ends are those of the first channel.
+    black, white = (0 - CARD.mean[0]) / CARD.std[0], (1 - CARD.mean[0]) / CARD.std[0]
+    assert float(scales[first.input[1]]) == pytest.approx((white - black) / 255)
+
+
 @pytest.mark.parametrize(
     ("kind", "share", "size"),
     [("float16", 1e-3, 0.6), ("bfloat16", 1e-2, 0.6), ("int8", 0.02, 0.35), ("int4", 0.3, 0.23)],
