@@ -129,6 +129,7 @@ def test_the_front_is_what_nobody_beats() -> None:
         Point("better", "f", 2, 0.7),
         Point("dear", "f", 9, 0.6),
         Point("best", "f", 9, 0.9),
+        Point("as good and dearer", "f", 20, 0.9),
     ]
     assert [p.name for p in mark(plain) if p.front] == ["cheap", "same", "better", "best"]
 
