@@ -16,6 +16,7 @@ from pipeline.chain import best, stopped
         ([0.5, 0.4, 0.5], 2, 0.0, True),
         ([0.5, 0.4, 0.51], 2, 0.0, False),
         ([0.5, 0.51], 1, 0.02, True),
+        ([0.6, 0.4, 0.5], 1, 0.0, True),  # better than the one before, not than the best
         ([0.5, 0.4, 0.3, 0.2], None, 0.0, False),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, graph, params, plan
+from pipeline import compress_plan, files, graph, params, plan
 from pipeline.errors import UserError
 from tests.compression.chains import STEPS
 from tests.scratch import Scratch, merged
@@ -57,6 +57,27 @@ def test_a_step_that_comes_again_learns_in_another_order() -> None:
     seeds = [specs[f"compress/c{n}"]["training"].get("seed") for n in (1, 2, 3, 4)]
     assert seeds[0] is seeds[2] is None
     assert seeds[1] != seeds[3]
+
+
+def test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_of_the_section() -> None:
+    specs = build(["small", "tune", "small"], {"teacher": "direct", "from": "baseline"})
+    assert [specs[f"compress/c{n}"]["teacher"] for n in (1, 2, 3)] == ["baseline", "direct", "compress/c2"]
+
+
+def test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compress_plan, "code", " ".join)
+    monkeypatch.setattr(plan, "code", " ".join)
+    specs = build(["small", "thin", "book", "tune4", "grids"])
+    kinds = ("distil", "prune", "codebook", "tune", "quantise")
+    rebuilding = {f"pipeline/compression/{name}.py" for name in ("surgery", "fake_quantise", "codebook")}
+    for number, kind in enumerate(kinds, start=1):
+        used = specs[f"compress/c{number}"]["code"]["stage"].split()
+        assert {*rebuilding, f"pipeline/compression/steps/{kind}.py"} <= {*used}
+
+
+def test_a_fresh_network_lies_on_no_grids() -> None:
+    specs = build(["tune4", "small", "float16"])
+    assert [specs[f"compress/c{n}"]["kind"] for n in (1, 2, 3)] == ["tune", "distil", "quantise"]
 
 
 def test_only_who_is_heard_labels_views() -> None:

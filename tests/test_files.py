@@ -54,6 +54,10 @@ def test_digest_is_of_the_value_not_its_order() -> None:
     assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1}) != files.digest({"a": 1, "b": 3})
 
 
+def test_equal_values_give_equal_bytes() -> None:
+    assert files.to_json({"a": {"x": 1, "y": 2}, "b": 1}) == files.to_json({"b": 1, "a": {"y": 2, "x": 1}})
+
+
 def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
     """Its number is above the largest that a system gives."""
     (tmp_path / ".x.4999999.tmp").mkdir()

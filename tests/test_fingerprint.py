@@ -11,7 +11,7 @@ from pipeline.paths import CODE
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of four modules: a imports b (inside a function) and, for types only, d; c stands alone."""
+    """A project of five modules: a imports b and e (inside functions) and, for types only, d; c stands alone."""
     package = tmp_path / "pipeline"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -19,7 +19,9 @@ def project(tmp_path: Path) -> Path:
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from pipeline.d import D\n"
         'def f(x: "D"):\n    """Text."""\n    from pipeline import b\n    return b.g(x)  # why\n'
+        "def h():\n    import pipeline.e\n    return pipeline.e.E\n"
     )
+    (package / "e.py").write_text("E = 0.5\n")
     (package / "b.py").write_text("def g(x):\n    return x + 1\n")
     (package / "c.py").write_text("C = 1\n")
     (package / "d.py").write_text("class D: ...\n")
@@ -35,7 +37,7 @@ def of(project: Path) -> str:
 
 def test_closure_follows_imports_that_run(project: Path) -> None:
     names = {path.stem for path in closure(project, [project / "pipeline" / "a.py"])}
-    assert names == {"a", "b"}
+    assert names == {"a", "b", "e"}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,17 @@ def test_text_and_strangers_do_not_count(project: Path, file: str, old: str, new
     assert of(project) == before
 
 
-@pytest.mark.parametrize(("file", "old", "new"), [("a.py", "b.g(x)", "b.g(x, 1)"), ("b.py", "+ 1", "- 1")])
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("a.py", "b.g(x)", "b.g(x, 1)"),
+        ("a.py", "b.g(x)", "b.h(x)"),
+        ("b.py", "+ 1", "- 1"),
+        ("b.py", "+ 1", "+ 2"),
+        ("b.py", "x + 1", "1 + x"),
+        ("e.py", "0.5", "0.25"),
+    ],
+)
 def test_meaning_counts(project: Path, file: str, old: str, new: str) -> None:
     before = of(project)
     path = project / "pipeline" / file

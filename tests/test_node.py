@@ -78,6 +78,20 @@ def test_a_stage_that_fails_leaves_what_was_there() -> None:
     assert os.listdir("artifacts/refinery") == ["g1"]
 
 
+def test_where_the_numbers_cannot_be_written_the_node_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a node without numbers, or with those of an earlier training, would be taken for a result."""
+    written(FIRST)
+
+    def full(path: Path, content: str) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(files, "write_text", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        node.write_numbers("refinery/g1", {"status": "trained"}, "epoch\n")
+    assert not [*Path("artifacts/refinery").iterdir()]
+    assert not [path for path in Path("metrics").rglob("*") if path.is_file()]
+
+
 def test_a_step_that_is_switched_off_is_skipped() -> None:
     node.skip("method/dkd")
     each = node.read("method/dkd")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline import files, graph, params, plan
 from pipeline.errors import UserError
+from pipeline.sections.compress import Distil, Tune
 from pipeline.sections.learner import Learner
 from tests.scratch import PARAMS, ROOT
 
@@ -69,6 +70,23 @@ def test_the_default_is_valid_and_every_learner_is_complete() -> None:
     assert whole.direct == whole.student
     assert whole.baseline.recipe == whole.student.recipe
     assert whole.baseline.objective != whole.student.objective
+
+
+def test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts() -> None:
+    whole = copy.deepcopy(DEFAULT)
+    whole["student"]["teaching"] = "live"
+    small = {"kind": "distil", "recipe": {"epochs": 3}}
+    whole["compress"] |= {"order": ["small", "tune"], "steps": {"small": small, "tune": {"recipe": {"lr": 0.007}}}}
+    found = read(whole)
+    student, training = found.student, found.training
+    distil, tune = found.compress.steps["small"], found.compress.steps["tune"]
+    assert isinstance(distil, Distil)
+    assert isinstance(tune, Tune)
+    assert distil.recipe == student.recipe.model_copy(update={"epochs": 3})
+    assert distil.architecture == student.architecture
+    assert tune.recipe == training.model_copy(update={"lr": 0.007})
+    assert distil.objective == tune.objective == student.objective
+    assert distil.teaching == tune.teaching == "live"
 
 
 @pytest.mark.parametrize("path", [path for path in MAPPINGS if at(DEFAULT, path)], ids=".".join)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import files, graph, params, plan
+from pipeline import compress_plan, files, graph, params, plan
 from pipeline.errors import UserError
 from tests.scratch import PARAMS, ROOT, merged
 
@@ -111,6 +111,7 @@ def trained_seeds(specs: dict[str, plan.Spec]) -> dict[str, int]:
 def test_paired_students_share_their_seed_and_generations_do_not() -> None:
     seeds = trained_seeds(build())
     assert seeds["baseline"] == seeds["direct"] == seeds["student"]
+    assert {seeds[f"method/{name}"] for name in DEFAULT["method"]} == {seeds["student"]}
     alone = [
         name for name in seeds if name.split("/")[0] in {"student", "teacher", "assistant", "refinery", "born_again"}
     ]
@@ -125,6 +126,55 @@ def test_another_seed_moves_every_network_and_one_more_generation_none() -> None
     before, other, longer = seeds({}), seeds({"seeds": {"train": 1}}), seeds({"born_again": {"generations": 4}})
     assert all(other[name] != before[name] for name in before)
     assert {name: longer[name] for name in before} == before
+
+
+def test_a_seed_of_its_own_counts_whatever_it_is() -> None:
+    own = build({"seeds": {"train": 1}, "student": {"seed": 0}})
+    assert trained_seeds(own)["student"] == trained_seeds(build({"seeds": {"train": 0}}))["student"]
+    assert trained_seeds(own)["student"] != trained_seeds(build({"seeds": {"train": 1}}))["student"]
+
+
+def test_peers_start_from_different_weights() -> None:
+    members = build()["mutual"]["training"]["members"]
+    assert len({each["seed"] for each in members}) == len(members) > 1
+
+
+def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a change of a loss, or of a family of networks, would leave results that are not its own."""
+    for module in (plan, compress_plan):
+        monkeypatch.setattr(module, "code", " ".join)
+    peers = {"p1": {"family": "plain", "widths": [4]}, "p2": {"family": "residual", "width": 4}}
+    specs = build({"mutual": {"architectures": peers}})
+    trained = {name: spec for name, spec in specs.items() if "objective" in spec.get("training", {})}
+    assert {"teacher", "student", "refinery/g1", "method/dkd", "mutual", "compress/c1"} <= trained.keys()
+    for name, spec in trained.items():
+        training = spec["training"]
+        used = [training["architecture"], *(each["architecture"] for each in training.get("members", []))]
+        files_of_it = [f"pipeline/objectives/{term}.py" for term in training["objective"]]
+        files_of_it += [f"pipeline/models/{each['family']}.py" for each in used if each]
+        for kind in ("training", "stage"):
+            assert {*files_of_it} <= {*spec["code"][kind].split()}, (name, kind)
+        assert "pipeline/training/loop.py" in spec["code"]["training"].split()
+
+
+def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:
+    stored = build()["student"]["training"]
+    assert (stored["teaching"], stored["teacher_batch"]) == ("stored", None)
+    live = build({"student": {"teaching": "live"}})["student"]["training"]
+    assert (live["teaching"], live["teacher_batch"]) == ("live", DEFAULT["training"]["batch_size"])
+    assert (
+        build({"labels": {"batch_size": 7}, "student": {"teaching": "live"}})["student"]["training"]["teacher_batch"]
+        == 7
+    )
+    features = build({"student": {"objective": {"attention_transfer": {}}}})["student"]["training"]
+    assert features["teaching"] == "live", "no features are stored"
+
+
+def test_every_slot_can_be_asked_for() -> None:
+    for family in ("refinery", "born_again"):
+        every = graph.slots(STAGES, family)
+        specs = build({family: {"generations": len(every)}})
+        assert {specs[f"{family}/{slot}"]["action"] for slot in every} == {"train"}
 
 
 def test_only_who_teaches_labels_views() -> None:

@@ -1,12 +1,14 @@
 """The status table says what is true of each node."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import save
 
 from pipeline import status
+from pipeline.node import Node
 from pipeline.training.state import VARIABLE, State
 from tests.scratch import Scratch
 
@@ -65,3 +67,24 @@ def test_training_that_was_interrupted_is_in_progress(
     facts["position"]["epoch"] = 60
     State(folder).save(save({}, {"facts": json.dumps(facts)}))
     assert states(fresh, monkeypatch)["baseline"][0] == "not run yet"
+
+
+def test_progress_is_that_of_the_newest_training_that_is_not_over(own_state: Path) -> None:
+    for number, (key, epoch) in enumerate((("newer", 3), ("older", 8))):
+        folder = own_state / "student" / key
+        folder.mkdir(parents=True)
+        facts = {"epochs": 9, "position": {"epoch": epoch}}
+        State(folder).save(save({}, {"facts": json.dumps(facts)}))
+        os.utime(folder / "state", (1000 - number, 1000 - number))
+    assert status._progress("student", {"action": "train"}) == "in progress: epoch 4 of 9"
+    assert status._progress("student", {"action": "carry"}) is None
+
+
+def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries() -> None:
+    chain = (("baseline", 0.5), ("refinery/g1", 0.625), ("refinery/g2", 0.75))
+    trained = Node("refinery/g2", "trained", chain=chain)
+    carried = Node("refinery/g3", "carried", chain=chain, origin="refinery/g2")
+    for each in (trained, carried):
+        assert status.Standing({"node": each.name}, each, None, None).accuracy == "75.0"
+    assert status.Standing({"node": "x"}, trained, "its spec changed", None).state == "stale: its spec changed"
+    assert status.Standing({"node": "x"}, carried, None, None).state == "carried (refinery/g2)"

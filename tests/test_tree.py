@@ -1,10 +1,13 @@
 """The tree shows who taught whom, and hides what only stands for another."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from pipeline.tree import draw
+from pipeline.node import Node
+from pipeline.status import Standing
+from pipeline.tree import draw, tree
 from tests.scratch import Scratch
 
 Drawn = Callable[[Scratch], list[str]]
@@ -54,3 +57,24 @@ def test_after_a_change_what_is_stale_says_why(copied: Scratch, drawn: Drawn) ->
     lines = drawn(copied)
     assert line(lines, "direct").endswith("stale: its spec changed")
     assert "stale" not in line(lines, "student")
+
+
+def test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member() -> None:
+    def standing(name: str, status: Any, *teachers: str) -> Standing:
+        lineage = tuple({"teacher": each, "read": "labels", "hash": "0" * 64} for each in teachers)
+        return Standing({"node": name, "action": "train"}, Node(name, status, lineage=lineage), None, None)
+
+    root = tree(
+        [
+            standing("teacher", "trained"),
+            standing("a", "trained", "teacher"),
+            standing("b", "trained", "teacher", "a"),
+            standing("ensemble", "computed", "a", "b"),
+        ]
+    )
+    (top,) = root.children
+    assert [str(each.label).split()[0] for each in top.children] == ["a", "b"]
+    a, b = top.children
+    assert not a.children
+    assert [str(each.label) for each in b.children] == ["ensemble  computed  of a, b"]
+    assert str(b.label) == "b  taught by a"

@@ -50,6 +50,29 @@ def exported(architecture: dict[str, object] | None = None) -> bytes:
     return _exported(json.dumps(architecture or RESIDUAL))
 
 
+def convolution(path: Path) -> np.ndarray:
+    """Write an ONNX file of one 1x1 convolution and global pooling, without torch's exporter, which takes seconds.
+
+    Returns its weights (classes, channels): logits are these times the mean pixels of an image.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    from pipeline.compression.onnx_file import write_onnx
+
+    weights_OI = np.random.default_rng(0).normal(size=(len(CARD.classes), CARD.channels)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["pixels", "net.weight"], ["maps"]),
+        helper.make_node("GlobalAveragePool", ["maps"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["logits"]),
+    ]
+    shapes = {"pixels": ["batch", CARD.channels, CARD.size, CARD.size], "logits": ["batch", len(CARD.classes)]}
+    ends = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    weight = numpy_helper.from_array(weights_OI[:, :, None, None], "net.weight")
+    graph = helper.make_graph(nodes, "net", [ends["pixels"]], [ends["logits"]], [weight])
+    write_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path, CARD)
+    return weights_OI
+
+
 @cache
 def _exported(architecture: str) -> bytes:
     # Here, as tests of what needs no onnx import this module, too.

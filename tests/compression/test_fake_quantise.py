@@ -51,6 +51,24 @@ def test_gradients_pass_inside_the_range_and_stop_outside():
     assert weight.grad.tolist() == [[1, 1, 1, 0]]
 
 
+def test_scales_follow_the_weights_in_training_and_only_there():
+    """One least-squares step a pass: <w, q> / <q, q>, where q are the whole numbers of the scales before it."""
+    start_OI, noise_OI = np.random.default_rng(0).normal(size=(2, 4, 30)).astype(np.float32)
+    grid = WeightGrid(torch.from_numpy(start_OI), 4)
+    before_O = grid.scales.tolist()
+    moved_OI = torch.from_numpy(start_OI * np.array([[0.8], [1], [1.1], [1.3]], np.float32) + 0.1 * noise_OI)
+    grid.eval()(moved_OI)
+    assert grid.scales.tolist() == before_O
+    grid.train()(moved_OI)
+    expected_O = []
+    for weights, scale in zip(moved_OI.tolist(), before_O, strict=True):
+        codes = [max(-7, min(7, round(weight / scale))) for weight in weights]
+        dot = sum(weight * code for weight, code in zip(weights, codes, strict=True))
+        expected_O.append(dot / sum(code**2 for code in codes))
+    assert grid.scales.tolist() == pytest.approx(expected_O, rel=1e-5)
+    assert grid.scales.tolist() != pytest.approx(before_O, rel=1e-2)
+
+
 def test_ranges_follow_as_a_moving_average_and_hold_zero():
     grid = InputGrid(8)
     grid(torch.tensor([1.0, 3.0]))
@@ -70,6 +88,15 @@ def quantised(weight_bits: int, activation_bits: int | None, **ends: int) -> nn.
     return model.eval()
 
 
+def test_calibration_sees_every_batch():
+    """The first batch is black and the second one is not: ranges of the first alone would cut all that is bright."""
+    model = fake_quantise(net(), 8, 8)
+    x_BCHW = normalised(images(20))
+    calibrate(model, [torch.zeros_like(x_BCHW), x_BCHW])
+    first: InputGrid = next(module for module in model.modules() if isinstance(module, InputGrid))
+    assert (first.low.item(), first.high.item()) == pytest.approx((x_BCHW.min().item(), x_BCHW.max().item()))
+
+
 def test_eight_bits_are_near_and_two_are_not():
     x_BCHW = normalised(images())
     truth = net()(x_BCHW)
@@ -83,6 +110,8 @@ def test_weights_take_as_many_values_as_they_have_bits_for():
     convolutions: list[nn.Conv2d] = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     for layer, most in ((convolutions[0], 15), (convolutions[1], 3)):
         assert all(len(channel.unique()) <= most for channel in layer.weight)
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    assert max(len(row.unique()) for row in last.weight) > 3, "the last layer is at an end, too"
     assert not any(isinstance(module, InputGrid) for module in model.modules())
 
 

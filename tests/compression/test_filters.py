@@ -2,6 +2,7 @@
 
 import copy
 import json
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -111,6 +112,36 @@ def test_any_sparsity_leaves_a_network_that_runs_and_can_be_pruned_again(sparsit
     assert small(images()).isfinite().all()
     smaller = shrink(small, **DATA, sparsity=0.1)
     assert cost.parameters(smaller) <= cost.parameters(small) <= cost.parameters(net)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES[:2], ids=str)
+def test_importance_is_the_mean_over_layers_of_the_share_of_their_weights(architecture: dict[str, Any]):
+    """Fang et al. 2023, section 4.3, channel by channel: squared norms, where a layer's mean channel has 1."""
+    net = trained(architecture)
+    for unit in units(net, **DATA):
+        shares = []
+        for (name, side), indices in unit.places.items():
+            layer = net.get_submodule(name)
+            if isinstance(layer, nn.BatchNorm2d):
+                continue
+            weight = layer.get_parameter("weight").detach().double()
+            channels = weight.unbind(0 if side == "out" else 1)
+            norms = [sum(value**2 for value in channel.flatten().tolist()) for channel in channels]
+            shares.append(fmean(norms[index] for index in indices) / fmean(norms))
+        assert unit.importance == pytest.approx(fmean(shares))
+
+
+def test_two_rounds_are_two_prunings_one_after_the_other():
+    """Half the way, then a new look at what is important. One round takes others."""
+    net = trained(ARCHITECTURES[1])
+    before = cost.parameters(net)
+    half, goal = before - (before - before // 2) // 2, before // 2
+    expected = shrink(shrink(net, **DATA, parameters=half), **DATA, parameters=goal).state_dict()
+    found = shrink(net, **DATA, parameters=goal, rounds=2).state_dict()
+    assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in expected.items()}
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    at_once = shrink(net, **DATA, parameters=goal).state_dict()
+    assert any(not torch.equal(tensor, expected[name]) for name, tensor in at_once.items() if tensor.ndim)
 
 
 def test_the_least_important_filters_go():

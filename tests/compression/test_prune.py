@@ -80,6 +80,18 @@ def test_masks_hold_through_tuning_and_are_found_again_in_the_weights():
     assert all(torch.equal(again.kept[name], mask) for name, mask in masks.kept.items())
 
 
+def test_what_keeps_the_masks_sets_to_zero_what_they_prune():
+    net = trained(NET)
+    masks = magnitude(net, sparsity=0.4)
+    keep = masks.keeper(net)
+    assert keep is not None
+    expected = {name: weight * masks.kept[f"{name}.weight"] for name, weight in weights(net).items()}
+    keep()
+    assert zeros(net) == {name: int((weight == 0).sum()) for name, weight in expected.items()}
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights(net).items())
+    assert magnitude(net, sparsity=0.0).keeper(net) is None, "nothing is pruned"
+
+
 def test_pruning_further_keeps_what_was_pruned():
     net = trained(NET)
     first = magnitude(net, sparsity=0.5)

@@ -15,7 +15,7 @@ from pipeline.compression.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.compression.quantise import static, store_frozen, store_weights
 from pipeline.compression.runtime import Runtime
 from pipeline.errors import UserError
-from tests.compression.ships import CARD, exported, images, logits, net, normalised
+from tests.compression.ships import CARD, convolution, exported, images, logits, net, normalised
 
 PIXELS = images().astype(np.float32) / 255
 WIDE = {"family": "plain", "widths": [32, 64]}
@@ -46,6 +46,19 @@ def test_static_int8(tmp_path: Path, method, capsys):
     first = out.read_bytes()
     static(path, out, PIXELS, method=method, batch_size=32)
     assert out.read_bytes() == first
+
+
+def test_calibration_sees_every_batch(tmp_path: Path):
+    """The first batch is black and the second one is white: ranges of the first alone would cut what is bright."""
+    path = tmp_path / "float.onnx"
+    convolution(path)
+    pixels_NCHW = np.zeros((8, 2, 8, 8), np.float32)
+    pixels_NCHW[4:] = 1
+    static(path, path, pixels_NCHW, batch_size=4)
+    graph = onnx.load(path).graph
+    (quantised,) = (node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "pixels")
+    scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    assert float(scales[quantised.input[1]]) == pytest.approx(1 / 255)
 
 
 @pytest.mark.parametrize(

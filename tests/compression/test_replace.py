@@ -28,6 +28,41 @@ def test_fitting_brings_the_new_layer_nearer_to_the_old(layer: str, groups: int 
     assert changed == {f"{layer}.0", f"{layer}.1"}
 
 
+def heard(net: nn.Module, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the layer reads, and what it answers."""
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def keep(layer: nn.Module, given: tuple[torch.Tensor], answer: torch.Tensor) -> None:
+        kept.append((given[0], answer))
+
+    handle = net.get_submodule(LAYER).register_forward_hook(keep)
+    with torch.no_grad():
+        net(x_BCHW)
+    handle.remove()
+    return kept[0]
+
+
+def test_it_is_fitted_by_adam_along_a_cosine_and_judged_on_the_first_batch():
+    net = trained(RESIDUAL)
+    start, _ = replace(net, BATCHES[:2], layer=LAYER, lr=1e-12)
+    slow = start.get_submodule(LAYER)
+    optimizer = torch.optim.Adam(slow.parameters(), 0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+    for x_BCHW in BATCHES[1:9]:
+        given_BCHW, answer_BCHW = heard(net, x_BCHW)
+        loss = (slow(given_BCHW) - answer_BCHW).square().sum() / answer_BCHW.square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    small, report = replace(net, BATCHES[:9], layer=LAYER, lr=0.01)
+    for name, tensor in slow.state_dict().items():
+        torch.testing.assert_close(small.get_submodule(LAYER).state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+    given_BCHW, answer_BCHW = heard(net, BATCHES[0])
+    error = (slow(given_BCHW) - answer_BCHW).norm() / answer_BCHW.norm()
+    assert report.error == pytest.approx(error.item(), rel=1e-2)
+
+
 def test_more_groups_imitate_less_well():
     net = trained(RESIDUAL)
     errors = [replace(net, BATCHES, layer=LAYER, groups=groups)[1].error for groups in (2, 6)]
@@ -52,7 +87,10 @@ def test_a_stream_of_batches_will_do():
 def test_the_model_is_left_as_it_is():
     net = trained(RESIDUAL)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    assert not replace(net, BATCHES[:3], layer=LAYER)[0].training
+    small, _ = replace(net, BATCHES[:3], layer=LAYER)
+    assert not small.training
+    others = {name: tensor for name, tensor in small.state_dict().items() if not name.startswith(LAYER)}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in others.items()), "only the layer changes"
     assert replace(net.train(), BATCHES[:3], layer=LAYER)[0].get_submodule(LAYER).training
     assert net.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

@@ -15,7 +15,7 @@ import onnx
 from pipeline.compression import runtime
 from pipeline.compression.runtime import Runtime
 from pipeline.errors import UserError
-from tests.compression.ships import exported, images
+from tests.compression.ships import convolution, exported, images
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,12 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("shipped") / "model.onnx"
     path.write_bytes(exported())
     return path
+
+
+def test_pixels_are_shares_of_the_brightest(tmp_path: Path):
+    weights_OI = convolution(tmp_path / "model.onnx")
+    means_NI = images(9).mean(axis=(2, 3)) / 255
+    np.testing.assert_allclose(Runtime(tmp_path / "model.onnx").logits(images(9)), means_NI @ weights_OI.T, atol=1e-5)
 
 
 def test_threads_and_batches_do_not_matter(shipped: Path):

@@ -24,7 +24,7 @@ def test_a_network_that_is_not_changed_needs_no_description(architecture: dict[s
 def test_only_what_is_changed_is_named():
     net = plain(ARCHITECTURES[0])
     net.set_submodule("linear", nn.Sequential(nn.Linear(12, 2, bias=False), nn.Linear(2, 5)))
-    net.set_submodule("stage1.0", nn.Conv2d(1, 6, 5, stride=2, padding=2, bias=False))
+    net.set_submodule("stage1.0", nn.Conv2d(1, 6, 5, stride=2, padding=4, dilation=2, bias=False))
     description = describe(net, plain(ARCHITECTURES[0]))
     assert [*description] == ["stage1.0", "linear"]
     assert description["stage1.0"]["kernel_size"] == [5, 5]

@@ -54,6 +54,15 @@ def test_the_width_fits_and_the_next_one_does_not(architecture: dict[str, Any], 
     }
 
 
+def test_the_width_is_the_last_that_fits_whatever_the_budget():
+    """By trying each."""
+    for limit in (60, 200, 600):
+        width = 1
+        while count({"family": "plain", "widths": [width + 1, width + 1]}) <= limit:
+            width += 1
+        assert fit_width({"family": "plain", "widths": [1, 1]}, **DATA, parameters=limit)["widths"] == [width, width]
+
+
 def test_proportions_are_kept():
     found = fit_width({"family": "plain", "widths": [4, 8, 16]}, **DATA, parameters=50_000)
     narrow, middle, wide = found["widths"]

@@ -1,5 +1,7 @@
 """The shapes that the papers and the pilots give each family."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -66,6 +68,28 @@ def test_a_residual_shortcut_takes_every_second_pixel_and_pads_channels():
     out_BCHW = block(x_BCHW)
     assert torch.equal(out_BCHW[:, :2], x_BCHW[:, :, ::2, ::2])
     assert not out_BCHW[:, 2:].any()
+
+
+def test_a_wide_shortcut_that_changes_the_width_is_of_the_activated_input():
+    """Zagoruyko & Komodakis's code: norm and ReLU are shared by both ways."""
+    block = wide.Block(2, 4, stride=2, dropout=0.0).eval()
+    for convolution in (block.body[0], block.body[4]):
+        nn.init.zeros_(convolution.get_parameter("weight"))
+    x_BCHW = torch.randn(3, 2, 6, 6)
+    assert block.shortcut is not None
+    weight_OI = block.shortcut.weight[:, :, 0, 0]
+    active_BCHW = x_BCHW.clamp(min=0) / (1 + 1e-5) ** 0.5  # a fresh norm: mean 0, variance 1
+    expected = torch.einsum("oi,bihw->bohw", weight_OI, active_BCHW[:, :, ::2, ::2])
+    torch.testing.assert_close(block(x_BCHW), expected)
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_the_hidden_layer_of_a_deep_plain_net_is_activated(depth: Literal[8, 10]):
+    torch.manual_seed(0)
+    net = plain.build(channels=1, size=16, classes=3, depth=depth)
+    with tapped(net, ["embedding"]) as outputs:
+        net(torch.randn(8, 1, 16, 16))
+    assert float(outputs["embedding"].detach().min()) == 0
 
 
 def test_what_a_tap_holds_is_not_changed_by_the_layers_after_it():

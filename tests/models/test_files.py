@@ -119,3 +119,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch):
         save_weights(net(1), path)
     assert same(load_file(path), before)
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["stem.0.weight", "stem.1.running_var"])
+def test_a_single_weight_that_is_no_number_is_refused(tmp_path: Path, key: str, value: float):
+    broken = net()
+    broken.state_dict()[key].flatten()[0] = value
+    save_weights(broken, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=f"holds numbers in '{key}' that are not finite"):
+        load_weights(net(), tmp_path / "w.safetensors", "the weights")

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from pipeline.errors import UserError
-from pipeline.models.taps import tapped
+from pipeline.models.build import build
+from pipeline.models.taps import shapes, tapped
 
 
 def net() -> nn.Sequential:
@@ -47,3 +48,13 @@ def test_a_layer_that_gives_no_tensor_is_refused():
     model = nn.Sequential(nn.LSTM(3, 2))
     with tapped(model, ["0"]), pytest.raises(UserError, match="layer '0' gives a tuple, not a tensor"):
         model(torch.randn(2, 4, 3))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_looking_at_shapes_leaves_a_network_as_it_was(training: bool):
+    model = build({"family": "plain", "widths": [4, 8]}, channels=1, size=8, classes=3).train(training)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = {name: tuple(shape) for name, shape in shapes(model, 1, 8).items()}
+    assert found == {"stage1": (4, 4, 4), "stage2": (8, 2, 2), "embedding": (8,), "logits": (3,)}
+    assert all(module.training == training for module in model.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -5,6 +5,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.objectives.compose import Objective, Signals
+from pipeline.sections.term import Schedule
 from tests import reference
 from tests.objectives.losses import loss, signals
 
@@ -106,3 +107,10 @@ def test_it_has_nothing_to_train():
     objective = Objective({"cross_entropy": {}, "soft_targets": {}})
     assert list(objective.parameters()) == []
     assert objective.state_dict() == {}
+
+
+def test_a_weight_rises_and_then_goes_to_its_final_one() -> None:
+    rising = Schedule(weight=1.0, warmup=0.5, final=3.0)
+    assert [rising.at(share) for share in (0, 0.25, 0.5, 0.75, 1)] == [0, 0.75, 2, 2.5, 3]
+    assert [Schedule(weight=2.0).at(share) for share in (0, 0.5, 1)] == [2, 2, 2]
+    assert [Schedule(weight=2.0, final=0.0).at(share) for share in (0, 0.5, 1)] == [2, 1, 0]

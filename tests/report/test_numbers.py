@@ -1,19 +1,28 @@
 """What the charts show, in numbers: small cases worked out by hand."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from pipeline.data.prepared import Prepared, Split
+from pipeline.data.views import cut, draw
 from pipeline.evaluation.metrics import ece
+from pipeline.node import Node
+from pipeline.report.agreement import agreement
 from pipeline.report.attention import pick
 from pipeline.report.calibration import reliability
 from pipeline.report.classes import by_class, confusions
 from pipeline.report.cost import followers
+from pipeline.report.generations import generations
 from pipeline.report.lineage import Row, rails
-from pipeline.report.soft_labels import chosen, example
-from pipeline.report.tradeoff import Point, mark
+from pipeline.report.methods import arms
+from pipeline.report.run import Entry
+from pipeline.report.soft_labels import chosen, crop, example
+from pipeline.report.tradeoff import COSTS, Point, mark
+from pipeline.sections.views import Views
 
 
 @pytest.mark.parametrize("spread", [0.1, 1, 6])
@@ -34,6 +43,84 @@ def test_a_bin_has_its_own_images() -> None:
     assert np.isnan(found.accuracy_M[0])
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_lower_bin() -> None:
+    """Of fifteen bins the third ends at a fifth, which five classes alike give."""
+    assert reliability(np.zeros((4, 5)), np.zeros(4, int)).count_M.tolist() == [0, 0, 4, *[0] * 12]
+
+
+def entry(name: str, test: float = 0.5, status: Any = "trained", origin: str | None = None, **metrics: Any) -> Entry:
+    """A network of the run, made by hand."""
+    scores = {"validation": {"accuracy": test + 0.1}, "test": {"accuracy": test}, "cost": {"training_seconds": 1.0}}
+    of = Node(name, status, ("weights", "predictions"), architecture={"family": "plain"}, origin=origin)
+    return Entry(of, scores | metrics)
+
+
+class Made:
+    """A run of entries made by hand; `right` and `guesses` by name."""
+
+    def __init__(self, *entries: Entry, **answers: list[int]) -> None:
+        self.entries = {each.name: each for each in entries}
+        self.networks = [each for each in entries if each.own]
+        self.answering = self.networks
+        self.answers = {name: np.array(each) for name, each in answers.items()}
+        rule = {"from": "baseline", "generations": 3, "patience": 1}
+        self.spec = {"chains": {"refinery": rule}}
+
+    def find(self, name: str) -> Entry | None:
+        return self.entries.get(name)
+
+    def guesses(self, name: str) -> np.ndarray:
+        return self.answers[name]
+
+    def right(self, name: str) -> np.ndarray:
+        return self.answers[name] == 1
+
+
+def test_an_arm_is_compared_by_the_images_that_one_of_the_two_alone_gets_right() -> None:
+    answers = {"baseline": [0] * 60 + [1] * 40, "better": [1] * 90 + [0] * 10, "open": [0] * 58 + [1] * 42}
+    made = Made(*(entry(name, float(np.mean(each))) for name, each in answers.items()), **answers)
+    better, undecided = arms(made)  # pyright: ignore[reportArgumentType]
+    assert (better.name, better.only_it, better.only_base, better.verdict) == ("better", 60, 10, "better")
+    assert better.difference.mean == pytest.approx(0.5)
+    assert (undecided.only_it, undecided.only_base, undecided.verdict) == (2, 0, "open")
+    made = Made(*(entry(name) for name in ("baseline", "worse")), baseline=answers["better"], worse=answers["baseline"])
+    (worse,) = arms(made)  # pyright: ignore[reportArgumentType]
+    assert (worse.verdict, worse.difference.mean) == ("worse", pytest.approx(-0.5))
+
+
+def test_a_chain_counts_the_generations_that_were_trained() -> None:
+    slots = [entry("refinery/g1", 0.6), entry("refinery/g2", 0.6, "carried", "refinery/g1")]
+    found = generations(Made(entry("baseline", 0.4), *slots), "refinery")  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    assert (found.names, found.test) == (["baseline", "refinery/g1"], [0.4, 0.6])
+    assert (found.best, found.stopped) == (1, True)
+
+
+def test_the_two_that_agree_most_and_the_two_that_agree_least() -> None:
+    made = Made(*(entry(name) for name in "abc"), a=[0, 1, 2, 3], b=[0, 1, 2, 0], c=[3, 2, 1, 3])
+    found = agreement(made)  # pyright: ignore[reportArgumentType]
+    assert found.shares.tolist() == [[1, 0.75, 0.25], [0.75, 1, 0], [0.25, 0, 1]]
+    assert found.extremes == ((0, 1), (1, 2))
+
+
+def test_a_time_is_in_seconds_wherever_it_was_measured() -> None:
+    (time,) = (cost for cost in COSTS if cost.key == "latency_ms")
+    one, other = entry("a", cost={"latency_ms": 3.0}), entry("b", cost={"latency": {"batch_1": {"ms": 3.0}}})
+    assert [time.of(each, Made()) for each in (one, other)] == [0.003, 0.003]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_crop_is_the_one_that_its_label_was_made_of() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), np.uint8)
+    split = Split(images, np.zeros(4, int))  # pyright: ignore[reportArgumentType]
+    data = Prepared(split, split, split, split.labels, ("a",), (0.0,), (1.0,), 1, 8, "hash")
+    views = Views(shift=3, flip=True)
+    for row in range(4):
+        drawn = draw(views, 5, "labels", 2, 4, 8)
+        one = torch.from_numpy(images[[row]])
+        expected = cut(one, drawn, torch.tensor([row]), torch.zeros(1), torch.full((1,), 1 / 255))[0]
+        assert np.array_equal(crop(data, views, 5, 2, row), expected.numpy().round())
+
+
 def test_the_front_is_what_nobody_beats() -> None:
     plain = [
         Point("cheap", "f", 1, 0.5),
@@ -42,6 +129,7 @@ def test_the_front_is_what_nobody_beats() -> None:
         Point("better", "f", 2, 0.7),
         Point("dear", "f", 9, 0.6),
         Point("best", "f", 9, 0.9),
+        Point("as good and dearer", "f", 20, 0.9),
     ]
     assert [p.name for p in mark(plain) if p.front] == ["cheap", "same", "better", "best"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.svg import Scale, around, nice, picture, placed, spread, tag, text
+from pipeline.report.svg import Frame, Scale, around, nice, picture, placed, spread, tag, text
 
 
 def test_what_is_not_ours_is_escaped() -> None:
@@ -28,6 +28,13 @@ def test_scales_map_their_ends() -> None:
     assert [Scale(0.5, 1.0, 100, 0)(v) for v in (0.5, 0.75, 1.0)] == [100, 50, 0]
     assert [round(Scale(1, 100, 0, 10, log=True)(v), 9) for v in (1, 10, 100)] == [0, 5, 10]
     assert Scale(1, 1, 0, 10)(1) == 5
+
+
+def test_a_frame_draws_to_the_right_and_upwards() -> None:
+    frame = Frame(200, 100, left=30, right=10, top=5, bottom=20)
+    x, y = frame.x(0, 4), frame.y(0.5, 1)
+    assert (x(0), x(4)) == (30, frame.edge) == (30, 190)
+    assert (y(0.5), y(1)) == (frame.floor, 5) == (80, 5)
 
 
 @given(st.floats(-100, 100), st.floats(1e-6, 1e6))

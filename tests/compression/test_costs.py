@@ -1,0 +1,24 @@
+"""What a compressed network costs beside its teacher."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.compression import costs
+
+
+def test_what_takes_a_quarter_of_the_teachers_time_is_four_times_as_fast() -> None:
+    asked: list[int] = []
+
+    def calls(batch: int) -> list[Callable[[], object]]:
+        asked.append(batch)
+        return [lambda: time.sleep(0.002), lambda: time.sleep(0.008)]
+
+    found = costs._latencies(calls)
+    assert asked == [1, 64]
+    assert found.keys() == {"batch_1", "batch_64"}
+    for each in found.values():
+        assert 2 <= each["ms"] < each["teacher_ms"]
+        assert each["ratio"] == pytest.approx(each["teacher_ms"] / each["ms"], rel=1e-2)
+        assert 2 < each["ratio"] < 5
