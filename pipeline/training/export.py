@@ -22,7 +22,6 @@ from pipeline.node import CURVE_COLUMNS, Node
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
-from pipeline.training.loop import RESIDENT_BYTES
 
 EVALUATION_BATCH = 256
 Chain = tuple[tuple[str, float], ...]
@@ -112,7 +111,7 @@ class Speaker:
         self.forward = device.forward(model)
 
     def _pixels(self, split: str) -> Pixels:
-        return Pixels(getattr(self.data, split).images, self.device.where, RESIDENT_BYTES)
+        return Pixels(getattr(self.data, split).images, self.device.where, self.device.room())
 
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""
