@@ -55,6 +55,11 @@ class Device:
         return self.where.type == "cuda" or self.dtype != torch.float32
 
     @property
+    def name(self) -> str:
+        """What computes: the card's name, else cpu or mps."""
+        return torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else self.where.type
+
+    @property
     def compute_type(self) -> str:
         """The compute type's name, e.g. float32."""
         return str(self.dtype).removeprefix("torch.")
@@ -78,7 +83,7 @@ class Device:
         """What decides the last bits of a result besides its spec."""
         return {
             "torch": torch.__version__.split("+")[0],
-            "device": torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else self.where.type,
+            "device": self.name,
             "precision": "tf32" if self.tf32 else self.compute_type,
             **environment(self.where),
         }

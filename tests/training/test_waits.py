@@ -30,7 +30,7 @@ DEEP = {"family": "residual", "depth": 8, "width": 4}
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with inside(tmp_path_factory.mktemp("waits")):
-        yield furnish(Path.cwd(), {"labels": {"views": 1}})
+        yield furnish(Path.cwd())
 
 
 @pytest.fixture
