@@ -8,7 +8,7 @@ MUTANTS = [
         "pipeline/objectives/dkd.py",
         "log_p_BC.gather(1, column_C + (column_C >= target_B1))",
         "log_p_BC[column_C.new_ones(log_p_BC.shape).scatter(1, target_B1, 0).bool()].view(len(y_B), -1)",
-        "tests/training/test_waits.py::test_a_step_asks_for_no_number[method/dkd]",
+        "tests/objectives/test_logits.py::test_a_column_is_taken_out_without_asking_for_its_place",
     ),
     # A window that begins one row late where sizes do not divide.
     Mutant(

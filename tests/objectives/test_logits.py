@@ -12,6 +12,7 @@ from pipeline.objectives.mutual import mutual
 from tests import reference
 from tests.objectives.losses import LOGITS, loss, signals, taken
 from tests.objectives.test_losses import doubled, value_and_gradient
+from tests.training.waits import waits
 
 ALL = [*LOGITS, ("dkpp", {})]
 ZERO_AT_EQUALITY = [case for case in LOGITS if case[0] != "cwtm"]
@@ -120,6 +121,12 @@ def test_a_class_without_a_column_is_the_authors_class_lowered_by_1000():
     p_BC, log_q_BC = (t_BC - low_BC).softmax(1), (z_BC - low_BC).log_softmax(1)
     theirs = torch.nn.functional.kl_div(log_q_BC, p_BC, reduction="batchmean")
     torch.testing.assert_close(loss("dkd")(z_BC, t_BC, y_B, alpha=0.0, beta=1.0, temperature=1.0), theirs)
+
+
+def test_a_column_is_taken_out_without_asking_for_its_place():
+    batch = signals(rows=4, classes=5)
+    z_BC = batch["z_BC"].requires_grad_()
+    assert waits(lambda: dkd.dkd(z_BC, batch["t_BC"], batch["y_B"]).backward()) == 0
 
 
 def test_a_column_taken_out_by_its_number_has_the_bits_of_a_mask():
