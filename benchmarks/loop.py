@@ -10,6 +10,7 @@ from benchmarks import world
 from benchmarks.measure import Figure, interleaved, ratio
 from pipeline.data.batches import batches, order
 from pipeline.data.feed import cut_ahead
+from pipeline.data.rows import Rows
 from pipeline.data.views import draw
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
@@ -40,9 +41,9 @@ def by_hand(of: Training, on: Device, cutting: bool) -> Callable[[], None]:
     def cut(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         drawn = draw(of.views, 0, "train", epoch + 1, len(data.train), data.size).to(on.where)
         numbers = batches(order(0, epoch, len(data.train)), of.recipe.batch_size)
-        rows = [torch.from_numpy(rows_B).to(on.where) for rows_B in numbers]
+        rows = [Rows.on(on.where, rows_B) for rows_B in numbers]
         images = cut_ahead(of.pixels, drawn, rows, of.mean_C, of.std_C)
-        return [(x_BCHW, of.labels_N[rows_B]) for x_BCHW, rows_B in zip(images, rows, strict=True)]
+        return [(x_BCHW, of.labels_N[each.device_B]) for x_BCHW, each in zip(images, rows, strict=True)]
 
     ready = cut(0)
 

@@ -21,7 +21,7 @@ from pipeline.labels.format import Format
 from pipeline.labels.labeller import predict
 from pipeline.labels.store import view_path
 from pipeline.training.device import Device
-from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.loop import Training
 from pipeline.training.teaching import Stored
 
 FORMATS = {"dense": Format("dense", "float16"), "topk": Format("topk", "float16", 9)}
@@ -89,7 +89,7 @@ def trained(of: Training) -> nn.Module:
 
 def right(model: nn.Module, data: Prepared, on: Device) -> float:
     """Its accuracy on the test images."""
-    pixels = Pixels(data.test.images, on.where, RESIDENT_BYTES)
+    pixels = Pixels(data.test.images, on.where, on.room())
     mean_C, std_C = (torch.tensor(each, device=on.where) for each in (data.mean, data.std))
     z_NC = predict(on.forward(model.eval()), pixels, mean_C, std_C, batch_size=256)
     return accuracy(z_NC.cpu(), torch.from_numpy(data.test.labels))

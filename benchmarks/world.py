@@ -14,6 +14,7 @@ from torch import nn
 
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
+from pipeline.data.rows import Rows
 from pipeline.data.views import describe, normalise
 from pipeline.labels.format import Format
 from pipeline.labels.labeller import Forward, label
@@ -21,7 +22,7 @@ from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
 from pipeline.sections.views import Views
 from pipeline.training.device import Device, choose
-from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.loop import Training
 from pipeline.training.teaching import Alone, Teaching
 
 SMALL_VIEWS = {"shift": 4, "flip": True, "scale": 1.0}
@@ -153,7 +154,7 @@ def labels(
 ) -> Labels:
     """The stored labels of a teacher, written as a stage writes them and opened as one opens them."""
     asked = Views(**views)
-    pixels = Pixels(data.train.images, on.where, RESIDENT_BYTES)
+    pixels = Pixels(data.train.images, on.where, on.room())
     recorded = label(
         forward,
         pixels,
@@ -174,10 +175,10 @@ def labels(
 
 def forwards(forward: Forward, data: Prepared, batch: int, on: Device) -> Callable[[], None]:
     """Bare forward passes over the images of an epoch, ready on the device."""
-    pixels = Pixels(data.train.images, on.where, RESIDENT_BYTES)
+    pixels = Pixels(data.train.images, on.where, on.room())
     mean_C, std_C = (torch.tensor(each, device=on.where) for each in (data.mean, data.std))
-    rows = torch.arange(len(pixels), device=on.where).split(batch)
-    ready = [normalise(pixels[rows_B], mean_C, std_C) for rows_B in rows]
+    rows = Rows.on(on.where, np.arange(len(pixels))).split(batch)
+    ready = [normalise(pixels[each], mean_C, std_C) for each in rows]
 
     def epoch() -> None:
         with torch.no_grad():

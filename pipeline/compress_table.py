@@ -6,7 +6,7 @@ from pipeline.summary import Row
 
 HEADER = (
     *("step", "node", "validation", "test", "agreement", "parameters", "non-zero", "MFLOPs", "bytes", "zipped"),
-    *("smaller", "faster 1", "faster 64", "memory MB"),
+    *("smaller", "faster 1", "faster 64", "timed on", "memory MB"),
 )
 
 
@@ -14,7 +14,8 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
     """Cells, header first: the teacher, what the chain starts from, then a line a step; [] where there are no steps.
 
     Agreement is with the teacher on test. `smaller` compares bytes; `faster` compares latencies of one image and of 64
-    with the teacher's, in the same run and the same runtime; `memory` is the peak of a process that does nothing else.
+    with the teacher's, in the same run, the same runtime and on the device that `timed on` names; `memory` is the peak
+    of a process that does nothing else.
     """
     steps = [row for row in table if "step" in row.metrics and row.node.status != "carried"]
     if not steps:
@@ -41,6 +42,7 @@ def _line(row: Row, teacher: Row) -> tuple[str, ...]:
         _count(metrics.get("compressed_bytes")),
         f"{teacher.metrics['bytes'] / metrics['bytes']:.1f}",
         *(f"{latency[batch]['ratio']:.1f}" if is_step else "" for batch in ("batch_1", "batch_64")),
+        metrics["cost"]["timed_on"] if is_step else "",
         f"{metrics['cost']['peak_memory_bytes'] / 1e6:.0f}" if is_step else "",
     )
 

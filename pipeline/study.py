@@ -26,7 +26,7 @@ from pipeline.specs import Spec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
 from pipeline.training.learn import hear
-from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.loop import Training
 
 FACTORS = (0.3, 1.0, 3.0)
 TUNING_SEEDS = (1001, 1002)
@@ -132,7 +132,7 @@ def _run(spec: Spec, data: prepared.Prepared, device: Device) -> tuple[float, fl
     model = _train(spec, data, device).model.eval()
     found = []
     for split in (data.validation, data.test):
-        pixels = Pixels(split.images, device.where, RESIDENT_BYTES)
+        pixels = Pixels(split.images, device.where, device.room())
         mean_C, std_C = (torch.tensor(each, device=device.where) for each in (data.mean, data.std))
         z_NC = predict(device.forward(model), pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
         found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))

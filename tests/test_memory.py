@@ -30,7 +30,7 @@ def _train(folder: str, resident: int, output: str) -> None:
     from pipeline.data import prepare
     from pipeline.data.images import Source
     from pipeline.paths import DATA, PLAN
-    from pipeline.training import export, learn, loop
+    from pipeline.training import device, learn
     from pipeline.training.state import VARIABLE
     from tests.faults import process  # noqa: F401  what a first step imports, imported before the limit
     from tests.training.runs import planned
@@ -40,8 +40,7 @@ def _train(folder: str, resident: int, output: str) -> None:
     os.dup2(descriptor, 2)
     os.chdir(folder)
     os.environ[VARIABLE] = str(Path(folder) / "state")
-    for module in (loop, learn, export):
-        vars(module)["RESIDENT_BYTES"] = resident
+    device.HOST_BYTES = resident
     source = Source(Synthetic(), np.arange(TRAIN + 4000) % 7, tuple("abcdefg"))
     prepare.load = lambda data, root: source
     specs = planned(
@@ -72,7 +71,7 @@ def _train(folder: str, resident: int, output: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize(("resident", "status"), [(0, 0), (1 << 40, 1)], ids=["mapped", "copied"])
 def test_a_set_larger_than_the_memory_trains(tmp_path: Path, resident: int, status: int) -> None:
-    """Copied whole instead, as sets are that `RESIDENT_BYTES` allows, it needs more than there is, and says so."""
+    """Copied whole instead, as sets are that `HOST_BYTES` allows, it needs more than there is, and says so."""
     output = tmp_path / "said"
     process = multiprocessing.get_context("spawn").Process(target=_train, args=(str(tmp_path), resident, str(output)))
     process.start()

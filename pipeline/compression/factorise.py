@@ -46,7 +46,8 @@ class _Layer:
         self.module = module
         # In double: the decomposition must not add an error of its own.
         self.u_MK, self.s_K, self.v_KN = torch.linalg.svd(module.weight.detach().double().flatten(1), False)
-        energy_K = self.s_K.square().cumsum(0)
+        # On the host: a GPU adds up a running sum in no fixed order.
+        energy_K = self.s_K.square().cpu().cumsum(0)
         # Of weights that are all zero each rank has everything.
         self.energy_K: Tensor = energy_K / energy_K[-1] if energy_K[-1] > 0 else torch.ones_like(energy_K)
 

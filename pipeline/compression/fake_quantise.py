@@ -38,7 +38,8 @@ class WeightGrid(nn.Module):
         self.scales: Tensor
         self.zeros: Tensor
         self.register_buffer("scales", scales_O.to(weight.device))
-        self.register_buffer("zeros", torch.zeros_like(self.scales, dtype=torch.int32), persistent=False)
+        # Float, since of whole numbers torch asks whether they lie on the grid, and waits for a GPU's answer.
+        self.register_buffer("zeros", torch.zeros_like(self.scales), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
         """(O, ...) to the nearest values of the grid."""

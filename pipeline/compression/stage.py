@@ -50,7 +50,7 @@ def run(spec: dict[str, Any]) -> None:
     faster = metrics["cost"]["latency"]["batch_1"]["ratio"]
     say(
         f"{name}: {spec['step']}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
-        f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher"
+        f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher on {metrics['cost']['timed_on']}"
     )
 
 
@@ -61,6 +61,7 @@ def _network(folder: Path, work: Work, made: Network, teacher: Node) -> dict[str
     metrics |= _of_step(work, made.report, written)
     metrics["nonzeros"] = costs.nonzeros(weight for weight in made.result.model.parameters() if weight.ndim > 1)
     metrics["cost"]["latency"] = costs.of_network(made.result.model, teacher, work.data, work.device)
+    metrics["cost"]["timed_on"] = work.device.name
     return metrics
 
 
@@ -89,6 +90,7 @@ def _file(folder: Path, work: Work, made: File, teacher: Node) -> dict[str, Any]
         "cost": {
             "training_seconds": 0.0,
             "latency": costs.of_file(runtime, teacher, data, work.card, threads),
+            "timed_on": costs.CPU.name,
         },
     }
     before = previous.chain if spec["follows"] else previous.chain[-1:]

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from pipeline.compression.surgery import describe
 from pipeline.data.batches import Pixels, order
+from pipeline.data.rows import Rows
 from pipeline.data.views import cut, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
 from pipeline.training.export import Result
 from pipeline.training.learn import load
-from pipeline.training.loop import RESIDENT_BYTES
 
 if TYPE_CHECKING:
     from pipeline.compression.card import Card
@@ -74,13 +74,13 @@ class Work:
 
     def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
         data, where, seed = self.data, self.device.where, self.spec["training"]["views_seed"]
-        pixels = Pixels(data.train.images, where, RESIDENT_BYTES)
+        pixels = Pixels(data.train.images, where, self.device.room())
         size = min(BATCH, len(pixels))
         for v in itertools.count(1):
             drawn = draw(self.views, seed, STREAM, v, len(pixels), data.size).to(where)
-            order_N = torch.from_numpy(order(seed, v, len(pixels))).to(where)
-            for rows_B in order_N[: len(order_N) // size * size].split(size):
-                yield cut(pixels[rows_B], drawn, rows_B, mean_C, std_C)
+            whole = len(pixels) // size * size
+            for rows in Rows.on(where, order(seed, v, len(pixels))[:whole]).split(size):
+                yield cut(pixels[rows], drawn, rows.device_B, mean_C, std_C)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.generator import generator
+from pipeline.data.rows import Rows, send
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -24,7 +25,7 @@ def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 class Pixels:
-    """A split's images for one device: `pixels[rows_B]` is uint8 (B, C, H, W) there.
+    """A split's images for one device: `pixels[rows]` is uint8 (B, C, H, W) there.
 
     images: uint8 (N, C, H, W), often a memory map. budget: bytes; images that fit are copied to the device
     whole, larger ones are read batch by batch.
@@ -45,8 +46,7 @@ class Pixels:
         """Numbers in one image, C * H * W."""
         return math.prod(self._images.shape[1:])
 
-    def __getitem__(self, rows_B: np.ndarray | Tensor) -> Tensor:
-        rows_B = torch.as_tensor(rows_B)
+    def __getitem__(self, rows: Rows) -> Tensor:
         if self._resident is not None:
-            return self._resident[rows_B.to(self._device)]
-        return torch.from_numpy(np.asarray(self._images[rows_B.cpu().numpy()])).to(self._device)
+            return self._resident[rows.device_B]
+        return send(torch.from_numpy(np.asarray(self._images[rows.host_B])), self._device)

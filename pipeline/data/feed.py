@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from pipeline.data.batches import Pixels
+from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, cut
 
 # Float32 bytes cut at once, one batch at least: a cut is twenty calls whatever its size, a tiny network's step not
@@ -14,16 +14,16 @@ AHEAD_BYTES = 1 << 20
 
 
 def cut_ahead(
-    pixels: Pixels, drawn: Drawn, batches: Sequence[Tensor], mean_C: Tensor, std_C: Tensor, ahead: int = AHEAD_BYTES
+    pixels: Pixels, drawn: Drawn, batches: Sequence[Rows], mean_C: Tensor, std_C: Tensor, ahead: int = AHEAD_BYTES
 ) -> Iterator[Tensor]:
     """Yield what `cut` makes of each batch of rows, bit for bit: float32 (B, C, H, W).
 
-    batches: rows (B,) on the device of `drawn`. ahead: bytes that may be cut at once.
+    batches: on the device of `drawn`. ahead: bytes that may be cut at once.
     """
     start = 0
     while start < len(batches):
         several = max(1, ahead // max(1, 4 * len(batches[start]) * pixels.values))
         group = batches[start : start + several]
-        rows_R = torch.cat(list(group))
-        yield from cut(pixels[rows_R], drawn, rows_R, mean_C, std_C).split([len(rows_B) for rows_B in group])
+        rows = Rows.joined(group)
+        yield from cut(pixels[rows], drawn, rows.device_B, mean_C, std_C).split([len(each) for each in group])
         start += several

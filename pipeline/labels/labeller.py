@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.data.batches import Pixels
 from pipeline.data.feed import cut_ahead
 from pipeline.data.prepared import Prepared
+from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, write_header, write_view
@@ -69,7 +71,7 @@ def label(
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
 
     def answers(drawn: Drawn) -> Iterator[Tensor]:
-        rows = torch.arange(len(pixels), device=device).split(batch_size)
+        rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
         for x_BCHW in cut_ahead(pixels, drawn, rows, mean_C, std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
@@ -95,7 +97,7 @@ def predict(forward: Forward, pixels: Pixels, mean_C: Tensor, std_C: Tensor, *, 
     """Logits of a split's clean images: float32 (N, C), on the device of `pixels` and `mean_C`."""
     with torch.no_grad():
         answers = [
-            forward_fixed(forward, normalise(pixels[rows_B], mean_C, std_C), batch_size)
-            for rows_B in torch.arange(len(pixels), device=mean_C.device).split(batch_size)
+            forward_fixed(forward, normalise(pixels[rows], mean_C, std_C), batch_size)
+            for rows in Rows.on(mean_C.device, np.arange(len(pixels))).split(batch_size)
         ]
     return torch.cat(answers).float()

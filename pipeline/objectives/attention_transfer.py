@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.errors import UserError
 from pipeline.kinds import Count
 from pipeline.objectives.layers import summed
 from pipeline.objectives.vectors import unit
+from pipeline.objectives.windows import averaged
 
 LAYERS = "stages"
 
@@ -44,7 +44,7 @@ def _distance(s_BCHW: Tensor, t_BCHW: Tensor, p: int, squared: bool) -> Tensor:
             )
     s_BHW, t_BHW = s_BCHW.abs().pow(p).sum(dim=1), t_BCHW.abs().pow(p).sum(dim=1)
     size = (min(s_BHW.shape[1], t_BHW.shape[1]), min(s_BHW.shape[2], t_BHW.shape[2]))
-    s_BN, t_BN = (unit(F.adaptive_avg_pool2d(q_BHW, size).flatten(1), dim=1) for q_BHW in (s_BHW, t_BHW))
+    s_BN, t_BN = (unit(averaged(q_BHW, size).flatten(1), dim=1) for q_BHW in (s_BHW, t_BHW))
     if squared:
         return (s_BN - t_BN).square().mean()
     return torch.linalg.vector_norm(s_BN - t_BN, dim=1).mean()

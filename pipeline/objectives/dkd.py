@@ -39,9 +39,10 @@ def _decoupled(logits_BC: Tensor, y_B: Tensor) -> tuple[Tensor, Tensor]:
     The target's column is taken out. (The authors' code lowers it by 1000 instead, which is the same
     in float32 as long as logits/T differ by less than some 900.)
     """
-    rows, classes = logits_BC.shape
-    is_target_BC = F.one_hot(y_B, classes).bool()
+    target_B1 = y_B[:, None]
+    column_C = torch.arange(logits_BC.shape[1] - 1, device=y_B.device)
     log_p_BC = logits_BC.log_softmax(dim=1)
-    others_BC = log_p_BC[~is_target_BC].view(rows, classes - 1)
-    target_B2 = torch.stack([log_p_BC[is_target_BC], others_BC.logsumexp(dim=1)], dim=1)
+    # By their columns: how many entries a bool mask has, a GPU would have to be asked.
+    others_BC = log_p_BC.gather(1, column_C + (column_C >= target_B1))
+    target_B2 = torch.cat([log_p_BC.gather(1, target_B1), others_BC.logsumexp(dim=1, keepdim=True)], dim=1)
     return target_B2, others_BC.log_softmax(dim=1)

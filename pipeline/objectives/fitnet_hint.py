@@ -5,11 +5,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.errors import UserError
 from pipeline.kinds import Count
 from pipeline.objectives.layers import paired, summed
+from pipeline.objectives.windows import averaged
 
 LAYERS = "stages"
 
@@ -51,7 +51,7 @@ class FitnetHint(nn.Module):
 
     def _distance(self, s_BCHW: Tensor, t_BCHW: Tensor) -> Tensor:
         size = (min(s_BCHW.shape[2], t_BCHW.shape[2]), min(s_BCHW.shape[3], t_BCHW.shape[3]))
-        s_BCHW, t_BCHW = F.adaptive_avg_pool2d(s_BCHW, size), F.adaptive_avg_pool2d(t_BCHW, size)
+        s_BCHW, t_BCHW = averaged(s_BCHW, size), averaged(t_BCHW, size)
         squares = 0.5 * (s_BCHW - t_BCHW).square()
         return squares.mean() if self.reduction == "mean" else squares.sum() / len(squares)
 

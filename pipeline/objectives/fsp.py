@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.errors import UserError
 from pipeline.objectives.layers import paired, summed
+from pipeline.objectives.windows import largest
 
 LAYERS = "stages"
 
@@ -69,6 +69,6 @@ def _flow(first_BCHW: Tensor, second_BDHW: Tensor) -> Tensor:
         min(first_BCHW.shape[2], second_BDHW.shape[2]),
         min(first_BCHW.shape[3], second_BDHW.shape[3]),
     )
-    first_BCN = F.adaptive_max_pool2d(first_BCHW, size).flatten(2)
-    second_BDN = F.adaptive_max_pool2d(second_BDHW, size).flatten(2)
+    first_BCN = largest(first_BCHW, size).flatten(2)
+    second_BDN = largest(second_BDHW, size).flatten(2)
     return first_BCN @ second_BDN.transpose(1, 2) / first_BCN.shape[2]

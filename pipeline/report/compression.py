@@ -33,6 +33,7 @@ class Step:
     bytes: int
     smaller: float
     faster: float | None
+    timed_on: str
 
 
 def steps(run: Run) -> list[Step]:
@@ -51,7 +52,8 @@ def _step(entry: Entry, teacher: Entry) -> Step:
     faster = metrics["cost"].get("latency", {}).get("batch_1", {}).get("ratio")
     smaller = teacher.metrics["bytes"] / metrics["bytes"]
     name = metrics.get("step", "")
-    return Step(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster)
+    timed_on = metrics["cost"].get("timed_on", "")
+    return Step(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster, timed_on)
 
 
 def section(run: Run) -> Section | None:
@@ -63,7 +65,7 @@ def section(run: Run) -> Section | None:
     count = sum(bool(step.name) for step in found)
     before, after = quantity(first.bytes, "B"), quantity(last.bytes, "B")
     lead = f"In {counted(count, 'step')}, the {before} of the teacher become {after}"
-    lead += f", {last.faster:.1f} times as fast" if last.faster else ""
+    lead += f", {last.faster:.1f} times as fast on {last.timed_on}" if last.faster else ""
     lead += f", at {points(last.test - first.test)} points on test."
     low, high = around([step.test for step in found], 0.02, 0, 1)
     header, *rows = compress_table.lines([Row(entry.node, entry.metrics) for entry in run.entries.values()])

@@ -1,5 +1,6 @@
 """Accuracy against what a network costs: bytes, operations, time; and which networks nobody beats at both."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,27 +15,40 @@ from pipeline.report.words import listed, percent, quantity, shortened
 
 @dataclass(frozen=True)
 class Cost:
-    """A price of a network: its key in metrics, its name, its unit."""
+    """A price of a network: its key in metrics, its name, its unit; of a time the device that it was taken on."""
 
     key: str
     title: str
     unit: str
+    device: str | None = None
 
     def of(self, entry: Entry, run: Run) -> float | None:
         """What a network costs; an ensemble costs what its members cost together, as all of them run."""
-        own = _price(entry.metrics, self.key)
+        own = self._price(entry.metrics)
         if own is not None or "weights" in entry.node.provides:
             return own
         members = [run.entries[name] for name in entry.taught_by if name in run.entries]
-        each = [_price(member.metrics, self.key) for member in members]
+        each = [self._price(member.metrics) for member in members]
         return sum(price for price in each if price is not None) if each and None not in each else None
 
+    def _price(self, metrics: dict[str, Any]) -> float | None:
+        """A figure of a node; its latency also where it was measured in the runtime that ships."""
+        if self.device is None:
+            return metrics.get(self.key)
+        cost = metrics["cost"]
+        if cost.get("timed_on") != self.device:
+            return None
+        milliseconds = cost.get(self.key) or cost.get("latency", {}).get("batch_1", {}).get("ms")
+        return milliseconds / 1000 if milliseconds else None
 
-COSTS = (
-    Cost("bytes", "Size on disk", "B"),
-    Cost("flops", "Operations an image", "FLOP"),
-    Cost("latency_ms", "Time an image", "s"),
-)
+
+COSTS = (Cost("bytes", "Size on disk", "B"), Cost("flops", "Operations an image", "FLOP"))
+
+
+def costs(run: Run) -> list[Cost]:
+    """All prices; times once a device, as those of two do not compare."""
+    devices = {entry.metrics["cost"].get("timed_on") for entry in run.networks} - {None}
+    return [*COSTS, *(Cost("latency_ms", f"Time an image on {device}", "s", device) for device in sorted(devices))]
 
 
 @dataclass(frozen=True)
@@ -46,15 +60,6 @@ class Point:
     cost: float
     accuracy: float
     front: bool = False
-
-
-def _price(metrics: dict[str, Any], key: str) -> float | None:
-    """A figure of a node; its latency also where it was measured in the runtime that ships."""
-    if key != "latency_ms":
-        return metrics.get(key)
-    cost = metrics["cost"]
-    milliseconds = cost.get(key) or cost.get("latency", {}).get("batch_1", {}).get("ms")
-    return milliseconds / 1000 if milliseconds else None
 
 
 def points(run: Run, cost: Cost) -> list[Point]:
@@ -90,7 +95,7 @@ def chart(cost: Cost, found: Sequence[Point]) -> Markup:
     steps: list[tuple[float, float]] = []
     for p in front:
         steps += [(x(p.cost), steps[-1][1] if steps else y(p.accuracy)), (x(p.cost), y(p.accuracy))]
-    parts = [frame.shares(y), frame.columns(x, ticks, cost.title.lower())]
+    parts = [frame.shares(y), frame.columns(x, ticks, _lower(cost.title))]
     parts.append(path([*steps, (frame.edge, steps[-1][1])], "front"))
     for p in sorted(found, key=lambda p: p.front):
         words = tag("title", f"{p.name}: {percent(p.accuracy)} at {quantity(p.cost, cost.unit)}")
@@ -100,8 +105,15 @@ def chart(cost: Cost, found: Sequence[Point]) -> Markup:
     for (_, _, name), spot in zip(named, placed(named, frame.width, frame.floor), strict=True):
         if spot is not None:
             parts.append(text(spot[0], spot[1], name, "name", spot[2]))
-    key, title = f"tradeoff-{cost.key.replace('_', '-')}", f"Test accuracy against {cost.title.lower()}"
+    key, title = f"tradeoff-{cost.key.replace('_', '-')}", f"Test accuracy against {_lower(cost.title)}"
+    if cost.device:
+        key += "-" + re.sub(r"[^a-z0-9]+", "-", cost.device.lower())
     return picture(key, frame.width, frame.height, title, says(found), *parts)
+
+
+def _lower(title: str) -> str:
+    """A title within a sentence: a card keeps its name."""
+    return title[:1].lower() + title[1:]
 
 
 def says(found: Sequence[Point]) -> str:
@@ -123,7 +135,7 @@ def _worth_a_label(found: Sequence[Point]) -> list[Point]:
 def figure(cost: Cost, found: Sequence[Point]) -> Figure:
     """The chart with its numbers, cheapest first."""
     table = Table(
-        ("network", cost.title.lower(), "test", "on the front"),
+        ("network", _lower(cost.title), "test", "on the front"),
         [
             (p.name, quantity(p.cost, cost.unit), percent(p.accuracy), "yes" if p.front else "")
             for p in sorted(found, key=lambda p: (p.cost, -p.accuracy))
@@ -134,14 +146,14 @@ def figure(cost: Cost, found: Sequence[Point]) -> Figure:
 
 def section(run: Run) -> Section | None:
     """One chart a price; None where nothing has a price."""
-    found = {cost: points(run, cost) for cost in COSTS}
+    found = {cost: points(run, cost) for cost in costs(run)}
     figures = [(cost.title, figure(cost, those)) for cost, those in found.items() if those]
     if not figures:
         return None
     lead = "A network on the line is beaten by none that costs no more. All below it can be had better or cheaper."
     notes = (
-        "Time is that of one image alone, on the machine that trained the network, in torch or in the runtime of the "
-        "file that ships. "
+        "Time is that of one image alone, in torch where the network was trained, or on a CPU in the runtime of the "
+        "file that ships; times of one device stand together. "
         "An ensemble costs what all its members cost."
     )
     return Section("tradeoff", "What accuracy costs", lead, {"figures": figures, "notes": notes})

@@ -12,6 +12,6 @@ class Machine(Section):
     """`auto` follows the device; `threads` null leaves torch's own choice; `state_every` is in seconds."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     threads: Annotated[Count, Field(le=1024)] | None = None
     state_every: NonNegative = 20.0

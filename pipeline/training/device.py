@@ -1,5 +1,6 @@
-"""The device, and how a forward pass runs on it: precision, memory layout, threads."""
+"""The device, and how a forward pass runs on it: precision, memory layout, threads, room."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,14 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+from pipeline.training.exactness import environment, fix_kernels
+
+SHARE = 0.2  # of a GPU's free memory, for each of the three things that are kept on it, images twice and labels
+HOST_BYTES = 2 << 30  # the same where the memory is the machine's own, which keeps what it read of files anyway
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where tensors live and in which type layers compute."""
+    """Where tensors live and in which type layers compute; with `tf32` a GPU's products of float32 are shortened."""
 
     where: torch.device
     dtype: torch.dtype
+    tf32: bool = False
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model here, in the memory layout that is fastest here."""
@@ -49,17 +55,37 @@ class Device:
         return self.where.type == "cuda" or self.dtype != torch.float32
 
     @property
+    def name(self) -> str:
+        """What computes: the card's name, else cpu or mps."""
+        return torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else self.where.type
+
+    @property
     def compute_type(self) -> str:
         """The compute type's name, e.g. float32."""
         return str(self.dtype).removeprefix("torch.")
+
+    def room(self) -> int:
+        """Bytes that one more thing may take to stay here as long as a stage runs."""
+        if self.where.type != "cuda":
+            return HOST_BYTES
+        free, _ = torch.cuda.mem_get_info(self.where)
+        # What torch holds and does not use is free, too.
+        unused = torch.cuda.memory_reserved(self.where) - torch.cuda.memory_allocated(self.where)
+        return int(SHARE * (free + unused))
+
+    def seconds_since(self, began: float) -> float:
+        """Seconds from `began`, of `time.perf_counter`, to when all that was asked of the device is done."""
+        if self.where.type == "cuda":
+            torch.cuda.synchronize(self.where)
+        return time.perf_counter() - began
 
     def describe(self) -> dict[str, Any]:
         """What decides the last bits of a result besides its spec."""
         return {
             "torch": torch.__version__.split("+")[0],
-            "device": torch.cuda.get_device_name(self.where) if self.where.type == "cuda" else self.where.type,
-            "precision": self.compute_type,
-            "threads": torch.get_num_threads(),
+            "device": self.name,
+            "precision": "tf32" if self.tf32 else self.compute_type,
+            **environment(self.where),
         }
 
 
@@ -73,6 +99,9 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
         torch.set_num_threads(machine["threads"])
     asked = machine["device"]
     name = ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+    tf32 = precision == "tf32"
+    if name.startswith("cuda"):
+        fix_kernels(tf32)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -85,4 +114,8 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
         bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         bfloat16 = precision == "bfloat16"
-    return Device(device, torch.bfloat16 if bfloat16 else torch.float32)
+    if tf32 and not (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)):
+        raise UserError(
+            f"params.yaml: machine.precision is tf32, which {name} does not have: use float32, or a GPU that has it"
+        )
+    return Device(device, torch.bfloat16 if bfloat16 else torch.float32, tf32)

@@ -22,7 +22,6 @@ from pipeline.node import CURVE_COLUMNS, Node
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.sections.views import Views
 from pipeline.training.device import Device
-from pipeline.training.loop import RESIDENT_BYTES
 
 EVALUATION_BATCH = 256
 Chain = tuple[tuple[str, float], ...]
@@ -97,7 +96,8 @@ def fill(
         hashes["predictions"] = write_predictions(folder, logits)
         hashes["labels"] = speaker.label(spec, folder / "labels", hashes["weights"])
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
-        metrics["cost"]["latency_ms"] = round(speaker.latency_ms(), 4)
+        # Named, since times on a card and on a CPU do not compare.
+        metrics["cost"] |= {"latency_ms": round(speaker.latency_ms(), 4), "timed_on": device.name}
         chain = ((spec["node"], metrics["validation"]["accuracy"]),)
     node.write(folder, _node(spec, data, result, hashes, chain))
     return metrics
@@ -112,7 +112,7 @@ class Speaker:
         self.forward = device.forward(model)
 
     def _pixels(self, split: str) -> Pixels:
-        return Pixels(getattr(self.data, split).images, self.device.where, RESIDENT_BYTES)
+        return Pixels(getattr(self.data, split).images, self.device.where, self.device.room())
 
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""

@@ -23,11 +23,16 @@ def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
         node=spec["node"],
         learns_from=f"{teacher} ({how}{' + '.join(training.networks[0].objective.terms)})",
         network=f"{' and '.join(networks)} ({size:,} parameters)",
-        machine=f"{where['device']}, {where['precision']}, {where['threads']} thread{'s' * (where['threads'] > 1)}",
+        machine=", ".join([where["device"], where["precision"], *_threads(where.get("threads"))]),
         images=training.steps * training.recipe.batch_size,
         epochs=training.recipe.epochs,
         last=last.read(spec["node"]),
     )
+
+
+def _threads(count: int | None) -> list[str]:
+    """The number of CPU threads, where they decide anything."""
+    return [f"{count} thread{'s' * (count > 1)}"] if count else []
 
 
 def _words(architecture: dict[str, Any]) -> str:

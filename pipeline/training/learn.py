@@ -28,7 +28,7 @@ from pipeline.terminal import header
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
-from pipeline.training.loop import RESIDENT_BYTES, Training
+from pipeline.training.loop import Training
 from pipeline.training.network import Begin
 from pipeline.training.state import holding
 from pipeline.training.teaching import Alone, Live, Stored, Teaching
@@ -111,7 +111,7 @@ def train(spec: dict[str, Any], data: Prepared, device: Device, begin: Begin | N
 def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     """A function that gives the accuracy of a network on clean validation images."""
     split, device = training.data.validation, training.device
-    pixels = Pixels(split.images, device.where, RESIDENT_BYTES)
+    pixels = Pixels(split.images, device.where, device.room())
     y_N = torch.from_numpy(split.labels.copy())
 
     def validate(model: torch.nn.Module) -> float:

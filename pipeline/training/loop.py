@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import cut_ahead
 from pipeline.data.prepared import Prepared
+from pipeline.data.rows import Rows
 from pipeline.data.views import draw
 from pipeline.errors import UserError
 from pipeline.sections.recipe import Recipe
@@ -32,7 +33,6 @@ from pipeline.training.snapshot import encode, restore
 from pipeline.training.state import State, facts
 from pipeline.training.teaching import Heard, Teaching
 
-RESIDENT_BYTES = 2 << 30
 Row = dict[str, Any]
 Show = Callable[[Row], None]
 Validate = Callable[[nn.Module], float | None]
@@ -83,7 +83,7 @@ class Training:
         self.teaching.show([layer for each in self.networks for layer in each.objective.teacher_layers])
         self.learner = nn.ModuleList([each.learner for each in self.networks])
         self.optimizers = [each.optimizer for each in self.networks]
-        self.pixels = Pixels(data.train.images, device.where, RESIDENT_BYTES)
+        self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
@@ -126,14 +126,14 @@ class Training:
                 for step in self.epoch():
                     self.at.step = step + 1
                     if stop_asked() or time.monotonic() - saved >= every:
-                        self.at.epoch_seconds += time.perf_counter() - began
+                        self.at.epoch_seconds += self.device.seconds_since(began)
                         self._save(state)
                         saved, began = time.monotonic(), time.perf_counter()
                         if stop_asked():
                             raise Stopped(
                                 f"stopped in epoch {self.at.epoch + 1}, step {self.at.step}; progress is saved"
                             )
-                self.at.epoch_seconds += time.perf_counter() - began
+                self.at.epoch_seconds += self.device.seconds_since(began)
                 self._check_finite()
                 self._finish_epoch([validate(each.model) for each in self.networks], show)
             self._save(state)
@@ -142,20 +142,20 @@ class Training:
         """Do each step of the current epoch, from the current one on; yield its number once done."""
         for network in self.networks:
             network.train()
-        for step, (rows_B, x_BCHW, heard) in enumerate(self._batches(self.at.step), start=self.at.step):
-            self._step(step, x_BCHW, self.labels_N[rows_B], heard)
+        for step, (rows, x_BCHW, heard) in enumerate(self._batches(self.at.step), start=self.at.step):
+            self._step(step, x_BCHW, self.labels_N[rows.device_B], heard)
             yield step
 
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor, Heard]]:
+    def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, Heard]]:
         """Rows, pixels and what the teacher says, of each batch of the current epoch from `start` on."""
         count, v = len(self.data.train), self.teaching.view(self.at.epoch)
         drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        rows = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
-        left = torch.from_numpy(np.concatenate(rows)).to(self.device.where).split(len(rows[0]))[start:]
+        shown = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
+        left = Rows.on(self.device.where, np.concatenate(shown)).split(len(shown[0]))[start:]
         cuts = cut_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
-        for step, (rows_B, x_BCHW) in enumerate(zip(left, cuts, strict=True), start=start):
-            yield rows_B, x_BCHW, self.teaching.hear(v, rows[step], x_BCHW)
+        for rows, x_BCHW in zip(left, cuts, strict=True):
+            yield rows, x_BCHW, self.teaching.hear(v, rows, x_BCHW)
 
     def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Heard) -> None:
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
@@ -196,6 +196,10 @@ class Training:
 
     def _check_finite(self) -> None:
         """Find the first number that is not finite: its step, and whether a term, the gradient or a weight has it."""
+        floating = {name: tensor for name, tensor in self.learner.state_dict().items() if tensor.is_floating_point()}
+        # One answer for all of them: the host waits for each that it asks for.
+        if torch.stack([each.isfinite().all() for each in (self.losses_SKL, *floating.values())]).all():
+            return
         wrong_SKL = ~torch.isfinite(self.losses_SKL)
         if wrong_SKL.any():
             step, k = (int(index) for index in wrong_SKL.any(2).nonzero()[0])
@@ -209,8 +213,8 @@ class Training:
                 f"the {what} is not finite at epoch {self.at.epoch + 1}, step {step + 1}{where}: "
                 "lower recipe.lr, set recipe.clip, or look at the data"
             )
-        for name, tensor in self.learner.state_dict().items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
+        for name, tensor in floating.items():
+            if not tensor.isfinite().all():
                 raise UserError(
                     f"{name} is not finite at the end of epoch {self.at.epoch + 1}, step {self.at.step}: "
                     "lower recipe.lr or set recipe.clip"
@@ -218,10 +222,10 @@ class Training:
 
     def _check_teacher(self, step: int) -> None:
         """Name the sample of a step's batch to which the teacher gives an answer that is not finite."""
-        rows_B, _, heard = next(self._batches(step))
+        rows, _, heard = next(self._batches(step))
         if heard.t_BC is None or heard.t_BC.isfinite().all():
             return
-        row = int(rows_B[int((~heard.t_BC.isfinite()).any(1).nonzero()[0])])
+        row = int(rows.host_B[int((~heard.t_BC.isfinite()).any(1).nonzero()[0])])
         raise UserError(
             f"the teacher answers row {row} of view {self.teaching.view(self.at.epoch)} with a logit that is not "
             f"finite (epoch {self.at.epoch + 1}, step {step + 1}): its weights are broken, train it with a lower "

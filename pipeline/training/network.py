@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.models.build import build
 from pipeline.models.taps import shapes, tapped
@@ -64,6 +65,8 @@ class Network:
         self.optimizer = optimizer(recipe, self.learner, device.where)
         self.parameters = list(self.learner.parameters())  # to find them anew at each step takes as long as to use them
         self.names = ("loss", *self.objective.terms)
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        self.norms = [norm for norm in norms if norm.track_running_stats]
         self._hooks = ExitStack()
         self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
         self.answer = device.forward(self.model)
@@ -81,11 +84,12 @@ class Network:
 
     def look_again(self, x_BCHW: Tensor) -> None:
         """Answer a batch anew after a step, for the peers: BatchNorm's running statistics see it once only."""
-        kept = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        for norm in self.norms:
+            norm.track_running_stats = False
         with torch.no_grad():
             self.look(x_BCHW)
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(kept[name])
+        for norm in self.norms:
+            norm.track_running_stats = True
 
     def learn(self, y_B: Tensor, heard: Heard, peers: list[Tensor], share: float, rate: float) -> Tensor:
         """One step from what was looked at; return the losses (L), total first, then the gradient's largest

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.rows import Rows, send
 from pipeline.labels.labeller import forward_fixed
 from pipeline.labels.store import Labels
 from pipeline.models.taps import shapes, tapped
@@ -37,7 +37,7 @@ class Teaching(Protocol):
         """The view that epoch `epoch` (from 0) shows."""
         ...
 
-    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
         """What the teacher says of these rows in view `v`, whose pixels are x_BCHW."""
         ...
 
@@ -58,7 +58,7 @@ class Alone:
     def view(self, epoch: int) -> int:
         return epoch + 1
 
-    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
         return Heard()
 
     def shapes(self) -> Shapes | None:
@@ -76,12 +76,21 @@ class Stored(Alone):
     def __init__(self, labels: Labels, device: Device) -> None:
         self.labels = labels
         self.device = device
+        header = labels.header
+        self.fits = 4 * header.count * len(header.classes) <= device.room()
+        self._v: int | None = None
+        self._t_NC = torch.empty(0)
 
     def view(self, epoch: int) -> int:
         return 1 + epoch % self.labels.views
 
-    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
-        return Heard(self.labels.rows(v, rows_B).to(self.device.where, non_blocking=True))
+    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
+        if not self.fits:
+            return Heard(send(self.labels.rows(v, rows.host_B), self.device.where))
+        if v != self._v:
+            self._t_NC = torch.empty(0)  # so that two views are never there together
+            self._v, self._t_NC = v, self.labels.view(v).to(self.device.where)
+        return Heard(self._t_NC[rows.device_B])
 
 
 class Live:
@@ -106,7 +115,7 @@ class Live:
     def view(self, epoch: int) -> int:
         return 1 + epoch
 
-    def hear(self, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
         passes: list[dict[str, Tensor]] = []
 
         def answer(part_BCHW: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from pipeline import files, node
 from pipeline.compression.fake_quantise import FrozenInput, InputGrid
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
+from pipeline.data.rows import Rows
 from pipeline.data.views import normalise
 from pipeline.errors import UserError
 from pipeline.evaluation import cost
@@ -178,12 +179,12 @@ def test_a_tuning_that_is_stopped_goes_on_to_the_same_bytes(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     hear, calls = Stored.hear, 0
 
-    def kill(self: Stored, v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Any:
+    def kill(self: Stored, v: int, rows: Rows, x_BCHW: Tensor) -> Any:
         nonlocal calls
         calls += 1
         if calls == steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return hear(self, v, rows_B, x_BCHW)
+        return hear(self, v, rows, x_BCHW)
 
     with monkeypatch.context() as patch:
         patch.setattr(Stored, "hear", kill)

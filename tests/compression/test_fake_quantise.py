@@ -69,6 +69,18 @@ def test_scales_follow_the_weights_in_training_and_only_there():
     assert grid.scales.tolist() != pytest.approx(before_O, rel=1e-2)
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_zeros_as_floats_give_the_bits_of_whole_numbers(bits):
+    weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    grid = WeightGrid(weight, bits).eval()
+    assert grid.zeros.is_floating_point(), "else a GPU is asked about them at each pass"
+    found = grid(weight)
+    zeros = grid.zeros.int()
+    expected = torch.fake_quantize_per_channel_affine(weight, grid.scales, zeros, 0, -grid.top, grid.top)
+    assert torch.equal(found, expected)
+    assert torch.equal(*(torch.autograd.grad(each.square().sum(), weight)[0] for each in (found, expected)))
+
+
 def test_ranges_follow_as_a_moving_average_and_hold_zero():
     grid = InputGrid(8)
     grid(torch.tensor([1.0, 3.0]))

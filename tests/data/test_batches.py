@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from pipeline.data.batches import Pixels, batches, order
+from pipeline.data.rows import Rows
 
 CPU = torch.device("cpu")
 
@@ -41,12 +42,12 @@ def test_pixels_are_the_same_resident_or_read_by_the_batch(tmp_path, budget: int
     np.save(tmp_path / "images.npy", images_NCHW)
     pixels = Pixels(np.load(tmp_path / "images.npy", mmap_mode="r"), CPU, budget)
     rows_B = np.array([7, 0, 19, 7])
-    for rows in (rows_B, torch.from_numpy(rows_B)):
-        got_BCHW = pixels[rows]
-        assert got_BCHW.dtype == torch.uint8
-        np.testing.assert_array_equal(got_BCHW.numpy(), images_NCHW[rows_B])
-        got_BCHW.zero_()  # what is handed out is a copy
-    np.testing.assert_array_equal(pixels[rows_B].numpy(), images_NCHW[rows_B])
+    rows = Rows.on(CPU, rows_B)
+    got_BCHW = pixels[rows]
+    assert got_BCHW.dtype == torch.uint8
+    np.testing.assert_array_equal(got_BCHW.numpy(), images_NCHW[rows_B])
+    got_BCHW.zero_()  # what is handed out is a copy
+    np.testing.assert_array_equal(pixels[rows].numpy(), images_NCHW[rows_B])
     assert len(pixels) == 20
 
 
@@ -54,5 +55,6 @@ def test_images_at_the_budget_are_resident_and_above_it_are_not() -> None:
     images_NCHW = np.zeros((4, 1, 2, 2), dtype=np.uint8)
     at, below = (Pixels(images_NCHW, CPU, budget) for budget in (16, 15))
     images_NCHW[:] = 9  # seen only by the one that reads again
-    assert at[np.array([0])].max() == 0
-    assert below[np.array([0])].min() == 9
+    first = Rows.on(CPU, np.array([0]))
+    assert at[first].max() == 0
+    assert below[first].min() == 9

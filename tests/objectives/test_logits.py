@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.objectives import cwtm, dkpp
+from pipeline.objectives import cwtm, dkd, dkpp
 from pipeline.objectives.mutual import mutual
 from tests import reference
 from tests.objectives.losses import LOGITS, loss, signals, taken
 from tests.objectives.test_losses import doubled, value_and_gradient
+from tests.training.waits import waits
 
 ALL = [*LOGITS, ("dkpp", {})]
 ZERO_AT_EQUALITY = [case for case in LOGITS if case[0] != "cwtm"]
@@ -120,6 +121,29 @@ def test_a_class_without_a_column_is_the_authors_class_lowered_by_1000():
     p_BC, log_q_BC = (t_BC - low_BC).softmax(1), (z_BC - low_BC).log_softmax(1)
     theirs = torch.nn.functional.kl_div(log_q_BC, p_BC, reduction="batchmean")
     torch.testing.assert_close(loss("dkd")(z_BC, t_BC, y_B, alpha=0.0, beta=1.0, temperature=1.0), theirs)
+
+
+def test_a_column_is_taken_out_without_asking_for_its_place():
+    batch = signals(rows=4, classes=5)
+    z_BC = batch["z_BC"].requires_grad_()
+    assert waits(lambda: dkd.dkd(z_BC, batch["t_BC"], batch["y_B"]).backward()) == 0
+
+
+def test_a_column_taken_out_by_its_number_has_the_bits_of_a_mask():
+    z_BC = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    y_B = torch.tensor([0, 4, 2, 2, 1, 3])
+    mask_BC = torch.nn.functional.one_hot(y_B, 5).bool()
+    log_p_BC = z_BC.log_softmax(dim=1)
+    others_BC = log_p_BC[~mask_BC].view(6, 4)
+    target_B2 = torch.stack([log_p_BC[mask_BC], others_BC.logsumexp(dim=1)], dim=1)
+    weights_BC = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+
+    def gradient(*parts: Tensor) -> Tensor:
+        return torch.autograd.grad((torch.cat(parts, dim=1) * weights_BC).sum(), z_BC)[0]
+
+    found = dkd._decoupled(z_BC, y_B)
+    assert torch.equal(found[0], target_B2) and torch.equal(found[1], others_BC.log_softmax(dim=1))
+    assert torch.equal(gradient(*found), gradient(target_B2, others_BC.log_softmax(dim=1)))
 
 
 def test_dist_ignores_an_affine_change_of_each_row_of_probabilities():

@@ -1,5 +1,6 @@
 """What the charts show, in numbers: small cases worked out by hand."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.report.lineage import Row, rails
 from pipeline.report.methods import arms
 from pipeline.report.run import Entry
 from pipeline.report.soft_labels import chosen, crop, example
-from pipeline.report.tradeoff import COSTS, Point, mark
+from pipeline.report.tradeoff import Cost, Point, chart, costs, mark, points
 from pipeline.sections.views import Views
 
 
@@ -104,8 +105,9 @@ def test_the_two_that_agree_most_and_the_two_that_agree_least() -> None:
 
 
 def test_a_time_is_in_seconds_wherever_it_was_measured() -> None:
-    (time,) = (cost for cost in COSTS if cost.key == "latency_ms")
-    one, other = entry("a", cost={"latency_ms": 3.0}), entry("b", cost={"latency": {"batch_1": {"ms": 3.0}}})
+    time = Cost("latency_ms", "Time", "s", "cpu")
+    one = entry("a", cost={"latency_ms": 3.0, "timed_on": "cpu"})
+    other = entry("b", cost={"latency": {"batch_1": {"ms": 3.0}}, "timed_on": "cpu"})
     assert [time.of(each, Made()) for each in (one, other)] == [0.003, 0.003]  # pyright: ignore[reportArgumentType]
 
 
@@ -190,6 +192,29 @@ def test_followers_are_all_that_learn_directly_or_not() -> None:
 
 def row(name: str, *teachers: str, kind: str = "trained") -> Row:
     return Row(name, name.split("/")[0], kind, "", teachers=teachers)
+
+
+def test_times_of_two_devices_stand_in_charts_of_their_own() -> None:
+    def timed(name: str, accuracy: float, **cost: Any) -> SimpleNamespace:
+        metrics = {"bytes": 10, "flops": 10, "cost": cost}
+        node = SimpleNamespace(provides=("weights",))
+        return SimpleNamespace(name=name, family="f", metrics=metrics, node=node, test=accuracy, taught_by=())
+
+    networks = [
+        timed("teacher", 0.9, latency_ms=1.0, timed_on="A Card 9000"),
+        timed("student", 0.8, latency_ms=0.5, timed_on="A Card 9000"),
+        timed("file", 0.8, latency={"batch_1": {"ms": 4.0}}, timed_on="cpu"),
+        timed("vote", 0.95),
+    ]
+    run: Any = SimpleNamespace(networks=networks, entries={each.name: each for each in networks})
+    times = {cost.title: {p.name: p.cost for p in points(run, cost)} for cost in costs(run)[2:]}
+    assert times == {
+        "Time an image on A Card 9000": {"teacher": 0.001, "student": 0.0005},
+        "Time an image on cpu": {"file": 0.004},
+    }
+    charts = [str(chart(cost, points(run, cost))) for cost in costs(run)]
+    assert "time an image on A Card 9000" in charts[2]
+    assert len({re.findall(r'id="([^"]+)"', each)[0] for each in charts}) == 4
 
 
 def test_rails_join_every_learner_to_its_teachers_and_never_share_a_lane() -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from pipeline import graph, params, plan
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
+from pipeline.data.rows import Rows
 from pipeline.paths import CODE, DATA, PLAN
 from pipeline.training.device import Device
 from pipeline.training.learn import hear, learn
@@ -104,12 +104,12 @@ def stopped_after(of: Training, folder: Path, steps: int) -> None:
     """Train that many steps and be stopped there by a signal."""
     hear, calls = of.teaching.hear, 0
 
-    def kill(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+    def kill(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
         nonlocal calls
         calls += 1
         if calls == steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return hear(v, rows_B, x_BCHW)
+        return hear(v, rows, x_BCHW)
 
     of.teaching.hear = kill
     with pytest.raises(Stopped):

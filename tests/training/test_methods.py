@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, load_file
 from torch import nn
 
 from pipeline import node
+from pipeline.data.rows import Rows
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
 from pipeline.models.taps import shapes, tapped
@@ -36,6 +38,7 @@ from tests.training.runs import (
 
 # Parameters of the adapters from 4 and 8 channels to 32 and 64: a regressor has a bias, fsp's convolutions have none.
 ADAPTED = {"fitnet_joint": 32 * (4 + 1), "hint": 32 * (4 + 1), "fsp": 32 * 4 + 64 * 8}
+ROWS = Rows.on(torch.device("cpu"), np.arange(20))
 STARTED = [name for name, section in METHODS.items() if section.get("initial")]
 
 
@@ -258,10 +261,10 @@ def test_a_live_teacher_shows_each_image_its_own_features(specs: dict[str, Any],
     of = Live(teacher, CPU, teacher_batch, channels=1, size=8)
     of.show(names)
     for _ in range(2):  # a second batch holds nothing of the first
-        heard = of.hear(1, torch.arange(20).numpy(), x_BCHW)
+        heard = of.hear(1, ROWS, x_BCHW)
         assert heard.t_BC is not None and heard.features.keys() == {*names}
         torch.testing.assert_close(heard.t_BC, t_BC)
         for name in names:
             assert heard.features[name].shape == (20, *shapes(teacher, 1, 8)[name])
             torch.testing.assert_close(heard.features[name], expected[name])
-    assert of.show(()) is None and of.hear(1, torch.arange(20).numpy(), x_BCHW).features == {}
+    assert of.show(()) is None and of.hear(1, ROWS, x_BCHW).features == {}

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline import files, node
+from pipeline.data.rows import Rows
 from pipeline.models.build import build
 from pipeline.paths import CURVES, METRICS
 from pipeline.training.learn import learn
@@ -97,9 +98,9 @@ def watched(of: Training) -> list[tuple[Tensor, Tensor]]:
     batches: list[tuple[Tensor, Tensor]] = []
     hear = of.teaching.hear
 
-    def keep(v: int, rows_B: Any, x_BCHW: Tensor) -> Any:
-        batches.append((x_BCHW.clone(), of.labels_N[torch.from_numpy(rows_B)]))
-        return hear(v, rows_B, x_BCHW)
+    def keep(v: int, rows: Rows, x_BCHW: Tensor) -> Any:
+        batches.append((x_BCHW.clone(), of.labels_N[rows.device_B]))
+        return hear(v, rows, x_BCHW)
 
     of.teaching.hear = keep
     return batches

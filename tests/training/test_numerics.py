@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline import files, node, params, plan
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
+from pipeline.data.rows import Rows
 from pipeline.errors import UserError
 from pipeline.labels.store import open_labels
 from pipeline.models.build import build
@@ -59,20 +60,20 @@ def stopped(of: Training, folder: Path, sentence: str) -> None:
 @pytest.mark.parametrize("step", [1, 3, STEPS])
 def test_a_teachers_logit_names_the_sample(specs: dict[str, Any], tmp_path: Path, step: int) -> None:
     of = live(specs["direct"])
-    rows: list[int] = []
+    third: list[int] = []
     hear = of.teaching.hear
 
-    def wrong(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Any:
-        heard = hear(v, rows_B, x_BCHW)
-        rows.append(int(rows_B[2]))
-        if rows[-1] == rows[min(step, len(rows)) - 1] and heard.t_BC is not None and len(rows) >= step:
+    def wrong(v: int, rows: Rows, x_BCHW: Tensor) -> Any:
+        heard = hear(v, rows, x_BCHW)
+        third.append(int(rows.host_B[2]))
+        if third[-1] == third[min(step, len(third)) - 1] and heard.t_BC is not None and len(third) >= step:
             heard.t_BC[2, 0] = NAN
         return heard
 
     of.teaching.hear = wrong
     with pytest.raises(UserError) as told:
         run(of, tmp_path / "state")
-    assert f"the teacher answers row {rows[step - 1]} of view 1 with a logit that is not finite" in str(told.value)
+    assert f"the teacher answers row {third[step - 1]} of view 1 with a logit that is not finite" in str(told.value)
     assert f"(epoch 1, step {step})" in str(told.value)
     assert State(tmp_path / "state").load(pytest.fail) is None
 

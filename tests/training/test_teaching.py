@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.rows import Rows
 from pipeline.labels.format import Format
 from pipeline.training.device import Device
 from pipeline.training.teaching import Alone, Live, Stored
@@ -41,7 +42,7 @@ def test_stored_labels_take_turns_from_the_first_view_to_the_last(tmp_path: Path
     assert stored.stream == "labels"
     rows_B = np.array([COUNT - 1, 0, 7])
     for v in (1, 2):
-        heard = stored.hear(v, rows_B, X_BCHW)
+        heard = stored.hear(v, Rows.on(CPU.where, rows_B), X_BCHW)
         assert heard.t_BC is not None and torch.equal(heard.t_BC, logits(v)[torch.from_numpy(rows_B)])
 
 
@@ -53,7 +54,7 @@ def test_a_live_teacher_shows_the_views_that_it_would_have_labelled_and_learns_n
     assert live.stream == "labels"
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     x_BCHW = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    heard = live.hear(1, np.arange(6), x_BCHW)
+    heard = live.hear(1, Rows.on(CPU.where, np.arange(6)), x_BCHW)
     assert heard.t_BC is not None and not heard.t_BC.requires_grad
     torch.testing.assert_close(heard.t_BC, teacher.eval()(x_BCHW).detach())
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())

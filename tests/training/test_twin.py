@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.batches import batches, order
+from pipeline.data.rows import Rows
 from pipeline.data.views import cut, draw
 from pipeline.objectives.compose import Signals
 from pipeline.training.loop import Training
@@ -54,7 +55,7 @@ def slowly(of: Training) -> Tensor:
             done, rows_B = epoch * of.steps + step, torch.from_numpy(rows)
             images_BCHW = torch.from_numpy(np.array(data.train.images[rows]))
             x_BCHW = cut(images_BCHW, drawn, rows_B, torch.tensor(data.mean), torch.tensor(data.std))
-            heard, z_BC = of.teaching.hear(v, rows, x_BCHW), network.model(x_BCHW)
+            heard, z_BC = of.teaching.hear(v, Rows(rows, rows_B), x_BCHW), network.model(x_BCHW)
             y_B = torch.from_numpy(np.array(data.train.labels[rows]))
             signals = Signals(z_BC, y_B, heard.t_BC, network.features, heard.features)
             losses = network.objective(signals)

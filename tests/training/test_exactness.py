@@ -1,0 +1,215 @@
+"""The same bits twice on a GPU: which kernels, in which type; and what a saved training must find again. By fakes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from pipeline.compression.factorise import factorise
+from pipeline.errors import UserError
+from pipeline.models.build import build
+from pipeline.training import device as device_module
+from pipeline.training import exactness
+from pipeline.training.device import Device, choose
+from tests.training import runs
+from tests.training.runs import METHODS, furnish, inside
+
+GPU = Device(torch.device("cuda"), torch.bfloat16)
+GIB = 1 << 30
+# What adds up on a GPU in the order in which its threads come.
+DISORDERED = {
+    "aten::_adaptive_avg_pool2d_backward",
+    "aten::adaptive_max_pool2d_backward",
+    "aten::bincount",
+    "aten::cumsum",
+    "aten::index_add",
+    "aten::index_add_",
+    "aten::_index_put_impl_",
+    "aten::put_",
+    "aten::grid_sampler_2d_backward",
+    "aten::upsample_bilinear2d_backward",
+    "aten::upsample_nearest2d_backward",
+}
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with inside(tmp_path_factory.mktemp("exactness")):
+        yield furnish(Path.cwd())
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """A machine that seems to have a GPU; what cuBLAS's workspace was at each first call to it."""
+    first: list[str | None] = []
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    kept = cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, cuda.matmul.fp32_precision  # pyright: ignore
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: first.append(os.environ["CUBLAS_WORKSPACE_CONFIG"]))
+    for name, value in {
+        "is_available": True,
+        "is_bf16_supported": True,
+        "get_device_capability": (9, 0),
+        "get_device_name": "a card",
+        "memory_reserved": 3 * GIB,
+        "memory_allocated": GIB,
+        "mem_get_info": (8 * GIB, 80 * GIB),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *args, value=value, **kwargs: value)
+    monkeypatch.setattr(cudnn, "version", lambda: 91000)
+    yield first
+    cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, cuda.matmul.fp32_precision = kept  # pyright: ignore
+    for switch in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
+        switch(True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "tf32"),
+    [
+        ("auto", torch.bfloat16, False),
+        ("bfloat16", torch.bfloat16, False),
+        ("float32", torch.float32, False),
+        ("tf32", torch.float32, True),
+    ],
+)
+def test_a_gpu_computes_in_the_type_asked_for_and_in_one_order(
+    gpu: list[str | None], precision: str, dtype: torch.dtype, tf32: bool
+) -> None:
+    device = choose({"device": "auto", "threads": None}, precision)
+    assert (device.where.type, device.dtype, device.tf32) == ("cuda", dtype, tf32)
+    said = device.describe()
+    assert said["precision"] == ("tf32" if tf32 else str(dtype).removeprefix("torch."))
+    assert said["float32 of convolutions"] == said["float32 of products"] == ("tf32" if tf32 else "ieee")
+    assert said["deterministic cuDNN"] is True
+    assert gpu == [":4096:8"], "set before the first call"
+    cuda = torch.backends.cuda
+    assert not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled() or cuda.cudnn_sdp_enabled())
+    assert cuda.math_sdp_enabled()
+
+
+def test_tf32_is_refused_where_it_is_not(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *args: (7, 5))
+    with pytest.raises(UserError, match=r"machine\.precision is tf32, which cuda does not have: use float32"):
+        choose({"device": "auto", "threads": None}, "tf32")
+    with pytest.raises(UserError, match=r"machine\.precision is tf32, which cpu does not have"):
+        choose({"device": "cpu", "threads": None}, "tf32")
+
+
+def test_a_cpu_leaves_torchs_switches_alone() -> None:
+    choose({"device": "cpu", "threads": 1}, "auto")
+    assert not torch.backends.cudnn.deterministic
+    assert torch.backends.cuda.flash_sdp_enabled()
+
+
+def test_a_state_names_what_decides_on_a_gpu_and_not_the_threads(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exactness, "_driver", lambda: "550.54.15")
+    said = GPU.describe()
+    assert {"CUDA", "cuDNN", "driver", "cuBLAS's workspace", "torch", "precision"} <= said.keys()
+    assert (said["driver"], said["device"]) == ("550.54.15", "a card")
+    assert "threads" not in said and "CPU capability" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5\nGCC 12.3.0",
+            "550.54.15",
+        ),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57  Release Build", "575.57"),
+        (None, "unknown"),
+    ],
+)
+def test_the_driver_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, version: str) -> None:
+    path = tmp_path / "version"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setattr(exactness, "DRIVER", path)
+    assert exactness._driver() == version
+
+
+@pytest.mark.parametrize("what", ["CPU capability", "oneDNN's limit"])
+def test_a_state_of_other_cpu_kernels_is_not_used(
+    specs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    runs.stopped_after(runs.training(specs["baseline"]), tmp_path / "state", 2)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX")
+    if what == "oneDNN's limit":
+        monkeypatch.undo()
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    said = runs.run(runs.training(specs["baseline"]), tmp_path / "state")
+    assert said[0].startswith(f"saved progress is not used: {what} was ")
+
+
+def test_room_is_a_share_of_what_is_free_on_the_gpu(gpu: Any) -> None:
+    """Torch holds 3 GiB and uses one of them: with the 8 that are free, 10."""
+    assert GPU.room() == int(device_module.SHARE * 10 * GIB)
+    assert runs.CPU.room() == device_module.HOST_BYTES
+
+
+def operations(work: Any) -> set[str]:
+    """Names of all that runs, forward and backward."""
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
+        work()
+    return {event.name for event in seen.events() or ()}
+
+
+OTHER_SIZES = {"stage1": "stage3", "stage2": "stage1"}
+ARMS: list[tuple[str, dict[str, str] | None]] = [(name, None) for name in METHODS]
+ARMS += [(name, OTHER_SIZES) for name in ("attention_transfer", "fitnet_joint", "fsp")]
+
+
+@pytest.mark.parametrize(("name", "layers"), ARMS)
+def test_no_term_adds_up_in_the_order_of_threads(
+    specs: dict[str, Any], name: str, layers: dict[str, str] | None
+) -> None:
+    spec = specs[f"method/{name}"]
+    objective = spec["training"]["objective"]
+    if layers:
+        objective = {key: term | ({"layers": layers} if "layers" in term else {}) for key, term in objective.items()}
+    of = runs.training(spec, objective=objective, teaching="live", teacher_batch=32)
+    ran = operations(lambda: next(of.epoch()))
+    assert "aten::convolution_backward" in ran
+    assert not ran & DISORDERED
+
+
+def test_a_factorisation_adds_up_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its one running sum, which a GPU would add up in no fixed order."""
+    where: list[str] = []
+    cumsum = torch.Tensor.cumsum
+
+    class Elsewhere(torch.Tensor):
+        """A tensor that says when it comes to the host."""
+
+        def cpu(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+            where.append("cpu")
+            return self.as_subclass(torch.Tensor)
+
+    def watched(self: torch.Tensor, *args: Any) -> torch.Tensor:
+        assert type(self) is torch.Tensor and where, "on the host"
+        return cumsum(self, *args)
+
+    square = torch.Tensor.square
+    monkeypatch.setattr(torch.Tensor, "square", lambda self: square(self).as_subclass(Elsewhere))
+    monkeypatch.setattr(torch.Tensor, "cumsum", watched)
+    model = build({"family": "plain", "widths": [4]}, channels=1, size=8, classes=3)
+    factorise(model, channels=1, size=8, rank=1)
+    assert where
+
+
+def test_the_clock_waits_for_the_device(specs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", done.append)
+    now = device_module.time.perf_counter()
+    assert 5 < GPU.seconds_since(now - 5) < 60 and done == [GPU.where]
+    assert runs.CPU.seconds_since(now) >= 0 and len(done) == 1
+
+    monkeypatch.setattr(Device, "seconds_since", lambda self, began: 7.0)
+    of = runs.training(specs["baseline"])
+    runs.run(of, tmp_path / "state")
+    assert of.at.seconds == 7 * of.recipe.epochs
+    assert of.rows()[0]["images_per_second"] == round(of.steps * of.recipe.batch_size / 7, 1)

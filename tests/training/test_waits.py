@@ -1,0 +1,167 @@
+"""A step makes the host wait for nothing: it asks the device for no number, and copies nothing to it or from it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.compression.fake_quantise import fake_quantise
+from pipeline.compression.prune import Masks, magnitude
+from pipeline.data import prepared
+from pipeline.data import rows as rows_module
+from pipeline.paths import DATA
+from pipeline.training import device as device_module
+from pipeline.training.device import Device
+from pipeline.training.learn import hear
+from pipeline.training.loop import Training
+from tests.training import runs
+from tests.training.runs import METHODS, furnish, inside
+from tests.training.waits import Copies, waits
+
+OTHER = ("baseline", "direct", "mutual")
+NAMES = [*OTHER, *(f"method/{name}" for name in METHODS)]
+DEEP = {"family": "residual", "depth": 8, "width": 4}
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with inside(tmp_path_factory.mktemp("waits")):
+        yield furnish(Path.cwd())
+
+
+@pytest.fixture
+def meta(monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A device without data: there, asking for a number or mixing devices raises, forward and backward."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # it does not know this device
+    return Device(torch.device("meta"), torch.float32)
+
+
+def on_grids(model: nn.Module) -> Callable[[], None] | None:
+    """As `tune` begins on a pruned network."""
+    magnitude(model, sparsity=0.5).enforce(model)
+    fake_quantise(model, 4, 8)
+    return Masks.of_zeros(model).keeper(model)
+
+
+def begun(of: Training) -> Iterator[int]:
+    """An epoch whose first step is done: what it needs is where it is needed."""
+    steps = of.epoch()
+    next(steps)
+    return steps
+
+
+def steps(of: Training, count: int = 2) -> Callable[[], None]:
+    """That many steps after the first of an epoch."""
+    left = begun(of)
+
+    def do() -> None:
+        for _ in range(count):
+            next(left)
+
+    return do
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_asks_for_no_number(specs: dict[str, Any], name: str) -> None:
+    assert waits(steps(runs.training(specs[name]))) == 0
+
+
+def test_nor_do_peers_that_step_together(specs: dict[str, Any]) -> None:
+    assert waits(steps(runs.training(specs["mutual"], update="simultaneous"))) == 0
+
+
+def test_nor_does_tuning_on_grids(specs: dict[str, Any]) -> None:
+    spec, data = specs["baseline"], prepared.read(DATA)
+    teaching, _ = hear(spec, data, runs.CPU)
+    of = Training({**spec["training"], "architecture": DEEP}, data, teaching, runs.CPU, on_grids)
+    assert waits(steps(of)) == 0
+
+
+def test_a_number_that_is_asked_for_is_counted() -> None:
+    """The comparisons above can fail."""
+    x_N = torch.tensor([-1.0, 2.0], requires_grad=True)
+    assert waits(lambda: x_N[x_N > 0].sum().backward()) == 2, "the backward pass looks for the places, too"
+    assert waits(lambda: float(x_N.detach().sum())) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_copies_nothing_between_devices(specs: dict[str, Any], meta: Device, name: str) -> None:
+    spec, data = specs[name], prepared.read(DATA)
+    teaching, _ = hear(spec, data, meta)
+    step = steps(Training(spec["training"], data, teaching, meta))
+    with Copies() as copies:
+        step()
+    assert copies.between == 0
+
+
+def test_what_does_not_fit_is_sent_without_waiting(
+    specs: dict[str, Any], meta: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels for each step, images for each cut, of which an epoch of this size has one."""
+    monkeypatch.setattr(device_module, "HOST_BYTES", 0)
+    sent: list[torch.Size] = []
+
+    def record(tensor: torch.Tensor, where: torch.device) -> torch.Tensor:
+        sent.append(tensor.shape)
+        return rows_module.send(tensor, where)
+
+    for module in ("pipeline.data.batches", "pipeline.training.teaching"):
+        monkeypatch.setattr(f"{module}.send", record)
+    spec, data = specs["direct"], prepared.read(DATA)
+    teaching, _ = hear(spec, data, meta)
+    step = steps(Training(spec["training"], data, teaching, meta))
+    assert sorted(map(len, sent)) == [2, 4], "labels of the first step, and images"
+    with Copies() as copies:
+        step()
+    assert copies.between == len(sent) - 2 == 2
+
+
+def test_what_is_sent_to_a_gpu_is_pinned_first() -> None:
+    calls: list[Any] = []
+
+    class Host:
+        def pin_memory(self) -> "Host":
+            calls.append("pinned")
+            return self
+
+        def to(self, *args: Any, **kwargs: Any) -> None:
+            calls.append((args, kwargs))
+
+    for name in ("cuda", "cpu"):
+        rows_module.send(Host(), torch.device(name))  # pyright: ignore[reportArgumentType]
+    assert calls == ["pinned", ((torch.device("cuda"),), {"non_blocking": True}), ((torch.device("cpu"),), {})]
+
+
+def test_stored_labels_are_the_same_where_they_do_not_fit(
+    specs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = runs.training(specs["direct"])
+    monkeypatch.setattr(device_module, "HOST_BYTES", 0)
+    read = runs.training(specs["direct"])
+    assert fit.teaching.fits and not read.teaching.fits  # pyright: ignore[reportAttributeAccessIssue]
+    for name, of in {"fit": fit, "read": read}.items():
+        runs.run(of, tmp_path / name)
+    assert runs.equal(runs.tensors(fit), runs.tensors(read)) and torch.equal(fit.losses_SKL, read.losses_SKL)
+
+
+def test_an_epoch_asks_once_whether_all_is_finite(specs: dict[str, Any]) -> None:
+    of = runs.training(specs["mutual"])
+    for _ in of.epoch():
+        pass
+    assert waits(of._check_finite) == 1
+
+
+def test_the_second_answer_to_a_batch_copies_no_statistics(specs: dict[str, Any]) -> None:
+    (network, _) = runs.training(specs["mutual"]).networks
+    network.train()
+    before = {name: buffer.clone() for name, buffer in network.model.named_buffers()}
+    with Copies() as copies:
+        network.look_again(torch.rand(4, 1, 8, 8))
+    assert before and copies.all == 0
+    assert all(torch.equal(buffer, before[name]) for name, buffer in network.model.named_buffers())
+    network.look(torch.rand(4, 1, 8, 8))
+    assert not all(torch.equal(buffer, before[name]) for name, buffer in network.model.named_buffers())
