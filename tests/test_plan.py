@@ -170,6 +170,12 @@ def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_si
     assert features["teaching"] == "live", "no features are stored"
 
 
+def test_every_generation_but_the_first_may_stop_the_chain() -> None:
+    specs = build({"refinery": {"generations": 4, "patience": 2, "min_gain": 0.01}})
+    rules = [specs[f"refinery/g{number}"].get("stop") for number in range(1, 6)]
+    assert rules == [None, *[{"patience": 2, "min_gain": 0.01}] * 3, None]
+
+
 def test_every_slot_can_be_asked_for() -> None:
     for family in ("refinery", "born_again"):
         every = graph.slots(STAGES, family)

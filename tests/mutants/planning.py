@@ -16,7 +16,7 @@ MUTANTS = [
         PLAN,
         "                if number > 1:\n",
         "                if number > 2:\n",
-        "tests/test_plan.py::test_a_change_reaches_the_specs_that_it_concerns",
+        "tests/test_plan.py::test_every_generation_but_the_first_may_stop_the_chain",
     ),
     Mutant(PLAN, 'labels["batch_size"] if teaching == "live" else None', "None", LIVE),
     Mutant(PLAN, '"live" if needs_features(section.objective) else section.teaching', "section.teaching", LIVE),
