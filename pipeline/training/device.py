@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.training.hardware import find, has_bfloat16
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,10 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
     """The device that the params ask for; `auto` takes a GPU where there is one, and bfloat16 on it.
 
     Raises:
-        UserError: The device is unknown or not here.
+        UserError: As of `hardware.find`.
     """
     if machine["threads"]:
         torch.set_num_threads(machine["threads"])
-    asked = machine["device"]
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(
-            f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu"
-        ) from None
-    if precision == "auto":
-        # An older card is said to have it, too, and emulates it: slower than float32.
-        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        bfloat16 = precision == "bfloat16"
+    device = find(machine["device"])
+    bfloat16 = has_bfloat16(device) if precision == "auto" else precision == "bfloat16"
     return Device(device, torch.bfloat16 if bfloat16 else torch.float32)

@@ -21,6 +21,7 @@ from pipeline.models.files import save_weights
 from pipeline.node import CURVE_COLUMNS, Node
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.sections.views import Views
+from pipeline.training import hardware
 from pipeline.training.device import Device
 from pipeline.training.loop import RESIDENT_BYTES
 
@@ -99,6 +100,7 @@ def fill(
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         metrics["cost"]["latency_ms"] = round(speaker.latency_ms(), 4)
         chain = ((spec["node"], metrics["validation"]["accuracy"]),)
+    metrics["cost"] |= hardware.peak(device.where)
     node.write(folder, _node(spec, data, result, hashes, chain))
     return metrics
 
