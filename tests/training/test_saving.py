@@ -113,11 +113,12 @@ def test_what_is_written_is_of_the_moment_of_the_save(tmp_path: Path) -> None:
         second = threading.Thread(target=saver.save, args=({"weight": weight}, {"step": 2}))
         second.start()
         second.join(0.1)
-        assert second.is_alive(), "its memory is in use"
+        waited = second.is_alive()
         state.let.set()
         second.join(PATIENCE)
         saver.wait()
         assert saver.is_free()
+    assert waited, "its memory is in use"
     assert saved(state)[1] == {"step": 2} and bool((saved(state)[0]["weight"] == 1).all())
     before = State(tmp_path)
     before.current = state.previous
