@@ -54,7 +54,8 @@ class Room:
             others[stage] = whole if need is None else need
             return None
         about = "all of it, as nothing is known of it yet" if need is None else f"about {need / 2**30:.1f} GiB"
-        return f"it needs {about}, and {max(0, free) / 2**30:.1f} GiB of GPU {card} are free"
+        name = card if card.startswith(("GPU", "MIG")) else f"GPU {card}"
+        return f"it needs {about}, and {max(0, free) / 2**30:.1f} GiB of {name} are free"
 
     def leave(self, stage: str) -> None:
         """A stage has ended: what it was promised is free, and its peak is known."""

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 
+from pipeline import files
 from tests.faults.compare import difference, results
 from tests.scratch import RAN, Scratch, wait
 
@@ -139,3 +140,25 @@ def test_without_a_number_each_stage_has_a_gpu_of_its_own(
     (empty.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     empty.run(*COMMAND[:-2])
     assert {(empty.folder / name).read_text().strip() for name in stages} == seen
+
+
+def test_on_one_gpu_a_stage_waits_for_room_and_says_so(
+    empty: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver is made up, and nothing is known yet of what the stages take."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 80000, 81559\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    machine = empty.folder / "plan" / "machine.json"
+    files.write_sealed(machine, {**files.read_sealed(machine), "device": "auto"})
+    # Each fails where it finds the other at work.
+    command = "mkdir here && sleep 1 && rmdir here && touch"
+    stages = {name: {"cmd": f"{command} {name}", "outs": [{name: {"cache": False}}]} for name in ("teacher", "student")}
+    (empty.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    said = empty.run(*COMMAND)
+    waits = "waits: it needs all of it, as nothing is known of it yet, and 0.0 GiB of GPU-1 are free"
+    assert re.findall(r"^\w+ (waits: .*)$", said, re.MULTILINE) == [waits]
+    assert all((empty.folder / name).exists() for name in stages)

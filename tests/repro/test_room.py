@@ -56,7 +56,7 @@ def test_a_stage_begins_where_the_peak_of_its_last_run_fits(card: Card) -> None:
     assert shared.why_not("teacher", 0) is None
     assert shared.why_not("student", 1) is None, "40 + 30 of 80"
     why = shared.why_not("method@dkd", 2)
-    assert why == "it needs about 20.0 GiB, and 10.0 GiB of GPU GPU-1 are free"
+    assert why == "it needs about 20.0 GiB, and 10.0 GiB of GPU-1 are free"
     shared.leave("student")
     assert shared.why_not("method@dkd", 1) is None
 
@@ -97,10 +97,11 @@ def test_one_that_never_ran_is_taken_for_as_large_as_the_largest(card: Card) -> 
 
 def test_what_needs_no_gpu_never_waits_and_what_nobody_knows_is_not_asked_for(card: Card) -> None:
     card.set(teacher=80)
-    shared = room(["GPU-1", "GPU-1", None])
+    shared = room(["3", "3", None])
     assert shared.why_not("teacher", 0) is None
     assert [shared.why_not(name, 1) for name in ("prepare", "refinery@g8")] == [None, None]
     assert shared.why_not("student", 2) is None
+    assert str(shared.why_not("student", 1)).endswith("of GPU 3 are free")
     card.free = None
     shared = room()
     assert [shared.why_not(name, 0) for name in ("teacher", "student")] == [None, None]
