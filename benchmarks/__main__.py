@@ -25,6 +25,7 @@ NAMES = {
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
     "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
     "together": "Several small students as one grouped network against one after the other.",
+    "saving": "How long a training stands still for a saved state, against the whole of writing it.",
     "size": "Images a second and memory against the number of images.",
 }
 

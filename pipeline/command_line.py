@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from pipeline import memory
 from pipeline.errors import UserError
 from pipeline.training.signals import Stopped
 
@@ -30,13 +31,6 @@ MENDABLE = {
     errno.ENAMETOOLONG: ("the name is too long", "shorten it and run again"),
     errno.ENOENT: ("the file is missing", "run `dvc repro` to make it"),
 }
-MEMORY = (
-    "the memory is not enough: lower training.batch_size, labels.batch_size, data.size or the architecture's width "
-    "in params.yaml, or run fewer things at once"
-)
-
-# Of torch's allocator, and of oneDNN, whose convolutions end so where memory is limited.
-OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive")
 
 
 def run(app: typer.Typer) -> None:
@@ -56,19 +50,12 @@ def explain(error: BaseException) -> str | None:
     """The sentence for an error that a person can mend; None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError) or _is_torchs_memory(error):
-        return MEMORY
+    if memory.is_out(error):
+        return memory.sentence(error)
     if isinstance(error, OSError) and error.errno in MENDABLE:
         what, remedy = MENDABLE[error.errno]
         return f"{what}{_of(error)}: {remedy}"
     return None
-
-
-def _is_torchs_memory(error: BaseException) -> bool:
-    """Torch's kinds, by name and text: torch is not imported to ask. A CPU's is a bare RuntimeError."""
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def _of(error: OSError) -> str:

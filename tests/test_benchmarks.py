@@ -24,6 +24,7 @@ def test_the_names_are_these() -> None:
         "graph",
         "precision",
         "together",
+        "saving",
         "size",
     ]
     said = CliRunner().invoke(app, ["--help"]).output

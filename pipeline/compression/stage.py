@@ -19,6 +19,7 @@ from pipeline.paths import DATA
 from pipeline.predictions import write_predictions
 from pipeline.progress import say
 from pipeline.sections.views import Views
+from pipeline.training import hardware
 from pipeline.training.device import choose
 from pipeline.training.export import curve, fill, numbers
 
@@ -91,6 +92,7 @@ def _file(folder: Path, work: Work, made: File, teacher: Node) -> dict[str, Any]
             "training_seconds": 0.0,
             "latency": costs.of_file(runtime, teacher, data, work.card, threads),
             "timed_on": costs.CPU.name,
+            **hardware.peak(work.device.where),
         },
     }
     before = previous.chain if spec["follows"] else previous.chain[-1:]

@@ -3,15 +3,16 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from pipeline import params
+from pipeline import params, specs
 from pipeline.progress import say
 from pipeline.repro import gpus, graph, schedule
 from pipeline.repro.process import Process
+from pipeline.repro.room import Room
 from pipeline.repro.schedule import Needs
 from pipeline.repro.screen import showing
 from pipeline.training.signals import deferred
@@ -40,11 +41,12 @@ def repro(targets: list[str], jobs: int | None) -> int:
     needs = graph.read(targets)
     run = _Run(gpus.environments(jobs, own))
     # `plan` always runs, and only after it can be known what else is due.
-    run.together(schedule.among(needs, {PLAN}))
+    run.together(schedule.among(needs, {PLAN}), Room([None] * jobs, []))
     rest = schedule.among(needs, needs.keys() - {PLAN})
     run.not_begun = [*rest]
     if run.status == 0:
-        run.together(schedule.among(rest, schedule.due(rest, graph.changed())))
+        cards = gpus.of_places(jobs, specs.read("machine")["device"], gpus.visible(os.environ))
+        run.together(schedule.among(rest, schedule.due(rest, graph.changed())), Room(cards, rest))
     run.close(len(rest), time.monotonic() - began)
     return run.status
 
@@ -79,10 +81,22 @@ class _Run:
         """To exit with."""
         return 128 + self.signal if self.signal else int(bool(self.failed))
 
-    def together(self, needs: Needs) -> None:
-        """Run these stages, as many at a time as there are places."""
+    def together(self, needs: Needs, room: Room) -> None:
+        """Run these stages, as many at a time as there are places, and room on their GPUs."""
         running: list[Process] = []
+        waited: set[str] = set()
         with deferred() as stop_asked, showing(len(needs)) as screen:
+
+            def find(stage: str, free: Collection[int]) -> int | None:
+                why = ""
+                for place in free:
+                    why = room.why_not(stage, place)
+                    if why is None:
+                        return place
+                if stage not in waited:
+                    waited.add(stage)
+                    screen.waits(stage, why)
+                return None
 
             def begin(stage: str, place: int) -> Process:
                 screen.begins(stage)
@@ -93,11 +107,12 @@ class _Run:
                 wait([each.sentinel for each in running], LOOK)
                 for each in [each for each in running if each.has_ended]:
                     running.remove(each)
+                    room.leave(each.stage)
                     self.ended[each.stage] = each
                     screen.ends(each.close())
                 screen.draw(running)
 
-            outcome = schedule.run(needs, len(self.environments), begin, look, stop_asked)
+            outcome = schedule.run(needs, len(self.environments), find, begin, look, stop_asked)
             self.signal = stop_asked()
         self.failed += outcome.failed
         self.stopped += outcome.stopped

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+PATIENCE = 10.0  # seconds
 
 
 def visible(environment: Mapping[str, str]) -> list[str]:
@@ -15,11 +16,17 @@ def visible(environment: Mapping[str, str]) -> list[str]:
     if given is not None:
         # CUDA ends the list at the first name that is none, such as -1.
         return [*takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in given.split(",")))]
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    return identifiers(listed.stdout) if listed.returncode == 0 else []
+    return identifiers(_ask("-L") or "")
+
+
+def memory(name: str) -> tuple[int, int] | None:
+    """Free and all bytes of a GPU; None where nobody says, as of one that is cut into instances (MIG).
+
+    name: As CUDA_VISIBLE_DEVICES has it. (Of a bare number nvidia-smi may mean another GPU, where they are unlike.)
+    """
+    said = _ask("--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits", "-i", name)
+    found = re.fullmatch(r"\s*(\d+), (\d+)\s*", said or "")
+    return (int(found[1]) << 20, int(found[2]) << 20) if found else None
 
 
 def identifiers(listed: str) -> list[str]:
@@ -32,8 +39,32 @@ def identifiers(listed: str) -> list[str]:
     return found
 
 
+def of_places(jobs: int, device: str, gpus: Sequence[str]) -> list[str | None]:
+    """The GPU that a stage at each place uses; None where it uses none, or one that nobody knows.
+
+    device: `machine.device`; a number in it counts within what a stage sees.
+    """
+    if device not in ("auto", "cuda"):
+        kind, _, number = device.partition(":")
+        own = int(number) < len(gpus) if kind == "cuda" else False
+        return [gpus[int(number)] if own else None] * jobs
+    return [gpus[place % len(gpus)] if gpus else None for place in range(jobs)]
+
+
 def environments(jobs: int, gpus: Sequence[str]) -> list[dict[str, str]]:
     """What to add to the environment of each place: a GPU of its own as far as they go, then they are shared."""
     if len(gpus) < 2:
         return [{} for _ in range(jobs)]
     return [{VISIBLE: gpus[place % len(gpus)]} for place in range(jobs)]
+
+
+def _ask(*arguments: str) -> str | None:
+    """What nvidia-smi prints; None where there is none, or it fails, or hangs, as beside a broken driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    try:
+        asked = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None
+    return asked.stdout if asked.returncode == 0 else None

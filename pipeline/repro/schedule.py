@@ -33,6 +33,7 @@ class Outcome:
 def run(
     needs: Needs,
     jobs: int,
+    find: Callable[[str, Collection[int]], int | None],
     begin: Callable[[str, int], Work],
     wait: Callable[[], None],
     stop_asked: Callable[[], int],
@@ -43,7 +44,8 @@ def run(
     told once, no other is begun, and those that were told are waited for.
 
     Args:
-        begin: Begins a stage at a place (0 to jobs - 1) that no other running stage has.
+        find: Which of the places (of 0 to jobs - 1) that are free a stage may begin at; None: it has to wait.
+        begin: Begins a stage at a place.
         wait: Returns when one may have ended, or after a moment.
         stop_asked: Whether a stop was asked for.
     """
@@ -56,10 +58,15 @@ def run(
     outcome = Outcome()
     while True:
         ready = sorted([*ready, *sorter.get_ready()], key=order.__getitem__)
-        while ready and len(running) < jobs and not stop_asked():
-            place = min({*range(jobs)} - running.keys())
-            running[place] = ready[0], begin(ready.pop(0), place)
-        if not running:
+        for name in [*ready]:
+            free = sorted({*range(jobs)} - running.keys())
+            if not free or stop_asked():
+                break
+            place = find(name, free)
+            if place is not None:
+                ready.remove(name)
+                running[place] = name, begin(name, place)
+        if not running and (not ready or stop_asked()):
             break
         wait()
         if stop_asked() and not told:

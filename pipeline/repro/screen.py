@@ -34,6 +34,10 @@ class Screen:
         if self.total > 1:
             say(f"{stage} begins, {self.ended} of {self.total} are through")
 
+    def waits(self, stage: str, why: str) -> None:
+        """Say that a stage could begin, but for the room that it needs."""
+        say(f"{stage} waits: {why}")
+
     def ends(self, said: str) -> None:
         """Show all that a stage said."""
         self.ended += 1
@@ -54,6 +58,9 @@ class _Terminal(Screen):
 
     def begins(self, stage: str) -> None:
         pass
+
+    def waits(self, stage: str, why: str) -> None:
+        self.live.console.print(f"{stage} waits: {why}", markup=False, soft_wrap=True)
 
     def ends(self, said: str) -> None:
         from rich.text import Text

@@ -9,7 +9,8 @@ from pipeline.sections.base import Section
 
 
 class Machine(Section):
-    """`auto` follows the device; `threads` null leaves torch's own choice; `state_every` is in seconds."""
+    """`auto` follows the device; `threads` null leaves torch's own choice; `state_every` is in seconds,
+    0 saves each step and waits for it."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"

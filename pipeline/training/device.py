@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.training.exactness import environment, fix_kernels
+from pipeline.training.hardware import find, has_bfloat16
 
 SHARE = 0.2  # of a GPU's free memory, for each of the three things that are kept on it, images twice and labels
 HOST_BYTES = 2 << 30  # the same where the memory is the machine's own, which keeps what it read of files anyway
@@ -93,29 +94,17 @@ def choose(machine: dict[str, Any], precision: str) -> Device:
     """The device that the params ask for; `auto` takes a GPU where there is one, and bfloat16 on it.
 
     Raises:
-        UserError: The device is unknown or not here.
+        UserError: As of `hardware.find`.
     """
     if machine["threads"]:
         torch.set_num_threads(machine["threads"])
-    asked = machine["device"]
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+    device = find(machine["device"])
     tf32 = precision == "tf32"
-    if name.startswith("cuda"):
+    if device.type == "cuda":
         fix_kernels(tf32)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(
-            f"params.yaml: machine.device is {asked!r}, which this machine does not have: use auto or cpu"
-        ) from None
-    if precision == "auto":
-        # An older card is said to have it, too, and emulates it: slower than float32.
-        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        bfloat16 = precision == "bfloat16"
     if tf32 and not (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)):
         raise UserError(
-            f"params.yaml: machine.precision is tf32, which {name} does not have: use float32, or a GPU that has it"
+            f"params.yaml: machine.precision is tf32, which {device} does not have: use float32, or a GPU that has it"
         )
+    bfloat16 = has_bfloat16(device) if precision == "auto" else precision == "bfloat16"
     return Device(device, torch.bfloat16 if bfloat16 else torch.float32, tf32)

@@ -21,6 +21,7 @@ from pipeline.models.files import save_weights
 from pipeline.node import CURVE_COLUMNS, Node
 from pipeline.predictions import read_predictions, write_predictions
 from pipeline.sections.views import Views
+from pipeline.training import hardware
 from pipeline.training.device import Device
 
 EVALUATION_BATCH = 256
@@ -99,6 +100,7 @@ def fill(
         # Named, since times on a card and on a CPU do not compare.
         metrics["cost"] |= {"latency_ms": round(speaker.latency_ms(), 4), "timed_on": device.name}
         chain = ((spec["node"], metrics["validation"]["accuracy"]),)
+    metrics["cost"] |= hardware.peak(device.where)
     node.write(folder, _node(spec, data, result, hashes, chain))
     return metrics
 

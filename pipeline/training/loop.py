@@ -28,8 +28,9 @@ from pipeline.sections.views import Views
 from pipeline.training.device import Device
 from pipeline.training.network import Begin, Network
 from pipeline.training.recipe import is_fused, learning_rate
+from pipeline.training.saving import Saver
 from pipeline.training.signals import Stopped, deferred
-from pipeline.training.snapshot import encode, restore
+from pipeline.training.snapshot import collect, restore
 from pipeline.training.state import State, facts
 from pipeline.training.teaching import Heard, Teaching
 
@@ -109,7 +110,7 @@ class Training:
             validate: Accuracy of a network on clean validation images; None where it has no answers.
             show: Is called with each epoch's row.
             say: Prints one sentence.
-            every: Seconds between saved states.
+            every: Seconds between saved states; at 0 each step is saved, and the next one waits for it.
 
         Raises:
             Stopped: A signal asked to stop; the state is saved.
@@ -120,23 +121,28 @@ class Training:
             say(f"training was finished before: its result is used, {self.at.seconds:.1f} s saved")
             return
         saved = time.monotonic()
-        with deferred() as stop_asked:
+        with deferred() as stop_asked, Saver(state, self.device.where) as saver:
             while self.at.epoch < self.recipe.epochs:
                 began = time.perf_counter()
                 for step in self.epoch():
                     self.at.step = step + 1
-                    if stop_asked() or time.monotonic() - saved >= every:
+                    due = time.monotonic() - saved >= every
+                    if stop_asked() or (saver.is_free() and due):
                         self.at.epoch_seconds += self.device.seconds_since(began)
-                        self._save(state)
+                        self._save(saver)
+                        if not every:
+                            saver.wait()
                         saved, began = time.monotonic(), time.perf_counter()
                         if stop_asked():
+                            saver.wait()
                             raise Stopped(
                                 f"stopped in epoch {self.at.epoch + 1}, step {self.at.step}; progress is saved"
                             )
                 self.at.epoch_seconds += self.device.seconds_since(began)
                 self._check_finite()
                 self._finish_epoch([validate(each.model) for each in self.networks], show)
-            self._save(state)
+            self._save(saver)
+            saver.wait()
 
     def epoch(self) -> Iterator[int]:
         """Do each step of the current epoch, from the current one on; yield its number once done."""
@@ -235,10 +241,10 @@ class Training:
     def _environment(self) -> dict[str, Any]:
         return self.device.describe() | {"fused": is_fused(self.device.where)}
 
-    def _save(self, state: State) -> None:
+    def _save(self, saver: Saver) -> None:
         self._check_finite()
         content = {"environment": self._environment(), "epochs": self.recipe.epochs, "position": vars(self.at)}
-        state.save(encode(self.learner, self.optimizers, self.losses_SKL, content))
+        saver.save(collect(self.learner, self.optimizers, self.losses_SKL), content)
 
     def _restore(self, state: State, say: Callable[[str], None]) -> None:
         body = state.load(say)

@@ -1,20 +1,33 @@
 """Networks, optimisers and random generators as one safetensors body, and back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 RANDOM = "random.cpu"
 RANDOM_DEVICE = "random.cuda"
+# As safetensors names them.
+TYPES = {
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
-def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, facts: dict[str, Any]) -> bytes:
-    """Everything that training needs to go on: all tensors, the generators, and JSON facts such as the epoch.
+def collect(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor) -> dict[str, Tensor]:
+    """All tensors that training needs to go on, the generators among them.
 
     `losses` lie on the device that computes.
     """
@@ -28,9 +41,53 @@ def encode(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor, 
     tensors[RANDOM] = torch.get_rng_state()
     if losses.is_cuda:
         tensors[RANDOM_DEVICE] = torch.cuda.get_rng_state(losses.device)
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # Keys stay in their order: they are the columns of the curve.
-    return save(whole, {"facts": json.dumps(facts)})
+    return tensors
+
+
+class Snapshot:
+    """A copy in the host's memory of what training needs to go on; the next copy takes the same memory.
+
+    On a GPU the memory is pinned and nobody waits for the copy but who reads it: the device makes it in the order of
+    its work, after the steps that were asked for before and ahead of those that come after. (In a stream of its own
+    it would be torn by the next step, or need room on the device for a second state.)
+
+    Args:
+        device: Where the tensors lie.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_gpu = device.type == "cuda"
+        self._device = device
+        self._memory = torch.empty(0, dtype=torch.uint8)
+        self._header = b""
+        self._size = 0
+        self._copied = torch.cuda.Event() if self._on_gpu else None
+
+    def take(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Copy all tensors, and JSON facts such as the epoch. What `body` gave before is overwritten."""
+        self._size = sum(tensor.nbytes for tensor in tensors.values())
+        if self._memory.numel() < self._size:
+            self._memory = torch.empty(self._size, dtype=torch.uint8, pin_memory=self._on_gpu)
+        # Keys stay in their order: they are the columns of the curve.
+        entries: dict[str, Any] = {"__metadata__": {"facts": json.dumps(facts)}}
+        start = 0
+        # The widest types first, so that each tensor lies where its type may.
+        for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
+            end = start + tensor.nbytes
+            self._memory[start:end].view(tensor.dtype).view(tensor.shape).copy_(tensor.detach(), non_blocking=True)
+            entries[name] = {"dtype": TYPES[tensor.dtype], "shape": [*tensor.shape], "data_offsets": [start, end]}
+            start = end
+        if self._copied is not None:
+            self._copied.record(torch.cuda.current_stream(self._device))
+        header = json.dumps(entries).encode()
+        header += b" " * (-len(header) % 8)
+        self._header = len(header).to_bytes(8, "little") + header
+
+    def body(self) -> tuple[bytes, memoryview]:
+        """The safetensors file of what was copied, in two parts, once the copy is made. No byte is copied again."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._header, self._memory[: self._size].numpy().data
 
 
 def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor) -> None:

@@ -47,13 +47,20 @@ class State:
         self.current = folder / "state"
         self.previous = folder / "state.previous"
 
-    def save(self, body: bytes) -> None:
-        """Write a snapshot so that a power cut at any moment leaves this one or the last one."""
+    def save(self, *parts: bytes | memoryview) -> None:
+        """Write a snapshot, given in parts, so that a power cut at any moment leaves this one or the last one.
+
+        Most of it runs without Python's lock, so that a training beside goes on.
+        """
         temporary = self.folder / "state.tmp"
+        seal = hashlib.sha256()
+        for part in parts:
+            seal.update(part)
         try:
             with temporary.open("wb") as file:
-                file.write(hashlib.sha256(body).digest() + body)
-                file.flush()
+                for part in (seal.digest(), *parts):
+                    file.write(part)
+                    file.flush()
                 os.fsync(file.fileno())
             if self.current.exists():
                 os.replace(self.current, self.previous)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.files import read_sealed, write_sealed
 from tests.faults import power
 from tests.faults.points import ERRORS, SIGNALS, Fault
 from tests.faults.process import Ended
@@ -50,6 +51,28 @@ def clock(world: World, draw: random.Random, folder: Path) -> str:
         assert ended.status == 0, ended.said
         space.check_same()
     return DONE
+
+
+def saving_beside(world: World, draw: random.Random, folder: Path) -> str:
+    """A signal, a torn write or a failing one in a training that does not wait for its saves, once or twice.
+
+    What a point is then depends on how far the thread is, so not every run with the same seed is struck in the same.
+    """
+    stage = draw.choice([stage for stage in world.stages if _trains(world, stage.name)])
+    outcome = DONE
+    with world.workspace(stage, folder / "run") as space:
+        machine = space.folder / "plan" / "machine.json"
+        waiting = machine.read_bytes()
+        write_sealed(machine, {**read_sealed(machine), "state_every": 1e-9})
+        for _ in range(draw.randint(1, 2)):
+            fault = Fault(draw.choice([*SIGNALS, "torn", *ERRORS]), seed=draw.getrandbits(32))
+            points = world.points(stage, fault, folder / "count")
+            ended = space.run(Fault(fault.what, draw.randint(1, points), fault.seed))
+            outcome = _signalled(ended) if fault.what in (*SIGNALS, "torn") else told(ended)
+            space.check_whole()
+        machine.write_bytes(waiting)
+        space.check_recovers()
+    return outcome
 
 
 def quota(world: World, draw: random.Random, folder: Path) -> str:
@@ -202,6 +225,7 @@ FAMILIES: dict[str, Family] = {
         failing,
         unreadable,
         power_cut,
+        saving_beside,
         quota,
         clock,
         damaged_input,

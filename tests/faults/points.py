@@ -2,7 +2,8 @@
 
 Installed in a process of its own. Each moment at which the stage touches the disk, or ends a step of training, is
 a numbered point; the fault strikes at one of them. What is written under a name, renamed and flushed is noted in a
-journal outside, from which a power cut is simulated after the process is gone.
+journal outside, from which a power cut is simulated after the process is gone. The thread that saves has points as
+the training has; at `state_every: 0` the two take turns, so that a stage's points are the same in each run.
 """
 
 import errno
@@ -12,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +66,8 @@ class Points:
         self.journal = journal
         self.count = 0
         self.random = random.Random(fault.seed)
-        self.busy = False
+        self.lock = threading.Lock()
+        self.own = threading.local()  # busy: this thread does what is no point
 
     def install(self) -> None:
         """From now on, every point passes through `reach`."""
@@ -87,7 +90,7 @@ class Points:
 
     def hear(self, event: str, args: tuple[Any, ...]) -> None:
         """Audited operations: opening, renaming, removing, making folders."""
-        if self.busy or (event != "open" and event not in CHANGING) or not args:
+        if getattr(self.own, "busy", False) or (event != "open" and event not in CHANGING) or not args:
             return
         if not self.is_watched(args[0]):
             return
@@ -104,9 +107,10 @@ class Points:
         """Count a point, and strike where it is the one."""
         if self.fault.kinds is not None and kind not in self.fault.kinds:
             return
-        self.count += 1
-        if self.count != self.fault.at:
-            return
+        with self.lock:
+            self.count += 1
+            if self.count != self.fault.at:
+                return
         what = self.fault.what
         if file is not None and data is not None and what in ("torn", "ENOSPC", "power"):
             file.put(data[: self.random.randrange(len(data) + 1)])
@@ -136,19 +140,19 @@ class Points:
         """`os.replace`, noted together with what it replaced."""
         kept = None
         if self.fault.what == "power" and os.path.isfile(target):
-            self.busy = True
+            self.own.busy = True
             kept = str(self.journal / f"kept.{time.monotonic_ns()}")
             os.link(target, kept)
-            self.busy = False
+            self.own.busy = False
         self._replace(source, target)
         self.note({"rename": [os.path.abspath(source), os.path.abspath(target)], "kept": kept})
 
     def note(self, what: dict[str, Any]) -> None:
         """Write a line of the journal."""
-        self.busy = True
+        self.own.busy = True
         with self._open(self.journal / "journal", "a") as file:
             file.write(json.dumps(what) + "\n")
-        self.busy = False
+        self.own.busy = False
 
 
 class Raw(io.FileIO):

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 
+from pipeline import files
 from pipeline.repro import command
 from pipeline.repro.command import NAMED
 from tests.faults.compare import difference, results
@@ -155,3 +156,25 @@ def test_of_many_stages_the_first_are_named_and_the_rest_counted() -> None:
     many = [f"s{number}" for number in range(NAMED + 2)]
     assert command._named(many[:NAMED]) == ", ".join(many[:NAMED])
     assert command._named(many) == f"{', '.join(many[:NAMED])} and 2 more"
+
+
+def test_on_one_gpu_a_stage_waits_for_room_and_says_so(
+    empty: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver is made up, and nothing is known yet of what the stages take."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 80000, 81559\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    machine = empty.folder / "plan" / "machine.json"
+    files.write_sealed(machine, {**files.read_sealed(machine), "device": "auto"})
+    # Each fails where it finds the other at work.
+    command = "mkdir here && sleep 1 && rmdir here && touch"
+    stages = {name: {"cmd": f"{command} {name}", "outs": [{name: {"cache": False}}]} for name in ("teacher", "student")}
+    (empty.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    said = empty.run(*COMMAND)
+    waits = "waits: it needs all of it, as nothing is known of it yet, and 0.0 GiB of GPU-1 are free"
+    assert re.findall(r"^\w+ (waits: .*)$", said, re.MULTILINE) == [waits]
+    assert all((empty.folder / name).exists() for name in stages)

@@ -52,3 +52,34 @@ def test_each_place_has_one_of_its_own_as_far_as_they_go() -> None:
     assert [each[gpus.VISIBLE] for each in gpus.environments(5, ["3", "1"])] == ["3", "1", "3", "1", "3"]
     assert gpus.environments(1, ["3", "1"]) == [{gpus.VISIBLE: "3"}]
     assert gpus.environments(2, ["0"]) == gpus.environments(2, []) == [{}, {}]
+
+
+def test_what_each_place_computes_on() -> None:
+    assert gpus.of_places(3, "auto", ["3", "1"]) == gpus.of_places(3, "cuda", ["3", "1"]) == ["3", "1", "3"]
+    assert gpus.of_places(2, "cuda:1", ["3", "1"]) == ["1", "1"]
+    nothing: list[str | None] = [None, None]
+    assert gpus.of_places(2, "cpu", ["3"]) == gpus.of_places(2, "auto", []) == nothing
+    assert gpus.of_places(2, "mps", ["3"]) == gpus.of_places(2, "cuda:1", ["3"]) == nothing
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("echo 1000, 81559", (1000 << 20, 81559 << 20)),
+        ("echo '[N/A], [N/A]'", None),
+        ("echo 1000, 81559; exit 9", None),
+        ("exec sleep 30", None),
+    ],
+    ids=["a GPU", "not told", "failed", "hangs"],
+)
+def test_the_driver_is_asked_for_memory_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, found: tuple[int, int] | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(gpus, "PATIENCE", 0.5 if "sleep" in body else 10.0)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\n[ "$4" = GPU-1 ] || exit 1\n{body}\n')
+    tool.chmod(0o755)
+    assert gpus.memory("GPU-1") == found
+    if "sleep" in body:
+        assert gpus.visible({}) == []

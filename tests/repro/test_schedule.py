@@ -1,7 +1,7 @@
 """The scheduler with work that only pretends: order, limit, failure, and being asked to stop."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -30,6 +30,7 @@ class World:
     statuses: Mapping[str, int] = field(default_factory=dict)
     stop_at: int | None = None
     deaf: bool = False
+    large: str = ""  # begins beside no other
     now: int = 0
     log: list[str] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
@@ -37,7 +38,11 @@ class World:
     most: int = 0
 
     def run(self, jobs: int, needs: Mapping[str, set[str]] = NEEDS) -> Outcome:
-        return run(needs, jobs, self.begin, self.wait, self.stop_asked)
+        return run(needs, jobs, self.find, self.begin, self.wait, self.stop_asked)
+
+    def find(self, name: str, free: Collection[int]) -> int | None:
+        assert free and not set(free) & {*self.running.values()}
+        return None if self.running and self.large in (name, *self.running) else min(free)
 
     def begin(self, name: str, place: int) -> "Fake":
         assert place not in self.running.values()
@@ -131,6 +136,23 @@ def test_one_that_ends_well_though_it_was_told_is_done() -> None:
 def test_nothing_is_begun_after_a_stop_and_nothing_to_do_is_nothing() -> None:
     assert World(stop_at=0).run(2).not_begun == [*NEEDS]
     assert World().run(2, {}) == Outcome()
+
+
+def test_one_that_finds_no_room_waits_and_others_go_before_it() -> None:
+    world = World({"teacher": 3}, large="baseline")
+    assert world.run(2).done[-1] == "report"
+    assert world.log[:2] == ["plan", "baseline"], "alone it has room"
+    assert (world.most, world.now) == (2, 1 + 1 + 3 + 1 + 1), "the teacher and what needs it come after"
+    world = World(large="kd")
+    world.run(2)
+    assert world.log == ["plan", "baseline", "teacher", "g1", "dkd", "g2", "kd", "g3", "report"]
+
+
+def test_a_stop_ends_what_waits_for_room_beside_nothing() -> None:
+    """Other programs may hold a GPU for good."""
+    world = World(stop_at=5)
+    outcome = run(NEEDS, 2, lambda name, free: None, world.begin, world.wait, world.stop_asked)
+    assert (world.now, outcome.not_begun) == (5, [*NEEDS])
 
 
 def test_due_is_what_changed_and_what_comes_after() -> None:

@@ -40,8 +40,8 @@ class Interrupting(State):
         super().__init__(folder)
         self.left = saves
 
-    def save(self, body: bytes) -> None:
-        super().save(body)
+    def save(self, *parts: bytes | memoryview) -> None:
+        super().save(*parts)
         self.left -= 1
         if not self.left:
             raise Interrupted
