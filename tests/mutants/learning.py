@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 LOSSES = "tests/objectives/test_losses.py::test_it_equals_the_reference"
 LOGITS = "tests/objectives/test_logits.py"
 FEATURES = "tests/objectives/test_features.py"
+LAYERS = f"{FEATURES}::test_it_equals_the_reference"
 PAIRING = "tests/objectives/test_pairing.py"
 COMPOSE = "tests/objectives/test_compose.py"
 FORMAT = "tests/labels/test_format.py"
@@ -72,53 +73,61 @@ OBJECTIVES = [
         "pipeline/objectives/attention_transfer.py",
         "s_BCHW.abs().pow(p).sum(dim=1)",
         "s_BCHW.abs().pow(2).sum(dim=1)",
-        FEATURES,
+        LAYERS,
     ),
     Mutant(
         "pipeline/objectives/attention_transfer.py",
         "vector_norm(s_BN - t_BN, dim=1).mean()",
         "vector_norm(s_BN - t_BN, dim=1).sum()",
-        FEATURES,
+        LAYERS,
     ),
     Mutant(
         "pipeline/objectives/rkd.py",
         "distance_weight * distance + angle_weight *",
         "angle_weight * distance + distance_weight *",
-        FEATURES,
+        LAYERS,
     ),
-    Mutant("pipeline/objectives/rkd_distance.py", "table_BB / mean.where", "table_BB / mean.detach().where", FEATURES),
+    Mutant("pipeline/objectives/rkd_distance.py", "table_BB / mean.where", "table_BB / mean.detach().where", LAYERS),
     Mutant(
         "pipeline/objectives/rkd_angle.py",
         "slice(first, first + step)",
         "slice(first, first + step - (step > 1))",
         f"{FEATURES}::test_angles_do_not_depend_on_the_chunks",
     ),
-    Mutant("pipeline/objectives/rkd_angle.py", "return grads[0] * ctx.grad_BD", "return ctx.grad_BD", FEATURES),
+    Mutant("pipeline/objectives/rkd_angle.py", "return grads[0] * ctx.grad_BD", "return ctx.grad_BD", LAYERS),
     Mutant(
         "pipeline/objectives/similarity_preserving.py",
         "unit(f_BD @ f_BD.T, dim=1)",
         "unit(f_BD, dim=1) @ unit(f_BD, dim=1).T",
-        FEATURES,
+        LAYERS,
     ),
-    Mutant("pipeline/objectives/cosine_table.py", "max(1, student_BP.numel())", "len(student_BP) ** 2", FEATURES),
+    Mutant("pipeline/objectives/cosine_table.py", "max(1, student_BP.numel())", "len(student_BP) ** 2", LAYERS),
     Mutant(
         "pipeline/objectives/pkt.py",
         "F.kl_div(student_BP.log(), teacher_BP.log(),",
         "F.kl_div(teacher_BP.log(), student_BP.log(),",
-        FEATURES,
+        LAYERS,
     ),
     Mutant(
         "pipeline/objectives/pkt.py",
         "kernel_BP / kernel_BP.sum(dim=1, keepdim=True)",
         "kernel_BP / kernel_BP.sum(dim=0, keepdim=True)",
-        FEATURES,
+        LAYERS,
     ),
-    Mutant("pipeline/objectives/vectors.py", "long = norm > SHORTEST", "long = norm > -SHORTEST", FEATURES),
+    Mutant("pipeline/objectives/vectors.py", "long = norm > SHORTEST", "long = norm > -SHORTEST", LAYERS),
     Mutant(
-        "pipeline/objectives/layers.py", "loss(s.float(), t.detach().float())", "loss(s.float(), t.float())", FEATURES
+        "pipeline/objectives/layers.py",
+        "loss(s.float(), t.detach().float())",
+        "loss(s.float(), t.float())",
+        f"{FEATURES}::test_no_gradient_reaches_the_teacher",
     ),
-    Mutant("pipeline/objectives/layers.py", "for s, t in pairs]).sum()", "for s, t in pairs]).mean()", FEATURES),
-    Mutant("pipeline/objectives/layers.py", "enabled=False", "enabled=True", FEATURES),
+    Mutant(
+        "pipeline/objectives/layers.py",
+        "for s, t in pairs]).sum()",
+        "for s, t in pairs]).mean()",
+        f"{FEATURES}::test_pairs_of_layers_are_summed",
+    ),
+    Mutant("pipeline/objectives/layers.py", "enabled=False", "enabled=True", LAYERS),
     # Which layers, and how much each term counts.
     Mutant(
         "pipeline/objectives/pairing.py", "zip(own[-count:], other[-count:]", "zip(own[:count], other[:count]", PAIRING
