@@ -17,7 +17,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 def fix_kernels(tf32: bool) -> None:
     """Let a GPU compute the same bits each time, and float32 in full or with ten bits of the fraction (TF32).
 
-    Before the first call to the GPU: cuBLAS reads its workspace only once.
+    Before the first product on the GPU: cuBLAS reads its workspace only once.
     """
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = WORKSPACE
     cudnn, cuda = _backends()

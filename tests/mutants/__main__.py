@@ -15,7 +15,7 @@ from tests.mutants import areas
 from tests.mutants.mutant import Mutant
 from tests.mutants.planted import FAILED, PASSED, Copy
 
-TAIL = 2000  # characters
+TAIL = 1000  # characters
 OWN = threading.local()  # each thread has a copy
 
 
