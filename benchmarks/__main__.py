@@ -78,7 +78,7 @@ def gpu(
     """Whether all that trains is right and fast on this machine's GPU; exit status 1 where something is wrong."""
     from benchmarks.gpu.runner import check
 
-    if not check(out, budget, only, data, small, {"machine": machine()}):
+    if not check(out, budget, only, data, small, machine()):
         raise typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,7 +56,7 @@ def _cifar(setting: Setting) -> Iterator[Finding]:
         model = train(setting, data, on, epochs)
         seconds = now() - began
         z_NC = Speaker(on, model.eval(), data).predict("test")
-        reached = 100 * accuracy(z_NC, torch.from_numpy(data.test.labels.copy()))
+        reached = 100 * accuracy(z_NC, torch.from_numpy(np.array(data.test.labels)))
         found[name] = seconds, reached
         title = f"WRN-{'-'.join(map(str, setting.sizes.wide))}, {epochs} epochs, {name}"
         yield Finding(f"{title}: seconds", seconds, " s")
@@ -68,7 +69,7 @@ def _cifar(setting: Setting) -> Iterator[Finding]:
 
 def affordable(setting: Setting, seconds: float) -> int:
     """Epochs that either training has: as many as the time allows, up to those that were planned."""
-    return max(1, min(setting.sizes.wide_epochs, int(SHARE * setting.left() / seconds)))
+    return max(1, int(min(setting.sizes.wide_epochs, SHARE * setting.left() / seconds)))
 
 
 def _architecture(setting: Setting) -> dict[str, Any]:
@@ -112,13 +113,13 @@ def _plain(setting: Setting, data: Prepared, on: Device, epochs: int) -> nn.Modu
     """As one writes it by hand, with the same network, recipe and kind of views."""
     torch.manual_seed(0)
     model = on.place(build(_architecture(setting), channels=data.channels, size=data.size, classes=len(data.classes)))
-    x_NCHW = torch.from_numpy(data.train.images[:]).to(on.where)
+    x_NCHW = torch.from_numpy(np.array(data.train.images)).to(on.where)
     mean_C, std_C = (torch.tensor(each, device=on.where).view(-1, 1, 1) for each in (data.mean, data.std))
-    y_N = torch.from_numpy(data.train.labels[:]).to(on.where)
+    y_N = torch.from_numpy(np.array(data.train.labels)).to(on.where)
     optimizer = torch.optim.SGD(model.parameters(), LR, MOMENTUM, weight_decay=DECAY, nesterov=True, fused=True)
     batch = setting.sizes.wide_batch
     steps = epochs * math.ceil(len(y_N) / batch)
-    warm = round(WARMUP * steps)
+    warm = max(1, round(WARMUP * steps))
     waves = [0.5 + 0.5 * math.cos(math.pi * max(0, k - warm) / (steps - warm)) for k in range(steps)]
     rates = [LR * min((k + 1) / warm, wave) for k, wave in enumerate(waves)]
     for epoch in range(epochs):

@@ -1,6 +1,6 @@
 """What training costs on a GPU, and how much of the GPU it uses: the most important figures first."""
 
-import importlib.util
+import importlib
 import itertools
 import logging
 import time
@@ -25,6 +25,7 @@ from pipeline.training.teaching import Stored, Teaching
 
 QUICKEST = ("bfloat16", "float32")  # what `auto` takes on a GPU first
 IDLE = 0.03  # the most of the time in which the device may wait, for ResNet-18 and larger
+ROUNDS = 3  # of what is compared with nothing
 SAVE_EVERY = 1.5  # seconds
 STOP = 1.0  # seconds that a save may keep the training of ResNet-50 waiting
 
@@ -51,10 +52,9 @@ class Case:
 
 
 def cases(setting: Setting) -> list[Case]:
-    """The networks that are timed: ResNet-50 first."""
+    """The networks that are timed: a large one first, then the small ones."""
     sizes = setting.sizes
-    named = {"resnet18": "ResNet-18", "resnet50": "ResNet-50", "vit_b_16": "ViT-B/16"}
-    large = [Case(named[name], {"family": "torchvision", "name": name}, sizes.photos, True) for name in sizes.networks]
+    large = [Case(name, network, sizes.photos, True) for name, network in sizes.networks.items()]
     small = [
         Case(f"ResNet-{depth}", {"family": "residual", "depth": depth, "width": 16}, (*sizes.small, 32), False)
         for depth in sizes.depths
@@ -71,7 +71,8 @@ def speed(setting: Setting) -> Iterator[Check]:
 
 def _speed(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     of = case.training(setting, setting.device(precision))
-    seconds = median(interleaved({"epoch": world.epochs(of).__next__}, setting.sizes.rounds)["epoch"])
+    rounds = min(ROUNDS, setting.sizes.rounds)
+    seconds = median(interleaved({"epoch": world.epochs(of).__next__}, rounds)["epoch"])
     step = seconds / of.steps
     name = f"{case.name}, {precision}"
     yield Finding(f"{name}: images/s", len(of.data.train) / seconds, sentence=f"{1000 * step:.2f} ms a step.")
@@ -188,8 +189,11 @@ def _saving(setting: Setting) -> Iterator[Finding]:
 
 def timm(setting: Setting) -> Iterator[Check]:
     """An epoch of timm's distillation over ours from stored labels, ResNet-20 under the deeper network."""
-    if importlib.util.find_spec("timm") is None:
-        yield Check("timm ÷ ours", lambda: [Finding("timm ÷ ours", sentence="timm is not installed.")])
+    try:
+        importlib.import_module("timm.task")
+    except ImportError as error:
+        finding = Finding("timm ÷ ours", sentence=f"timm is not here, or too old: {error}.")
+        yield Check("timm ÷ ours", lambda: [finding])
         return
     for precision in QUICKEST:
         yield Check(f"timm ÷ ours, {precision}", partial(_timm, setting, precision))

@@ -87,7 +87,7 @@ def near(
     (own_KL, own_grads), (other_KL, other_grads) = own, other
     if own_grads.keys() != other_grads.keys():
         odd = min(own_grads.keys() ^ other_grads.keys())
-        return Finding(name, None, "", bound, False, f"Only one of the two has a gradient of {odd}.")
+        return Finding(name, bound=bound, ok=False, sentence=f"Only one of the two has a gradient of {odd}.")
     # The first column is the total; the last one, the gradient's largest entry, is compared below.
     loss = float((own_KL - other_KL)[:, 0].abs().max() / own_KL[:, 0].abs().max())
     largest = max(float(grad.abs().max()) for grad in own_grads.values())
@@ -155,22 +155,20 @@ def _recorded(teaching: Live | Stored) -> list[Tensor]:
 
 def processes(setting: Setting) -> Iterator[Check]:
     """Another process leaves the same bytes."""
-    for precision in PRECISIONS:
-        yield Check(precision, partial(_process, setting, precision))
+    yield Check("equal bytes", partial(_processes, setting))
 
 
-def _process(setting: Setting, precision: str) -> Iterator[Finding]:
+def _processes(setting: Setting) -> Iterator[Finding]:
     names = [name for name in digest.ARMS if name in arms(setting)]
-    own = digest.digests(setting, precision, names)
-    module = ("-m", "benchmarks.gpu.digest")
-    command = [sys.executable, *module, str(setting.folder), str(int(setting.is_small)), precision, *names]
+    command = [sys.executable, "-m", "benchmarks.gpu.digest", str(setting.folder), str(int(setting.is_small)), *names]
     done = subprocess.run(command, cwd=CODE, capture_output=True, text=True, timeout=SUBPROCESS, check=False)
     if done.returncode:
         raise RuntimeError(f"another process ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-    other = json.loads(done.stdout.splitlines()[-1])
-    odd = [name for name in names if own[name] != other[name]]
-    sentence = f"Another process leaves other bytes for {', '.join(odd)}." if odd else f"Compared: {', '.join(names)}."
-    yield Finding(f"equal bytes, {precision}", len(odd), " trainings", 0, not odd, sentence)
+    other, own = json.loads(done.stdout.splitlines()[-1]), digest.digests(setting, names)
+    for precision in PRECISIONS:
+        odd = [name for name in names if own[precision][name] != other[precision][name]]
+        sentence = f"Another process leaves other bytes for {', '.join(odd)}." if odd else f"Of {', '.join(names)}."
+        yield Finding(f"equal bytes, {precision}", len(odd), " trainings", 0, ok=not odd, sentence=sentence)
 
 
 def ships(setting: Setting) -> Iterator[Check]:
@@ -195,7 +193,7 @@ def _ships(setting: Setting, precision: str) -> Iterator[Finding]:
     moved = float((there_NC.argmax(1) != here_NC.argmax(1)).float().mean())
     yield bounded(f"answers, {precision}", far, ANSWERS[precision], f"{moved:.1%} of the images get another class.")
     own = cost.flops(model, data.channels, data.size)
-    yield Finding(f"operations, {precision}", flops, "", own, flops == own, "As counted on the CPU.")
+    yield Finding(f"operations, {precision}", flops, "", own, ok=flops == own, sentence="As on the CPU.")
     yield Finding(f"latency, {precision}", latency, " ms", sentence="Of one image.")
 
 

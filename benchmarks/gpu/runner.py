@@ -1,6 +1,7 @@
 """The check as a whole: parts in order of importance, written as they go, ended when the time is up."""
 
 import gc
+import platform
 import tempfile
 import time
 import traceback
@@ -58,27 +59,44 @@ def chosen(only: str | None) -> dict[str, Part]:
     return GROUPS.get(only) or {only: parts[only]}
 
 
-def check(out: Path, budget: float, only: str | None, data: Path | None, small: bool, facts: dict[str, Any]) -> bool:
+def check(out: Path, budget: float, only: str | None, data: Path | None, small: bool, machine: dict[str, Any]) -> bool:
     """Run the parts, and write what they find to `out` and beside it as a table; whether nothing is wrong."""
     deadline = time.monotonic() + budget
     parts = chosen(only)
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(Path(folder), small, data, deadline)
-        report = Report(out, facts | {"budget": budget, "small": small, "only": only})
+        asked = {"budget": budget, "only": only, "small": small}
+        report = Report(out, {**asked, "machine": machine | versions(), "on": computes(setting)})
         for finding in findings(parts, setting):
             report.add(finding)
     return report.end()
 
 
+def versions() -> dict[str, Any]:
+    """Of what decides kernels."""
+    return {"python": platform.python_version(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+
+
+def computes(setting: Setting) -> str:
+    """What computes here, in one line."""
+    try:
+        found = ", ".join(f"{key} {value}" for key, value in setting.device("auto").describe().items())
+    except Exception as error:
+        return failure(error)
+    return found if setting.on_gpu else f"NO GPU WAS FOUND, and this says nothing of one. {found}"
+
+
 def findings(parts: dict[str, Part], setting: Setting) -> Iterator[Finding]:
     """What each check of each part finds. One that fails is a finding; those that the time does not allow are, too."""
     for name, part in parts.items():
-        for each in part(setting):
-            if setting.left() <= 0:
-                yield Finding(each.name, sentence=TIME_IS_UP, part=name)
-                continue
-            for finding in _run(each):
-                yield replace(finding, part=name)
+        try:
+            for each in part(setting):
+                late = setting.left() <= 0
+                for finding in [Finding(each.name, sentence=TIME_IS_UP)] if late else _run(each):
+                    yield replace(finding, part=name)
+        except Exception as error:
+            yield Finding("all of it", ok=False, sentence=failure(error), part=name)
+        free()
 
 
 def _run(check: Check) -> Iterator[Finding]:
@@ -86,7 +104,11 @@ def _run(check: Check) -> Iterator[Finding]:
         yield from check.run()
     except Exception as error:
         yield Finding(check.name, ok=False, sentence=failure(error))
-    # A failed check's tensors hang in its traceback; what the next one finds must not depend on it.
+        free()  # its tensors hang in the traceback, and the next check may need the memory
+
+
+def free() -> None:
+    """Give back all memory that nobody uses; a fifth of a second, so not after each check."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

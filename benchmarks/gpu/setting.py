@@ -1,7 +1,7 @@
 """What the parts of the check share: sizes, images, a teacher and its labels, and where to compute."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Sizes:
         small: Images and batch of what is timed at 32 pixels (at `edge`, to be exact).
         depths: Of the residual networks that are timed there.
         photos: Images, batch and pixels of what is timed as photographs are.
-        networks: torchvision's names of the networks that are timed there.
+        networks: Architectures of the networks that are timed there, by their names.
         saved: The architecture whose state is saved, and how many epochs of `photos` it trains for that.
         rounds: How often arms are timed in turn.
         steps: How many steps are profiled.
@@ -48,7 +48,7 @@ class Sizes:
     small: tuple[int, int]
     depths: tuple[int, int]
     photos: tuple[int, int, int]
-    networks: tuple[str, ...]
+    networks: dict[str, dict[str, Any]]
     saved: dict[str, Any]
     save_epochs: int
     rounds: int
@@ -59,20 +59,57 @@ class Sizes:
     per_class: int | None
 
 
-RESNET_50 = {"family": "torchvision", "name": "resnet50"}
-PHOTOGRAPHED = ("resnet50", "resnet18", "vit_b_16")
-# A CPU shows that everything runs, with few images; its figures say nothing of a GPU.
+PHOTOGRAPHED = {
+    name: {"family": "torchvision", "name": built}
+    for name, built in {"ResNet-50": "resnet50", "ResNet-18": "resnet18", "ViT-B/16": "vit_b_16"}.items()
+}
+TINY = {"family": "residual", "depth": 8, "width": 4}
 GPU = Sizes(
-    *(360, 64, 32, 16, None, (6400, 128), (20, 110), (640, 64, 224), PHOTOGRAPHED),
-    *(RESNET_50, 12, 5, 6, (16, 4), 256, 10, None),
+    count=360,
+    batch=64,
+    edge=32,
+    width=16,
+    arms=None,
+    small=(6400, 128),
+    depths=(20, 110),
+    photos=(640, 64, 224),
+    networks=PHOTOGRAPHED,
+    saved=PHOTOGRAPHED["ResNet-50"],
+    save_epochs=12,
+    rounds=5,
+    steps=6,
+    wide=(16, 4),
+    wide_batch=256,
+    wide_epochs=10,
+    per_class=None,
 )
-CPU = Sizes(
-    *(88, 16, 32, 16, None, (64, 32), (20, 110), (2, 2, 224), PHOTOGRAPHED),
-    *(RESNET_50, 3, 1, 1, (10, 1), 128, 1, 100),
+# A CPU shows that everything runs, with few images; its figures say nothing of a GPU.
+CPU = replace(
+    GPU,
+    count=88,
+    batch=16,
+    small=(64, 32),
+    photos=(2, 2, 224),
+    save_epochs=3,
+    rounds=1,
+    wide=(10, 1),
+    wide_epochs=1,
+    per_class=100,
 )
-SMALL = Sizes(
-    *(22, 4, 16, 4, ("hard", "live dkd", "mutual sequential", "on grids"), (8, 4), (8, 14), (4, 2, 32), ("resnet18",)),
-    *({"family": "residual", "depth": 8, "width": 4}, 2, 1, 1, (10, 1), 16, 1, 4),
+SMALL = replace(
+    CPU,
+    count=22,
+    batch=4,
+    edge=16,
+    width=4,
+    arms=("hard", "live dkd", "mutual sequential", "on grids"),
+    small=(8, 4),
+    depths=(8, 14),
+    photos=(4, 2, 32),
+    networks={"ResNet-8 as large": TINY},
+    saved=TINY,
+    wide_batch=16,
+    per_class=4,
 )
 
 

@@ -1,8 +1,9 @@
 """Whole stages as `dvc repro` runs them, without DVC: planned, trained, exported, read by the next one."""
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stdout
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from benchmarks.gpu.finding import Check, Finding
 from benchmarks.gpu.setting import Setting
-from pipeline import graph, node, params, plan
+from pipeline import graph, node, params, plan, specs
 from pipeline.data.prepare import prepare
 from pipeline.paths import CODE, DATA, PLAN
 from pipeline.training.learn import learn
@@ -47,25 +48,23 @@ def _prepare(setting: Setting) -> Iterator[Finding]:
 
 
 def _learn(setting: Setting, name: str) -> Iterator[Finding]:
-    from pipeline import specs
-
     with _inside(setting):
         learn(specs.read(name))
         numbers = node.read_numbers(node.read(name).source)
     accuracy = numbers.get("validation", {}).get("accuracy")
     sentence = "It gives no answers." if accuracy is None else f"Validation accuracy {100 * accuracy:.1f} %."
-    yield Finding(name, numbers["cost"]["training_seconds"], " s", None, True, sentence)
+    yield Finding(name, numbers["cost"]["training_seconds"], " s", ok=True, sentence=sentence)
 
 
 @contextmanager
 def _inside(setting: Setting) -> Iterator[None]:
-    """Work in a folder of its own, training state included."""
+    """Work in a folder of its own, training state included, and keep what is printed out of the table."""
     folder = setting.folder / "repository"
     folder.mkdir(exist_ok=True)
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder / "state")
     try:
-        with chdir(folder):
+        with chdir(folder), redirect_stdout(io.StringIO()):
             yield
     finally:
         os.environ.pop(VARIABLE)

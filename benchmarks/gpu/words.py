@@ -19,7 +19,7 @@ class Report:
 
     Args:
         out: Where the JSON goes.
-        facts: The machine, and what was asked for.
+        facts: What was asked for, the machine, and in words what computes (`on`).
     """
 
     def __init__(self, out: Path, facts: dict[str, Any]) -> None:
@@ -27,12 +27,15 @@ class Report:
         self.facts = facts
         self.began = time.monotonic()
         self.findings: list[Finding] = []
+        self.at: list[float] = []
         self.lines: list[str] = []
+        self._say(facts["on"])
         self._say(HEADER)
 
     def add(self, finding: Finding) -> None:
         """Print and write one."""
         self.findings.append(finding)
+        self.at.append(self._seconds())
         self._say(line(finding))
         self._write(finished=False)
 
@@ -66,7 +69,10 @@ class Report:
             "seconds": self._seconds(),
             "counts": self.counts(),
             "what does not work": sentences(self.findings),
-            "findings": [{**asdict(finding), "state": finding.state} for finding in self.findings],
+            "findings": [
+                {**asdict(finding), "state": finding.state, "at": at}
+                for finding, at in zip(self.findings, self.at, strict=True)
+            ],
         }
         write_json(self.out, value)
         write_text(self.out.with_suffix(".txt"), "\n".join(self.lines) + "\n")
@@ -75,7 +81,7 @@ class Report:
 def line(finding: Finding) -> str:
     """One line of the table."""
     value = "" if finding.value is None else f"{number(finding.value)}{finding.unit}"
-    bound = "" if finding.bound is None else f"{number(finding.bound)}"
+    bound = "" if finding.bound is None else f"{'≤' if finding.most else '≥'} {number(finding.bound)}"
     cells = f"{finding.state:8} {finding.part:10} {finding.name:52} {value:>18} {bound:>12}"
     return f"{cells}  {finding.sentence}".rstrip()
 
@@ -96,6 +102,6 @@ def sentences(findings: list[Finding]) -> list[str]:
 def _why(finding: Finding) -> str:
     if finding.value is None or finding.bound is None:
         return finding.sentence
-    side = "above" if finding.value > finding.bound else "below"
+    side = "above" if finding.most else "below"
     measured = f"{number(finding.value)}{finding.unit} is {side} the bound of {number(finding.bound)}."
     return f"{measured} {finding.sentence}".rstrip()
