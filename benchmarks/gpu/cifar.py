@@ -120,7 +120,7 @@ def _plain(setting: Setting, data: Prepared, on: Device, epochs: int) -> nn.Modu
     batch = setting.sizes.wide_batch
     steps = epochs * math.ceil(len(y_N) / batch)
     warm = max(1, round(WARMUP * steps))
-    waves = [0.5 + 0.5 * math.cos(math.pi * max(0, k - warm) / (steps - warm)) for k in range(steps)]
+    waves = [0.5 + 0.5 * math.cos(math.pi * max(0, k - warm) / max(1, steps - warm)) for k in range(steps)]
     rates = [LR * min((k + 1) / warm, wave) for k, wave in enumerate(waves)]
     for epoch in range(epochs):
         padded_NCHW = F.pad(x_NCHW, (4, 4, 4, 4))

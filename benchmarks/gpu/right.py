@@ -94,7 +94,8 @@ def near(
     far = {key: float((grad - other_grads[key]).abs().max()) / largest for key, grad in own_grads.items()}
     worst = max(far, key=lambda key: (not np.isfinite(far[key]), far[key]))
     sentence = f"Of the loss {loss:.1g}, of the gradient {far[worst]:.1g} in {worst}."
-    return bounded(name, max(loss, far[worst]) if np.isfinite(loss) else loss, bound, sentence)
+    # numpy's maximum keeps what is not a number, which Python's may lose.
+    return bounded(name, float(np.maximum(loss, far[worst])), bound, sentence)
 
 
 def repeats(setting: Setting) -> Iterator[Check]:

@@ -6,6 +6,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ def _run(check: Check) -> Iterator[Finding]:
 def free() -> None:
     """Give back all memory that nobody uses; a fifth of a second, so not after each check."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    with suppress(RuntimeError):  # a GPU that an error has put out of use gives nothing back
+        torch.cuda.empty_cache()  # does nothing where there is none
 
 
 def failure(error: Exception) -> str:
