@@ -202,7 +202,7 @@ def timm(setting: Setting) -> Iterator[Check]:
 def _timm(setting: Setting, precision: str) -> Iterator[Finding]:
     logging.disable(logging.WARNING)
     on = setting.device(precision)
-    _, case, deep = [each for each in cases(setting) if not each.is_large or each is cases(setting)[0]][:3]
+    case, deep = (each for each in cases(setting) if not each.is_large)
     count, batch, edge = case.images
     case = replace(case, images=(min(count, 4 * batch), batch, edge))  # theirs decodes and crops images one by one
     data = case.data(setting)

@@ -59,9 +59,8 @@ def bounded(name: str, value: float, bound: float, sentence: str, unit: str = ""
 
 def equal(name: str, one: Mapping[str, Tensor], other: Mapping[str, Tensor], what: str) -> Finding:
     """Whether all tensors are the same to the last bit; the value counts those that are not."""
-    odd = [
-        key for key in {**one, **other} if key not in one or key not in other or not torch.equal(one[key], other[key])
-    ]
+    common = one.keys() & other.keys()
+    odd = [key for key in {**one, **other} if key not in common or not torch.equal(one[key], other[key])]
     sentence = f"{what} differ in {len(odd)} of {len(one)} tensors, first in {odd[0]}." if odd else ""
     return Finding(name, len(odd), " tensors", 0, ok=not odd, sentence=sentence)
 
