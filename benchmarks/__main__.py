@@ -65,6 +65,23 @@ def machine() -> dict[str, Any]:
 for _name, _help in NAMES.items():
     app.command(_name, help=_help)(_command(_name))
 
+Budget = Annotated[float, typer.Option(help="Seconds after which no other check begins.")]
+Only = Annotated[str | None, typer.Option(help="`right`, `fast`, or the name of one part.")]
+Images = Annotated[Path | None, typer.Option(help="CIFAR-10 as an image folder: `train/<class>/*.jpg` and `test`.")]
+Small = Annotated[bool, typer.Option(help="So small that it only shows that it runs: its figures mean nothing.")]
+Json = Annotated[Path, typer.Option(help="JSON file to write; the table goes beside it.")]
+
+
+@app.command()
+def gpu(
+    budget: Budget = 240.0, only: Only = None, data: Images = None, out: Json = Path("gpu.json"), small: Small = False
+) -> None:
+    """Whether all that trains is right and fast on this machine's GPU; exit status 1 where something is wrong."""
+    from benchmarks.gpu.runner import check
+
+    if not check(out, budget, only, data, small, machine()):
+        raise typer.Exit(1)
+
 
 if __name__ == "__main__":
     run(app)

@@ -6,13 +6,18 @@ from typing import Any
 
 
 def folder() -> Path | None:
-    """The cache of this repository, or of the one that an experiment's workspace came from; None outside of one."""
-    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
-    # points to the cache of the repository that it came from.
-    from dvc.config import Config
+    """The cache of this repository, or of the one that an experiment's workspace came from.
 
+    None outside of a repository, and where DVC is not installed: training does without.
+    """
     top = repository()
     if top is None:
+        return None
+    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
+    # points to the cache of the repository that it came from.
+    try:
+        from dvc.config import Config
+    except ModuleNotFoundError:
         return None
     given = Config(dvc_dir=str(top / ".dvc"), validate=False).get("cache", {}).get("dir")
     return Path(given) if given else top / ".dvc" / "cache"

@@ -21,8 +21,7 @@ class Last:
 def read(node: str) -> Last | None:
     """What dvc.lock recorded of the node's stage; None where there is none that the cache still holds."""
     outs = lock.read_stage(Path("dvc.lock"), node.replace("/", "@", 1)).outs
-    root = cache.folder()
-    if not outs or root is None:
+    if not outs or (root := cache.folder()) is None:
         return None
     metrics = cache.read_json(root, outs, f"{METRICS / node}.json")
     source = metrics.get("origin", node) if isinstance(metrics, dict) else node

@@ -1,0 +1,143 @@
+"""Every kind of training that params.yaml can ask for, small: what must be right on a GPU."""
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import world
+from benchmarks.gpu.setting import EPOCHS, VIEWS, Setting
+from pipeline.compression.fake_quantise import fake_quantise
+from pipeline.compression.prune import Masks, magnitude
+from pipeline.models.files import load_weights, save_weights
+from pipeline.paths import CODE
+from pipeline.sections.term import complete_term
+from pipeline.training.device import Device
+from pipeline.training.loop import Training
+from pipeline.training.network import AfterStep, Begin
+from pipeline.training.signals import Stopped
+from pipeline.training.state import State
+from pipeline.training.teaching import Alone, Heard, Stored, Teaching
+from pipeline.yaml_file import read_yaml
+
+Build = Callable[[Device], Training]
+Objective = dict[str, Any]
+
+
+def training(
+    setting: Setting,
+    on: Device,
+    objective: Objective = world.HARD,
+    teaching: Teaching | None = None,
+    *,
+    network: dict[str, Any] | None = None,
+    begin: Begin | None = None,
+    optimizer: str = "sgd",
+    **more: Any,
+) -> Training:
+    """Two epochs of six steps; `more` goes into the spec."""
+    recipe = {"epochs": EPOCHS, "batch_size": setting.sizes.batch, "lr": 0.01, "weight_decay": 5e-4}
+    spec = {
+        "architecture": network or setting.network,
+        "objective": objective,
+        "recipe": {**recipe, "optimizer": optimizer},
+        "views": VIEWS,
+        "views_seed": 0,
+        "seed": 1,  # not the teacher's: a student that begins as its teacher has nothing to learn
+        **more,
+    }
+    return Training(spec, setting.data, teaching or Alone(), on, begin)
+
+
+def arms(setting: Setting) -> dict[str, Build]:
+    """Each kind by its name, those that the sizes ask for."""
+    make = partial(training, setting)
+    params = read_yaml(CODE / "params.yaml")
+    found: dict[str, Build] = {
+        "hard": make,
+        "hard, adamw": partial(make, optimizer="adamw"),
+        "stored": lambda on: make(on, world.SOFT, Stored(setting.labels(on, "dense"), on)),
+        "stored, topk": lambda on: make(on, world.SOFT, Stored(setting.labels(on, "topk"), on)),
+    }
+    for name, method in params["method"].items():
+        objective, after_hint = _complete(method["objective"]), "initial" in method
+        found[f"live {name}"] = lambda on, objective=objective, after_hint=after_hint: make(
+            on, objective, setting.live(on), begin=hinted(setting) if after_hint else None
+        )
+    objective = _complete(params["mutual"]["objective"])
+    peers = [{"architecture": setting.network, "objective": objective, "seed": k} for k in (1, 2)]
+    for update in ("sequential", "simultaneous"):
+        found[f"mutual {update}"] = partial(make, members=peers, update=update)
+    found["on grids"] = partial(make, begin=on_grids)
+    found["wide, dropout"] = partial(make, network={"family": "wide", "depth": 10, "widen": 1, "dropout": 0.3})
+    found["plain"] = partial(make, network={"family": "plain", "widths": [8, 16]})
+    found["separable"] = partial(make, network={"family": "separable"})
+    chosen = setting.sizes.arms or (*found,)
+    return {name: found[name] for name in chosen}
+
+
+def _complete(objective: Objective) -> Objective:
+    """With all defaults, and no warm-up: at the first step a term that rises would weigh nothing."""
+    return {name: complete_term(name, settings, name) | {"warmup": 0.0} for name, settings in objective.items()}
+
+
+def on_grids(model: nn.Module) -> AfterStep | None:
+    """Prune half of the weights, and let the rest learn on grids of 4 bits."""
+    magnitude(model, sparsity=0.5).enforce(model)
+    fake_quantise(model, 4, 8)
+    return Masks.of_zeros(model).keeper(model)
+
+
+def hinted(setting: Setting) -> Begin:
+    """Begin with the weights that a hint left on the CPU, so that all devices begin alike."""
+    path = setting.folder / "hint.safetensors"
+    if not path.exists():
+        on = setting.cpu()
+        objective = _complete(read_yaml(CODE / "params.yaml")["method"]["hint"]["objective"])
+        of = training(setting, on, objective, setting.live(on))
+        next(world.epochs(of))
+        save_weights(of.model, path)
+    return partial(load_weights, path=path, what="the hint's weights")
+
+
+def bits(of: Training) -> dict[str, Tensor]:
+    """Copies of all that was trained, of networks, adapters and optimisers, and the losses."""
+    found = {name: tensor.detach().cpu().clone() for name, tensor in of.learner.state_dict().items()}
+    for k, optimizer in enumerate(of.optimizers):
+        for index, slots in optimizer.state_dict()["state"].items():
+            found |= {f"optimizer {k} {index} {name}": value.cpu().clone() for name, value in slots.items()}
+    return found | {"losses": of.losses_SKL.cpu().clone()}
+
+
+def finished(of: Training, folder: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Train to the end from the state in `folder` on; the bits, and what was printed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    printed: list[str] = []
+    of.run(State(folder), lambda model: None, lambda row: None, printed.append, every=1e9)
+    return bits(of), printed
+
+
+def stopped(of: Training, folder: Path, steps: int) -> None:
+    """Train that many steps, be told to stop as a scheduler tells it, and leave the state in `folder`."""
+    hear, calls = of.teaching.hear, 0
+
+    def end(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+        nonlocal calls
+        calls += 1
+        if calls == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return hear(v, rows_B, x_BCHW)
+
+    of.teaching.hear = end
+    try:
+        finished(of, folder)
+    except Stopped:
+        torch.manual_seed(99)  # what goes on must not owe anything to the generators of this process
+        return
+    raise AssertionError("a training that was told to stop went on to its end")

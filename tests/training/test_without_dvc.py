@@ -1,0 +1,70 @@
+"""Whatever trains needs no DVC: a machine that has little more than torch can train a node."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import node, params, plan
+from pipeline.data.prepare import prepare
+from pipeline.errors import UserError
+from pipeline.paths import CODE, DATA, PLAN
+from pipeline.training.state import VARIABLE, state_root
+from tests.training import runs
+
+# Of what DVC brings, and of what only tests and other stages use.
+ABSENT = (
+    "dvc",
+    "ruamel",
+    "psutil",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "torch_pruning",
+    "jinja2",
+    "pytest",
+    "hypothesis",
+)
+TEACHER = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({ABSENT}))  # an import of None is one of what is not installed
+sys.argv = ["stages", "teacher"]
+runpy.run_module("stages", run_name="__main__")
+"""
+# With a record of an earlier run, the header asks for DVC's cache.
+RECORD = """schema: '2.0'
+stages:
+  teacher:
+    cmd: python -m stages teacher
+    outs:
+    - path: metrics/teacher.json
+      md5: 00000000000000000000000000000000
+"""
+
+
+def test_a_stage_trains_where_dvc_is_not_installed(tmp_path: Path) -> None:
+    with runs.inside(tmp_path):
+        plan.write(runs.planned(tmp_path), PLAN)
+        DATA.parent.mkdir(parents=True)
+        prepare(params.read(tmp_path / "params.yaml").data, tmp_path, 0, DATA)
+        Path(".dvc").mkdir()
+        Path("dvc.lock").write_text(RECORD)
+        environment = {**os.environ, "PYTHONPATH": str(CODE)}
+        done = subprocess.run(
+            [sys.executable, "-c", TEACHER], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert node.read("teacher").status == "trained"
+
+
+def test_only_the_place_of_training_state_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setitem(sys.modules, "dvc.config", None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"no .dvc folder .* or set {VARIABLE}"):
+        state_root()
+    Path(".dvc").mkdir()
+    with pytest.raises(UserError, match=f"DVC is not installed .* or set {VARIABLE}"):
+        state_root()
