@@ -26,6 +26,7 @@ from benchmarks.gpu.launches import Work, covered
 from benchmarks.gpu.setting import GPU, Setting
 from benchmarks.gpu.words import line, sentences
 from benchmarks.measure import Figure
+from pipeline.data.rows import Rows
 from pipeline.errors import UserError
 from pipeline.paths import CODE
 from pipeline.training.teaching import Heard
@@ -302,10 +303,10 @@ def test_waits_are_counted_a_step_and_placed(tmp_path: Path, monkeypatch: pytest
         of = training(setting, on)
         hear = of.teaching.hear
 
-        def wait(v: int, rows_B: np.ndarray, x_BCHW: torch.Tensor) -> Heard:
+        def wait(v: int, rows: Rows, x_BCHW: torch.Tensor) -> Heard:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
             warnings.warn("something else", stacklevel=1)
-            return hear(v, rows_B, x_BCHW)
+            return hear(v, rows, x_BCHW)
 
         of.teaching.hear = wait
         return of

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from benchmarks import world
 from benchmarks.gpu.setting import EPOCHS, VIEWS, Setting
 from pipeline.compression.fake_quantise import fake_quantise
 from pipeline.compression.prune import Masks, magnitude
+from pipeline.data.rows import Rows
 from pipeline.models.files import load_weights, save_weights
 from pipeline.paths import CODE
 from pipeline.sections.term import complete_term
@@ -127,12 +127,12 @@ def stopped(of: Training, folder: Path, steps: int) -> None:
     """Train that many steps, be told to stop as a scheduler tells it, and leave the state in `folder`."""
     hear, calls = of.teaching.hear, 0
 
-    def end(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
+    def end(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
         nonlocal calls
         calls += 1
         if calls == steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return hear(v, rows_B, x_BCHW)
+        return hear(v, rows, x_BCHW)
 
     of.teaching.hear = end
     try:

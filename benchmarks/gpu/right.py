@@ -23,6 +23,7 @@ from benchmarks.gpu import digest
 from benchmarks.gpu.arms import Build, arms, finished, stopped, training
 from benchmarks.gpu.finding import Check, Finding, bounded, equal
 from benchmarks.gpu.setting import PRECISIONS, Setting
+from pipeline.data.rows import Rows
 from pipeline.evaluation import cost
 from pipeline.models.build import build as build_network
 from pipeline.models.files import load_weights, save_weights
@@ -144,8 +145,8 @@ def _recorded(teaching: Live | Stored) -> list[Tensor]:
     """The logits of every batch, filled while it trains."""
     hear, found = teaching.hear, []
 
-    def record(v: int, rows_B: np.ndarray, x_BCHW: Tensor) -> Heard:
-        heard = hear(v, rows_B, x_BCHW)
+    def record(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
+        heard = hear(v, rows, x_BCHW)
         assert heard.t_BC is not None
         found.append(heard.t_BC.float().cpu())
         return heard
