@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio
 
+LONG = ("graph", "size")
+
 
 def test_the_names_are_these() -> None:
     assert list(NAMES) == [
@@ -31,7 +33,10 @@ def test_the_names_are_these() -> None:
     assert all(name in said for name in NAMES)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "others"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES if name != "others"],
+)
 def test_each_runs(name: str, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     said = CliRunner().invoke(app, [name, "--tiny", "--out", str(out)], catch_exceptions=False).output

@@ -141,6 +141,7 @@ def test_one_more_generation_trains_one_network_and_going_back_none(copied: Scra
     assert copied.hashes() == lineage.hashes()
 
 
+@pytest.mark.long
 def test_an_objective_of_other_meaning_runs_its_users_again(copied: Scratch, lineage: Scratch) -> None:
     objective(copied, "born_again", "UNUSED = 1")
     # Its result is the same, so what follows need not run; only summary and report read how long it took.
@@ -157,6 +158,7 @@ def test_an_objective_of_other_meaning_runs_its_users_again(copied: Scratch, lin
     assert copied.hashes(*others) == lineage.hashes(*others)
 
 
+@pytest.mark.long
 def test_specs_follow_the_meaning_of_the_objectives_that_they_use(fresh: Scratch, tmp_path: Path) -> None:
     scratch = fresh.copy(tmp_path / "repository")
     before = specs(scratch)

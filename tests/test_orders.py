@@ -20,6 +20,7 @@ def test_the_table_pairs_each_order_with_the_first() -> None:
     assert two == ("b", "60.0", "75.0 ± 14.1", "+5.0 [+5.0, +5.0]", "50")
 
 
+@pytest.mark.long
 def test_orders_run_apart(copied: Scratch, lineage: Scratch) -> None:
     said = copied.run(*ORDERS, "distil,tune", "distil", "--seeds", "2", "--out", "out/orders.json")
     assert "training was finished before" in said, "what both begin with is trained once"

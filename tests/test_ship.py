@@ -93,6 +93,7 @@ def test_the_table_has_a_row_a_step(lineage: Scratch) -> None:
     assert summary["shipped"]["smaller"] == round(teacher["bytes"] / last["bytes"], 2)
 
 
+@pytest.mark.long
 def test_a_step_put_in_runs_what_follows_and_nothing_else(copied: Scratch, lineage: Scratch) -> None:
     copied.edit({"compress": {"order": ["distil", "prune", "quantise"]}})
     assert copied.repro() == ["plan", *(f"compress@c{n}" for n in range(3, 8)), "summary", "report"]

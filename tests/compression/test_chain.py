@@ -30,7 +30,16 @@ from tests.compression.chains import run, workshop
 from tests.training.runs import CPU, furnish, inside
 
 TORCH = ["small", "zero", "thin", "low", "cheap", "book", "tune", "tune4"]
-FILES = ["int8", "after", "float16", "bfloat16", "int8_weights", "int4_weights", "export", "program"]
+FILES = [
+    "int8",
+    "after",
+    "float16",
+    "bfloat16",
+    "int8_weights",
+    "int4_weights",
+    "export",
+    pytest.param("program", marks=pytest.mark.long),
+]
 
 
 @pytest.fixture(scope="module")

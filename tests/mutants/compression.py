@@ -43,8 +43,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/compression/factorise.py",
-        "self.s_K.square().cumsum(0)",
-        "self.s_K.cumsum(0)",
+        "self.s_K.square().cpu().cumsum(0)",
+        "self.s_K.cpu().cumsum(0)",
         "tests/compression/test_factorise.py::test_energy_bounds_the_error_by_the_smallest_rank",
     ),
     Mutant(
@@ -121,8 +121,8 @@ MUTANTS = [
     Mutant("pipeline/compression/work.py", "itertools.count(1)", "itertools.count(0)", WORK_TESTS),
     Mutant(
         "pipeline/compression/work.py",
-        "cut(pixels[rows_B], drawn, rows_B,",
-        "cut(pixels[rows_B], drawn, rows_B.flip(0),",
+        "cut(pixels[rows], drawn, rows.device_B,",
+        "cut(pixels[rows], drawn, rows.device_B.flip(0),",
         WORK_TESTS,
     ),
     Mutant(

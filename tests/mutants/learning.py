@@ -64,9 +64,9 @@ OBJECTIVES = [
     ),
     Mutant("pipeline/objectives/fsp.py", " / first_BCN.shape[2]", "", f"{FEATURES}::test_fsp_equals_the_reference"),
     Mutant(
-        "pipeline/objectives/fsp.py",
-        "first_BCN = F.adaptive_max_pool2d",
-        "first_BCN = F.adaptive_avg_pool2d",
+        "pipeline/objectives/windows.py",
+        "F.max_pool2d(x, kernel)",
+        "F.avg_pool2d(x, kernel)",
         f"{FEATURES}::test_fsp_max_pools_the_larger_map_of_one_network",
     ),
     Mutant(
@@ -152,8 +152,8 @@ LABELS = [
     Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
     Mutant(
         "pipeline/labels/labeller.py",
-        "normalise(pixels[rows_B], mean_C, std_C)",
-        "normalise(pixels[rows_B], std_C, mean_C)",
+        "normalise(pixels[rows], mean_C, std_C)",
+        "normalise(pixels[rows], std_C, mean_C)",
         LABELLER,
     ),
     Mutant("pipeline/labels/store.py", "if header.data_hash != data_hash:", "if not header.data_hash:", STORE),
@@ -175,8 +175,8 @@ DATA = [
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),
     Mutant(
         "pipeline/data/feed.py",
-        "drawn, rows_R, mean_C",
-        "drawn, torch.arange(len(rows_R)), mean_C",
+        "drawn, rows.device_B, mean_C",
+        "drawn, rows.device_B.flip(0), mean_C",
         "tests/data/test_feed.py",
     ),
     Mutant("pipeline/data/views.py", "(2 * views.shift + 1)", "(2 * views.shift)", VIEWS),

@@ -109,7 +109,9 @@ MUTANTS = [
         "if name in changed:",
         SCHEDULE,
     ),
-    Mutant("pipeline/repro/gpus.py", "gpus[place % len(gpus)]", "gpus[0]", "tests/repro/test_gpus.py"),
+    Mutant(
+        "pipeline/repro/gpus.py", "{VISIBLE: gpus[place % len(gpus)]}", "{VISIBLE: gpus[0]}", "tests/repro/test_gpus.py"
+    ),
     Mutant("pipeline/report/calibration.py", 'side="left"', 'side="right"', NUMBERS),
     Mutant(
         "pipeline/report/calibration.py",

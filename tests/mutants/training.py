@@ -60,8 +60,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/network.py",
-        "buffer.copy_(kept[name])",
-        "kept[name].copy_(buffer)",
+        "norm.track_running_stats = False",
+        "norm.track_running_stats = True",
         f"{MUTUAL}::test_running_statistics_see_each_batch_once",
     ),
     Mutant(
@@ -124,7 +124,7 @@ MUTANTS = [
         f"{LEARN}::test_progress_of_another_environment_is_not_used",
     ),
     Mutant(
-        "pipeline/training/device.py",
+        "pipeline/training/exactness.py",
         '"threads": torch.get_num_threads()',
         '"threads": 1',
         f"{LEARN}::test_progress_of_another_environment_is_not_used",

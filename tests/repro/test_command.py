@@ -67,6 +67,7 @@ def begin(scratch: Scratch) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_a_branch_is_what_dvc_makes_of_it(empty: Scratch, lineage: Scratch) -> None:
     said = empty.run(*COMMAND, "student", "direct")
     assert sorted(RAN.findall(said)) == sorted(["plan", *STAGES])
