@@ -46,7 +46,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that seems to have a GPU."""
-    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    cudnn, cuda = exactness._backends()
     kept = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, cuda.matmul.allow_tf32
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: None)
