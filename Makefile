@@ -3,16 +3,25 @@
 PYTHON ?= python3
 ACTIVATE = . .venv/bin/activate
 
-.PHONY: install repro test test-all fix
+.PHONY: install repro test lint types quick test-all fix
 
 install: .venv/installed
 
 repro: .venv/installed
 	$(ACTIVATE) && dvc repro && python -m pipeline summary
 
-# One file after the other goes to whichever of two workers is free.
 test: .venv/installed
-	$(ACTIVATE) && ruff check . && ruff format --check . && pyright && python -m pytest -n 2 --dist loadfile -m "not long"
+	$(MAKE) --no-print-directory --jobs 2 lint types quick
+
+lint:
+	$(ACTIVATE) && ruff check . && ruff format --check .
+
+types:
+	$(ACTIVATE) && pyright
+
+# One file of tests after the other goes to whichever of two workers is free.
+quick:
+	$(ACTIVATE) && python -m pytest -n 2 --dist loadfile -m "not long"
 
 # Also what takes long: whole graphs, faults, mutants. Goes on after a failure, and names what failed.
 test-all: .venv/installed

@@ -46,6 +46,7 @@ def test_what_looks_at_a_finished_run(copied: Scratch) -> None:
         assert said.strip() or command == "dvc exp diff", command
 
 
+@pytest.mark.long
 def test_experiments_are_understood(tmp_path: Path) -> None:
     """DVC takes each override, and plan makes specs of what comes of it."""
     whole = create(tmp_path / "repository")

@@ -118,6 +118,7 @@ def test_with_dvc_killed_alone_with_its_stage_and_by_ctrl_c(untrained: Scratch, 
     assert results(untrained, "baseline") == results(lineage, "baseline")
 
 
+@pytest.mark.long
 def test_two_at_once_train_once(lineage: Scratch, tmp_path: Path) -> None:
     state = tmp_path / "state"
     one, other = (lineage.copy(tmp_path / name, state) for name in ("one", "other"))
@@ -144,6 +145,7 @@ def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "trains"),
     [({"labels": {"views": 5}}, False), ({"teacher": {"recipe": {"lr": 0.02}}}, True)],
@@ -165,6 +167,7 @@ def test_new_label_settings_relabel_and_do_not_retrain(
         assert now.keys() - before.keys() == {f"teacher/labels/view_00{v}.safetensors" for v in (4, 5)}
 
 
+@pytest.mark.long
 def test_a_damaged_state_falls_back_to_the_one_before(untrained: Scratch, lineage: Scratch) -> None:
     status, said = ended(struck(untrained, STEP, 30, "SIGKILL", "baseline"))
     assert status == -signal.SIGKILL, said

@@ -14,6 +14,7 @@ from tests.scratch import Scratch, create
 
 SEED = 1
 EACH = 1
+QUICK = ("killed", "torn", "failing", "power_cut", "damaged_input", "damaged_state")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Scratch]:
 
 
 @pytest.mark.parametrize("number", range(EACH))
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in FAMILIES]
+)
 def test_struck_in_a_stage(world: tuple[World, Scratch], tmp_path: Path, name: str, number: int) -> None:
     FAMILIES[name](world[0], random.Random(f"{SEED} {name} {number}"), tmp_path / "struck")
 

@@ -319,6 +319,7 @@ def test_a_damaged_curve_is_named(copied: Scratch, damage: str) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_template_is_part_of_the_report_and_of_nothing_else(copied: Scratch) -> None:
     path = copied.folder / "pipeline/report/templates/style.css"
     path.write_text(path.read_text() + "/* other */\n")
