@@ -1,4 +1,4 @@
-"""The tutorial's commands, given one after the other to a repository in which the graph has run."""
+"""The tutorial's commands, given one after the other to a copy of the repository."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import yaml
 
 from tests.commands import commands
 from tests.data.folders import folder
-from tests.scratch import COMMIT, PARAMS, ROOT, Scratch
+from tests.scratch import COMMIT, PARAMS, ROOT, Scratch, create
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 INSTALLS = ["make install", ". .venv/bin/activate"]
@@ -29,27 +29,28 @@ def in_one_epoch(section: Any) -> Any:
 
 
 @pytest.mark.long
-def test_from_a_clone_to_a_file_that_classifies_own_images(copied: Scratch) -> None:
+def test_from_a_clone_to_a_file_that_classifies_own_images(tmp_path: Path) -> None:
+    ours = create(tmp_path / "repository")
     clone, activate, quick, repro, tree, own, student, status, predict = commands(TUTORIAL)
     assert [clone, activate] == INSTALLS
 
-    params = copied.folder / "params.yaml"
+    params = ours.folder / "params.yaml"
     tiny = params.read_text()
-    assert "data.source" not in give(copied, quick), "the scratch repository has the digits already"
-    params.write_text(tiny)  # which the fixture has run: the real thing takes minutes
-    assert "Running stage 'plan'" in give(copied, repro)
-    assert re.search(r"─ teacher +\d", give(copied, tree))
+    assert "data.source" not in give(ours, quick), "the scratch repository has the digits already"
+    params.write_text(tiny)  # the real thing takes minutes
+    assert "Running stage 'plan'" in give(ours, repro)
+    assert re.search(r"─ teacher +\d", give(ours, tree))
 
     params.write_text(PARAMS.read_text())
-    copied.run(*COMMIT)
-    folder(copied.folder / "images", {"ball": 20, "cat": 20}, size=(40, 30))
-    assert re.search(r"data.source +digits +imagefolder", give(copied, own))
+    ours.run(*COMMIT)
+    folder(ours.folder / "images", {"ball": 20, "cat": 20}, size=(40, 30))
+    assert re.search(r"data.source +digits +imagefolder", give(ours, own))
     params.write_text(yaml.safe_dump(in_one_epoch(yaml.safe_load(params.read_text())), sort_keys=False))
-    ran = give(copied, student)
+    ran = give(ours, student)
     assert "student: learns from assistant/t1" in ran and "method" not in ran
-    said = give(copied, status)
+    said = give(ours, status)
     assert re.search(r"student +trained", said) and re.search(r"direct +stale", said)
-    lines = [line.split("\t") for line in give(copied, predict).splitlines()]
+    lines = [line.split("\t") for line in give(ours, predict).splitlines()]
     assert [Path(path).name for path, *_ in lines] == [f"{number:03}.png" for number in range(20)]
     assert {name for _, name, _ in lines} <= {"ball", "cat"}
 
