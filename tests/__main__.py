@@ -1,6 +1,6 @@
 """`python -m tests`: everything, one part after the other, the long tests, the mutants and the faults included.
 
-A part that fails does not stop the others; the last line names those that did. About … minutes on 2 cores.
+A part that fails does not stop the others; the last line names those that did. About 40 minutes on 2 cores.
 """
 
 import subprocess
