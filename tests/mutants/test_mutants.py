@@ -32,6 +32,7 @@ def test_there_are_enough_of_them_and_each_part_of_the_product_has_some() -> Non
     assert packages - {Path(mutant.path).parts[1] for mutant in ALL} == set()
 
 
+@pytest.mark.long
 def test_caught_survived_and_broken_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "test_it.py").write_text("from it import one\ndef test_one(): assert one == 1\n")
     (tmp_path / "it.py").write_text("one = 1\nother = 2\n")
