@@ -23,28 +23,33 @@ class Stopped(Exception):
 
 def end_with_parent() -> None:
     """Ask the kernel for SIGTERM when DVC dies: after `kill -9` of DVC a stage would go on as an orphan."""
-    if sys.platform != "linux":
-        return
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    _ask_at_parents_death(signal.SIGTERM)
+    if sys.platform == "linux" and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ask_at_parents_death(number: int) -> None:
+    """Ask the kernel for a signal when the thread ends that started this process; 0: for none."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], int]]:
     """Yield a function that gives the signal that asked for a stop, 0 where none did.
 
-    A second request ends the process at once.
+    A second request ends the process at once; requests within `ONE` second are one.
 
-    Requests within `ONE` second are one: when DVC, which has several threads, is killed, a stage may be told more than
-    once.
+    Whoever was asked is not told of DVC's death any more: the kernel tells it at the end of each of DVC's threads, and
+    the last of them may end when the training has just left here, which would then end it without a word.
     """
     asked = 0.0
     first = 0
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal asked, first
+        _ask_at_parents_death(0)
         if asked and time.monotonic() - asked < ONE:
             return
         if asked:

@@ -24,6 +24,13 @@ MUTANTS = [
         "                            raise Stopped(",
         "tests/training/test_saving.py::test_asked_to_stop_it_says_that_progress_is_saved_only_when_it_is",
     ),
+    # Each thread of DVC that ends tells the stage once more, also when training has just ended and nothing defers it.
+    Mutant(
+        "pipeline/training/signals.py",
+        "        _ask_at_parents_death(0)\n",
+        "",
+        "tests/training/test_signals.py::test_whoever_was_asked_to_stop_is_not_ended_by_the_end_of_dvcs_other_threads",
+    ),
     # What a stage has been promised and has not taken yet counts as free.
     Mutant(
         "pipeline/repro/room.py",

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,23 @@ def test_with_zero_seconds_every_step_is_on_the_disk_before_the_next(furnished: 
     assert state.saves == runs.EPOCHS * training.steps + 1
 
 
-def test_a_failed_write_ends_the_training_at_the_next_step(furnished: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failed_write_ends_the_training_at_the_next_step(
+    furnished: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_once(thread: ThreadPoolExecutor, write: Callable[[], None]) -> Future[None]:
+        written = submit(thread, write)
+        written.exception()
+        return written
+
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", at_once)
     training = runs.training(furnished["baseline"])
     with pytest.raises(OSError) as failed:
         run(training, Failing(tmp_path), every=1e-9)
     assert explain(failed.value) == (
         f"the disk is full ({tmp_path / 'state'}): free some space and run again; finished work and progress are kept"
     )
-    assert training.at.epoch == 0
+    assert (training.at.epoch, training.at.step) == (0, 2)
 
 
 def test_asked_to_stop_it_says_that_progress_is_saved_only_when_it_is(
