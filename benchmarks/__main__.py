@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.command_line import run
+from pipeline.console.errors import run
 
 NAMES = {
     "stored": "Training from stored soft labels against plain supervised training.",
@@ -37,8 +37,8 @@ Tiny = Annotated[bool, typer.Option(help="So small that it only shows that it ru
 def _command(name: str) -> Callable[..., None]:
     def command(out: Out = None, tiny: Tiny = False) -> None:
         from benchmarks.measure import lines
-        from pipeline.files import write_json
-        from pipeline.summary import show
+        from pipeline.base.files import write_json
+        from pipeline.lineage.results import show
 
         with tempfile.TemporaryDirectory() as folder:
             figures = importlib.import_module(f"benchmarks.{name}").measure(Path(folder), tiny)

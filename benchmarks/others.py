@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmarks import world
 from benchmarks.measure import Figure, interleaved, ratio
+from pipeline.base.errors import UserError
 from pipeline.data.prepared import Prepared
-from pipeline.errors import UserError
 from pipeline.training.device import Device
 from pipeline.training.teaching import Stored
 

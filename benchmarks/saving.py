@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmarks import world
 from benchmarks.measure import Figure, of, ratio
-from pipeline.sections.recipe import Recipe
+from pipeline.config.recipe import Recipe
 from pipeline.training.recipe import optimizer
 from pipeline.training.saving import Saver
 from pipeline.training.snapshot import collect

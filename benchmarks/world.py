@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
@@ -20,7 +21,6 @@ from pipeline.labels.format import Format
 from pipeline.labels.labeller import Forward, label
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
-from pipeline.sections.views import Views
 from pipeline.training.device import Device, choose
 from pipeline.training.loop import Training
 from pipeline.training.teaching import Alone, Teaching

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command_line import run
+from pipeline.console.errors import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -24,7 +24,7 @@ def repro(
     ] = None,
 ) -> None:
     """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
-    from pipeline.repro.command import repro
+    from pipeline.commands.repro import repro
 
     raise typer.Exit(repro(targets or [], jobs))
 
@@ -32,8 +32,8 @@ def repro(
 @app.command()
 def status() -> None:
     """Every node: trained, carried, stale or in progress, its accuracy, its teacher."""
-    from pipeline import status
-    from pipeline.summary import show
+    from pipeline.commands import status
+    from pipeline.lineage.results import show
 
     show(status.lines())
 
@@ -41,7 +41,7 @@ def status() -> None:
 @app.command()
 def tree() -> None:
     """The lineage as a tree: who taught whom, what each reached, which slots only stand for another."""
-    from pipeline.tree import draw
+    from pipeline.commands.tree import draw
 
     draw()
 
@@ -49,11 +49,13 @@ def tree() -> None:
 @app.command()
 def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
-    from pipeline import compress_table, specs, summary
+    from pipeline.lineage import results as summary
+    from pipeline.lineage import tables
+    from pipeline.planning import specs
 
     table = summary.rows(specs.read("summary")["nodes"])
     summary.show(summary.lines(table))
-    if steps := compress_table.lines(table):
+    if steps := tables.lines(table):
         summary.show(steps)
 
 
@@ -64,9 +66,9 @@ def compare(
     ] = None,
 ) -> None:
     """Experiments side by side: parameters that differ, figures that changed, stages that they share."""
-    from pipeline import compare
-    from pipeline.progress import say
-    from pipeline.summary import show
+    from pipeline.commands import compare
+    from pipeline.console.progress import say
+    from pipeline.lineage.results import show
 
     shown = compare.columns(experiments or [])
     changed, same = compare.changes(shown)
@@ -93,8 +95,9 @@ def seeds(
     out: Annotated[Path | None, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")] = None,
 ) -> None:
     """The same experiment over seeds: mean, deviation, paired differences to the baseline."""
-    from pipeline import files, seeds
-    from pipeline.summary import markdown, show
+    from pipeline.base import files
+    from pipeline.commands import seeds
+    from pipeline.lineage.results import markdown, show
 
     found = seeds.run(seeds.names(count, set_param or [], vary or ["train"], name), jobs, queue)
     if not found:
@@ -113,11 +116,14 @@ def study(
     seeds: Annotated[int, typer.Option(min=2, help="How many seeds to report.")] = 5,
 ) -> None:
     """All methods over seeds: weights tuned on validation, paired differences to hard labels on test."""
-    from pipeline import files, graph, params, plan, study
-    from pipeline.summary import markdown, show
+    from pipeline.base import files
+    from pipeline.commands import study
+    from pipeline.config import params
+    from pipeline.lineage.results import markdown, show
+    from pipeline.planning import build, graph
 
     read = params.read(Path("params.yaml"))
-    specs = plan.build(read, graph.read(Path("dvc.yaml")))
+    specs = build.build(read, graph.read(Path("dvc.yaml")))
     names = methods.split(",") if methods else [name for name in read.method if specs[f"method/{name}"]["answers"]]
     arms = study.compare(specs, names, range(seeds))
     cells = study.table(arms)
@@ -133,8 +139,11 @@ def orders(
     seeds: Annotated[int, typer.Option(min=2, help="How many seeds.")] = 5,
 ) -> None:
     """Orders of compression steps over seeds: what each ends in, paired differences to the first."""
-    from pipeline import files, graph, orders, params
-    from pipeline.summary import markdown, show
+    from pipeline.base import files
+    from pipeline.commands import orders
+    from pipeline.config import params
+    from pipeline.lineage.results import markdown, show
+    from pipeline.planning import graph
 
     read, stages = params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))
     found = orders.compare(read, stages, chains, range(seeds))
@@ -150,7 +159,7 @@ def predict(
     model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated."""
-    from pipeline.compression.predict import Unreadable, classify, shipped
+    from pipeline.commands.predict import Unreadable, classify, shipped
     from pipeline.compression.runtime import Runtime
 
     skipped = False
@@ -169,7 +178,7 @@ def pictures(
     folder: Annotated[Path, typer.Option(help="Where they go.")] = Path("docs/pictures"),
 ) -> None:
     """Pictures of report.html for the documentation; they need Chromium."""
-    from pipeline.paths import REPORT
+    from pipeline.base.paths import REPORT
     from pipeline.report.pictures import take
 
     for path in take(REPORT, folder):
@@ -182,8 +191,8 @@ def use(
     force: Annotated[bool, typer.Option(help="Also where params.yaml has changes that git does not hold.")] = False,
 ) -> None:
     """Write a preset into params.yaml: settings for these images that are known to work."""
-    from pipeline import presets
-    from pipeline.summary import show
+    from pipeline.config import presets
+    from pipeline.lineage.results import show
 
     show(presets.use(preset, Path("params.yaml"), force))
 
@@ -193,7 +202,7 @@ def gc(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove that of unfinished training, too.")] = False,
 ) -> None:
     """Remove saved state of finished training, whose results are in the DVC cache and stay."""
-    from pipeline.collect import collect
+    from pipeline.commands.gc import collect
     from pipeline.training.state import state_root
 
     done = collect(state_root(), unfinished=unfinished)

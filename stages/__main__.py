@@ -4,8 +4,8 @@ import importlib
 
 import typer
 
-from pipeline.command_line import run
-from pipeline.training.signals import end_with_parent
+from pipeline.base.signals import end_with_parent
+from pipeline.console.errors import run
 
 VERBS = (
     "plan",

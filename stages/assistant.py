@@ -7,6 +7,6 @@ from typer import Argument
 
 def assistant(slot: Annotated[str, Argument(help="Slot of the chain, as in dvc.yaml.")]) -> None:
     """Train one link of the teacher-assistant chain, or carry the one before."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance(f"assistant/{slot}")

@@ -3,6 +3,6 @@
 
 def baseline() -> None:
     """Train the student's architecture on hard labels only: what distillation is compared with."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance("baseline")

@@ -7,8 +7,8 @@ from typer import Argument
 
 def compress(slot: Annotated[str, Argument(help="Slot of the chain, as in dvc.yaml.")]) -> None:
     """Do one step of the compress chain, or carry the one before."""
-    from pipeline import specs
-    from pipeline.slot import advance, perform
+    from pipeline.planning import specs
+    from pipeline.training.stage import advance, perform
 
     name = f"compress/{slot}"
     spec = specs.read(name)

@@ -3,6 +3,6 @@
 
 def direct() -> None:
     """Train the same student straight from the teacher, without assistants."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance("direct")

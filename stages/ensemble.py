@@ -3,7 +3,7 @@
 
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
-    from pipeline import specs
-    from pipeline.vote import vote
+    from pipeline.lineage.ensemble import vote
+    from pipeline.planning import specs
 
     vote(specs.read("ensemble"))

@@ -3,6 +3,6 @@
 
 def mutual() -> None:
     """Train networks that teach each other."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance("mutual")

@@ -5,8 +5,10 @@ def plan() -> None:
     """Turn params.yaml and the code into one small spec a stage."""
     from pathlib import Path
 
-    from pipeline import graph, params, plan
-    from pipeline.paths import PLAN
+    from pipeline.base.paths import PLAN
+    from pipeline.config import params
+    from pipeline.planning import build as plan
+    from pipeline.planning import graph
 
     specs = plan.build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
     plan.write(specs, PLAN)

@@ -3,11 +3,12 @@
 
 def prepare() -> None:
     """Read the images, split them, and write them as memory-mapped arrays."""
-    from pipeline import files, specs
+    from pipeline.base import files
+    from pipeline.base.paths import DATA, resolve
+    from pipeline.config.data import Data
+    from pipeline.console.progress import say
     from pipeline.data.prepare import prepare
-    from pipeline.paths import DATA, resolve
-    from pipeline.progress import say
-    from pipeline.sections.data import Data
+    from pipeline.planning import specs
 
     spec = specs.read("prepare")
     data = Data(**spec["data"])

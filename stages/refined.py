@@ -3,9 +3,10 @@
 
 def refined() -> None:
     """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
-    from pipeline import node, specs
-    from pipeline.chain import best
-    from pipeline.progress import say
+    from pipeline.console.progress import say
+    from pipeline.lineage import node
+    from pipeline.lineage.chain import best
+    from pipeline.planning import specs
 
     spec = specs.read("refined")
     chain = node.read(spec["chain"]).chain

@@ -3,9 +3,10 @@
 
 def report() -> None:
     """Write report.html: the whole run on one page."""
-    from pipeline import files, specs
-    from pipeline.paths import REPORT
-    from pipeline.progress import say
+    from pipeline.base import files
+    from pipeline.base.paths import REPORT
+    from pipeline.console.progress import say
+    from pipeline.planning import specs
     from pipeline.report.page import render
     from pipeline.report.run import Run
 

@@ -3,6 +3,6 @@
 
 def student() -> None:
     """Train the student at the end of the assistant chain."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance("student")

@@ -3,9 +3,11 @@
 
 def summary() -> None:
     """Gather the figures that people compare."""
-    from pipeline import files, specs, summary
-    from pipeline.paths import METRICS
-    from pipeline.progress import say
+    from pipeline.base import files
+    from pipeline.base.paths import METRICS
+    from pipeline.console.progress import say
+    from pipeline.lineage import results as summary
+    from pipeline.planning import specs
 
     spec = specs.read("summary")
     table = summary.rows(spec["nodes"])

@@ -3,6 +3,6 @@
 
 def teacher() -> None:
     """Train the first network of the lineage, or take in one that was trained elsewhere."""
-    from pipeline.slot import advance
+    from pipeline.training.stage import advance
 
     advance("teacher")

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.sections.recipe import Recipe
+from pipeline.config.recipe import Recipe
 
 
 def softmax(row_C: Tensor, temperature: float = 1.0) -> list[Tensor]:

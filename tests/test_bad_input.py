@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import files, graph, node, params, plan, slot, specs
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import PLAN, resolve
+from pipeline.config import params
 from pipeline.data import listing, prepared
-from pipeline.errors import UserError
-from pipeline.node import Node
-from pipeline.paths import PLAN, resolve
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.planning import build as plan
+from pipeline.planning import graph, specs
+from pipeline.training import stage
 from pipeline.training.state import State
 from tests.scratch import PARAMS, ROOT
 
@@ -176,13 +181,13 @@ def test_a_path_that_leads_nowhere(path: str) -> None:
 def test_a_slot_that_is_not_there(workspace: Path, name: str) -> None:
     plan.write({"refinery/g1": {"node": "refinery/g1"}, "teacher": {"node": "teacher"}}, PLAN)
     with pytest.raises(UserError, match=r"refinery has no slot .* gives it g1"):
-        slot.advance(f"refinery/{name}")
+        stage.advance(f"refinery/{name}")
     assert os.listdir() == ["plan"]
 
 
 def test_a_stage_before_plan(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"plan/refinery/g1.json is missing: run `dvc repro`"):
-        slot.advance("refinery/g1")
+        stage.advance("refinery/g1")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +212,7 @@ def test_a_damaged_record_is_never_believed(workspace: Path, damage: Callable[[s
     path = Path("plan/a.json") if what == "spec" else Path("artifacts/b/node.json")
     path.write_text(damage(path.read_text()))
     with pytest.raises(UserError, match=rf"^{path} is damaged .*run `dvc repro`$"):
-        slot.advance("a") if what == "spec" else node.read("b")
+        stage.advance("a") if what == "spec" else node.read("b")
     assert sorted(os.listdir()) == ["artifacts", "plan"]
 
 
@@ -294,8 +299,8 @@ def test_odd_names_of_files_and_classes_are_fine(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize(("key", "value"), [("mean", [0.1, 0.2]), ("std", []), ("std", [0.0]), ("std", [-1.0])])
 def test_a_header_whose_statistics_are_not_of_the_images(tmp_path: Path, key: str, value: list[float]) -> None:
+    from pipeline.config.data import Data
     from pipeline.data.prepare import prepare
-    from pipeline.sections.data import Data
 
     prepare(Data(source="digits", per_class=2), tmp_path, 0, tmp_path / "out")
     path = tmp_path / "out" / prepared.HEADER

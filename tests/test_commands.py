@@ -9,10 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline import command_line
 from pipeline.__main__ import app as pipeline
-from pipeline.errors import UserError
-from pipeline.training.signals import Stopped
+from pipeline.base.errors import UserError
+from pipeline.base.signals import Stopped
+from pipeline.console import errors
 from stages.__main__ import app as stages
 
 STAGES = (
@@ -95,7 +95,7 @@ def test_what_a_person_can_mend_is_one_sentence(
 ) -> None:
     app = failing(error)
     with pytest.raises(SystemExit) as left:
-        command_line.run(app)
+        errors.run(app)
     said = capsys.readouterr()
     assert left.value.code == code
     assert said.out == ""
@@ -106,7 +106,7 @@ def test_what_a_person_can_mend_is_one_sentence(
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("shapes"), OSError(errno.EBADF, "x")])
 def test_a_defect_of_ours_keeps_its_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
-        command_line.run(failing(error))
+        errors.run(failing(error))
 
 
 def failing(error: Exception) -> typer.Typer:
@@ -120,7 +120,7 @@ def failing(error: Exception) -> typer.Typer:
 def test_a_full_output_is_said_once(tmp_path: Path) -> None:
     """`> /dev/full`: Python would complain a second time when it leaves."""
     code = (
-        "import typer; from pipeline.command_line import run\n"
+        "import typer; from pipeline.console.errors import run\n"
         "app = typer.Typer(pretty_exceptions_enable=False)\n"
         "@app.command()\n"
         "def fail(): print('x' * 100_000, flush=True)\n"
@@ -129,4 +129,4 @@ def test_a_full_output_is_said_once(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"error: the disk is full: {command_line.FULL}\n"
+    assert done.stderr == f"error: the disk is full: {errors.FULL}\n"

@@ -21,21 +21,25 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from pipeline import files, graph, node, params, plan
-from pipeline.compression.codebook import load_shared, save_shared
+from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.compression.onnx_file import read_onnx
+from pipeline.config import params
+from pipeline.config.data import Data
+from pipeline.config.params import Params
+from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.views import cut, describe, draw
-from pipeline.errors import UserError
 from pipeline.labels.format import Format
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.build import build
+from pipeline.models.codebook import load_shared, save_shared
 from pipeline.models.files import load_weights, save_weights
-from pipeline.node import Node
-from pipeline.params import Params
-from pipeline.predictions import read_predictions, write_predictions
-from pipeline.sections.data import Data
-from pipeline.sections.views import Views
+from pipeline.planning import build as plan
+from pipeline.planning import graph
 from pipeline.training.state import State
 from tests.labels.folders import opened, recorded, write
 from tests.scratch import PARAMS, ROOT

@@ -26,9 +26,9 @@ from benchmarks.gpu.launches import Work, covered
 from benchmarks.gpu.setting import GPU, Setting
 from benchmarks.gpu.words import line, sentences
 from benchmarks.measure import Figure
+from pipeline.base.errors import UserError
+from pipeline.base.paths import CODE
 from pipeline.data.rows import Rows
-from pipeline.errors import UserError
-from pipeline.paths import CODE
 from pipeline.training.teaching import Heard
 
 # What is not on a machine that has little more than torch.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files
+from pipeline.base import files
 from tests.faults.graph import resize, stages
 from tests.faults.points import Fault
 from tests.faults.process import Running

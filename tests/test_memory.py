@@ -25,11 +25,12 @@ class Synthetic:
 
 def _train(folder: str, resident: int, output: str) -> None:
     """Prepare; then train, label and predict within the limit; the exit status is that of the command line."""
-    from pipeline import params, plan
-    from pipeline.command_line import run
+    from pipeline.base.paths import DATA, PLAN
+    from pipeline.config import params
+    from pipeline.console.errors import run
     from pipeline.data import prepare
     from pipeline.data.images import Source
-    from pipeline.paths import DATA, PLAN
+    from pipeline.planning import build
     from pipeline.training import device, learn
     from pipeline.training.state import VARIABLE
     from tests.faults import process  # noqa: F401  what a first step imports, imported before the limit
@@ -52,7 +53,7 @@ def _train(folder: str, resident: int, output: str) -> None:
             "labels": {"views": 1},
         },
     )
-    plan.write(specs, PLAN)
+    build.write(specs, PLAN)
     DATA.mkdir(parents=True)
     header = prepare.prepare(params.read(Path("params.yaml")).data, Path(), 0, DATA)
     assert np.prod(header["shapes"]["train"]) > 1.25 * ROOM

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.commands import commands
+from tests.command_lines import commands
 from tests.scratch import ROOT, Scratch, create, merged
 
 README = (ROOT / "README.md").read_text()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import files
+from pipeline.base import files
 from tests.scratch import Scratch, wait
 
 STRUCK = Path(__file__).with_name("struck.py")

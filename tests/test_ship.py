@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import files
+from pipeline.base import files
 from tests.scratch import Scratch
 
 PREDICT = (sys.executable, "-m", "pipeline", "predict")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.commands import commands
+from tests.command_lines import commands
 from tests.data.folders import folder
 from tests.scratch import COMMIT, PARAMS, ROOT, Scratch, create
 

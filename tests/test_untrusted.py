@@ -14,21 +14,24 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import files, lock, node, params
-from pipeline.compression.codebook import load_shared
+from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.compression.onnx_file import read_onnx
 from pipeline.compression.runtime import Runtime
+from pipeline.config import params
+from pipeline.config.data import Data
+from pipeline.config.yaml import read_yaml
 from pipeline.data import imagefolder, listing, prepared
 from pipeline.data.prepare import prepare
-from pipeline.errors import UserError
+from pipeline.dvc import lock
 from pipeline.labels.mapped import mapped
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import build, rebuild
+from pipeline.models.codebook import load_shared
 from pipeline.models.files import load_weights
-from pipeline.node import Node
-from pipeline.predictions import read_predictions
-from pipeline.sections.data import Data
 from pipeline.training.state import State
-from pipeline.yaml_file import read_yaml
 from tests.data.folders import folder, picture
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +39,7 @@ CODE = [path for top in ("pipeline", "stages") for path in sorted((ROOT / top).r
 # torchvision's own checkpoints, of which only tensors are taken (weights_only), after their hash was compared.
 UNPICKLES = {"pipeline/models/torchvision.py"}
 # Annotations of our own source files, never of input.
-EVALUATES = {"pipeline/schema.py"}
+EVALUATES = {"pipeline/config/signature.py"}
 
 
 class Payload:

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 from benchmarks import world
 from benchmarks.gpu.setting import EPOCHS, VIEWS, Setting
-from pipeline.compression.fake_quantise import fake_quantise
+from pipeline.base.paths import CODE
+from pipeline.base.signals import Stopped
 from pipeline.compression.prune import Masks, magnitude
+from pipeline.config.term import complete_term
+from pipeline.config.yaml import read_yaml
 from pipeline.data.rows import Rows
+from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights, save_weights
-from pipeline.paths import CODE
-from pipeline.sections.term import complete_term
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
 from pipeline.training.network import AfterStep, Begin
-from pipeline.training.signals import Stopped
 from pipeline.training.state import State
 from pipeline.training.teaching import Alone, Heard, Stored, Teaching
-from pipeline.yaml_file import read_yaml
 
 Build = Callable[[Device], Training]
 Objective = dict[str, Any]

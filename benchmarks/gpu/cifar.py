@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from benchmarks.gpu.finding import Check, Finding, of_figure
 from benchmarks.gpu.setting import Setting
 from benchmarks.measure import Figure, clock
+from pipeline.config.data import Data
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.metrics import accuracy
 from pipeline.models.build import build
-from pipeline.sections.data import Data
 from pipeline.training.device import Device
 from pipeline.training.export import Speaker
 from pipeline.training.loop import Training

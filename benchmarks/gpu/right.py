@@ -23,11 +23,11 @@ from benchmarks.gpu import digest
 from benchmarks.gpu.arms import Build, arms, finished, stopped, training
 from benchmarks.gpu.finding import Check, Finding, bounded, equal
 from benchmarks.gpu.setting import PRECISIONS, Setting
+from pipeline.base.paths import CODE
 from pipeline.data.rows import Rows
 from pipeline.evaluation import cost
 from pipeline.models.build import build as build_network
 from pipeline.models.files import load_weights, save_weights
-from pipeline.paths import CODE
 from pipeline.training.export import Speaker
 from pipeline.training.loop import Training
 from pipeline.training.teaching import Heard, Live, Stored

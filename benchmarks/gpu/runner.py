@@ -17,9 +17,9 @@ from benchmarks.gpu import cifar, fast, right, stage
 from benchmarks.gpu.finding import Check, Finding
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.words import Report
-from pipeline.errors import UserError
-from pipeline.paths import CODE
-from pipeline.sections.base import unknown
+from pipeline.base.errors import UserError
+from pipeline.base.paths import CODE
+from pipeline.config.section import unknown
 
 Part = Callable[[Setting], Iterator[Check]]
 GROUPS: dict[str, dict[str, Part]] = {

@@ -11,12 +11,14 @@ import yaml
 
 from benchmarks.gpu.finding import Check, Finding
 from benchmarks.gpu.setting import Setting
-from pipeline import graph, node, params, plan, specs
+from pipeline.base.paths import CODE, DATA, PLAN
+from pipeline.config import params
+from pipeline.config.yaml import read_yaml
 from pipeline.data.prepare import prepare
-from pipeline.paths import CODE, DATA, PLAN
+from pipeline.lineage import node
+from pipeline.planning import build, graph, specs
 from pipeline.training.learn import learn
 from pipeline.training.state import VARIABLE
-from pipeline.yaml_file import read_yaml
 
 NODES = ("teacher", "direct", "method/dkd", "method/hint", "method/fitnet", "method/fsp", "mutual")
 SMALL_NODES = ("teacher", "method/dkd")
@@ -41,7 +43,7 @@ def _prepare(setting: Setting) -> Iterator[Finding]:
         path = setting.folder / "repository" / "params.yaml"
         path.write_text(yaml.safe_dump(whole, sort_keys=False))
         read = params.read(path)
-        plan.write(plan.build(read, graph.read(CODE / "dvc.yaml")), PLAN)
+        build.write(build.build(read, graph.read(CODE / "dvc.yaml")), PLAN)
         DATA.parent.mkdir(parents=True, exist_ok=True)
         header = prepare(read.data, path.parent, 0, DATA)
     yield Finding("plan and data", header["counts"]["train"], " images")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.finding import Finding
-from pipeline.files import write_json, write_text
-from pipeline.progress import say
+from pipeline.base.files import write_json, write_text
+from pipeline.console.progress import say
 
 STATES = ("right", "wrong", "measured", "not run")
 HEADER = f"{'':8} {'part':10} {'what':52} {'found':>18} {'bound':>12}"

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.errors import UserError
-from pipeline.kinds import Count
+from pipeline.base.errors import UserError
+from pipeline.config.numbers import Count
 
 SCHEMA = 1
 PREFIX = "cohobate."

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.card import Card
 from pipeline.compression.runtime import Runtime
 from pipeline.data.prepared import Prepared
-from pipeline.errors import UserError
 from pipeline.evaluation.cost import medians_ms
-from pipeline.node import Node
+from pipeline.lineage.node import Node
 from pipeline.training.device import Device
 from pipeline.training.learn import load
 

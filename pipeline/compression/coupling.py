@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.models.residual import Block
 
 EXTRA = "extra"

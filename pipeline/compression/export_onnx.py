@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card
 from pipeline.compression.onnx_file import write_onnx
 from pipeline.compression.runtime import Runtime
 from pipeline.data.views import normalise
-from pipeline.files import write_bytes
 
 # The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
 OPSET = 21

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.target import absolute, measure, only
-from pipeline.errors import UserError
-from pipeline.kinds import Count, Share
-from pipeline.sections.base import unknown
+from pipeline.config.numbers import Count, Share
+from pipeline.config.section import unknown
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.coupling import Place, Unit, cut, least, units
 from pipeline.compression.target import absolute, measure, only
-from pipeline.errors import UserError
-from pipeline.kinds import Count, Share
+from pipeline.config.numbers import Count, Share
 
 
 def shrink(

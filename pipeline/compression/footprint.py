@@ -12,7 +12,7 @@ STATUS = Path("/proc/self/status")
 
 def main(folder: Path, batch: int) -> None:
     """Load, answer, print."""
-    from pipeline import node
+    from pipeline.lineage import node
 
     of = node.read_at(folder)
     assert of.architecture is not None

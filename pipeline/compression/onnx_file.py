@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from pipeline.base.errors import UserError
+from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card, read_card
-from pipeline.errors import UserError
-from pipeline.files import write_bytes
 
 PRODUCER = "cohobate"
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from pipeline.compression.grid import Frozen, fit_scales, round_to
+from pipeline.base.errors import UserError
+from pipeline.base.files import replacing
 from pipeline.compression.onnx_file import read_onnx, write_onnx
-from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.models.grid import Frozen, fit_scales, round_to
 
 Overrides = dict[str, list[dict[str, Any]]]
 Method = Literal["minmax", "percentile", "entropy"]

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.errors import UserError
-from pipeline.kinds import Count, Positive
+from pipeline.base.errors import UserError
+from pipeline.config.numbers import Count, Positive
+from pipeline.config.section import unknown
 from pipeline.models.taps import tapped
-from pipeline.sections.base import unknown
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from pipeline.base.errors import UserError
 from pipeline.compression.card import Card, read_card
-from pipeline.errors import UserError
 
 LARGEST = 1 << 30  # bytes: a classifier above a gigabyte is none that this pipeline made
 

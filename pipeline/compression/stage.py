@@ -6,19 +6,20 @@ from typing import Any
 
 import torch
 
-from pipeline import node, specs
+from pipeline.base.files import sha256, write_text
+from pipeline.base.paths import DATA
 from pipeline.compression import costs
 from pipeline.compression.model_card import model_card
 from pipeline.compression.work import File, Network, Work, lineage
+from pipeline.config.views import Views
+from pipeline.console.progress import say
 from pipeline.data import prepared
 from pipeline.evaluation import cost
-from pipeline.files import sha256, write_text
+from pipeline.lineage import node
+from pipeline.lineage.node import EMPTY_CURVE, Node
+from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import rebuild
-from pipeline.node import EMPTY_CURVE, Node
-from pipeline.paths import DATA
-from pipeline.predictions import write_predictions
-from pipeline.progress import say
-from pipeline.sections.views import Views
+from pipeline.planning import specs
 from pipeline.training import hardware
 from pipeline.training.device import choose
 from pipeline.training.export import curve, fill, numbers

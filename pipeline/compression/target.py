@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.evaluation import cost
 
 

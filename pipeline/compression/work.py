@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.compression.surgery import describe
 from pipeline.data.batches import Pixels, order
 from pipeline.data.rows import Rows
 from pipeline.data.views import cut, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
+from pipeline.models.surgery import describe
 from pipeline.training.export import Result
 from pipeline.training.learn import load
 
 if TYPE_CHECKING:
     from pipeline.compression.card import Card
+    from pipeline.config.views import Views
     from pipeline.data.prepared import Prepared
-    from pipeline.node import Node
-    from pipeline.sections.views import Views
+    from pipeline.lineage.node import Node
     from pipeline.training.device import Device
 
 BATCH = 64  # images a pass, for what looks at training views

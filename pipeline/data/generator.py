@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.files import digest
+from pipeline.base.files import digest
 
 
 def generator(*key: int | str) -> np.random.Generator:

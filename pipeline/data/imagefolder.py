@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.base.errors import UserError
 from pipeline.data.images import Decoded, Source, pixels
 from pipeline.data.listing import Tree, trees
-from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
-    from pipeline.sections.data import Data
+    from pipeline.config.data import Data
 
 
 def load(data: Data, root: Path) -> Source:

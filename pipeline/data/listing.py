@@ -10,8 +10,8 @@ import os
 import stat
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.files import digest
+from pipeline.base.errors import UserError
+from pipeline.base.files import digest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm")
 LAYOUT = "<root>/<class>/<image>, or <root>/train/<class>/<image> and <root>/test/<class>/<image>"

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.base.errors import UserError
+from pipeline.base.files import digest, sha256, write_bytes, write_sealed
 from pipeline.data.generator import generator
 from pipeline.data.images import Images
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
 from pipeline.data.sources import load
-from pipeline.errors import UserError
-from pipeline.files import digest, sha256, write_bytes, write_sealed
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
-    from pipeline.sections.data import Data
+    from pipeline.config.data import Data
 
 CHUNK_BYTES = 2**24  # of pixels in memory at a time
 STD_FLOOR = 1e-3  # of a channel that (almost) never varies; a quarter of one grey level

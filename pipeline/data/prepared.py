@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.errors import UserError
-from pipeline.files import read_sealed, sha256
+from pipeline.base.errors import UserError
+from pipeline.base.files import read_sealed, sha256
 
 SCHEMA = 2
 HEADER = "data.json"

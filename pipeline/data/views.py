@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.base.errors import UserError
 from pipeline.data.generator import generator
-from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
-    from pipeline.sections.views import Views
+    from pipeline.config.views import Views
 
 SCHEME = 1  # how numbers become views: raise it with any change that would give an old label another crop
 

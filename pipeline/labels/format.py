@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 DENSE_CLASSES = 256  # the most for which `auto` keeps every logit
 HALF_LIMIT = torch.finfo(torch.float16).max

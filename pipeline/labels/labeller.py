@@ -27,7 +27,7 @@ from pipeline.labels.store import Header, write_header, write_view
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
-    from pipeline.sections.views import Views
+    from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
 

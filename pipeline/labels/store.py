@@ -16,8 +16,8 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.files import digest, read_json, sha256, write_bytes, write_json
+from pipeline.base.errors import UserError
+from pipeline.base.files import digest, read_json, sha256, write_bytes, write_json
 from pipeline.labels.format import Format, decode, encode, layout
 from pipeline.labels.mapped import mapped, remedy
 

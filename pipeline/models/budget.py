@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from pydantic_core import PydanticCustomError
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
+from pipeline.config.learner import complete_architecture
 from pipeline.evaluation import cost
 from pipeline.models.build import build
-from pipeline.sections.learner import complete_architecture
 
 # What the families call their width: a number, or one a stage, whose proportions are kept.
 WIDTHS = ("widths", "width", "widen")

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from pipeline import schema
-from pipeline.errors import UserError
-from pipeline.sections.base import unknown
+from pipeline.base.errors import UserError
+from pipeline.config import signature
+from pipeline.config.section import unknown
 
 SUPPLIED = frozenset({"channels", "size", "classes"})
 # What compression makes of a plain network: the module that does it again, and the function there.
 COMPRESSED = {
-    "surgery": ("pipeline.compression.surgery", "rebuild"),
-    "grids": ("pipeline.compression.fake_quantise", "put_on_grids"),
+    "surgery": ("pipeline.models.surgery", "rebuild"),
+    "grids": ("pipeline.models.fake_quantise", "put_on_grids"),
 }
 
 
@@ -30,11 +30,11 @@ def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes:
     folder = Path(__file__).parent
     settings = {key: value for key, value in architecture.items() if key not in COMPRESSED}
     family = settings.pop("family", None)
-    families = schema.available(folder, "build")
+    families = signature.available(folder, "build")
     if family not in families:
         raise UserError(f"params.yaml, architecture.family: {unknown('family', str(family), families)}")
     where = "params.yaml, architecture"
-    settings = schema.complete(folder / f"{family}.py", "build", settings, where, SUPPLIED)
+    settings = signature.complete(folder / f"{family}.py", "build", settings, where, SUPPLIED)
     module = importlib.import_module(f"pipeline.models.{family}")
     model = module.build(channels=channels, size=size, classes=classes, **settings)
     for key, (name, function) in COMPRESSED.items():

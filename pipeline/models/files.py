@@ -9,14 +9,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
-from pipeline.files import write_bytes
+from pipeline.base.errors import UserError
+from pipeline.base.files import write_bytes
 
 # Batch norm's count of batches: it moves no output, and files written by other tools often lack it.
 COUNTER = "num_batches_tracked"
 # In a file's metadata where weights share a few values, and by whom such a file is read.
 SHARED = "codebook"
-READER = "pipeline.compression.codebook"
+READER = "pipeline.models.codebook"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -7,7 +7,7 @@ channels, the shortcut takes every second pixel and pads the new channels with z
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.kinds import Count
+from pipeline.config.numbers import Count
 from pipeline.models.net import Net, conv3x3, conv_norm_relu, pooled
 from pipeline.models.stages import blocks_a_stage, three_stages
 

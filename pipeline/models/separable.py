@@ -10,8 +10,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
-from pipeline.kinds import Count
+from pipeline.base.errors import UserError
+from pipeline.config.numbers import Count
 from pipeline.models.net import Net, conv_norm_relu, pooled
 
 

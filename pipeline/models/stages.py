@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 
 def blocks_a_stage(depth: int, others: int, family: str) -> int:

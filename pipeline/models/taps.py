@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
-from pipeline.sections.base import unknown
+from pipeline.base.errors import UserError
+from pipeline.config.section import unknown
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
+from pipeline.config.section import unknown
 from pipeline.models.files import COUNTER
 from pipeline.models.net import initialise
-from pipeline.sections.base import unknown
 
 # These two return a tuple in training if they have auxiliary heads, and ask to be told about initialisation.
 AUXILIARY = {"googlenet", "inception_v3"}

@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pipeline.kinds import Count, Share
+from pipeline.config.numbers import Count, Share
 from pipeline.models.net import Net, conv3x3, pooled
 from pipeline.models.stages import blocks_a_stage, three_stages
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.kinds import Count
+from pipeline.base.errors import UserError
+from pipeline.config.numbers import Count
 from pipeline.objectives.layers import summed
 from pipeline.objectives.vectors import unit
 from pipeline.objectives.windows import averaged

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline import schema
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
+from pipeline.config import signature
+from pipeline.config.section import unknown
+from pipeline.config.term import Layers, Schedule, complete_term, path_of
 from pipeline.objectives.pairing import LOGITS, Pair, Shapes, pairs
-from pipeline.sections.base import unknown
-from pipeline.sections.term import Layers, Schedule, complete_term, path_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Objective(nn.Module):
     """The objective of params.yaml: term name -> settings.
 
     Args:
-        terms: Settings of each term's code, and what every term has (`pipeline.sections.term`).
+        terms: Settings of each term's code, and what every term has (`pipeline.config.term`).
         student: Shapes of the student's layers; needed where a term compares features.
         teacher: Shapes of the teacher's layers, likewise.
 
@@ -115,7 +115,7 @@ def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teache
         path = path_of(name)
     except UserError as error:
         raise UserError(f"params.yaml, objective: {error}") from None
-    needs = schema.needs(path, name)
+    needs = signature.needs(path, name)
     for need in needs:
         if need not in SIGNALS:
             raise UserError(f"pipeline/objectives/{name}.py: {unknown('signal', need, SIGNALS)}")
@@ -135,7 +135,7 @@ def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teache
             term = Term(schedule, needs, found, partial(getattr(module, name), **complete))
         else:
             shapes = ([student[pair.student] for pair in found], [teacher[pair.teacher] for pair in found])
-            term = Term(schedule, needs, found, getattr(module, schema.class_name(name))(*shapes, **complete))
+            term = Term(schedule, needs, found, getattr(module, signature.class_name(name))(*shapes, **complete))
         _try(name, term, student, teacher)
     except UserError as error:
         layers = ", ".join(f"{pair.student}: {pair.teacher}" for pair in found)

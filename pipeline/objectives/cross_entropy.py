@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.kinds import Share
+from pipeline.config.numbers import Share
 
 
 def cross_entropy(z_BC: Tensor, y_B: Tensor, *, label_smoothing: Share = 0.0) -> Tensor:

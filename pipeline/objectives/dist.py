@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pipeline.kinds import NonNegative, Positive
+from pipeline.config.numbers import NonNegative, Positive
 from pipeline.objectives.vectors import unit
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.kinds import NonNegative, Positive
+from pipeline.config.numbers import NonNegative, Positive
 
 
 def dkd(

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
-from pipeline.kinds import Count
+from pipeline.base.errors import UserError
+from pipeline.config.numbers import Count
 from pipeline.objectives.layers import paired, summed
 from pipeline.objectives.windows import averaged
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.objectives.layers import paired, summed
 from pipeline.objectives.windows import largest
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.kinds import Positive
+from pipeline.config.numbers import Positive
 from pipeline.objectives.vectors import unit
 
 

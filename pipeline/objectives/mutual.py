@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 
 def mutual(z_BC: Tensor, peers: Sequence[Tensor], *, ensemble: bool = False) -> Tensor:

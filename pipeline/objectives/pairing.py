@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Size
 
-from pipeline.errors import UserError
-from pipeline.sections.base import unknown
+from pipeline.base.errors import UserError
+from pipeline.config.section import unknown
 
 LOGITS = "logits"
 EMBEDDING = "embedding"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from pipeline.kinds import NonNegative
+from pipeline.config.numbers import NonNegative
 from pipeline.objectives.rkd_angle import rkd_angle
 from pipeline.objectives.rkd_distance import rkd_distance
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.kinds import Positive
+from pipeline.config.numbers import Positive
 
 
 def soft_targets(z_BC: Tensor, t_BC: Tensor, *, temperature: Positive = 4.0) -> Tensor:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from pipeline import compress_table
+from pipeline.lineage import tables
+from pipeline.lineage.results import Row
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section, Table
 from pipeline.report.svg import around
 from pipeline.report.words import counted, points, quantity
-from pipeline.summary import Row
 
 WORDS = 2  # of the columns of the compress table: step and node
 
@@ -68,7 +68,7 @@ def section(run: Run) -> Section | None:
     lead += f", {last.faster:.1f} times as fast on {last.timed_on}" if last.faster else ""
     lead += f", at {points(last.test - first.test)} points on test."
     low, high = around([step.test for step in found], 0.02, 0, 1)
-    header, *rows = compress_table.lines([Row(entry.node, entry.metrics) for entry in run.entries.values()])
+    header, *rows = tables.lines([Row(entry.node, entry.metrics) for entry in run.entries.values()])
     values = {
         "steps": found,
         "low": low,

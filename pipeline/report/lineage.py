@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
+from pipeline.lineage.results import learned_from
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import Section
 from pipeline.report.svg import around, dot, rect, tag
 from pipeline.report.words import amount, counted, listed
-from pipeline.summary import learned_from
 
 ROW = 38  # pixels; the style sheet has the same
 LANE = 16  # narrower where there are many, so that a phone has room for the names beside them

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files
-from pipeline.errors import UserError
+from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.report.browser import look
 
 TALL = 4000  # pixels: more than any part needs; what stays empty is cut off

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import summary
+from pipeline.base.errors import UserError
+from pipeline.base.paths import CURVES, DATA
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
-from pipeline.errors import UserError
-from pipeline.node import Node
-from pipeline.paths import CURVES, DATA
+from pipeline.lineage import results
+from pipeline.lineage.node import Node
 
 Curve = dict[str, list[float]]
 
@@ -73,7 +73,7 @@ class Run:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
-        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in summary.rows(spec["nodes"])}
+        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in results.rows(spec["nodes"])}
         self.skipped = [name for name in spec["nodes"] if name not in self.entries]
         self.data: Prepared = prepared.read(DATA)
         self._guesses: dict[str, np.ndarray] = {}
@@ -106,7 +106,7 @@ class Run:
     def logits(self, entry: Entry) -> np.ndarray:
         """Its logits on the test images, float64 (N, C). Not kept: of many classes they are large."""
         # Here, as torch takes a second to import, which the charts' own numbers do not need.
-        from pipeline.predictions import read_predictions
+        from pipeline.lineage.predictions import read_predictions
 
         return read_predictions(entry.node)["test"].double().numpy()
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared
 from pipeline.report.png import data_uri
 from pipeline.report.run import Run
 from pipeline.report.section import Section
 from pipeline.report.words import percent, shortened
-from pipeline.sections.views import Views
 
 TEACHER = "teacher"
 SHOWN = 8

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.training.exactness import environment, fix_kernels
 from pipeline.training.hardware import find, has_bfloat16
 

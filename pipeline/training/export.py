@@ -10,17 +10,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline import files, node
+from pipeline.base import files
+from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
 from pipeline.labels.format import choose
 from pipeline.labels.labeller import label, predict
+from pipeline.lineage import node
+from pipeline.lineage.node import CURVE_COLUMNS, Node
+from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.files import save_weights
-from pipeline.node import CURVE_COLUMNS, Node
-from pipeline.predictions import read_predictions, write_predictions
-from pipeline.sections.views import Views
 from pipeline.training import hardware
 from pipeline.training.device import Device
 

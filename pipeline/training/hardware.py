@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import torch
 
-from pipeline import memory
-from pipeline.errors import UserError
-from pipeline.progress import say
+from pipeline.base import memory
+from pipeline.base.errors import UserError
+from pipeline.console.progress import say
 
 
 class Broken(Exception):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pipeline import last, node
+from pipeline.console.training import Job
+from pipeline.dvc import previous_run
 from pipeline.evaluation.cost import parameters
-from pipeline.terminal import Job
+from pipeline.lineage import node
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
 
@@ -26,7 +27,7 @@ def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
         machine=", ".join([where["device"], where["precision"], *_threads(where.get("threads"))]),
         images=training.steps * training.recipe.batch_size,
         epochs=training.recipe.epochs,
-        last=last.read(spec["node"]),
+        last=previous_run.read(spec["node"]),
     )
 
 

@@ -7,24 +7,26 @@ from typing import Any
 
 import torch
 
-from pipeline import files, node, specs
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA, resolve
+from pipeline.config.views import Views
+from pipeline.console.progress import say, showing
+from pipeline.console.training import header
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
-from pipeline.errors import UserError
 from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
 from pipeline.labels.store import Labels, open_labels
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
 from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
-from pipeline.node import Node
-from pipeline.paths import DATA, resolve
-from pipeline.progress import say, showing
-from pipeline.sections.views import Views
-from pipeline.terminal import header
+from pipeline.planning import specs
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job

@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
+from pipeline.base.signals import Stopped, deferred
+from pipeline.config.recipe import Recipe
+from pipeline.config.views import Views
 from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import cut_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import draw
-from pipeline.errors import UserError
-from pipeline.sections.recipe import Recipe
-from pipeline.sections.views import Views
 from pipeline.training.device import Device
 from pipeline.training.network import Begin, Network
 from pipeline.training.recipe import is_fused, learning_rate
 from pipeline.training.saving import Saver
-from pipeline.training.signals import Stopped, deferred
 from pipeline.training.snapshot import collect, restore
 from pipeline.training.state import State, facts
 from pipeline.training.teaching import Heard, Teaching

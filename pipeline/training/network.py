@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline.config.recipe import Recipe
+from pipeline.config.term import needs_features
 from pipeline.models.build import build
 from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.compose import Objective, Signals
 from pipeline.objectives.pairing import LOGITS, Shapes
-from pipeline.sections.recipe import Recipe
-from pipeline.sections.term import needs_features
 from pipeline.training.device import Device
 from pipeline.training.recipe import optimizer
 from pipeline.training.teaching import Heard

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from pipeline.sections.recipe import Recipe
+from pipeline.config.recipe import Recipe
 
 
 class _Eager(Optimizer):

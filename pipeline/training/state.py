@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline import cache
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
+from pipeline.dvc import cache
 
 VARIABLE = "COHOBATE_STATE"
 DIGEST = 32

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import graph, node, plan
+from pipeline.base.paths import PLAN
 from pipeline.compression import costs
-from pipeline.node import Node
-from pipeline.paths import PLAN
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.planning import build, graph
 from stages.compress import compress
 from tests.training.runs import STAGES, inside, planned
 
@@ -47,7 +48,7 @@ def ordered(folder: Path, order: list[str], change: Mapping[str, Any] | None = N
 def run(folder: Path, order: list[str], change: Mapping[str, Any] | None = None) -> list[Node]:
     """Run the chain in the current folder; its nodes."""
     specs = ordered(folder, order, change)
-    plan.write(specs, PLAN)
+    build.write(specs, PLAN)
     slots = graph.slots(STAGES, "compress")[: len(order)]
     for slot in slots:
         compress(slot)

@@ -10,20 +10,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import files, node
-from pipeline.compression.fake_quantise import FrozenInput, InputGrid
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.base.signals import Stopped
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import normalise
-from pipeline.errors import UserError
 from pipeline.evaluation import cost
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import rebuild
-from pipeline.node import Node
-from pipeline.paths import DATA
-from pipeline.predictions import read_predictions
+from pipeline.models.fake_quantise import FrozenInput, InputGrid
 from pipeline.training.learn import load
-from pipeline.training.signals import Stopped
 from pipeline.training.state import VARIABLE
 from pipeline.training.teaching import Stored
 from tests.compression.chains import run, workshop

@@ -11,10 +11,10 @@ pytest.importorskip("onnxruntime", reason="export needs the packages onnx, onnxs
 
 import onnx
 
+from pipeline.base.errors import UserError
 from pipeline.compression.card import read_card
 from pipeline.compression.export_onnx import check, export, export_program
 from pipeline.compression.runtime import Runtime
-from pipeline.errors import UserError
 from tests.compression.ships import CARD, exported, images, logits, net
 
 

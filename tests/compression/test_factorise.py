@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.factorise import _Layer, factorise
-from pipeline.compression.surgery import describe, rebuild
-from pipeline.errors import UserError
 from pipeline.evaluation import cost
+from pipeline.models.surgery import describe, rebuild
 from tests.compression.nets import ARCHITECTURES, CHANNELS, DATA, SIZE, images, plain, trained
 
 NETS = pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.coupling import Unit, cut, units
 from pipeline.compression.factorise import factorise
 from pipeline.compression.filters import shrink
-from pipeline.compression.surgery import describe, rebuild
-from pipeline.errors import UserError
 from pipeline.evaluation import cost
+from pipeline.models.surgery import describe, rebuild
 from pipeline.models.taps import shapes
 from tests.compression.nets import ARCHITECTURES, CHANNELS, DATA, SIZE, images, plain, trained
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.commands.predict import Prediction, classify
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.model_card import model_card
-from pipeline.compression.predict import Prediction, classify
 from pipeline.compression.runtime import Runtime
 from pipeline.models.build import build
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.prune import Masks, magnitude
-from pipeline.errors import UserError
 from tests.compression.nets import ARCHITECTURES, images, trained
 
 NET = ARCHITECTURES[0]

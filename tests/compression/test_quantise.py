@@ -10,11 +10,11 @@ pytest.importorskip("onnxruntime", reason="quantisation needs the packages onnx 
 
 import onnx
 
+from pipeline.base.errors import UserError
 from pipeline.compression.export_onnx import check, export
-from pipeline.compression.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.compression.quantise import static, store_frozen, store_weights
 from pipeline.compression.runtime import Runtime
-from pipeline.errors import UserError
+from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from tests.compression.ships import CARD, convolution, exported, images, logits, net, normalised
 
 PIXELS = images().astype(np.float32) / 255

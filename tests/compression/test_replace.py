@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression.replace import replace
-from pipeline.compression.surgery import describe, rebuild
-from pipeline.errors import UserError
 from pipeline.evaluation import cost
+from pipeline.models.surgery import describe, rebuild
 from tests.compression.nets import ARCHITECTURES, images, plain, trained
 
 RESIDUAL = ARCHITECTURES[2]

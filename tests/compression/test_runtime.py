@@ -12,9 +12,9 @@ pytest.importorskip("onnxruntime", reason="running a model needs the package onn
 
 import onnx
 
+from pipeline.base.errors import UserError
 from pipeline.compression import runtime
 from pipeline.compression.runtime import Runtime
-from pipeline.errors import UserError
 from tests.compression.ships import convolution, exported, images
 
 

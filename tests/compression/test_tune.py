@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.compression.fake_quantise import InputGrid
 from pipeline.compression.prune import magnitude
 from pipeline.compression.steps import tune
 from pipeline.compression.work import Work
+from pipeline.lineage.node import Node
 from pipeline.models.build import rebuild
+from pipeline.models.fake_quantise import InputGrid
 from pipeline.models.files import save_weights
-from pipeline.node import Node
 from tests.compression.nets import ARCHITECTURES, CHANNELS, CLASSES, SIZE, trained
 from tests.compression.test_work import work
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from pipeline.compression.work import BATCH, Work
+from pipeline.config.views import Views
 from pipeline.data.batches import order
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import cut, draw
-from pipeline.node import Node
-from pipeline.sections.views import Views
+from pipeline.lineage.node import Node
 from tests.training.runs import CPU
 
 COUNT, SIZE = BATCH + 9, 6

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config.views import Views
 from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import cut_ahead
 from pipeline.data.rows import Rows
 from pipeline.data.views import cut, draw
-from pipeline.sections.views import Views
 
 COUNT, EDGE = 61, 7  # a last batch that is shorter, images whose bytes end at no round address
 BATCH = 9

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.base.errors import UserError
+from pipeline.config.data import Data
 from pipeline.data import imagefolder
 from pipeline.data.images import Images
-from pipeline.errors import UserError
-from pipeline.sections.data import Data
 from tests.data.folders import folder, picture
 
 OWN = Data(source="imagefolder")

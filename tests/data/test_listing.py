@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import UserError
 from pipeline.data.listing import listing, trees
-from pipeline.errors import UserError
 from tests.data.folders import folder, picture
 
 

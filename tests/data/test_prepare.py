@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.errors import UserError
+from pipeline.base.files import read_sealed, sha256
+from pipeline.config.data import Data
 from pipeline.data import prepare as module
 from pipeline.data.prepare import hold_out, noisy, prepare, statistics, subset, write_images
 from pipeline.data.prepared import Prepared, read
-from pipeline.errors import UserError
-from pipeline.files import read_sealed, sha256
-from pipeline.sections.data import Data
 from tests.data.folders import folder, picture
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import files
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.config.data import Data
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import read
-from pipeline.errors import UserError
-from pipeline.sections.data import Data
 from tests.data.folders import folder
 
 

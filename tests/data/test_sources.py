@@ -5,10 +5,10 @@ import pytest
 import torch
 import torchvision.datasets
 
+from pipeline.base.errors import UserError
+from pipeline.config.data import Data
 from pipeline.data.images import Images
 from pipeline.data.sources import load
-from pipeline.errors import UserError
-from pipeline.sections.data import Data
 from tests.data.folders import folder
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

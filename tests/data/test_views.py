@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipeline.base.errors import UserError
+from pipeline.config.views import Views
 from pipeline.data.views import Drawn, Zoom, cut, describe, draw, normalise
-from pipeline.errors import UserError
-from pipeline.sections.views import Views
 
 COUNT, EDGE = 40, 7
 IMAGES_NCHW = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, 3, EDGE, EDGE), dtype=np.uint8))

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.files import read_sealed, write_sealed
+from pipeline.base.files import read_sealed, write_sealed
 from tests.faults import power
 from tests.faults.points import ERRORS, SIGNALS, Fault
 from tests.faults.process import Ended

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.yaml_file import read_yaml
+from pipeline.config.yaml import read_yaml
 
 Lengths = dict[str, int]
 LETTERS = {"assistant": "t", "refinery": "g", "born_again": "g", "compress": "c"}

@@ -13,16 +13,16 @@ from pathlib import Path
 import sklearn.datasets  # noqa: F401
 import torch
 
-import pipeline.chain
 import pipeline.compression.stage
 import pipeline.compression.steps.distil
 import pipeline.compression.steps.prune
-import pipeline.graph
-import pipeline.plan
-import pipeline.slot
-import pipeline.summary
+import pipeline.lineage.chain
+import pipeline.lineage.ensemble
+import pipeline.lineage.results
+import pipeline.planning.build
+import pipeline.planning.graph
 import pipeline.training.learn
-import pipeline.vote  # noqa: F401
+import pipeline.training.stage  # noqa: F401
 import stages.__main__
 from pipeline.evaluation.cost import flops
 from pipeline.training.state import VARIABLE

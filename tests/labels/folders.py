@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.files import digest, read_json
+from pipeline.base.files import digest, read_json
 from pipeline.labels.format import Format
 from pipeline.labels.store import Header, Labels, open_labels, write_header, write_view
 

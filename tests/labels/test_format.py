@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.labels.format import Format, choose, decode, encode, layout
 
 DENSE32 = Format("dense", "float32")

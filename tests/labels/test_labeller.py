@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
+from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import cut, describe, draw
-from pipeline.errors import UserError
 from pipeline.labels.format import Format
 from pipeline.labels.labeller import forward_fixed, label, predict
 from pipeline.labels.store import Labels, open_labels
-from pipeline.sections.views import Views
 
 CPU = torch.device("cpu")
 COUNT, EDGE, CLASSES, BATCH, SEED = 129, 12, 10, 32, 5  # a last batch of one: alone it would get other bits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.labels.mapped import mapped
 
 LAYOUT = {"a": (np.dtype("float16"), (3, 2)), "b": (np.dtype("uint8"), (5,))}

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.evaluation import cost
 from pipeline.models.budget import WIDTHS, fit_width
 from pipeline.models.build import build

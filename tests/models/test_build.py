@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.models.build import build, rebuild
 from pipeline.models.taps import tapped
 from tests.models.nets import OWN, taps

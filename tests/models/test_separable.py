@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.models import separable
 from pipeline.models.build import build
 from pipeline.models.taps import shapes

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.models.build import build
 from pipeline.models.files import load_weights, save_weights
 from pipeline.models.taps import tapped

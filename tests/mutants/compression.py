@@ -2,8 +2,8 @@
 
 from tests.mutants.mutant import Mutant
 
-FAKE = "pipeline/compression/fake_quantise.py"
-FAKE_TESTS = "tests/compression/test_fake_quantise.py"
+FAKE = "pipeline/models/fake_quantise.py"
+FAKE_TESTS = "tests/models/test_fake_quantise.py"
 REPLACE_TESTS = (
     "tests/compression/test_replace.py::test_it_is_fitted_by_adam_along_a_cosine_and_judged_on_the_first_batch"
 )
@@ -23,23 +23,23 @@ MUTANTS = [
     Mutant(FAKE, "layer in (layers[0], layers[-1])", "layer in (layers[0],)", FAKE_TESTS),
     Mutant(FAKE, "for x_BCHW in batches:", "for x_BCHW in list(batches)[:1]:", FAKE_TESTS),
     Mutant(
-        "pipeline/compression/grid.py",
+        "pipeline/models/grid.py",
         "largest_O = np.abs(weights_OI).max(axis=1)\n        return",
         "largest_O = weights_OI.max(axis=1)\n        return",
         FAKE_TESTS,
     ),
-    Mutant("pipeline/compression/grid.py", "np.linspace(0.2, 1.0, 33)", "np.linspace(1.0, 1.0, 1)", FAKE_TESTS),
+    Mutant("pipeline/models/grid.py", "np.linspace(0.2, 1.0, 33)", "np.linspace(1.0, 1.0, 1)", FAKE_TESTS),
     Mutant(
-        "pipeline/compression/codebook.py",
+        "pipeline/models/codebook.py",
         "(centroids_K[1:] + centroids_K[:-1]) / 2",
         "centroids_K[1:]",
-        "tests/compression/test_codebook.py",
+        "tests/models/test_codebook.py",
     ),
     Mutant(
-        "pipeline/compression/codebook.py",
+        "pipeline/models/codebook.py",
         "indices[flat == 0] = place",
         "indices[flat == 0] = 0",
-        "tests/compression/test_codebook.py",
+        "tests/models/test_codebook.py",
     ),
     Mutant(
         "pipeline/compression/factorise.py",
@@ -112,10 +112,10 @@ MUTANTS = [
         "tests/compression/test_replace.py::test_the_model_is_left_as_it_is",
     ),
     Mutant(
-        "pipeline/compression/surgery.py",
+        "pipeline/models/surgery.py",
         '"dilation": list(module.dilation)',
         '"dilation": [1, 1]',
-        "tests/compression/test_surgery.py",
+        "tests/models/test_surgery.py",
     ),
     Mutant("pipeline/compression/work.py", 'STREAM = "compress"', 'STREAM = "train"', WORK_TESTS),
     Mutant("pipeline/compression/work.py", "itertools.count(1)", "itertools.count(0)", WORK_TESTS),
@@ -132,10 +132,10 @@ MUTANTS = [
         "tests/compression/test_costs.py",
     ),
     Mutant(
-        "pipeline/compression/predict.py",
+        "pipeline/commands/predict.py",
         "shares_BC /= shares_BC.sum(axis=1, keepdims=True)",
         "shares_BC /= shares_BC.max(axis=1, keepdims=True)",
-        "tests/compression/test_predict.py::test_a_folder_is_classified_in_order_whatever_the_batch",
+        "tests/commands/test_predict.py::test_a_folder_is_classified_in_order_whatever_the_batch",
     ),
     Mutant(
         "pipeline/compression/runtime.py",

@@ -26,17 +26,17 @@ MUTANTS = [
     ),
     # Each thread of DVC that ends tells the stage once more, also when training has just ended and nothing defers it.
     Mutant(
-        "pipeline/training/signals.py",
+        "pipeline/base/signals.py",
         "        _ask_at_parents_death(0)\n",
         "",
-        "tests/training/test_signals.py::test_whoever_was_asked_to_stop_is_not_ended_by_the_end_of_dvcs_other_threads",
+        "tests/base/test_signals.py::test_whoever_was_asked_to_stop_is_not_ended_by_the_end_of_dvcs_other_threads",
     ),
     # What a stage has been promised and has not taken yet counts as free.
     Mutant(
-        "pipeline/repro/room.py",
+        "pipeline/engines/room.py",
         "min(free, self._room[card] - sum(others.values()))",
         "min(free, self._room[card])",
-        "tests/repro/test_room.py",
+        "tests/engines/test_room.py",
     ),
     # A driver that does not work is a GPU that is not here, and auto falls to the CPU without a word.
     Mutant(

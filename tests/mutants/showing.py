@@ -2,115 +2,130 @@
 
 from tests.mutants.mutant import Mutant
 
-STATUS = "tests/test_status.py::test_progress_is_that_of_the_newest_training_that_is_not_over"
-STANDING = "tests/test_status.py::test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries"
-TREE = "tests/test_tree.py::test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member"
+STATUS = "tests/commands/test_status.py::test_progress_is_that_of_the_newest_training_that_is_not_over"
+STANDING = (
+    "tests/commands/test_status.py::test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries"
+)
+TREE = "tests/commands/test_tree.py::test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member"
 COMMANDS = "tests/test_commands.py::test_what_a_person_can_mend_is_one_sentence"
-PRESETS = "tests/test_presets.py::test_all_decide_the_same_keys_so_that_none_leaves_a_trace"
+PRESETS = "tests/config/test_presets.py::test_all_decide_the_same_keys_so_that_none_leaves_a_trace"
 NUMBERS = "tests/report/test_numbers.py"
-SCHEDULE = "tests/repro/test_schedule.py"
+SCHEDULE = "tests/engines/test_schedule.py"
 
 MUTANTS = [
     Mutant(
-        "pipeline/compare.py",
+        "pipeline/commands/compare.py",
         "paired([values[seed] for seed in common], [base[seed] for seed in common])",
         "paired([base[seed] for seed in common], [values[seed] for seed in common])",
-        "tests/test_compare.py",
+        "tests/commands/test_compare.py",
     ),
     Mutant(
-        "pipeline/compare.py",
+        "pipeline/commands/compare.py",
         "common = [seed for seed in values if seed in base]",
         "common = [*values]",
-        "tests/test_compare.py",
+        "tests/commands/test_compare.py",
     ),
-    Mutant("pipeline/compare.py", 'numbers[split]["accuracy"]', 'numbers["test"]["accuracy"]', "tests/test_compare.py"),
     Mutant(
-        "pipeline/compare.py",
+        "pipeline/commands/compare.py",
+        'numbers[split]["accuracy"]',
+        'numbers["test"]["accuracy"]',
+        "tests/commands/test_compare.py",
+    ),
+    Mutant(
+        "pipeline/commands/compare.py",
         "by_seed.get(seed_of(each), first.members[0])",
         "first.members[0]",
-        "tests/test_compare.py",
+        "tests/commands/test_compare.py",
     ),
-    Mutant("pipeline/seeds.py", "{first[name] + number}", "{number}", "tests/test_seeds.py"),
+    Mutant("pipeline/commands/seeds.py", "{first[name] + number}", "{number}", "tests/commands/test_seeds.py"),
     Mutant(
-        "pipeline/seeds.py",
+        "pipeline/commands/seeds.py",
         "files.digest([whole, [*overrides], [*vary]])",
         "files.digest([[*overrides], [*vary]])",
-        "tests/test_seeds.py",
+        "tests/commands/test_seeds.py",
     ),
     Mutant(
-        "pipeline/seeds.py",
+        "pipeline/commands/seeds.py",
         '_spread([_points(each[name], "validation")',
         '_spread([_points(each[name], "test")',
-        "tests/test_seeds.py",
+        "tests/commands/test_seeds.py",
     ),
     Mutant(
-        "pipeline/seeds.py",
+        "pipeline/commands/seeds.py",
         "paired([a for a, _ in pairs], [b for _, b in pairs])",
         "paired([b for _, b in pairs], [a for a, _ in pairs])",
-        "tests/test_seeds.py",
+        "tests/commands/test_seeds.py",
     ),
-    Mutant("pipeline/status.py", "max(found)[1]", "min(found)[1]", STATUS),
+    Mutant("pipeline/commands/status.py", "max(found)[1]", "min(found)[1]", STATUS),
     Mutant(
-        "pipeline/status.py",
+        "pipeline/commands/status.py",
         "self.node.chain).get(self.node.source)",
         "self.node.chain[:1]).get(self.node.chain[0][0])",
         STANDING,
     ),
-    Mutant("pipeline/status.py", "['epoch'] + 1} of", "['epoch']} of", STATUS),
+    Mutant("pipeline/commands/status.py", "['epoch'] + 1} of", "['epoch']} of", STATUS),
     Mutant(
-        "pipeline/tree.py",
+        "pipeline/commands/tree.py",
         '-1 if each.node.status == "computed" else 0',
         '0 if each.node.status == "computed" else -1',
         TREE,
     ),
-    Mutant("pipeline/presets.py", "            base[key].clear()\n", "            pass\n", PRESETS),
+    Mutant("pipeline/config/presets.py", "            base[key].clear()\n", "            pass\n", PRESETS),
     Mutant(
-        "pipeline/summary.py",
+        "pipeline/lineage/results.py",
         'teacher.metrics["bytes"] / metrics["bytes"]',
         'metrics["bytes"] / teacher.metrics["bytes"]',
-        "tests/test_summary.py",
+        "tests/lineage/test_results.py",
     ),
     Mutant(
-        "pipeline/summary.py",
+        "pipeline/lineage/results.py",
         "sum(each[key] for each in members)",
         "max(each[key] for each in members)",
-        "tests/test_summary.py",
+        "tests/lineage/test_results.py",
     ),
-    Mutant("pipeline/summary.py", "100 * (test - base):+.1f", "100 * (base - test):+.1f", "tests/test_summary.py"),
     Mutant(
-        "pipeline/summary.py",
+        "pipeline/lineage/results.py",
+        "100 * (test - base):+.1f",
+        "100 * (base - test):+.1f",
+        "tests/lineage/test_results.py",
+    ),
+    Mutant(
+        "pipeline/lineage/results.py",
         'trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]',
         "trained = table",
-        "tests/test_summary.py",
+        "tests/lineage/test_results.py",
     ),
     Mutant(
-        "pipeline/study.py",
+        "pipeline/commands/study.py",
         "paired(arm.test, base.test)",
         "paired(arm.validation, base.validation)",
-        "tests/test_study.py::test_differences_are_seed_by_seed",
+        "tests/commands/test_study.py::test_differences_are_seed_by_seed",
     ),
-    Mutant("pipeline/command_line.py", 'f"error: {sentence}", 1)', 'f"error: {sentence}", 0)', COMMANDS),
-    Mutant("pipeline/command_line.py", "STOPPED = 130", "STOPPED = 1", COMMANDS),
+    Mutant("pipeline/console/errors.py", 'f"error: {sentence}", 1)', 'f"error: {sentence}", 0)', COMMANDS),
+    Mutant("pipeline/console/errors.py", "STOPPED = 130", "STOPPED = 1", COMMANDS),
     Mutant(
-        "pipeline/repro/schedule.py",
+        "pipeline/engines/schedule.py",
         "max(length[needed], length[name] + 1)",
         "max(length[needed], length[name])",
         SCHEDULE,
     ),
     Mutant(
-        "pipeline/repro/schedule.py",
+        "pipeline/engines/schedule.py",
         "(outcome.stopped if told else outcome.failed).append(name)",
         "outcome.failed.append(name)",
         SCHEDULE,
     ),
     Mutant(
-        "pipeline/repro/schedule.py",
+        "pipeline/engines/schedule.py",
         "if name in changed or found.intersection(needs[name]):",
         "if name in changed:",
         SCHEDULE,
     ),
     Mutant(
-        "pipeline/repro/gpus.py", "{VISIBLE: gpus[place % len(gpus)]}", "{VISIBLE: gpus[0]}", "tests/repro/test_gpus.py"
+        "pipeline/engines/gpus.py",
+        "{VISIBLE: gpus[place % len(gpus)]}",
+        "{VISIBLE: gpus[0]}",
+        "tests/engines/test_gpus.py",
     ),
     Mutant("pipeline/report/calibration.py", 'side="left"', 'side="right"', NUMBERS),
     Mutant(

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import pipeline.objectives
-from pipeline import schema
+from pipeline.config import signature
 
 FOLDER = Path(str(pipeline.objectives.__file__)).parent
-NAMES = schema.available(FOLDER)
+NAMES = signature.available(FOLDER)
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("cross_entropy", {}),
@@ -71,4 +71,4 @@ def signals(rows: int, classes: int, seed: int = 0, scale: float = 3.0) -> dict[
 
 def taken(name: str, batch: dict[str, Tensor]) -> list[Tensor]:
     """What the loss takes of a batch, in order."""
-    return [batch[need] for need in schema.needs(FOLDER / f"{name}.py", name)]
+    return [batch[need] for need in signature.needs(FOLDER / f"{name}.py", name)]

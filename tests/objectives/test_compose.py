@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
+from pipeline.config.term import Schedule
 from pipeline.objectives.compose import Objective, Signals
-from pipeline.sections.term import Schedule
 from tests import reference
 from tests.objectives.losses import loss, signals
 
@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_refused_at_construction(terms, message):
 
 def test_a_loss_that_takes_an_unknown_signal_is_refused(tmp_path, monkeypatch):
     (tmp_path / "odd.py").write_text("def odd(z_BC, s_BC): ...\n")
-    monkeypatch.setattr("pipeline.sections.term.FOLDER", tmp_path)
+    monkeypatch.setattr("pipeline.config.term.FOLDER", tmp_path)
     with pytest.raises(UserError, match=r"odd\.py: unknown signal 's_BC'"):
         Objective({"odd": {}})
 

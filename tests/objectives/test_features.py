@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.objectives import rkd_angle as angles
 from pipeline.objectives.fitnet_hint import FitnetHint
 from pipeline.objectives.fsp import Fsp

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.objectives import cwtm, dkd, dkpp
 from pipeline.objectives.mutual import mutual
 from tests import reference

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Size
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.models.build import build
 from pipeline.models.taps import shapes
 from pipeline.objectives.compose import Objective, Signals

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import cut, draw
 from pipeline.evaluation.metrics import ece
-from pipeline.node import Node
+from pipeline.lineage.node import Node
 from pipeline.report.agreement import agreement
 from pipeline.report.attention import pick
 from pipeline.report.calibration import reliability
@@ -23,7 +24,6 @@ from pipeline.report.methods import arms
 from pipeline.report.run import Entry
 from pipeline.report.soft_labels import chosen, crop, example
 from pipeline.report.tradeoff import Cost, Point, chart, costs, mark, points
-from pipeline.sections.views import Views
 
 
 @pytest.mark.parametrize("spread", [0.1, 1, 6])

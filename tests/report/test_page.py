@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, specs
+from pipeline.base import files
+from pipeline.base.paths import DATA
 from pipeline.data import prepared
 from pipeline.labels import store
 from pipeline.labels.store import open_labels
-from pipeline.node import EMPTY_CURVE
-from pipeline.paths import DATA
+from pipeline.lineage.node import EMPTY_CURVE
+from pipeline.planning import specs
 from pipeline.report import (
     agreement,
     attention,
@@ -223,11 +224,11 @@ def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
     """The stored label of (view, row) is what the teacher says of the pixels that are shown."""
     import torch
 
+    from pipeline.config.views import Views
     from pipeline.data.views import describe, normalise
     from pipeline.labels.store import open_labels
     from pipeline.models.build import rebuild
     from pipeline.models.files import load_weights
-    from pipeline.sections.views import Views
 
     node, data = run.entries["teacher"].node, run.data
     views = Views(**run.spec["views"])

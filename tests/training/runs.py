@@ -13,18 +13,19 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from pipeline import graph, params, plan
+from pipeline.base.paths import CODE, DATA, PLAN
+from pipeline.base.signals import Stopped
+from pipeline.config import params
+from pipeline.config.yaml import read_yaml
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.rows import Rows
-from pipeline.paths import CODE, DATA, PLAN
+from pipeline.planning import build, graph
 from pipeline.training.device import Device
 from pipeline.training.learn import hear, learn
 from pipeline.training.loop import Training
-from pipeline.training.signals import Stopped
 from pipeline.training.state import VARIABLE, State
 from pipeline.training.teaching import Heard
-from pipeline.yaml_file import read_yaml
 from tests.scratch import PARAMS
 
 Change = Mapping[str, Any]
@@ -51,7 +52,7 @@ def planned(folder: Path, change: Change | None = None) -> dict[str, Any]:
     whole = _merged(_merged(raw, SMALL), change or {})
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
-    return plan.build(params.read(path), STAGES)
+    return build.build(params.read(path), STAGES)
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def inside(folder: Path) -> Iterator[None]:
 def furnish(folder: Path, change: Change | None = None) -> dict[str, Any]:
     """Digits, plan and a trained teacher, in the current folder; return the specs."""
     specs = planned(folder, change)
-    plan.write(specs, PLAN)
+    build.write(specs, PLAN)
     DATA.parent.mkdir(parents=True)
     prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
     learn(specs["teacher"])

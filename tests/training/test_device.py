@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.training.device import Device, choose
 
 CPU: dict[str, Any] = {"device": "cpu", "threads": None}

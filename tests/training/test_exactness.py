@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from pipeline.base.errors import UserError
 from pipeline.compression.factorise import factorise
-from pipeline.errors import UserError
 from pipeline.models.build import build
 from pipeline.training import device as device_module
 from pipeline.training import exactness

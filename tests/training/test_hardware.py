@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import files, node, params
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.config import params
 from pipeline.data.prepare import prepare
-from pipeline.errors import UserError
-from pipeline.paths import DATA
+from pipeline.lineage import node
 from pipeline.training import hardware
 from pipeline.training.device import choose
 from pipeline.training.learn import learn

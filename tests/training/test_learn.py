@@ -11,18 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline import node, params
+from pipeline.base.errors import UserError
+from pipeline.base.paths import CURVES, DATA
+from pipeline.config import params
+from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import cut, describe, draw
-from pipeline.errors import UserError
 from pipeline.labels.store import open_labels
+from pipeline.lineage import node
+from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
-from pipeline.paths import CURVES, DATA
-from pipeline.predictions import read_predictions
-from pipeline.sections.views import Views
 from pipeline.training import loop
 from pipeline.training.device import Device
 from pipeline.training.learn import hear, learn

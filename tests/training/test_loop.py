@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import files, node
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.views import cut, describe, draw
-from pipeline.errors import UserError
 from pipeline.labels.store import open_labels
+from pipeline.lineage import node
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
-from pipeline.paths import DATA
-from pipeline.sections.views import Views
 from pipeline.training.device import Device
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training

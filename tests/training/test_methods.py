@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load, load_file
 from torch import nn
 
-from pipeline import node
 from pipeline.data.rows import Rows
+from pipeline.lineage import node
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
 from pipeline.models.taps import shapes, tapped

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline import files, node
+from pipeline.base import files
+from pipeline.base.paths import CURVES, METRICS
 from pipeline.data.rows import Rows
+from pipeline.lineage import node
 from pipeline.models.build import build
-from pipeline.paths import CURVES, METRICS
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.network import Network

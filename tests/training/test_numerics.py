@@ -10,15 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import files, node, params, plan
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA, PLAN
+from pipeline.config import params
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.rows import Rows
-from pipeline.errors import UserError
 from pipeline.labels.store import open_labels
+from pipeline.lineage import node
+from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import build
-from pipeline.paths import DATA, PLAN
-from pipeline.predictions import write_predictions
+from pipeline.planning import build as plan
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.network import Network
@@ -167,7 +170,7 @@ def test_odd_data_train_or_say_why_not(tmp_path: Path, name: str) -> None:
 def test_a_class_that_train_has_and_test_lacks_is_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "train", {"a": 3, "b": 3}, 8, lambda label, number: 90 * label)
     pictures(tmp_path / "test", {"a": 3}, 8, lambda label, number: 90 * label)
-    from pipeline.sections.data import Data
+    from pipeline.config.data import Data
 
     with pytest.raises(UserError, match="has class 'b' in train/ and not in test/"):
         prepare(Data(source="imagefolder"), tmp_path, 0, tmp_path / "out")

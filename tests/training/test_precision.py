@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.paths import ARTIFACTS
+from pipeline.base.paths import ARTIFACTS
 from pipeline.training.device import choose
 from tests.training import runs
 from tests.training.runs import curves, equal, run, stopped_after, tensors

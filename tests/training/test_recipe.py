@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from pipeline.sections.recipe import Recipe
+from pipeline.config.recipe import Recipe
 from pipeline.training.recipe import learning_rate, optimizer
 from tests import reference
 

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from pipeline import params
-from pipeline.command_line import explain
+from pipeline.base.paths import DATA
+from pipeline.base.signals import Stopped
+from pipeline.config import params
+from pipeline.console.errors import explain
 from pipeline.data.prepare import prepare
-from pipeline.paths import DATA
 from pipeline.training.loop import Training
 from pipeline.training.saving import Saver
-from pipeline.training.signals import Stopped
 from pipeline.training.snapshot import TYPES, Snapshot
 from pipeline.training.state import State, facts
 from tests.training import runs

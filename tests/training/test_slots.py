@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import node, params, plan
-from pipeline.errors import UserError
-from pipeline.slot import advance
-from pipeline.yaml_file import read_yaml
+from pipeline.base.errors import UserError
+from pipeline.config import params
+from pipeline.config.yaml import read_yaml
+from pipeline.lineage import node
+from pipeline.planning import build
+from pipeline.training.stage import advance
 from tests.training.runs import METHODS, STAGES, inside, planned
 
 STUDENT_OF = {"baseline", "direct", "student", *(f"method/{name}" for name in METHODS)}
@@ -43,7 +45,7 @@ def without(folder: Path, name: str) -> dict[str, Any]:
     raw = read_yaml(path)
     del raw["method"][name]
     path.write_text(yaml.safe_dump(raw))
-    return plan.build(params.read(path), STAGES)
+    return build.build(params.read(path), STAGES)
 
 
 def test_a_slot_that_params_yaml_does_not_name_is_skipped(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_a_slot_that_params_yaml_does_not_name_is_skipped(tmp_path: Path) -> Non
     changed = [name for name in whole if whole[name] != fewer[name]]
     assert changed == ["method/pkt"]
     with inside(tmp_path):
-        plan.write(fewer, Path("plan"))
+        build.write(fewer, Path("plan"))
         advance("method/pkt")
         assert node.read("method/pkt").status == "skipped"
         assert node.read("method/pkt").provides == ()
@@ -83,4 +85,4 @@ def test_the_graph_reads_what_the_plan_reads(tmp_path: Path) -> None:
     stages = copy.deepcopy(STAGES)
     stages["method"]["foreach"]["fitnet"]["reads"] = "teacher"
     with pytest.raises(UserError, match=r"stages\.method\.foreach\.fitnet\.reads must be method/hint"):
-        plan.build(params.read(tmp_path / "params.yaml"), stages)
+        build.build(params.read(tmp_path / "params.yaml"), stages)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.compression.fake_quantise import fake_quantise
+from pipeline.base.paths import DATA
 from pipeline.compression.prune import Masks, magnitude
 from pipeline.data import prepared
 from pipeline.data import rows as rows_module
-from pipeline.paths import DATA
+from pipeline.models.fake_quantise import fake_quantise
 from pipeline.training import device as device_module
 from pipeline.training.device import Device
 from pipeline.training.learn import hear

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import node, params, plan
+from pipeline.base.errors import UserError
+from pipeline.base.paths import CODE, DATA, PLAN
+from pipeline.config import params
 from pipeline.data.prepare import prepare
-from pipeline.errors import UserError
-from pipeline.paths import CODE, DATA, PLAN
+from pipeline.lineage import node
+from pipeline.planning import build
 from pipeline.training.state import VARIABLE, state_root
 from tests.training import runs
 
@@ -46,7 +48,7 @@ stages:
 
 def test_a_stage_trains_where_dvc_is_not_installed(tmp_path: Path) -> None:
     with runs.inside(tmp_path):
-        plan.write(runs.planned(tmp_path), PLAN)
+        build.write(runs.planned(tmp_path), PLAN)
         DATA.parent.mkdir(parents=True)
         prepare(params.read(tmp_path / "params.yaml").data, tmp_path, 0, DATA)
         Path(".dvc").mkdir()

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.compression.codebook import codebook, save_shared
 from pipeline.compression.work import Network, Work, changed
+from pipeline.models.codebook import codebook, save_shared
 
 
 def run(work: Work) -> Network:

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
+from pipeline.base.errors import UserError
+from pipeline.base.files import sha256, write_bytes
 from pipeline.compression.costs import CPU
 from pipeline.compression.work import File, Work
-from pipeline.errors import UserError
-from pipeline.files import sha256, write_bytes
-from pipeline.predictions import read_predictions
+from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
 
@@ -20,7 +20,7 @@ def run(work: Work) -> File:
 
 def _anew(folder: Path, work: Work) -> dict[str, Any]:
     from pipeline.compression.export_onnx import check, export, export_program
-    from pipeline.compression.fake_quantise import freeze
+    from pipeline.models.fake_quantise import freeze
 
     assert work.previous.architecture is not None
     model = load(work.previous, CPU).eval()

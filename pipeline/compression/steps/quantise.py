@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from pipeline.base.errors import UserError
 from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
 from pipeline.compression.export_onnx import check, export
-from pipeline.compression.fake_quantise import calibrate, fake_quantise, freeze
-from pipeline.compression.grid import Frozen
 from pipeline.compression.work import File, Work
-from pipeline.errors import UserError
+from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
+from pipeline.models.grid import Frozen
 from pipeline.training.learn import load
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.compression.fake_quantise import fake_quantise
 from pipeline.compression.prune import Masks
 from pipeline.compression.work import Network, Work
 from pipeline.models.build import unsupplied
+from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights
 from pipeline.training.learn import train
 

@@ -1,0 +1,124 @@
+"""Orders of compression steps compared over seeds: what each chain ends in, paired differences to the first.
+
+Each chain runs as its stages do, from the same nodes, in a folder of its own, so that the workspace stays as it is. A
+seed decides initialisation and order of every training of a chain; what two orders begin with alike is trained once.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.base.errors import UserError
+from pipeline.base.paths import ARTIFACTS, METRICS, PLAN
+from pipeline.compression.stage import run
+from pipeline.config.compress import Compress
+from pipeline.config.params import Params
+from pipeline.config.section import wording
+from pipeline.console.progress import say
+from pipeline.evaluation.statistics import paired, summary
+from pipeline.lineage import node
+from pipeline.planning import build
+from pipeline.planning.specs import Spec
+from pipeline.training.state import VARIABLE, state_root
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One order, and what its last step reached with each seed: accuracies as fractions, bytes of the file."""
+
+    order: tuple[str, ...]
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    bytes: tuple[int, ...]
+
+
+def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds: Sequence[int]) -> list[Chain]:
+    """Run each order, names joined by commas, with each seed.
+
+    Raises:
+        UserError: An order makes no sense, or what it starts from is not there yet.
+    """
+    planned = {
+        (order, seed): _specs(params, stages, order.split(","), seed) for order in orders for seed in seeds
+    }  # all of them first: a wrong name is told before anything has run
+    found = []
+    with _apart():
+        for order in orders:
+            reached = [_run(planned[order, seed]) for seed in seeds]
+            chain = Chain(
+                tuple(order.split(",")),
+                tuple(each["validation"]["accuracy"] for each in reached),
+                tuple(each["test"]["accuracy"] for each in reached),
+                tuple(each["bytes"] for each in reached),
+            )
+            say(f"{order}: test {100 * summary(chain.test).mean:.1f}")
+            found.append(chain)
+    return found
+
+
+def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
+    """Cells, header first; accuracies in points."""
+    cells: list[tuple[str, ...]] = [("order", "validation", "test", "difference to the first", "bytes")]
+    for chain in chains:
+        reached, difference = summary(chain.test), paired(chain.test, chains[0].test)
+        low, high = difference.interval or (difference.mean, difference.mean)
+        cells.append(
+            (
+                " → ".join(chain.order),
+                f"{100 * summary(chain.validation).mean:.1f}",
+                f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
+                "" if chain is chains[0] else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                f"{summary(chain.bytes).mean:,.0f}",
+            )
+        )
+    return cells
+
+
+def as_json(chains: Sequence[Chain]) -> list[dict[str, Any]]:
+    """Every figure behind the table."""
+    return [asdict(chain) for chain in chains]
+
+
+def _specs(params: Params, stages: dict[str, Any], order: list[str], seed: int) -> dict[str, Spec]:
+    given = params.compress.model_dump(by_alias=True)
+    try:
+        section = Compress.model_validate({**given, "order": tuple(order), "seed": seed})
+    except ValidationError as error:
+        raise UserError(f"{','.join(order)}: {wording(error.errors()[0])}") from None
+    return build.build(params.model_copy(update={"compress": section}), stages)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Work in a temporary folder that sees all artifacts but those of the chain; training state stays where it is."""
+    here, before = Path.cwd(), dict(os.environ)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for top in (ARTIFACTS, METRICS):
+            (folder / top).mkdir()
+            for each in (here / top).iterdir():
+                if each.stem != "compress":
+                    (folder / top / each.name).symlink_to(each)
+        os.environ.update({VARIABLE: str(state_root()), "DVC_ROOT": str(here)})
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(here)
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _run(specs: dict[str, Spec]) -> dict[str, Any]:
+    """The metrics of the last step."""
+    build.write(specs, PLAN)
+    steps = [spec for name, spec in specs.items() if name.startswith("compress/") and spec["action"] == "compress"]
+    for spec in steps:
+        run(spec)
+    return node.read_numbers(steps[-1]["node"])

@@ -1,0 +1,109 @@
+"""Classify image files with the exported model alone: no torch.
+
+Legend: N images, B batch, C channels or classes, H = W edge in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.base.errors import UserError
+from pipeline.compression.runtime import Runtime
+from pipeline.data.images import pixels
+from pipeline.data.listing import SUFFIXES
+from pipeline.lineage import node
+from pipeline.planning import graph
+
+MODES = {1: "L", 3: "RGB"}
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest class of an image, and its probability 0 .. 1."""
+
+    path: Path
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no image, and why."""
+
+    path: Path
+    reason: str
+
+
+def shipped() -> Path:
+    """The file at the end of the compress chain of the last run.
+
+    Raises:
+        UserError: There is none.
+    """
+    last = node.read(f"compress/{graph.slots(graph.read(Path('dvc.yaml')), 'compress')[-1]}")
+    if last.format != "onnx":
+        raise UserError(
+            f"the compress chain ends in {last.source}, which is no ONNX file: add export to compress.order in "
+            "params.yaml and run `dvc repro`, or name a file by --model"
+        )
+    return last.weights
+
+
+def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
+    """Classify files, and the images in folders (by their suffix, at any depth, sorted), in order.
+
+    Images are made square and scaled as those that the model was trained on. A damaged one is yielded as
+    `Unreadable`, and the rest goes on.
+
+    Raises:
+        UserError: A path does not exist, a folder has no images, or the model takes images that files do not hold.
+    """
+    mode = MODES.get(runtime.card.channels)
+    if mode is None:
+        raise UserError(f"the model takes images of {runtime.card.channels} channels: image files have 1 or 3")
+    files = [file for path in paths for file in _files(path)]
+    for start in range(0, len(files), BATCH):
+        found = [_open(file, mode, runtime.card.size) for file in files[start : start + BATCH]]
+        images = [item for item in found if isinstance(item, np.ndarray)]
+        answers = iter(_answers(runtime, np.stack(images)) if images else [])
+        for file, item in zip(files[start : start + BATCH], found, strict=True):
+            yield Unreadable(file, item) if isinstance(item, str) else Prediction(file, *next(answers))
+
+
+def _answers(runtime: Runtime, images_BCHW: np.ndarray) -> list[tuple[str, float]]:
+    logits_BC = runtime.logits(images_BCHW).astype(np.float64)
+    shares_BC = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True))
+    shares_BC /= shares_BC.sum(axis=1, keepdims=True)
+    return [(runtime.card.classes[c], float(shares_C[c])) for shares_C in shares_BC for c in [int(shares_C.argmax())]]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and _is_shown(file, path))
+        if not found:
+            raise UserError(f"{path} has no images: name a folder with files of {', '.join(SUFFIXES)}")
+        return found
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name an image or a folder of images")
+    return [path]
+
+
+def _is_shown(file: Path, below: Path) -> bool:
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(below).parts)
+
+
+def _open(path: Path, mode: str, size: int) -> np.ndarray | str:
+    """An image, uint8 (C, H, W), or why there is none."""
+    # Pillow is needed here only: `--help` decodes nothing.
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return pixels(picture, mode=mode, size=size)
+    except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
+        return str(error) or type(error).__name__

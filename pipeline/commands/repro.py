@@ -1,0 +1,140 @@
+"""`dvc repro` with several stages at a time: the same stages run, and leave the same behind."""
+
+import os
+import sys
+import time
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from pipeline.base.signals import deferred
+from pipeline.config import params
+from pipeline.console.progress import say
+from pipeline.engines import gpus, graph, schedule
+from pipeline.engines.process import Process
+from pipeline.engines.room import Room
+from pipeline.engines.schedule import Needs
+from pipeline.engines.screen import showing
+from pipeline.planning import specs
+
+PLAN = "plan"
+LOOK = 0.2  # seconds between looks at what runs
+NAMED = 8  # stages that a closing line names
+
+
+def repro(targets: list[str], jobs: int | None) -> int:
+    """Bring these stages up to date, all without, and say what came of it; the exit status.
+
+    Args:
+        targets: As of `dvc repro`.
+        jobs: How many at a time; None is one a GPU, and one where there is no GPU.
+
+    Raises:
+        UserError: There is no such target, or the parameters or DVC's files cannot be read.
+    """
+    own = [] if jobs == 1 else _gpus()
+    jobs = jobs or max(1, len(own))
+    if jobs == 1:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *targets])
+    began = time.monotonic()
+    needs = graph.read(targets)
+    run = _Run(gpus.environments(jobs, own))
+    # `plan` always runs, and only after it can be known what else is due.
+    run.together(schedule.among(needs, {PLAN}), Room([None] * jobs, []))
+    rest = schedule.among(needs, needs.keys() - {PLAN})
+    run.not_begun = [*rest]
+    if run.status == 0:
+        cards = gpus.of_places(jobs, specs.read("machine")["device"], gpus.visible(os.environ))
+        run.together(schedule.among(rest, schedule.due(rest, graph.changed())), Room(cards, rest))
+    run.close(len(rest), time.monotonic() - began)
+    return run.status
+
+
+def _gpus() -> list[str]:
+    """Those of which each stage can have one of its own: none where params.yaml gives one device for all."""
+    found = gpus.visible(os.environ)
+    if len(found) > 1 and params.read(Path("params.yaml")).machine.device not in ("auto", "cuda"):
+        return []
+    return found
+
+
+class _Run:
+    """Stages that run side by side, and what became of them.
+
+    Attributes:
+        environments: Of each place, what to add to the environment.
+        ended: The processes of stages that are done, failed or stopped, by stage.
+        signal: What asked for a stop; 0 where nothing did.
+    """
+
+    def __init__(self, environments: Sequence[dict[str, str]]) -> None:
+        self.environments = environments
+        self.ended: dict[str, Process] = {}
+        self.failed: list[str] = []
+        self.stopped: list[str] = []
+        self.not_begun: list[str] = []
+        self.signal = 0
+
+    @property
+    def status(self) -> int:
+        """To exit with."""
+        return 128 + self.signal if self.signal else int(bool(self.failed))
+
+    def together(self, needs: Needs, room: Room) -> None:
+        """Run these stages, as many at a time as there are places, and room on their GPUs."""
+        running: list[Process] = []
+        waited: set[str] = set()
+        with deferred() as stop_asked, showing(len(needs)) as screen:
+
+            def find(stage: str, free: Collection[int]) -> int | None:
+                why = ""
+                for place in free:
+                    why = room.why_not(stage, place)
+                    if why is None:
+                        return place
+                if stage not in waited:
+                    waited.add(stage)
+                    screen.waits(stage, why)
+                return None
+
+            def begin(stage: str, place: int) -> Process:
+                screen.begins(stage)
+                running.append(Process(stage, self.environments[place]))
+                return running[-1]
+
+            def look() -> None:
+                wait([each.sentinel for each in running], LOOK)
+                for each in [each for each in running if each.has_ended]:
+                    running.remove(each)
+                    room.leave(each.stage)
+                    self.ended[each.stage] = each
+                    screen.ends(each.close())
+                screen.draw(running)
+
+            outcome = schedule.run(needs, len(self.environments), find, begin, look, stop_asked)
+            self.signal = stop_asked()
+        self.failed += outcome.failed
+        self.stopped += outcome.stopped
+        self.not_begun = outcome.not_begun
+
+    def close(self, total: int, seconds: float) -> None:
+        """Say what came of it all."""
+        for stage in self.failed:
+            print(f"error: {stage} failed: {self.ended[stage].why}", file=sys.stderr)
+        if self.signal:
+            running = f" while {_named(self.stopped)} ran" if self.stopped else ""
+            print(f"stopped{running}: give the command again to go on", file=sys.stderr)
+        elif self.failed:
+            if self.not_begun:
+                print(f"not begun, as they need what failed: {_named(self.not_begun)}", file=sys.stderr)
+        elif ran := [stage for stage, each in self.ended.items() if not each.unchanged and stage != PLAN]:
+            say(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
+        else:
+            say(f"nothing to do: all {total} stages are up to date")
+
+
+def _named(stages: Sequence[str]) -> str:
+    more = f" and {len(stages) - NAMED} more" if len(stages) > NAMED else ""
+    return f"{', '.join(stages[:NAMED])}{more}"

@@ -1,0 +1,144 @@
+"""One experiment over seeds: queue it, run it, and say what the seeds make of every network.
+
+Each seed is an experiment of DVC's, so that it resumes, is shared and is compared as any other. Its name is made of
+what would be run: asking again for the same thing finds what is there and runs what is missing.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.commands.compare import Cells
+from pipeline.config import params
+from pipeline.config.section import unknown
+from pipeline.console.progress import say
+from pipeline.dvc import experiments, queue
+from pipeline.dvc.experiments import Experiment
+from pipeline.evaluation.statistics import paired, summary
+from pipeline.planning import build, graph
+
+BASE = "baseline"
+
+
+def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str) -> dict[str, list[str]]:
+    """What to override for each seed, by the experiment's name; the first seed is that of params.yaml.
+
+    Args:
+        count: How many seeds.
+        overrides: `key=value`, as of `dvc exp run -S`.
+        vary: Which of the `seeds` section change.
+        label: How the names begin; what follows is a hash of what is to be run, and the number.
+
+    Raises:
+        UserError: params.yaml, dvc.yaml or an override is wrong.
+    """
+    read = params.read(Path("params.yaml"))
+    first = read.seeds.model_dump()
+    if strange := [each for each in vary if each not in first]:
+        raise UserError(unknown("seed", strange[0], first))
+    for each in overrides:
+        if each.partition("=")[0].lstrip("+~") in {f"seeds.{name}" for name in vary}:
+            raise UserError(f"-S {each}: this seed is what changes; take it out, or vary another one")
+    whole = build.build(read, graph.read(Path("dvc.yaml")))
+    content = files.digest([whole, [*overrides], [*vary]])[:6]
+    return {
+        f"{label}-{content}-{number}": [*overrides, *(f"seeds.{name}={first[name] + number}" for name in vary)]
+        for number in range(count)
+    }
+
+
+def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experiment]:
+    """Queue what is neither done nor waiting, and run the queue to its end; return the experiments that are done.
+
+    Raises:
+        UserError: DVC refuses an experiment, one has failed, or nobody is left to run those that wait.
+    """
+    queue.check()
+    known = {each.name: each for each in experiments.read()}
+    for name, overrides in asked.items():
+        state = known[name].state if name in known else "failed"
+        if state == "failed":
+            again = ["--force"] if name in known else []
+            _dvc(
+                "exp", "run", "--queue", "--name", name, *again, *(word for each in overrides for word in ("-S", each))
+            )
+    if only_queue:
+        say(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
+        return []
+    if any(each.state is not None for each in experiments.read() if each.name in asked):
+        queue.run(jobs)
+    done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
+    if missing := [name for name in asked if name not in done]:
+        raise UserError(
+            f"{missing[0]} is not done: `dvc queue status` and `dvc queue logs {missing[0]}` say why; "
+            "give the command again to run what is missing"
+        )
+    return [done[name] for name in asked]
+
+
+def lines(found: Sequence[Experiment]) -> Cells:
+    """Cells of the table, header first: each network over the seeds in which it was trained; accuracies in points.
+
+    Differences are paired with the baseline of the same seed: mean, and Student's 95 % interval.
+    """
+    order = [*found[0].lock.outs]  # that of the lineage; a generation may have been trained with some seeds only
+    nodes = sorted(
+        {name for each in found for name in each.numbers}, key=lambda name: order.index(f"metrics/{name}.json")
+    )
+    cells: Cells = [("node", "seeds", "validation", "test", f"difference to {BASE}")]
+    for name in nodes:
+        having = [each.numbers for each in found if name in each.numbers]
+        test = [_points(each[name], "test") for each in having]
+        pairs = [(_points(each[name], "test"), _points(each[BASE], "test")) for each in having if BASE in each]
+        cells.append(
+            (
+                name,
+                str(len(having)),
+                _spread([_points(each[name], "validation") for each in having]),
+                _spread(test),
+                "" if name == BASE or not pairs else _difference(pairs),
+            )
+        )
+    return cells
+
+
+def as_json(found: Sequence[Experiment]) -> list[dict[str, Any]]:
+    """Every figure behind the table."""
+    seeds = ("seeds.data", "seeds.views", "seeds.train")
+    return [
+        {
+            "name": each.name,
+            "seeds": {key: each.parameters[key] for key in seeds},
+            "accuracy": {
+                name: {split: numbers[split]["accuracy"] for split in ("validation", "test")}
+                for name, numbers in each.numbers.items()
+            },
+        }
+        for each in found
+    ]
+
+
+def _points(numbers: dict[str, Any], split: str) -> float:
+    return 100 * numbers[split]["accuracy"]
+
+
+def _spread(values: Sequence[float]) -> str:
+    found = summary(values)
+    return f"{found.mean:.1f}" + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
+
+
+def _difference(pairs: Sequence[tuple[float, float]]) -> str:
+    found = paired([a for a, _ in pairs], [b for _, b in pairs])
+    interval = "" if found.interval is None else f" [{found.interval[0]:+.1f}, {found.interval[1]:+.1f}]"
+    return f"{found.mean:+.1f}{interval}"
+
+
+def _dvc(*arguments: str) -> None:
+    ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        said = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
+        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(said.split())}")

@@ -1,0 +1,153 @@
+"""The methods compared over seeds: weights tuned on validation, figures reported on test.
+
+Every arm is the student of params.yaml, from the same teacher, with the same recipe, and gets the same number
+of trials: hard labels choose a learning rate, a method chooses the weight of its own terms. Differences are
+paired: a seed decides initialisation and order for all arms alike.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.config.section import unknown
+from pipeline.console.progress import say
+from pipeline.data import prepared
+from pipeline.data.batches import Pixels
+from pipeline.evaluation.metrics import accuracy
+from pipeline.evaluation.statistics import paired, summary
+from pipeline.labels.labeller import predict
+from pipeline.planning.specs import Spec
+from pipeline.training.device import Device, choose
+from pipeline.training.export import EVALUATION_BATCH
+from pipeline.training.learn import hear
+from pipeline.training.loop import Training
+
+FACTORS = (0.3, 1.0, 3.0)
+TUNING_SEEDS = (1001, 1002)
+HARD = "baseline"
+SHARED = "cross_entropy"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method: the factor chosen on validation, and what it reached with each reported seed, as fractions."""
+
+    name: str
+    factor: float
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    seconds: float
+
+
+def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
+    """Tune and run each arm; the first is hard labels.
+
+    Args:
+        specs: What `plan` makes of params.yaml.
+        names: Methods, by slot.
+        seeds: Reported ones; tuning has its own.
+
+    Raises:
+        UserError: A method is not in params.yaml, or does not train the whole network.
+    """
+    _check(specs, names)
+    data = prepared.read(DATA)
+    device = choose(specs["machine"], specs[HARD]["training"]["precision"])
+    arms = []
+    for name in (HARD, *(f"method/{each}" for each in names)):
+        tried = {
+            factor: summary([_run(_scaled(specs, name, factor, seed), data, device)[0] for seed in TUNING_SEEDS]).mean
+            for factor in FACTORS
+        }
+        factor = max(tried, key=lambda each: tried[each])
+        began = time.perf_counter()
+        reached = [_run(_scaled(specs, name, factor, seed), data, device) for seed in seeds]
+        seconds = (time.perf_counter() - began) / len(seeds)
+        arm = Arm(name, factor, tuple(each[0] for each in reached), tuple(each[1] for each in reached), seconds)
+        say(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
+        arms.append(arm)
+    return arms
+
+
+def _check(specs: dict[str, Spec], names: Sequence[str]) -> None:
+    """Refuse what is not a method to compare, before anything is trained."""
+    methods = {name.removeprefix("method/"): spec for name, spec in specs.items() if name.startswith("method/")}
+    comparable = [name for name, spec in methods.items() if spec.get("answers")]
+    for name in names:
+        if name not in comparable:
+            raise UserError(f"study: {unknown('method', name, comparable)}")
+
+
+def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
+    """Cells, header first; accuracies in points."""
+    base = arms[0]
+    cells: list[tuple[str, ...]] = [("method", "factor", "validation", "test", "difference to hard labels", "seconds")]
+    for arm in arms:
+        reached = summary(arm.test)
+        difference = paired(arm.test, base.test)
+        low, high = difference.interval or (difference.mean, difference.mean)
+        cells.append(
+            (
+                arm.name.removeprefix("method/").replace(HARD, "hard labels"),
+                f"{arm.factor:g}",
+                f"{100 * summary(arm.validation).mean:.1f}",
+                f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
+                "" if arm is base else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                f"{arm.seconds:.1f}",
+            )
+        )
+    return cells
+
+
+def as_json(arms: Sequence[Arm]) -> list[dict[str, Any]]:
+    """Every figure behind the table."""
+    return [asdict(arm) for arm in arms]
+
+
+def _scaled(specs: dict[str, Spec], name: str, factor: float, seed: int) -> Spec:
+    """A spec with another seed, and the arm's one free setting times `factor`."""
+    spec = copy.deepcopy(specs[name])
+    training = spec["training"]
+    training["seed"] = seed
+    if name == HARD:
+        training["recipe"]["lr"] *= factor
+    for term, settings in training["objective"].items():
+        if term != SHARED:
+            settings["weight"] *= factor
+            if settings["final"] is not None:
+                settings["final"] *= factor
+    if "initial" in spec:
+        spec["initial"] = _scaled(specs, spec["initial"], 1.0, seed)
+    return spec
+
+
+def _run(spec: Spec, data: prepared.Prepared, device: Device) -> tuple[float, float]:
+    """Validation and test accuracy of one training."""
+    model = _train(spec, data, device).model.eval()
+    found = []
+    for split in (data.validation, data.test):
+        pixels = Pixels(split.images, device.where, device.room())
+        mean_C, std_C = (torch.tensor(each, device=device.where) for each in (data.mean, data.std))
+        z_NC = predict(device.forward(model), pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))
+    return found[0], found[1]
+
+
+def _train(spec: Spec, data: prepared.Prepared, device: Device) -> Training:
+    """One training from the first step to the last; a method that starts from another's weights has that one first."""
+    teaching, _ = hear(spec, data, device)
+    training = Training(spec["training"], data, teaching, device)
+    if "initial" in spec:
+        before = _train(spec["initial"], data, device)
+        training.model.load_state_dict(before.model.state_dict())
+    for _ in range(training.recipe.epochs):
+        for _ in training.epoch():
+            pass
+        training.at.epoch += 1
+    return training

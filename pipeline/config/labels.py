@@ -1,0 +1,15 @@
+"""The `labels` section: how much of what a teacher says is kept."""
+
+from typing import Literal
+
+from pipeline.config.numbers import Count
+from pipeline.config.section import Section
+
+
+class Labels(Section):
+    """Views stored beside the clean one, and their form; `auto` is dense up to 256 classes, top-k above."""
+
+    views: Count = 20
+    kind: Literal["auto", "dense", "topk"] = "auto"
+    k: Count | None = None
+    batch_size: Count | None = None

@@ -1,0 +1,161 @@
+"""The sections of the networks that are trained: teacher, assistants, student, generations.
+
+What an architecture or an objective takes is declared by the code that implements it, in its
+function's signature; here it is only looked up, without importing torch.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.base.errors import UserError
+from pipeline.config import signature
+from pipeline.config.numbers import Count, Natural, NonNegative
+from pipeline.config.recipe import Recipe
+from pipeline.config.section import Section, fault, unknown
+from pipeline.config.term import complete_term
+
+MODELS = Path(__file__).parents[1] / "models"
+SUPPLIED = frozenset({"channels", "size", "classes"})
+
+
+class Budget(Section):
+    """What a network may cost: its widths, kept in proportion, become the largest that do; FLOPs are for one image."""
+
+    parameters: Count | None = None
+    flops: Count | None = None
+
+    @model_validator(mode="after")
+    def name_a_limit(self) -> Self:
+        """Without a limit there is no width to find."""
+        if self.parameters is None and self.flops is None:
+            raise fault("give parameters, flops, or both")
+        return self
+
+
+def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture with its family's defaults filled in, and its `budget` where it has one."""
+    families = signature.available(MODELS, "build")
+    if "family" not in given:
+        raise fault(f"family is missing: name one of {', '.join(families)}")
+    family = str(given["family"])
+    if family not in families:
+        raise fault(unknown("architecture family", family, families))
+    rest = {key: value for key, value in given.items() if key not in ("family", "budget")}
+    try:
+        complete = {"family": family} | signature.complete(MODELS / f"{family}.py", "build", rest, family, SUPPLIED)
+        if (budget := given.get("budget")) is None:
+            return complete
+        if not isinstance(budget, Mapping):
+            raise UserError(f".budget: must be a mapping such as {{parameters: 50000}}, not {budget!r}")
+        return complete | {"budget": signature.validated(Budget, budget, ".budget")}
+    except UserError as error:
+        raise fault(str(error)) from None
+
+
+def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each term with its defaults filled in.
+
+    A term of weight 0 is left out, so that `-S student.objective.soft_targets.weight=0` switches it off.
+    """
+    try:
+        complete = {name: complete_term(name, settings, f".{name}") for name, settings in given.items()}
+    except UserError as error:
+        raise fault(str(error)) from None
+    kept = {name: term for name, term in complete.items() if term["weight"] > 0}
+    if not kept:
+        raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
+    return kept
+
+
+Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
+Objective = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
+
+
+class Learner(Section):
+    """What there is to training a network besides its architecture: objective, recipe, and how its teacher speaks."""
+
+    objective: Objective
+    recipe: Recipe
+    teaching: Literal["stored", "live"] = "stored"
+    seed: Natural | None = None
+
+
+class Network(Learner):
+    """A single network."""
+
+    architecture: Architecture
+
+
+class Imported(Section):
+    """Weights trained elsewhere: a safetensors file, and its SHA-256 so that a changed file is noticed."""
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Teacher(Network):
+    """The first network of the lineage, trained here or imported."""
+
+    weights: Imported | None = None
+
+
+class Assistant(Learner):
+    """The chain of teacher assistants: how many links, and the architecture of each slot."""
+
+    links: Natural = 1
+    architectures: dict[str, Architecture]
+
+    @model_validator(mode="after")
+    def name_each_link(self) -> Self:
+        """Every link that is asked for needs its architecture."""
+        for number in range(1, self.links + 1):
+            if f"t{number}" not in self.architectures:
+                raise fault(f"links is {self.links}, but architectures.t{number} is not given: add it")
+        return self
+
+
+class Chain(Learner):
+    """Generations, each taught by the one before; with `patience` it stops by itself.
+
+    Without an architecture of its own it has that of the network it starts from.
+    """
+
+    start: str = Field(alias="from")
+    architecture: Architecture | None = None
+    generations: Natural = 3
+    patience: Count | None = None
+    min_gain: NonNegative = 0.0
+
+
+class Method(Network):
+    """One method of the comparison: the student's architecture and recipe, another objective.
+
+    With `initial` it starts from the weights of another method's network.
+    """
+
+    initial: str | None = None
+
+
+class Mutual(Learner):
+    """Networks that teach each other; the node carries one of them."""
+
+    peers: int = Field(default=2, ge=2)
+    architectures: dict[str, Architecture]
+    update: Literal["sequential", "simultaneous"] = "sequential"
+    carries: Count = 1
+
+    @model_validator(mode="after")
+    def name_each_peer(self) -> Self:
+        """Every peer needs its architecture, and the one that is carried must be one of them."""
+        for number in range(1, self.peers + 1):
+            if f"p{number}" not in self.architectures:
+                raise fault(f"peers is {self.peers}, but architectures.p{number} is not given: add it")
+        if strange := [name for name in self.architectures if not re.fullmatch("p[1-9][0-9]*", name)]:
+            raise fault(f"architectures: unknown peer {strange[0]!r}, they are named p1, p2, …")
+        if self.carries > self.peers:
+            raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
+        return self

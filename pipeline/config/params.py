@@ -1,0 +1,136 @@
+"""params.yaml, read and checked whole.
+
+What a section may leave out is filled in before validation (a recipe from `training`, `baseline`
+and `direct` from `student`), so that a stage's spec is complete and nothing else need be read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from pipeline.base.errors import UserError
+from pipeline.config.compress import Compress
+from pipeline.config.data import Data
+from pipeline.config.labels import Labels
+from pipeline.config.learner import Assistant, Chain, Method, Mutual, Network, Teacher
+from pipeline.config.machine import Machine
+from pipeline.config.numbers import Natural
+from pipeline.config.recipe import Recipe
+from pipeline.config.section import Section, wording
+from pipeline.config.views import Views
+from pipeline.config.yaml import read_yaml
+
+
+class Seeds(Section):
+    """One seed for each source of chance; a family of stages may override `train`."""
+
+    data: Natural = 0
+    views: Natural = 0
+    train: Natural = 0
+
+
+class Ensemble(Section):
+    """How the born-again generations are combined."""
+
+    rule: Literal["probabilities", "logits", "weighted"] = "probabilities"
+
+
+class Params(Section):
+    """params.yaml, whole."""
+
+    seeds: Seeds
+    data: Data
+    views: Views
+    labels: Labels
+    machine: Machine
+    training: Recipe
+    teacher: Teacher
+    assistant: Assistant
+    student: Network
+    baseline: Network
+    direct: Network
+    refinery: Chain
+    born_again: Chain
+    ensemble: Ensemble
+    method: dict[str, Method]
+    mutual: Mutual
+    compress: Compress = Compress()
+
+
+LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again", "mutual")
+
+
+def read(path: Path) -> Params:
+    """Read and check params.yaml; any fault is a `UserError` that names file and key."""
+    return check(read_yaml(path), path.name)
+
+
+def check(raw: Any, name: str) -> Params:
+    """Check what the file `name` holds; any fault is a `UserError` that names file and key."""
+    if not isinstance(raw, dict):
+        raise UserError(f"{name} must be a mapping of sections such as `data:` and `teacher:`")
+    try:
+        return Params.model_validate(_inherit(raw))
+    except ValidationError as error:
+        raise UserError(_explain(error, name)) from None
+
+
+def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill recipes in from `training`, and `baseline`, `direct`, methods and compress steps from `student`."""
+    whole = dict(raw)
+    student, methods = whole.get("student"), whole.get("method")
+    if isinstance(student, dict) and isinstance(compress := whole.get("compress"), dict):
+        whole["compress"] = {**compress, "steps": _steps(student, whole.get("training"), compress.get("steps"))}
+    if isinstance(student, dict):
+        for name in ("baseline", "direct"):
+            whole[name] = _like(student, whole.get(name))
+        if isinstance(methods, dict):
+            whole["method"] = {name: _like(student, each) for name, each in methods.items() if each is not None}
+    for section in [whole] + ([whole["method"]] if isinstance(whole.get("method"), dict) else []):
+        for name in LEARNERS if section is whole else [*section]:
+            if isinstance(each := section.get(name), dict):
+                section[name] = {**each, "recipe": _merged(whole.get("training"), each.get("recipe"))}
+    return whole
+
+
+def _steps(student: dict[str, Any], training: Any, steps: Any) -> Any:
+    """The steps that train, filled in: one that distils is like the student, one that tunes has its objective."""
+    if not isinstance(steps, dict):
+        return steps
+    found = dict(steps)
+    for name, step in steps.items():
+        kind = step.get("kind", name) if isinstance(step, dict) else name
+        if kind == "distil":
+            found[name] = _like(student, step)
+            found[name]["recipe"] = _merged(training, found[name].get("recipe"))
+        elif kind == "tune" and isinstance(step, dict | None):
+            found[name] = {"objective": student.get("objective"), "teaching": student.get("teaching", "stored")}
+            found[name] |= {**(step or {}), "recipe": _merged(training, (step or {}).get("recipe"))}
+    return found
+
+
+def _like(student: dict[str, Any], change: Any) -> Any:
+    """A section that says only where it differs from the student's."""
+    section = _merged(student, change)
+    if isinstance(section, dict):
+        section["recipe"] = _merged(student.get("recipe"), (change or {}).get("recipe"))
+    return section
+
+
+def _merged(base: Any, change: Any) -> Any:
+    """`change` over `base` where both are mappings; a wrong type is left for validation to name."""
+    base = {} if base is None else base
+    change = {} if change is None else change
+    return {**base, **change} if isinstance(base, dict) and isinstance(change, dict) else change
+
+
+def _explain(error: ValidationError, file: str) -> str:
+    """The first fault of a validation as one sentence; the others are often only its copies in other sections."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("["))
+    message = wording(first)
+    # A fault within what code declares begins with its own key, from where the section ends.
+    joint = "" if not path or message.startswith(".") else ": "
+    return f"{file}: {path}{joint}{message}"

@@ -1,0 +1,105 @@
+"""Settings that are known to work, for params.yaml: `python -m pipeline use <name>`.
+
+A preset is the part of params.yaml that depends on the images: `pipeline/config/presets/<name>.yaml`, its first comment
+saying on what it was run. All presets give the same keys, so that one leaves nothing behind of another; all other
+keys, and every comment, stay as they are.
+"""
+
+import io
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.config import params
+from pipeline.config.section import unknown
+from pipeline.config.yaml import parse, read_yaml
+from pipeline.dvc.experiments import flatten
+
+FOLDER = Path(__file__).with_suffix("")
+MARK = "# preset"
+WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
+
+
+def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
+    """Write a preset into params.yaml; return the cells of what changed, header first.
+
+    Raises:
+        UserError: There is no such preset, params.yaml does not fit it, or it has changes of a person's that git
+            does not hold, and `force` is not given.
+    """
+    if name not in names():
+        raise UserError(unknown("preset", name, names()))
+    before = flatten(read_yaml(path))
+    text = path.read_text()
+    if not force and not _is_kept(text, path):
+        raise UserError(
+            f"{path.name} has changes that are not committed: commit them (`git commit {path.name}`), or give --force"
+        )
+    changed = apply(text, name)
+    content = parse(changed, path.name)
+    params.check(content, path.name)
+    files.write_text(path, changed)
+    after = flatten(content)
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return [("parameter", "before", name), *((key, _text(before.get(key)), _text(after.get(key))) for key in keys)]
+
+
+def names() -> list[str]:
+    """The presets there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def apply(text: str, name: str) -> str:
+    """The text of params.yaml with a preset in it: comments and order stay, the preset's own comment comes first."""
+    # As long to import as DVC's own parser, which it is; only a preset needs to write YAML with comments.
+    from ruamel.yaml import YAML
+
+    editor = YAML()
+    editor.width = 1 << 20
+    editor.preserve_quotes = True
+    editor.representer.add_representer(
+        type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    path = FOLDER / f"{name}.yaml"
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith(MARK)]
+    content = editor.load("".join(lines))
+    _merge(content, read_yaml(path))
+    out = io.StringIO()
+    editor.dump(content, out)
+    return _note(path) + out.getvalue()
+
+
+def _merge(base: Any, change: dict[str, Any]) -> None:
+    """Put `change` into `base` in place, mapping by mapping, so that comments and layout of `base` stay."""
+    for key, value in change.items():
+        if not isinstance(value, dict):
+            base[key] = value
+            continue
+        if not isinstance(base.get(key), dict):
+            base[key] = type(base)()
+            base[key].fa.set_flow_style()
+        if key in WHOLE or "family" in value:
+            base[key].clear()
+        _merge(base[key], value)
+
+
+def _note(path: Path) -> str:
+    """The comment at a preset's head, for the head of params.yaml; the settings of the repository need none."""
+    if path.stem == "digits":
+        return ""
+    head = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
+    return "".join(f"{MARK} {path.stem}: {line}\n" for line in head)
+
+
+def _is_kept(text: str, path: Path) -> bool:
+    """Whether git holds this text, or it is what a preset made of what git holds."""
+    shown = subprocess.run(["git", "show", f"HEAD:./{path.name}"], capture_output=True, text=True, check=False)
+    if shown.returncode != 0:
+        return False
+    return text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,96 @@
+"""One term of an objective in params.yaml: what every term has, and what its own code declares.
+
+What a method takes is written once, in the signature of its function: read here without importing torch.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.base.errors import UserError
+from pipeline.config import signature
+from pipeline.config.numbers import NonNegative, Share
+from pipeline.config.section import unknown
+
+FOLDER = Path(__file__).parents[1] / "objectives"
+
+
+class Schedule(BaseModel):
+    """How much a term counts, from the first step (share 0 of the training) to the last (share 1).
+
+    It rises linearly over the first `warmup` of the training, and goes linearly from `weight` to `final`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: NonNegative = 1.0
+    warmup: Share = 0.0
+    final: NonNegative | None = None
+
+    def at(self, share: float) -> float:
+        """The weight after `share` of the training."""
+        final = self.weight if self.final is None else self.final
+        rise = min(1.0, share / self.warmup) if self.warmup else 1.0
+        return rise * (self.weight + (final - self.weight) * share)
+
+
+class Layers(BaseModel):
+    """Which layers a method on features compares: a kind, or names of taps, student's to teacher's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Literal["stages", "embedding", "logits"] | dict[str, str]
+
+
+def path_of(name: str) -> Path:
+    """The file that implements a term.
+
+    Raises:
+        UserError: There is none.
+    """
+    terms = signature.available(FOLDER)
+    if name not in terms:
+        raise UserError(unknown("objective", name, terms))
+    return FOLDER / f"{name}.py"
+
+
+def complete_term(name: str, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A term's settings checked, with all defaults; `where` is its key in params.yaml."""
+    path = path_of(name)
+    common: dict[str, Any] = {}
+    rest = dict(settings)
+    models: list[type[BaseModel]] = [Schedule]
+    if needs_features({name: settings}):
+        models.append(Layers)
+        rest.setdefault("layers", signature.constant(path, "LAYERS"))
+    valid = [key for model in [*models, signature.settings(path, name)] for key in model.model_fields]
+    for key in settings:
+        if key not in valid:
+            raise UserError(f"{where}: {unknown('key', str(key), valid)}")
+    for model in models:
+        own = {key: rest.pop(key) for key in [*rest] if key in model.model_fields}
+        common |= signature.validated(model, own, where)
+    return common | signature.complete(path, name, rest, where)
+
+
+def needs_features(objective: Mapping[str, Any]) -> bool:
+    """Whether any term compares features of student and teacher."""
+    return any("student" in signature.needs(path_of(name), name) for name in objective)
+
+
+def needs_teacher(objective: Mapping[str, Any]) -> bool:
+    """Whether any term listens to a teacher, by its logits or its features."""
+    return any({"t_BC", "teacher"} & {*signature.needs(path_of(name), name)} for name in objective)
+
+
+def answers(objective: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any term looks at the student's logits: if none does, its upper part is not trained."""
+    for name, settings in objective.items():
+        layers = settings.get("layers")
+        if "z_BC" in signature.needs(path_of(name), name) or layers == "logits":
+            return True
+        if isinstance(layers, Mapping) and "logits" in layers:
+            return True
+    return False

@@ -1,0 +1,119 @@
+"""What a person reads of one training: a header before it, and after it the result beside the last one.
+
+In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported. `uncut` prints tables and
+trees, in both.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.console.progress import say
+from pipeline.dvc.previous_run import Last
+
+FIGURES = (  # title, where it stands in the metrics, factor, format
+    ("validation accuracy", ("validation", "accuracy"), 100, ".1f"),
+    ("test accuracy", ("test", "accuracy"), 100, ".1f"),
+    ("test NLL", ("test", "nll"), 1, ".3f"),
+    ("test ECE", ("test", "ece"), 100, ".1f"),
+    ("agreement with teacher", ("teacher", "agreement"), 100, ".1f"),
+    ("training seconds", ("cost", "training_seconds"), 1, ".1f"),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that is about to begin, in words; `images`: of one epoch."""
+
+    node: str
+    learns_from: str
+    network: str
+    machine: str
+    images: int
+    epochs: int
+    last: Last | None
+
+    @property
+    def size(self) -> str:
+        """How much is to be done, and how long that should take at the last run's speed."""
+        size = f"{self.images:,} images, {self.epochs:,} epochs"
+        speed = self.last.images_per_second if self.last else None
+        if speed is None:
+            return size
+        return f"{size}, about {duration(self.images * self.epochs / speed)} at the last run's speed"
+
+
+def header(job: Job) -> None:
+    """Say what is about to be trained."""
+    if not sys.stdout.isatty():
+        say(f"{job.node}: learns from {job.learns_from}; {job.network}; {job.size}; {job.machine}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for title, words in (
+        ("learns from", job.learns_from),
+        ("network", job.network),
+        ("job", job.size),
+        ("machine", job.machine),
+    ):
+        grid.add_row(title, words)
+    console = Console(highlight=False)
+    console.rule(f"[bold]{job.node}", align="left")
+    console.print(grid)
+
+
+def closing(node: str, metrics: dict[str, Any], last: Last | None) -> None:
+    """Show what a node reached, the last result beside it."""
+    rows = list(_figures(metrics, last.metrics if last else {}))
+    if not sys.stdout.isatty():
+        parts = [f"{title} {now}" + (f" (last run {before})" if before else "") for title, now, before, _ in rows]
+        say(f"{node}: {', '.join(parts)}")
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(node)
+    for title in ("this run", "last run", "change") if last else ("this run",):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(*row[: len(table.columns)])
+    Console(highlight=False).print(table)
+
+
+def _figures(metrics: dict[str, Any], last: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Title, now, before and difference of each figure that the node has."""
+    for title, (part, key), factor, form in FIGURES:
+        now, before = (each.get(part, {}).get(key) for each in (metrics, last))
+        if now is not None:
+            yield (
+                title,
+                format(factor * now, form),
+                "" if before is None else format(factor * before, form),
+                "" if before is None else format(factor * (now - before), f"+{form}"),
+            )
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, in the unit that a person would say."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def uncut(shown: Any) -> None:
+    """Print a table or a tree of rich as wide as it needs to be: a name or a number that is cut tells nothing."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
+    console.width = max(console.width, needed)
+    console.print(shown)

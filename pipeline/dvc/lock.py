@@ -1,0 +1,102 @@
+"""What DVC recorded of the last run of each stage: dvc.lock, read without DVC."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml import CollectionEndEvent, CollectionStartEvent
+
+from pipeline.base.errors import UserError
+from pipeline.base.files import sealed, to_json
+from pipeline.planning.specs import Spec
+
+# The safe loader, in C where PyYAML has it: dvc.lock has thousands of lines.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 50  # DVC's own has six
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The recorded hashes of every stage's deps and outs, by path."""
+
+    stages: dict[str, Any]
+
+    @property
+    def outs(self) -> dict[str, str]:
+        """The recorded hash of every out, by path."""
+        return {out["path"]: out.get("md5", "") for stage in self.stages.values() for out in stage.get("outs", [])}
+
+    def stale(self, specs: dict[str, Spec]) -> dict[str, str | None]:
+        """For each node: None where its last result still holds, else why not.
+
+        Args:
+            specs: The specs of now, by node name.
+        """
+        outs = self.outs
+        makers = {out["path"]: name for name, stage in self.stages.items() for out in stage.get("outs", [])}
+        found: dict[str, str | None] = {}
+
+        def why(stage: str) -> str | None:
+            node = stage.replace("@", "/")
+            if node in found:
+                return found[node]
+            found[node] = None
+            recorded = self.stages.get(stage)
+            if recorded is None:
+                found[node] = "not run yet"
+                return found[node]
+            for dep in recorded.get("deps", []):
+                path = dep["path"]
+                if path == f"plan/{node}.json":
+                    if dep.get("md5") != spec_hash(specs[node]):
+                        found[node] = "its spec changed"
+                elif path in makers and (outs[path] != dep.get("md5") or why(makers[path]) is not None):
+                    found[node] = f"{makers[path].replace('@', '/')} comes first"
+                if found[node]:
+                    break
+            return found[node]
+
+        for name in specs:
+            why(name.replace("/", "@", 1))
+        return found
+
+
+def read(path: Path) -> Lock:
+    """Read dvc.lock; empty where nothing has run yet."""
+    return parse(path.read_bytes(), path.name) if path.exists() else Lock({})
+
+
+def read_stage(path: Path, name: str) -> Lock:
+    """The record of one stage, all others unread: the whole of dvc.lock would take a stage longer than its start."""
+    text = path.read_text() if path.exists() else ""
+    found = re.search(rf"^  {re.escape(name)}:\n(?:   .*\n)*", text, re.MULTILINE)
+    return parse(f"stages:\n{found[0]}".encode(), path.name) if found else Lock({})
+
+
+def parse(content: bytes, name: str) -> Lock:
+    """The lock in the bytes of a dvc.lock; `name` is for the message where it is damaged."""
+    try:
+        _check_depth(content)
+        stages = yaml.load(content, LOADER)["stages"]
+        # Another stage's DVC may be writing the file at this moment: the part that it has come to is empty.
+        return Lock({name: {key: part for key, part in (each or {}).items() if part} for name, each in stages.items()})
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} is damaged ({reason}): delete it and run `dvc repro`") from None
+
+
+def spec_hash(spec: Spec) -> str:
+    """The MD5 that DVC records of the spec's file."""
+    return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()
+
+
+def _check_depth(content: bytes) -> None:
+    """Refuse what nests as no dvc.lock does: the loader in C would end the process. Raises `ValueError`."""
+    depth = 0
+    for event in yaml.parse(content, LOADER):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError("it is nested too deeply")

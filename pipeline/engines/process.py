@@ -1,0 +1,155 @@
+"""A stage in a DVC process of its own.
+
+It is a fork of this one, which has imported DVC already: importing takes longer than what DVC does for a small stage.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.reproduce import reproduce
+
+from pipeline.base.signals import end_with_parent
+
+UNCHANGED = 10  # exit status of the process where the stage was not due
+AGAIN = 0.2  # seconds
+TAIL = 4096  # bytes
+FORK = multiprocessing.get_context("fork")
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+class Process:
+    """A stage that runs.
+
+    What it and DVC say goes to a file and not through a pipe: if this process dies, what a stage says while it saves
+    its state must not fail.
+
+    Attributes:
+        stage: As DVC names it.
+        began: When, in seconds of the monotonic clock.
+        why: Where it failed, for what reason: in its own words, if it has said any.
+    """
+
+    def __init__(self, stage: str, environment: dict[str, str]) -> None:
+        """Begin; `environment` is added to ours."""
+        self.stage = stage
+        self.began = time.monotonic()
+        self.why = ""
+        self._status: int | None = None
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115, it is open as long as the stage runs
+        arguments = (stage, environment, self._output.fileno(), os.getpid())
+        self._process = FORK.Process(target=_run, args=arguments, name=stage, daemon=True)
+        sys.stdout.flush()
+        # Until the new process has its own handlers, a request to stop would be lost in it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @property
+    def sentinel(self) -> int:
+        """What `multiprocessing.connection.wait` waits for."""
+        return self._process.sentinel
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is time to `close`."""
+        return self._process.exitcode is not None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether DVC found that the stage was not due."""
+        return self._process.exitcode == UNCHANGED
+
+    def poll(self) -> int | None:
+        """0 where the stage is done or was not due, another status where it failed; None before `close`."""
+        return self._status
+
+    def stop(self) -> None:
+        """Ask the stage to save its state and end; a second time, later: to end at once."""
+        self._process.terminate()
+
+    def newest(self) -> str:
+        """The last line of what was said so far."""
+        lines = self._read(TAIL).splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close(self) -> str:
+        """All that was said by one that has ended."""
+        said = self._read()
+        self._output.close()
+        self._status = 0 if self.unchanged else self._process.exitcode
+        self.why = self._reason(said.splitlines())
+        return said
+
+    def _reason(self, lines: list[str]) -> str:
+        """The stage's own sentence, else DVC's, else what ended the process."""
+        for mark in ("error: ", "ERROR: "):
+            if found := [line for line in lines if line.startswith(mark)]:
+                return found[-1].removeprefix(mark)
+        status = self._process.exitcode or 0
+        return f"{signal.Signals(-status).name} ended it" if status < 0 else f"it exited with {status}"
+
+    def _read(self, last: int | None = None) -> str:
+        """The last so many bytes, or all; the position in the file belongs to those who write."""
+        file = self._output.fileno()
+        size = os.fstat(file).st_size
+        start = 0 if last is None else max(0, size - last)
+        return os.pread(file, size - start, start).decode(errors="replace")
+
+
+def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> None:
+    """`dvc repro --single-item`, in the new process."""
+    os.setpgid(0, 0)  # a terminal's Ctrl-C is for the command alone, which tells each stage once
+    end_with_parent()
+    if os.getppid() != parent:
+        sys.exit(1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.environ.update(environment)
+    _tell_the_stage()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
+            ran = reproduce(repo, stage, single_item=True)
+    except DvcException as error:
+        print(f"ERROR: {': '.join(_causes(error))}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    sys.exit(0 if ran else UNCHANGED)
+
+
+def _tell_the_stage() -> None:
+    """Hand a request to stop on to the stage's command, once; DVC itself ends when that has ended, its files whole.
+
+    DVC begins the command at a moment that we do not know, so we look again until the end.
+    """
+    told: set[int] = set()
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            told.clear()
+        for child in psutil.Process().children():
+            if child.pid not in told:
+                told.add(child.pid)
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+    for number in (*SIGNALS, signal.SIGALRM):
+        signal.signal(number, tell)
+
+
+def _causes(error: BaseException | None) -> list[str]:
+    return [str(error), *_causes(error.__cause__)] if error else []

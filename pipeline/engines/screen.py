@@ -1,0 +1,89 @@
+"""What a person sees of stages that run side by side: each one's output in one piece, when it ends; in a terminal also
+a line for each that runs, elsewhere one when it begins."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from pipeline.console.progress import say
+from pipeline.console.training import duration
+
+
+class Running(Protocol):
+    """A stage that runs."""
+
+    stage: str
+    began: float
+
+    def newest(self) -> str:
+        """The last line that it has said."""
+        ...
+
+
+class Screen:
+    """Plain lines: for a pipe, a file, a terminal that can no more."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.ended = 0
+
+    def begins(self, stage: str) -> None:
+        """Say that a stage is begun."""
+        if self.total > 1:
+            say(f"{stage} begins, {self.ended} of {self.total} are through")
+
+    def waits(self, stage: str, why: str) -> None:
+        """Say that a stage could begin, but for the room that it needs."""
+        say(f"{stage} waits: {why}")
+
+    def ends(self, said: str) -> None:
+        """Show all that a stage said."""
+        self.ended += 1
+        say(f"{said.rstrip()}\n")
+
+    def draw(self, running: Sequence[Running]) -> None:
+        """Show what runs."""
+
+
+class _Terminal(Screen):
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(total)
+        # No thread may draw by itself: this process forks.
+        self.live = Live(console=Console(highlight=False), auto_refresh=False, transient=True)
+
+    def begins(self, stage: str) -> None:
+        pass
+
+    def waits(self, stage: str, why: str) -> None:
+        self.live.console.print(f"{stage} waits: {why}", markup=False, soft_wrap=True)
+
+    def ends(self, said: str) -> None:
+        from rich.text import Text
+
+        self.ended += 1
+        self.live.console.print(Text.from_ansi(f"{said.rstrip()}\n"), soft_wrap=True)
+
+    def draw(self, running: Sequence[Running]) -> None:
+        from rich.text import Text
+
+        width = max((len(each.stage) for each in running), default=0)
+        now = time.monotonic()
+        lines = [f"{each.stage:{width}}  {duration(now - each.began):>7}  {each.newest()}" for each in running]
+        words = "\n".join([f"{self.ended} of {self.total} are through", *lines])
+        self.live.update(Text(words, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+@contextmanager
+def showing(total: int) -> Iterator[Screen]:
+    """Yield the screen for a run of so many stages."""
+    if not sys.stdout.isatty():
+        yield Screen(total)
+        return
+    screen = _Terminal(total)
+    with screen.live:
+        yield screen

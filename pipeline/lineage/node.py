@@ -1,0 +1,192 @@
+"""A node: one network in the lineage, what its stage leaves behind and how the next one reads it.
+
+One name everywhere: node `refinery/g3` has `plan/refinery/g3.json`, `artifacts/refinery/g3/`,
+`metrics/refinery/g3.json` and `curves/refinery/g3.csv`; its stage is `refinery@g3`.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import ARTIFACTS, CURVES, METRICS
+
+SCHEMA = 1
+CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
+EMPTY_CURVE = ",".join(CURVE_COLUMNS) + "\n"
+Status = Literal["trained", "carried", "imported", "computed", "skipped"]
+Format = Literal["safetensors", "onnx", "pt2"]
+NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Node:
+    """`node.json`: everything needed to use the node without params.yaml, and nothing volatile.
+
+    Attributes:
+        name: The node's name, e.g. `refinery/g3`.
+        status: How it came to be.
+        provides: Which of weights, features, predictions, labels its folder holds.
+        format: Of the weights: safetensors, onnx or pt2; None where there are none.
+        architecture: Family and settings, with `channels`, `size` and `classes`; None for an ensemble.
+        lineage: One entry a teacher: its node, what was read of it (labels or weights), and that content's hash.
+        chain: (node, validation accuracy) of the chain up to here.
+        hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
+            sees a change behind it, and a damaged file is found before it teaches anyone.
+        origin: For a carried slot, the node whose files stand for it.
+    """
+
+    name: str
+    status: Status
+    provides: tuple[str, ...] = ()
+    format: str | None = None
+    architecture: dict[str, Any] | None = None
+    lineage: tuple[dict[str, str], ...] = ()
+    chain: tuple[tuple[str, float], ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
+    origin: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are: the origin's folder for a carried slot."""
+        return ARTIFACTS / (self.origin or self.name)
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint, or the file that ships."""
+        return self.folder / f"model.{self.format}"
+
+    @property
+    def labels(self) -> Path:
+        """The folder of soft labels."""
+        return self.folder / "labels"
+
+    @property
+    def predictions(self) -> Path:
+        """The file of logits on clean validation and test images."""
+        return self.folder / "predictions" / "logits.safetensors"
+
+    @property
+    def source(self) -> str:
+        """The name of the node that the files belong to."""
+        return self.origin or self.name
+
+
+def read(name: str) -> Node:
+    """Read `artifacts/<name>/node.json`; a pointer already names its final origin."""
+    return read_at(ARTIFACTS / name)
+
+
+def read_at(folder: Path) -> Node:
+    """Read the `node.json` of a folder; a missing or damaged one is a `UserError`.
+
+    Its seal shows damage, not who wrote it: names become paths, so those that could lead elsewhere are refused.
+    """
+    path = folder / "node.json"
+    value = files.read_sealed(path, SCHEMA)
+    del value["schema"]
+    try:
+        node = Node(**value)
+        pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
+        lineage = tuple({"teacher": item["teacher"], **item} for item in node.lineage)
+        node = replace(node, provides=tuple(node.provides), lineage=lineage, chain=pairs, hashes={**node.hashes})
+        _check(node)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
+    return node
+
+
+def _check(node: Node) -> None:
+    """Raise `ValueError` for what no stage of ours writes."""
+    taught = (item["teacher"] for item in node.lineage)
+    for name in (node.name, node.source, *taught, *(member for member, _ in node.chain)):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a node")
+    if node.status not in get_args(Status):
+        raise ValueError(f"{node.status!r} is no status")
+    if node.format is not None and node.format not in get_args(Format):
+        raise ValueError(f"{node.format!r} is no format of weights")
+    if node.architecture is not None and not isinstance(node.architecture, dict):
+        raise ValueError("its architecture is no mapping")
+    for what in ("weights", "predictions", "labels"):
+        if what in node.provides and not HASH.fullmatch(str(node.hashes.get(what))):
+            raise ValueError(f"it has no hash of its {what}")
+
+
+@contextmanager
+def writing(name: str) -> Iterator[Path]:
+    """Yield a temporary folder to fill; it becomes `artifacts/<name>` at the end, or never was."""
+    with files.replacing(ARTIFACTS / name) as folder:
+        folder.mkdir()
+        yield folder
+
+
+def write(folder: Path, node: Node) -> None:
+    """Write `node.json` into the folder."""
+    value = {key: item for key, item in asdict(node).items() if item is not None}
+    files.write_sealed(folder / "node.json", {"schema": SCHEMA, **value})
+
+
+def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
+    """Write the metrics and the curve, CSV text, of a node; where that fails the node goes, too."""
+    try:
+        files.write_sealed(METRICS / f"{name}.json", metrics)
+        files.write_text(CURVES / f"{name}.csv", curve)
+    except BaseException:
+        discard(name)
+        raise
+
+
+def read_numbers(name: str) -> dict[str, Any]:
+    """Read the metrics of a node that has some of its own; a missing or damaged file is a `UserError`."""
+    path = METRICS / f"{name}.json"
+    value = files.read_sealed(path)
+    try:
+        splits = [value[split] for split in ("validation", "test") if split in value]
+        numbers = [value["cost"]["training_seconds"], *(split["accuracy"] for split in splits)]
+        whole = all(isinstance(number, int | float) for number in numbers)
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} lacks numbers of a network: delete it and run `dvc repro`")
+    return value
+
+
+def carry(name: str, previous: Node) -> Node:
+    """Let slot `name` stand for `previous`: a pointer, no files."""
+    node = pointer(name, previous)
+    with writing(name) as folder:
+        write(folder, node)
+    write_pointer_numbers(name, previous.source)
+    return node
+
+
+def pointer(name: str, to: Node) -> Node:
+    """The node `name` that stands for another one."""
+    return Node(**{**vars(to), "name": name, "status": "carried", "origin": to.source})
+
+
+def write_pointer_numbers(name: str, origin: str) -> None:
+    """Metrics that name the origin, and a curve without rows."""
+    write_numbers(name, {"status": "carried", "origin": origin}, EMPTY_CURVE)
+
+
+def skip(name: str) -> None:
+    """Write the node of a step that is switched off."""
+    with writing(name) as folder:
+        write(folder, Node(name, "skipped"))
+    write_numbers(name, {"status": "skipped"}, EMPTY_CURVE)
+
+
+def discard(name: str) -> None:
+    """Remove what a failed stage may have left, so that nothing half-written is ever read."""
+    for top in (ARTIFACTS, METRICS, CURVES):
+        shutil.rmtree(top / name, ignore_errors=True)
+    (METRICS / f"{name}.json").unlink(missing_ok=True)
+    (CURVES / f"{name}.csv").unlink(missing_ok=True)

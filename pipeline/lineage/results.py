@@ -1,0 +1,128 @@
+"""The figures that people compare, and the table that they read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+
+FIGURES = ("teacher", "student", "baseline", "direct", "refined", "ensemble")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One node with its numbers; a carried slot has those of its origin."""
+
+    node: Node
+    metrics: dict[str, Any]
+
+
+def rows(names: list[str]) -> list[Row]:
+    """Read every node and the metrics of what stands behind it."""
+    found = [each for each in map(node.read, names) if each.status != "skipped"]
+    return [Row(each, _numbers(each)) for each in found]
+
+
+def _numbers(of: Node) -> dict[str, Any]:
+    """The metrics of a node; running an ensemble costs what running all its members costs."""
+    metrics = node.read_numbers(of.source)
+    if of.status == "computed" and of.format is None:
+        members = [node.read_numbers(item["teacher"]) for item in of.lineage]
+        metrics |= {key: sum(each[key] for each in members) for key in ("parameters", "flops", "bytes")}
+    return metrics
+
+
+def figures(table: list[Row]) -> dict[str, Any]:
+    """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost."""
+    by_name = {row.node.name: row for row in table}
+    shipped = _shipped(table)
+    accurate = {name: by_name[name] for name in FIGURES} | ({"shipped": shipped} if shipped else {})
+    trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]
+    return {
+        "validation": {name: row.metrics["validation"]["accuracy"] for name, row in accurate.items()},
+        "test": {name: row.metrics["test"]["accuracy"] for name, row in accurate.items()},
+        "generations": {
+            family: sum(row.node.name.startswith(f"{family}/") for row in trained)
+            for family in ("refinery", "born_again")
+        },
+        "cost": {"training_seconds": round(sum(row.metrics["cost"]["training_seconds"] for row in trained), 1)},
+        **({"shipped": _savings(shipped, by_name["teacher"])} if shipped else {}),
+    }
+
+
+def _shipped(table: list[Row]) -> Row | None:
+    """What the compress chain ends in, where it has steps."""
+    steps = [row for row in table if "step" in row.metrics]
+    return steps[-1] if steps else None
+
+
+def _savings(shipped: Row, teacher: Row) -> dict[str, Any]:
+    """Size of what ships, and how many times smaller and faster it is than the teacher."""
+    metrics = shipped.metrics
+    return {
+        **{key: metrics[key] for key in ("parameters", "flops", "bytes")},
+        "smaller": round(teacher.metrics["bytes"] / metrics["bytes"], 2),
+        "faster": {name: round(each["ratio"], 2) for name, each in metrics["cost"]["latency"].items()},
+    }
+
+
+def lines(table: list[Row]) -> list[tuple[str, ...]]:
+    """Cells of the table: header first, then one line a node that was trained, computed, imported or picked."""
+    header = ("node", "learned from", "parameters", "validation", "test", "Δ test", "agreement", "seconds")
+    base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
+    cells: list[tuple[str, ...]] = [header]
+    for row in table:
+        metrics = row.metrics
+        if (row.node.status == "carried" and "/" in row.node.name) or "test" not in metrics or "step" in metrics:
+            continue
+        test = metrics["test"]["accuracy"]
+        own = (row.node.origin or "").startswith(f"{row.node.name}/")
+        picked = row.node.status == "carried" and not own
+        agreement = metrics.get("teacher", {}).get("agreement")
+        cells.append(
+            (
+                row.node.name,
+                f"= {row.node.source}" if picked else learned_from(row.node),
+                f"{metrics['parameters']:,}",
+                f"{100 * metrics['validation']['accuracy']:.1f}",
+                f"{100 * test:.1f}",
+                f"{100 * (test - base):+.1f}",
+                "" if agreement is None else f"{100 * agreement:.1f}",
+                "" if picked else f"{metrics['cost']['training_seconds']:.1f}",
+            )
+        )
+    return cells
+
+
+def learned_from(each: Node) -> str:
+    """Who taught a node, in words."""
+    if each.status == "imported":
+        return "imported"
+    if (each.origin or "").startswith(f"{each.name}/"):
+        return "its peers"
+    if each.status == "computed":
+        return f"{len(each.lineage)} members" if each.format is None else f"made of {each.lineage[0]['teacher']}"
+    taught = [item["teacher"] for item in each.lineage if item["read"] != "initial weights"]
+    return ", ".join(taught) or "hard labels"
+
+
+def show(cells: list[tuple[str, ...]]) -> None:
+    """Print a table: names left, numbers right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from pipeline.console.training import uncut
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    words = {cells[0][0], "state", "step", "learned from"}
+    for title in cells[0]:
+        table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
+    for line in cells[1:]:
+        table.add_row(*line)
+    uncut(table)
+
+
+def markdown(cells: list[tuple[str, ...]]) -> str:
+    """The table as Markdown."""
+    rule = ("---", *("---:" for _ in cells[0][1:]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in (cells[0], rule, *cells[1:]))

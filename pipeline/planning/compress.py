@@ -1,0 +1,154 @@
+"""The specs of the compress chain: steps on a trained network, in the order that params.yaml names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.base.errors import UserError
+from pipeline.config.compress import Compress, Distil, Export, Tune
+from pipeline.config.learner import Chain, Learner
+from pipeline.config.section import unknown
+from pipeline.config.term import answers, needs_features, needs_teacher
+from pipeline.planning import graph
+from pipeline.planning.parts import carry, code, models
+from pipeline.planning.specs import Spec
+
+if TYPE_CHECKING:
+    from pipeline.planning.build import Planner
+
+NETWORKS = ("teacher", "baseline", "direct", "student", "refined", "mutual")
+# Code that rebuilds a network which compression has changed, or which runs its file: found by name, not by import.
+REBUILDING = tuple(f"pipeline/compression/{name}.py" for name in ("surgery", "fake_quantise", "codebook", "footprint"))
+
+
+def steps(planner: Planner) -> dict[str, Spec]:
+    """One spec a slot, each step on the result of the one before; what is beyond the order carries.
+
+    Raises:
+        UserError: The order is longer than the slots, or the chain cannot start where it should.
+    """
+    section = planner.params.compress
+    graph.check_length(planner.stages, "compress", len(section.order), "compress.order")
+    _check(planner)
+    specs = {}
+    previous, architecture = section.start, _architecture(planner, section.start)
+    for number, slot in enumerate(graph.slots(planner.stages, "compress")):
+        name = f"compress/{slot}"
+        if number < len(section.order):
+            step = section.steps[section.order[number]]
+            architecture = step.architecture if isinstance(step, Distil) else architecture
+            assert architecture is not None
+            specs[name] = _step(planner, name, number, previous, architecture)
+        else:
+            specs[name] = carry(name, previous)
+        previous = name
+    return specs
+
+
+def teachers(section: Compress) -> set[str]:
+    """The nodes outside of the chain whose labels of views it reads."""
+    chosen = [section.steps[name] for name in section.order]
+    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _hears_stored(chosen[0]) else set()
+    tuned = any(isinstance(step, Tune) and _hears_stored(step) for step in chosen)
+    return found | ({section.teacher} if tuned else set())
+
+
+def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> Spec:
+    """The spec of one step; of its architecture only the code counts, but where it makes a fresh network."""
+    section = planner.params.compress
+    step = section.steps[section.order[number]]
+    spec: Spec = {
+        "node": name,
+        "action": "compress",
+        "step": section.order[number],
+        "kind": step.kind,
+        "previous": previous,
+        "follows": number > 0,
+        "answers": True,
+        "labels": planner.labels() if _teaches(section, number) else planner.labels() | {"views": 0},
+    }
+    modules = [f"pipeline/compression/steps/{step.kind}.py", *REBUILDING, *models(architecture)]
+    if not isinstance(step, Distil | Tune):
+        about = {"about": planner.about()} if isinstance(step, Export) else {}
+        return {
+            **spec,
+            **about,
+            "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
+            "training": planner.looking(),
+            "code": {"stage": code(["stages/compress.py", *modules])},
+        }
+    teacher = previous if isinstance(step, Distil) else section.teacher
+    where = f"compress.steps.{section.order[number]}"
+    learner = planner.learner(name, step, teacher, architecture, where=where)
+    training = learner["training"]
+    training["seed"] = planner.seed(section if step.seed is None else step, _role(section, number))
+    if isinstance(step, Tune):
+        grids = {"weight_bits": step.weight_bits, "activation_bits": step.activation_bits}
+        # Its architecture is that of the node before, whatever was done to it.
+        training |= {"architecture": None, "bits": grids if step.weight_bits else None}
+        spec["initial"] = previous
+    codes = planner.codes("compress", step, modules)
+    return {**spec, "teacher": learner["teacher"], "training": training, "code": codes}
+
+
+def _teaches(section: Compress, number: int) -> bool:
+    """Whether the step after this one learns from the labels that this one writes."""
+    following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
+    return any(isinstance(step, Distil) and _hears_stored(step) for step in following)
+
+
+def _role(section: Compress, number: int) -> str:
+    """What its seed is for: a step that comes again learns in another order."""
+    times = section.order[: number + 1].count(section.order[number])
+    return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
+
+
+def _hears_stored(learner: Learner) -> bool:
+    objective = learner.objective
+    return learner.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
+
+
+def _check(planner: Planner) -> None:
+    section = planner.params.compress
+    names = [*NETWORKS, *_trained(planner), "ensemble"]
+    for key, name in (("from", section.start), ("teacher", section.teacher)):
+        if name not in names:
+            raise UserError(f"params.yaml: compress.{key}: {unknown('network', name, names)}")
+    chosen = [section.steps[name] for name in section.order]
+    if section.start == "ensemble" and chosen and not isinstance(chosen[0], Distil):
+        raise UserError(
+            "params.yaml: compress.from is ensemble, which has no weights to work on: let the first step of "
+            "compress.order distil"
+        )
+
+
+def _trained(planner: Planner) -> list[str]:
+    """The slots that params.yaml trains, and whose networks have answers."""
+    params = planner.params
+    lengths = {
+        "assistant": params.assistant.links,
+        "refinery": params.refinery.generations,
+        "born_again": params.born_again.generations,
+    }
+    chains = [
+        f"{family}/{slot}"
+        for family, length in lengths.items()
+        for slot in graph.slots(planner.stages, family)[:length]
+    ]
+    return chains + [f"method/{name}" for name, method in params.method.items() if answers(method.objective)]
+
+
+def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
+    """Of any network that params.yaml trains; None of the ensemble."""
+    params = planner.params
+    family, _, slot = name.partition("/")
+    if name == "ensemble":
+        return None
+    if family == "method":
+        return params.method[slot].architecture
+    if family == "mutual":
+        return params.mutual.architectures[f"p{params.mutual.carries}"]
+    if family in ("refinery", "born_again"):
+        chain: Chain = getattr(params, family)
+        return chain.architecture or planner.architecture(family, chain.start)
+    return planner.architecture("compress", name)

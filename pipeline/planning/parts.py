@@ -1,0 +1,30 @@
+"""What the specs of all families are made of."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.base.paths import CODE
+from pipeline.planning.fingerprint import fingerprint
+from pipeline.planning.specs import Spec
+
+
+def seed(base: int, role: str) -> int:
+    """The seed of a role: adding a node shifts no other's."""
+    return int.from_bytes(hashlib.sha256(f"{base}:{role}".encode()).digest()[:4], "big")
+
+
+def carry(name: str, previous: str) -> Spec:
+    """The spec of a slot that stands for the one before."""
+    return {"node": name, "action": "carry", "previous": previous, "code": code(["pipeline/lineage/node.py"])}
+
+
+def models(architecture: dict[str, Any]) -> list[str]:
+    """The code that builds an architecture."""
+    budget = ["pipeline/models/budget.py"] if "budget" in architecture else []
+    return [f"pipeline/models/{architecture['family']}.py", *budget]
+
+
+def code(paths: Iterable[str]) -> str:
+    """The fingerprint of these files, below the project folder, and of all that they import."""
+    return fingerprint(CODE, [CODE / path for path in paths])

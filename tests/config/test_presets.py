@@ -1,0 +1,107 @@
+"""Presets fit the params.yaml of today, leave nothing of one another, and overwrite nobody's work."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.base.errors import UserError
+from pipeline.config import params, presets
+from pipeline.config.yaml import parse, read_yaml
+from pipeline.planning import build, graph
+from tests.data.folders import folder
+from tests.scratch import PARAMS, ROOT
+
+COMMITTED = PARAMS.read_text()
+NAMES = ["cifar10", "cifar100", "digits", "fashion-mnist", "imagefolder", "quick"]
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """params.yaml in a repository that holds it."""
+    (tmp_path / "params.yaml").write_text(COMMITTED)
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], check=True)
+    return Path("params.yaml")
+
+
+def keys(content: Any, prefix: str = "") -> set[str]:
+    """What a preset decides; architectures and recipes are decided whole."""
+    if not isinstance(content, dict) or "family" in content or prefix.endswith(".recipe"):
+        return {prefix}
+    return {key for name, each in content.items() for key in keys(each, f"{prefix}.{name}")}
+
+
+def test_these_are_there_and_each_says_what_it_is() -> None:
+    assert presets.names() == NAMES
+    for name in NAMES:
+        assert (presets.FOLDER / f"{name}.yaml").read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_makes_a_plan(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folder(tmp_path / "images", {"ball": 3, "cat": 3})
+    checked = params.check(parse(presets.apply(COMMITTED, name), "params.yaml"), "params.yaml")
+    specs = build.build(checked, graph.read(ROOT / "dvc.yaml"))
+    wanted = read_yaml(presets.FOLDER / f"{name}.yaml")
+    assert specs["prepare"]["data"]["source"] == wanted["data"]["source"]
+    assert specs["student"]["training"]["recipe"]["epochs"] == wanted["student"]["recipe"]["epochs"]
+    assert specs["teacher"]["training"]["architecture"]["family"] == wanted["teacher"]["architecture"]["family"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_decide_the_same_keys_so_that_none_leaves_a_trace(name: str) -> None:
+    decided = [keys(read_yaml(presets.FOLDER / f"{each}.yaml")) for each in (name, "digits")]
+    assert decided[0] == decided[1]
+    assert presets.apply(presets.apply(COMMITTED, name), "digits") == COMMITTED
+    assert presets.apply(presets.apply(COMMITTED, "cifar10"), name) == presets.apply(COMMITTED, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_comment_stays(name: str) -> None:
+    def comments(text: str) -> list[str]:
+        return [line.split("# ", 1)[1] for line in text.splitlines() if "# " in line and presets.MARK not in line]
+
+    assert comments(presets.apply(COMMITTED, name)) == comments(COMMITTED)
+
+
+def test_what_changes_is_shown_with_what_it_was(path: Path) -> None:
+    header, *cells = presets.use("fashion-mnist", path, force=False)
+    assert header == ("parameter", "before", "fashion-mnist")
+    assert ("data.source", "digits", "fashion_mnist") in cells
+    assert path.read_text().startswith("# preset fashion-mnist: ")
+    assert presets.use("digits", path, force=False)[1:], "what a preset wrote may be overwritten by another"
+    assert path.read_text() == COMMITTED
+
+
+def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
+    changed = COMMITTED.replace("epochs: 150", "epochs: 151")
+    path.write_text(changed)
+    with pytest.raises(UserError, match="not committed: commit them"):
+        presets.use("quick", path, force=False)
+    assert path.read_text() == changed
+    presets.use("quick", path, force=True)
+    assert path.read_text() == presets.apply(changed, "quick")
+
+
+def test_own_settings_outside_of_the_preset_stay(path: Path) -> None:
+    path.write_text(COMMITTED.replace("rule: probabilities", "rule: logits"))
+    presets.use("quick", path, force=True)
+    assert params.read(path).ensemble.rule == "logits"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "sentence"),
+    [
+        (COMMITTED, "mnist", "unknown preset 'mnist', did you mean 'fashion-mnist'"),
+        (COMMITTED.replace("ensemble:", "ensembles:"), "quick", "params.yaml: unknown key 'ensembles'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(path: Path, text: str, name: str, sentence: str) -> None:
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        presets.use(name, path, force=True)
+    assert path.read_text() == text

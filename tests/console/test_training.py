@@ -1,0 +1,101 @@
+"""What a person reads of a training: rich in a terminal, plain lines through a pipe."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.console import training
+from pipeline.console.training import Job, duration
+from pipeline.dvc.previous_run import Last
+from tests.scratch import Scratch
+
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
+JOB = Job("student", "teacher (stored, soft_targets)", "plain widths [4, 8] (438 parameters)", "cpu", 300, 20, None)
+NOW = {
+    "validation": {"accuracy": 0.8},
+    "test": {"accuracy": 0.75, "nll": 1.0, "ece": 0.1},
+    "cost": {"training_seconds": 2.0},
+}
+BEFORE = {"validation": {"accuracy": 0.9}, "test": {"accuracy": 0.7}, "cost": {"training_seconds": 1.0}}
+
+
+def in_terminal(scratch: Scratch, *command: str, **variables: str) -> str:
+    """What a command writes to a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    environment = {**scratch.environment, "TERM": "xterm-256color", "COLUMNS": "100", **variables}
+    environment.pop("NO_COLOR" if "NO_COLOR" not in variables else "", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=scratch.folder, env=environment, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    assert process.wait() == 0, said.decode()
+    return said.decode()
+
+
+def test_in_a_terminal_there_is_a_header_and_a_table_with_the_last_result(copied: Scratch) -> None:
+    said = in_terminal(copied, "stages", "student")
+    words = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said)
+    assert re.search(r"learns from +assistant/t1 \(stored, ", words)
+    assert re.search(r"network +plain widths \[4, 6\] \([\d,]+ parameters\)", words)
+    assert re.search(r"job +\d+ images, 2 epochs, about \d+ s at the last run's speed", words)
+    assert re.search(r"machine +cpu, float32, 1 thread\b", words)
+    assert re.search(r"student +this run +last run +change", words)
+    figures = re.search(r"test accuracy +([\d.]+) +([\d.]+) +\+0\.0", words)
+    assert figures and figures[1] == figures[2], "the same training, so the same result"
+    assert COLOUR.search(said)
+    assert not COLOUR.search(in_terminal(copied, "stages", "student", NO_COLOR="1"))
+
+
+def test_through_a_pipe_lines_are_plain_and_rich_stays_out(copied: Scratch) -> None:
+    said = copied.run(sys.executable, "-X", "importtime", "-m", "stages", "student")
+    assert "\x1b" not in said
+    assert not re.search(r"\| +rich", said)
+    lines = [line for line in said.splitlines() if not line.startswith("import time")]
+    assert lines[0].startswith("student: learns from assistant/t1 (stored, ")
+    assert re.match(r"student: validation accuracy [\d.]+ \(last run [\d.]+\), test accuracy", lines[-1])
+
+
+def test_without_a_last_result_nothing_stands_beside_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    training.header(JOB)
+    training.closing("student", NOW, None)
+    header, closing = capsys.readouterr().out.splitlines()
+    assert header.endswith("(438 parameters); 300 images, 20 epochs; cpu")
+    assert closing == (
+        "student: validation accuracy 80.0, test accuracy 75.0, test NLL 1.000, test ECE 10.0, training seconds 2.0"
+    )
+
+
+def test_a_table_says_what_has_changed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    training.closing("student", NOW, Last(BEFORE, None))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["validation", "accuracy", "80.0", "90.0", "-10.0"] in lines
+    assert ["test", "NLL", "1.000"] in lines, "the last run did not have it"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (99, "99 s"), (150, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+)
+def test_a_time_is_said_in_its_unit(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_expected_time_is_that_of_the_last_speed() -> None:
+    assert (
+        Job(**{**vars(JOB), "last": Last({}, 100.0)}).size
+        == "300 images, 20 epochs, about 60 s at the last run's speed"
+    )

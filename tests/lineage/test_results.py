@@ -1,0 +1,76 @@
+"""The figures that people compare, of nodes made by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.lineage import node, results
+from pipeline.lineage.node import EMPTY_CURVE, Node
+from pipeline.lineage.results import FIGURES, Row
+
+
+def numbers(validation: float, test: float, seconds: float = 1.0, **more: Any) -> dict[str, Any]:
+    return {
+        "validation": {"accuracy": validation},
+        "test": {"accuracy": test},
+        "parameters": 10,
+        "flops": 100,
+        "bytes": 1000,
+        "cost": {"training_seconds": seconds},
+        **more,
+    }
+
+
+def table() -> list[Row]:
+    """A run whose student beats the baseline, with a slot that carries, and a compress chain."""
+    lineage = ({"teacher": "teacher", "read": "labels", "hash": "0" * 64},)
+    rows = [
+        Row(Node(name, "trained", lineage=() if name == "teacher" else lineage), numbers(0.8, 0.6)) for name in FIGURES
+    ]
+    rows[1] = Row(rows[1].node, numbers(0.9, 0.7, seconds=5))
+    rows[4] = Row(Node("refined", "carried", origin="refinery/g1"), numbers(0.85, 0.65, seconds=3))
+    rows.append(Row(Node("refinery/g1", "trained", lineage=lineage), numbers(0.85, 0.65, seconds=3)))
+    rows.append(Row(Node("refinery/g2", "carried", origin="refinery/g1"), numbers(0.85, 0.65, seconds=3)))
+    latency = {"batch_1": {"ms": 1.0, "teacher_ms": 4.0, "ratio": 4.0}}
+    cost = {"training_seconds": 2.0, "latency": latency}
+    rows.append(Row(Node("compress/c1", "computed"), numbers(0.7, 0.5, step="thin", cost=cost) | {"bytes": 250}))
+    return rows
+
+
+def test_what_ships_is_told_against_the_teacher() -> None:
+    shipped = results.figures(table())["shipped"]
+    assert (shipped["bytes"], shipped["smaller"], shipped["faster"]) == (250, 4.0, {"batch_1": 4.0})
+
+
+def test_figures_are_of_each_network_and_what_only_carries_costs_nothing() -> None:
+    found = results.figures(table())
+    assert found["validation"]["student"] == 0.9
+    assert found["test"]["student"] == 0.7
+    assert found["test"]["shipped"] == 0.5
+    assert found["generations"] == {"refinery": 1, "born_again": 0}
+    seconds = [1, 5, 1, 1, 1]  # of FIGURES without `refined`, which is the generation's own
+    assert found["cost"]["training_seconds"] == sum(seconds) + 3 + 2
+
+
+def test_the_table_tells_each_network_once_beside_the_baseline() -> None:
+    header, *cells = results.lines(table())
+    by_name = {line[0]: dict(zip(header, line, strict=True)) for line in cells}
+    assert by_name["student"]["Δ test"] == "+10.0"
+    assert by_name["baseline"]["Δ test"] == "+0.0"
+    assert by_name["refined"]["learned from"] == "= refinery/g1"
+    assert by_name["refined"]["seconds"] == "", "another network's"
+    assert by_name["student"]["learned from"] == "teacher"
+    assert "refinery/g2" not in by_name
+
+
+def test_an_ensemble_costs_what_its_members_cost_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    members = ["born_again/g1", "born_again/g2"]
+    lineage = tuple({"teacher": name, "read": "labels", "hash": "0" * 64} for name in members)
+    for each in (*(Node(name, "trained") for name in members), Node("ensemble", "computed", lineage=lineage)):
+        with node.writing(each.name) as folder:
+            node.write(folder, each)
+        node.write_numbers(each.name, numbers(0.5, 0.5), EMPTY_CURVE)
+    (row,) = results.rows(["ensemble"])
+    assert [row.metrics[key] for key in ("parameters", "flops", "bytes")] == [20, 200, 2000]

@@ -1,0 +1,238 @@
+"""The plan: each spec holds what its stage needs, and nothing that does not concern it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.config import params
+from pipeline.planning import build as plan
+from pipeline.planning import compress, graph
+from tests.scratch import PARAMS, ROOT, merged
+
+DEFAULT = yaml.safe_load(PARAMS.read_text())
+STAGES = graph.read(ROOT / "dvc.yaml")
+# Short chains, so that what is said below of slots does not hang on the default's lengths.
+BASE: dict[str, Any] = {
+    "assistant": {"links": 1},
+    "refinery": {"from": "baseline", "generations": 2, "patience": 1, "min_gain": 0.0},
+    "born_again": {"from": "teacher", "generations": 2, "patience": None, "min_gain": 0.0},
+}
+
+
+def build(changes: dict[str, Any] | None = None, stages: dict[str, Any] = STAGES) -> dict[str, plan.Spec]:
+    whole = merged(merged(DEFAULT, BASE), changes or {})
+    return plan.build(params.Params.model_validate(params._inherit(whole)), stages)
+
+
+def changed(changes: dict[str, Any]) -> set[str]:
+    """The nodes whose spec is another one after a change of params.yaml."""
+    before, after = build(), build(changes)
+    assert before.keys() == after.keys()
+    return {name for name in before if files.to_json(before[name]) != files.to_json(after[name])}
+
+
+def without_sets(value: Any) -> str | None:
+    """A test's id. A set is printed in another order by each process, and those of pytest-xdist compare ids."""
+    return None if isinstance(value, set) else str(value)
+
+
+def slots(family: str, first: int, last: int) -> set[str]:
+    letter = "t" if family == "assistant" else "g"
+    return {f"{family}/{letter}{number}" for number in range(first, last + 1)}
+
+
+def test_every_stage_has_a_spec_and_every_spec_a_stage() -> None:
+    expected = set()
+    for name, stage in STAGES.items():
+        expected |= {f"{name}/{key}" for key in stage["foreach"]} if "foreach" in stage else {name}
+    assert build().keys() == expected - {"plan"} | {"machine"}
+
+
+def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
+    specs = build()
+    for family, length in (("assistant", 1), ("refinery", 2), ("born_again", 2)):
+        previous = {"assistant": "teacher", "refinery": "baseline", "born_again": "teacher"}[family]
+        for number, slot in enumerate(graph.slots(STAGES, family), start=1):
+            spec = specs[f"{family}/{slot}"]
+            assert spec["action"] == ("train" if number <= length else "carry")
+            assert spec["previous"] == previous
+            previous = f"{family}/{slot}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "concerned"),
+    [
+        ({"born_again": {"generations": 3}}, slots("born_again", 3, 3)),
+        ({"refinery": {"generations": 4}}, slots("refinery", 3, 4)),
+        ({"refinery": {"patience": 2}}, slots("refinery", 2, 2)),
+        ({"refinery": {"min_gain": 0.01}}, slots("refinery", 2, 2)),
+        ({"assistant": {"links": 2}}, slots("assistant", 2, 2)),
+        ({"ensemble": {"rule": "logits"}}, {"ensemble"}),
+        ({"machine": {"threads": 2}}, {"machine"}),
+        ({"machine": {"state_every": 1}}, {"machine"}),
+        ({"seeds": {"data": 1}}, {"prepare", "compress/c5"}),  # the card of what ships names its seeds
+        ({"data": {"label_noise": 0.1}}, {"prepare"}),
+        ({"teacher": {"recipe": {"lr": 0.05}}}, {"teacher"}),
+        ({"born_again": {"objective": {"born_again": {"weight": 0.5}}}}, slots("born_again", 1, 2)),
+        ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline"}),
+        (
+            {"student": {"seed": 7}},
+            {"student", "baseline", "direct", "compress/c1"} | {f"method/{name}" for name in DEFAULT["method"]},
+        ),
+    ],
+    ids=without_sets,
+)
+def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], concerned: set[str]) -> None:
+    assert changed(changes) - {"report"} == concerned
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"refinery": {"patience": 2}}, True),
+        ({"born_again": {"generations": 3}}, True),
+        ({"seeds": {"train": 1}}, True),
+        ({"views": {"flip": True}}, True),
+        ({"teacher": {"recipe": {"lr": 0.05}}}, False),
+        ({"machine": {"threads": 2}}, False),
+    ],
+    ids=str,
+)
+def test_the_report_is_concerned_by_what_it_tells_of_the_params(changes: dict[str, Any], told: bool) -> None:
+    assert ("report" in changed(changes)) == told
+
+
+def trained_seeds(specs: dict[str, plan.Spec]) -> dict[str, int]:
+    return {name: spec["training"]["seed"] for name, spec in specs.items() if "seed" in spec.get("training", {})}
+
+
+def test_paired_students_share_their_seed_and_generations_do_not() -> None:
+    seeds = trained_seeds(build())
+    assert seeds["baseline"] == seeds["direct"] == seeds["student"]
+    assert {seeds[f"method/{name}"] for name in DEFAULT["method"]} == {seeds["student"]}
+    alone = [
+        name for name in seeds if name.split("/")[0] in {"student", "teacher", "assistant", "refinery", "born_again"}
+    ]
+    assert len(alone) == 7
+    assert len({seeds[name] for name in alone}) == len(alone)
+
+
+def test_another_seed_moves_every_network_and_one_more_generation_none() -> None:
+    def seeds(changes: dict[str, Any]) -> dict[str, int]:
+        return trained_seeds(build(changes))
+
+    before, other, longer = seeds({}), seeds({"seeds": {"train": 1}}), seeds({"born_again": {"generations": 4}})
+    assert all(other[name] != before[name] for name in before)
+    assert {name: longer[name] for name in before} == before
+
+
+def test_a_seed_of_its_own_counts_whatever_it_is() -> None:
+    own = build({"seeds": {"train": 1}, "student": {"seed": 0}})
+    assert trained_seeds(own)["student"] == trained_seeds(build({"seeds": {"train": 0}}))["student"]
+    assert trained_seeds(own)["student"] != trained_seeds(build({"seeds": {"train": 1}}))["student"]
+
+
+def test_peers_start_from_different_weights() -> None:
+    members = build()["mutual"]["training"]["members"]
+    assert len({each["seed"] for each in members}) == len(members) > 1
+
+
+def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a change of a loss, or of a family of networks, would leave results that are not its own."""
+    for module in (plan, compress):
+        monkeypatch.setattr(module, "code", " ".join)
+    peers = {"p1": {"family": "plain", "widths": [4]}, "p2": {"family": "residual", "width": 4}}
+    specs = build({"mutual": {"architectures": peers}})
+    trained = {name: spec for name, spec in specs.items() if "objective" in spec.get("training", {})}
+    assert {"teacher", "student", "refinery/g1", "method/dkd", "mutual", "compress/c1"} <= trained.keys()
+    for name, spec in trained.items():
+        training = spec["training"]
+        used = [training["architecture"], *(each["architecture"] for each in training.get("members", []))]
+        files_of_it = [f"pipeline/objectives/{term}.py" for term in training["objective"]]
+        files_of_it += [f"pipeline/models/{each['family']}.py" for each in used if each]
+        for kind in ("training", "stage"):
+            assert {*files_of_it} <= {*spec["code"][kind].split()}, (name, kind)
+        assert "pipeline/training/loop.py" in spec["code"]["training"].split()
+
+
+def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:
+    stored = build()["student"]["training"]
+    assert (stored["teaching"], stored["teacher_batch"]) == ("stored", None)
+    live = build({"student": {"teaching": "live"}})["student"]["training"]
+    assert (live["teaching"], live["teacher_batch"]) == ("live", DEFAULT["training"]["batch_size"])
+    assert (
+        build({"labels": {"batch_size": 7}, "student": {"teaching": "live"}})["student"]["training"]["teacher_batch"]
+        == 7
+    )
+    features = build({"student": {"objective": {"attention_transfer": {}}}})["student"]["training"]
+    assert features["teaching"] == "live", "no features are stored"
+
+
+def test_every_generation_but_the_first_may_stop_the_chain() -> None:
+    specs = build({"refinery": {"generations": 4, "patience": 2, "min_gain": 0.01}})
+    rules = [specs[f"refinery/g{number}"].get("stop") for number in range(1, 6)]
+    assert rules == [None, *[{"patience": 2, "min_gain": 0.01}] * 3, None]
+
+
+def test_every_slot_can_be_asked_for() -> None:
+    for family in ("refinery", "born_again"):
+        every = graph.slots(STAGES, family)
+        specs = build({family: {"generations": len(every)}})
+        assert {specs[f"{family}/{slot}"]["action"] for slot in every} == {"train"}
+
+
+def test_only_who_teaches_labels_views() -> None:
+    views = {name: spec["labels"]["views"] for name, spec in build().items() if "labels" in spec}
+    teaching = {name for name, count in views.items() if count}
+    expected = {"teacher", "assistant/t1", "baseline", *slots("refinery", 1, 2), *slots("born_again", 1, 2)}
+    assert teaching == expected
+    assert {views[name] for name in expected} == {DEFAULT["labels"]["views"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"born_again": {"generations": 10}}, r"born_again\.generations is 10, but dvc\.yaml has 8 slots \(to g8\)"),
+        ({"refinery": {"from": "refined"}}, r"refinery\.from is 'refined', must be one of teacher, baseline"),
+        ({"born_again": {"from": "ensemble"}}, r"born_again\.from is 'ensemble', must be one of"),
+        ({"refinery": {"from": "assistant/t2"}}, r"refinery\.from is 'assistant/t2', must be one of .*assistant/t1$"),
+        ({"refinery": {"from": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
+        ({"baseline": {"objective": {"soft_targets": {}}}}, r"baseline\.objective needs a teacher"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(changes)
+
+
+def test_too_many_generations_name_the_lines_to_add() -> None:
+    with pytest.raises(UserError) as raised:
+        build({"born_again": {"generations": 10}})
+    lines = str(raised.value).splitlines()
+    stages = copy.deepcopy(STAGES)
+    for line in lines[1:3]:
+        stages["born_again"]["foreach"] |= yaml.safe_load(line)
+    assert list(stages["born_again"]["foreach"])[-2:] == ["g9", "g10"]
+    assert stages["born_again"]["foreach"]["g10"] == {"prev": "born_again/g9"}
+    assert lines[3].endswith("to the deps of ensemble, summary and report")
+    with pytest.raises(UserError, match=r"stages\.ensemble\.deps lacks artifacts/born_again/g9"):
+        build({"born_again": {"generations": 10}}, stages)
+    for reader in ("ensemble", "summary", "report"):
+        stages[reader]["deps"] += ["artifacts/born_again/g9", "artifacts/born_again/g10"]
+    assert build({"born_again": {"generations": 10}}, stages)["born_again/g10"]["action"] == "train"
+
+
+def test_specs_are_written_one_a_node(tmp_path: Path) -> None:
+    specs = build()
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "gone.json").write_text("{}")
+    plan.write(specs, tmp_path / "plan")
+    found = {str(path.relative_to(tmp_path / "plan").with_suffix("")) for path in tmp_path.rglob("*.json")}
+    assert found == specs.keys()
+    assert files.read_sealed(tmp_path / "plan" / "refinery" / "g1.json") == specs["refinery/g1"]

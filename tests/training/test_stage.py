@@ -1,0 +1,66 @@
+"""What a slot of a chain does when its turn comes, without training: whether it carries, and what."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.base import files
+from pipeline.base.paths import PLAN
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
+from pipeline.training import stage
+
+RULE = {"patience": 1, "min_gain": 0.0}
+
+
+class Trains(Exception):
+    """The slot would train."""
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def perform(*_: Any) -> None:
+        raise Trains
+
+    monkeypatch.setattr(stage, "perform", perform)
+
+
+def generations(*accuracies: float) -> None:
+    """A chain of trained generations, the start first."""
+    names = ["baseline", *(f"refinery/g{number}" for number in range(1, len(accuracies)))]
+    chain = tuple(zip(names, accuracies, strict=True))
+    for number, name in enumerate(names, start=1):
+        with node.writing(name) as folder:
+            node.write(folder, Node(name, "trained", chain=chain[:number]))
+
+
+def asked(number: int) -> str:
+    """Write the spec of a generation that was asked for; return its name."""
+    name, previous = f"refinery/g{number}", f"refinery/g{number - 1}"
+    spec = {"node": name, "action": "train", "previous": previous, "follows": True, "stop": RULE}
+    files.write_sealed(PLAN / f"{name}.json", spec)
+    return name
+
+
+def test_a_chain_that_rises_trains_on() -> None:
+    generations(0.5, 0.6)
+    with pytest.raises(Trains):
+        stage.advance(asked(2))
+
+
+@pytest.mark.parametrize("accuracies", [(0.6, 0.5), (0.6, 0.6), (0.5, 0.7, 0.6)])
+def test_a_chain_that_does_not_rise_carries_its_last_generation(accuracies: tuple[float, ...]) -> None:
+    generations(*accuracies)
+    stage.advance(asked(len(accuracies)))
+    assert node.read(f"refinery/g{len(accuracies)}").origin == f"refinery/g{len(accuracies) - 1}"
+
+
+def test_a_chain_that_has_stopped_does_not_begin_again() -> None:
+    """The accuracies alone would let it go on, as those of another stop rule may."""
+    generations(0.5, 0.6)
+    node.carry("refinery/g2", node.read("refinery/g1"))
+    stage.advance(asked(3))
+    assert node.read("refinery/g3").origin == "refinery/g1"
