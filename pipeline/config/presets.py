@@ -14,8 +14,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.config.section import unknown
-from pipeline.config.yaml import parse, read_yaml
-from pipeline.dvc.experiments import flatten
+from pipeline.config.yaml import flatten, parse, read_yaml
 
 FOLDER = Path(__file__).with_suffix("")
 MARK = "# preset"

@@ -58,5 +58,14 @@ def parse(content: bytes | str, name: str) -> Any:
         raise UserError(f"{name} cannot be read as YAML ({' '.join(str(error).split())}): {_remedy(name)}") from None
 
 
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: item for name, each in value.items() for key, item in flatten(each, f"{prefix}.{name}".strip(".")).items()
+    }
+
+
 def _remedy(name: str) -> str:
     return f"`git checkout {name}` brings the committed one back"

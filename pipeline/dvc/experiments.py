@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import UserError
+from pipeline.config.yaml import flatten
 from pipeline.dvc import cache, lock
 from pipeline.dvc.lock import Lock
 
@@ -78,15 +79,6 @@ def read() -> list[Experiment]:
                 _experiment(experiment.get("name") or each["rev"][:7], each, state) for each in experiment["revs"]
             ]
     return found
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {
-        key: item for name, each in value.items() for key, item in flatten(each, f"{prefix}.{name}".strip(".")).items()
-    }
 
 
 def _experiment(name: str, revision: dict[str, Any], state: str | None) -> Experiment:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 NETWORKS = ("teacher", "baseline", "direct", "student", "refined", "mutual")
 # Code that rebuilds a network which compression has changed, or which runs its file: found by name, not by import.
-REBUILDING = tuple(f"pipeline/compression/{name}.py" for name in ("surgery", "fake_quantise", "codebook", "footprint"))
+REBUILDING = (
+    *(f"pipeline/models/{name}.py" for name in ("surgery", "fake_quantise", "codebook")),
+    "pipeline/compression/footprint.py",
+)
 
 
 def steps(planner: Planner) -> dict[str, Spec]:

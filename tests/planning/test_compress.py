@@ -73,7 +73,7 @@ def test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made(monke
     monkeypatch.setattr(plan, "code", " ".join)
     specs = build(["small", "thin", "book", "tune4", "grids"])
     kinds = ("distil", "prune", "codebook", "tune", "quantise")
-    rebuilding = {f"pipeline/compression/{name}.py" for name in ("surgery", "fake_quantise", "codebook")}
+    rebuilding = {f"pipeline/models/{name}.py" for name in ("surgery", "fake_quantise", "codebook")}
     for number, kind in enumerate(kinds, start=1):
         used = specs[f"compress/c{number}"]["code"]["stage"].split()
         assert {*rebuilding, f"pipeline/compression/steps/{kind}.py"} <= {*used}
@@ -184,7 +184,7 @@ def test_a_step_follows_the_meaning_of_its_own_code_only(fresh: Scratch, tmp_pat
         "compression/steps/tune.py": {"c3"},
         "compression/steps/quantise.py": {"c4"},
         "compression/steps/export.py": {"c5"},
-        "compression/surgery.py": {"c1", "c2", "c3", "c4", "c5"},
+        "models/surgery.py": {"c1", "c2", "c3", "c4", "c5"},
         "compression/factorise.py": set(),
     }
     for number, (name, slots) in enumerate(users.items()):
