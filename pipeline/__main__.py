@@ -198,6 +198,22 @@ def use(
 
 
 @app.command()
+def wire(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only print what would change; exit with 1 if it would.")
+    ] = False,
+) -> None:
+    """Write the lists of dvc.yaml that follow from its stages: what student, summary, report and plots read."""
+    from pipeline.commands.wire import wire
+
+    changed = wire(Path("dvc.yaml"), check)
+    if check and changed:
+        print(changed)
+        raise typer.Exit(1)
+    print("dvc.yaml: its lists are written" if changed else "dvc.yaml: its lists follow from its stages, no change")
+
+
+@app.command()
 def gc(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove that of unfinished training, too.")] = False,
 ) -> None:

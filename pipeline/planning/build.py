@@ -18,6 +18,7 @@ from pipeline.config.term import answers, needs_features, needs_teacher
 from pipeline.planning import compress, graph, report
 from pipeline.planning.parts import carry, code, models, seed
 from pipeline.planning.specs import Spec
+from pipeline.planning.wiring import COMMAND
 
 CHAINS = ("assistant", "refinery", "born_again")
 TEACHING = ("teacher", *CHAINS)
@@ -145,8 +146,7 @@ class Planner:
             if name not in slots:
                 raise UserError(
                     f"params.yaml: method: {unknown('method', name, slots)}; a new one needs "
-                    f"`{name}: {{reads: teacher}}` in stages.method.foreach of dvc.yaml, and its artifacts and metrics "
-                    "in the deps of summary and report"
+                    f"`{name}: {{reads: teacher}}` in stages.method.foreach of dvc.yaml; then {COMMAND}"
                 )
         specs = {}
         for slot in slots:
