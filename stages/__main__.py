@@ -1,40 +1,159 @@
 """`python -m stages <verb>`: one command a stage. DVC calls them; a person can, too."""
 
-import importlib
+# A command hands its spec to what does the work, which it imports only then. It decides nothing about a result, so that
+# this file is in no fingerprint: `BODIES` of pipeline/planning/parts.py names the code that is.
+
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.base.signals import end_with_parent
 from pipeline.console.errors import run
 
-VERBS = (
-    "plan",
-    "prepare",
-    "teacher",
-    "assistant",
-    "student",
-    "baseline",
-    "direct",
-    "refinery",
-    "refined",
-    "born_again",
-    "ensemble",
-    "method",
-    "mutual",
-    "compress",
-    "summary",
-    "report",
-)
+Slot = Annotated[str, typer.Argument(help="Slot of the chain, as in dvc.yaml.")]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for _verb in VERBS:
-    app.command(_verb)(getattr(importlib.import_module(f"stages.{_verb}"), _verb))
+
+
+@app.command()
+def plan() -> None:
+    """Turn params.yaml and the code into one small spec a stage."""
+    from pathlib import Path
+
+    from pipeline.base.paths import PLAN
+    from pipeline.config import params
+    from pipeline.planning import build, graph
+
+    build.write(build.build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)
+
+
+@app.command()
+def prepare() -> None:
+    """Read the images, split them, and write them as memory-mapped arrays."""
+    from pipeline.config.data import Data
+    from pipeline.console.progress import say
+    from pipeline.data.prepare import write
+    from pipeline.planning import specs
+
+    spec = specs.read("prepare")
+    data = Data(**spec["data"])
+    header = write(data, spec["seed"])
+    say(f"prepare: {data.source}, {header['counts']}")
+
+
+@app.command()
+def teacher() -> None:
+    """Train the first network of the lineage, or take in one that was trained elsewhere."""
+    _advance("teacher")
+
+
+@app.command()
+def assistant(slot: Slot) -> None:
+    """Train one link of the teacher-assistant chain, or carry the one before."""
+    _advance(f"assistant/{slot}")
+
+
+@app.command()
+def student() -> None:
+    """Train the student at the end of the assistant chain."""
+    _advance("student")
+
+
+@app.command()
+def baseline() -> None:
+    """Train the student's architecture on hard labels only: what distillation is compared with."""
+    _advance("baseline")
+
+
+@app.command()
+def direct() -> None:
+    """Train the same student straight from the teacher, without assistants."""
+    _advance("direct")
+
+
+@app.command()
+def refinery(slot: Slot) -> None:
+    """Train one label-refinery generation, or carry the one before."""
+    _advance(f"refinery/{slot}")
+
+
+@app.command()
+def refined() -> None:
+    """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
+    from pipeline.lineage.refined import pick
+    from pipeline.planning import specs
+
+    pick(specs.read("refined"))
+
+
+@app.command("born_again")
+def born_again(slot: Slot) -> None:
+    """Train one born-again generation, or carry the one before."""
+    _advance(f"born_again/{slot}")
+
+
+@app.command()
+def ensemble() -> None:
+    """Combine the born-again generations from what they have stored."""
+    from pipeline.lineage.ensemble import vote
+    from pipeline.planning import specs
+
+    vote(specs.read("ensemble"))
+
+
+@app.command()
+def method(slot: Annotated[str, typer.Argument(help="Name of the method, as in dvc.yaml.")]) -> None:
+    """Train the student by one method, from the same teacher and with the same budget."""
+    _advance(f"method/{slot}")
+
+
+@app.command()
+def mutual() -> None:
+    """Train networks that teach each other."""
+    _advance("mutual")
+
+
+@app.command()
+def compress(slot: Slot) -> None:
+    """Do one step of the compress chain, or carry the one before."""
+    from pipeline.training.stage import advance
+
+    def step(spec: dict[str, Any]) -> None:
+        from pipeline.compression.stage import run
+
+        run(spec)
+
+    advance(f"compress/{slot}", step)
+
+
+@app.command()
+def summary() -> None:
+    """Gather the figures that people compare."""
+    from pipeline.lineage.results import summarise
+    from pipeline.planning import specs
+
+    summarise(specs.read("summary"))
+
+
+@app.command()
+def report() -> None:
+    """Write report.html: the whole run on one page."""
+    from pipeline.planning import specs
+    from pipeline.report.page import write
+
+    write(specs.read("report"))
 
 
 def main() -> None:
     """Run a verb, as long as whoever asked for it lives."""
     end_with_parent()
     run(app)
+
+
+def _advance(name: str) -> None:
+    from pipeline.training.stage import advance
+
+    advance(name)
 
 
 if __name__ == "__main__":

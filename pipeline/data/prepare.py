@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import digest, sha256, write_bytes, write_sealed
+from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
+from pipeline.base.paths import DATA, resolve
 from pipeline.data.generator import generator
 from pipeline.data.images import Images
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 2**24  # of pixels in memory at a time
 STD_FLOOR = 1e-3  # of a channel that (almost) never varies; a quarter of one grey level
+
+
+def write(data: Data, seed: int) -> dict[str, Any]:
+    """Prepare the images that `data` names as `artifacts/data`; its header."""
+    with replacing(DATA) as folder:
+        folder.mkdir()
+        return prepare(data, resolve(data.root), seed, folder)
 
 
 def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pipeline.config.params import Params
 from pipeline.config.section import unknown
 from pipeline.config.term import answers, needs_features, needs_teacher
 from pipeline.planning import compress, graph, report
-from pipeline.planning.parts import carry, code, models, seed
+from pipeline.planning.parts import BODIES, carry, code, models, seed
 from pipeline.planning.specs import Spec
 from pipeline.planning.wiring import COMMAND
 
@@ -80,7 +80,7 @@ class Planner:
             "data": data.model_dump(mode="json"),
             "seed": self.params.seeds.data,
             "files": sources,
-            "code": code(["stages/prepare.py"]),
+            "code": code([BODIES["prepare"]]),
         }
 
     def teacher(self) -> Spec:
@@ -241,12 +241,12 @@ class Planner:
         modules = [*models, *(f"pipeline/objectives/{term}.py" for term in section.objective)]
         return {
             "training": code(["pipeline/training/loop.py", *modules]),
-            "stage": code([f"stages/{family}.py", *modules]),
+            "stage": code([BODIES[family], *modules]),
         }
 
     def reader(self, name: str, content: Spec) -> Spec:
         """The spec of a stage that reads nodes and trains nothing."""
-        return {"node": name, **content, "code": code([f"stages/{name}.py"])}
+        return {"node": name, **content, "code": code([BODIES[name]])}
 
     def about(self) -> Spec:
         """What a page or a card says of how a run was asked for: images and seeds."""

@@ -10,7 +10,7 @@ from pipeline.config.learner import Chain, Learner
 from pipeline.config.section import unknown
 from pipeline.config.term import answers, needs_features, needs_teacher
 from pipeline.planning import graph
-from pipeline.planning.parts import carry, code, models
+from pipeline.planning.parts import BODIES, carry, code, models
 from pipeline.planning.specs import Spec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
             **about,
             "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
             "training": planner.looking(),
-            "code": {"stage": code(["stages/compress.py", *modules])},
+            "code": {"stage": code([BODIES["compress"], *modules])},
         }
     teacher = previous if isinstance(step, Distil) else section.teacher
     where = f"compress.steps.{section.order[number]}"

@@ -8,6 +8,19 @@ from pipeline.base.paths import CODE
 from pipeline.planning.fingerprint import fingerprint
 from pipeline.planning.specs import Spec
 
+TRAINING = "pipeline/training/stage.py"
+# Where the code of each stage begins that is in its fingerprint.
+BODIES = {
+    "prepare": "pipeline/data/prepare.py",
+    **dict.fromkeys(("teacher", "assistant", "student", "baseline", "direct"), TRAINING),
+    **dict.fromkeys(("refinery", "born_again", "method", "mutual"), TRAINING),
+    "refined": "pipeline/lineage/refined.py",
+    "ensemble": "pipeline/lineage/ensemble.py",
+    "compress": "pipeline/compression/stage.py",
+    "summary": "pipeline/lineage/results.py",
+    "report": "pipeline/report/page.py",
+}
+
 
 def seed(base: int, role: str) -> int:
     """The seed of a role: adding a node shifts no other's."""

@@ -6,6 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.base import files
+from pipeline.base.paths import REPORT
+from pipeline.console.progress import say
 from pipeline.report import (
     agreement,
     attention,
@@ -49,6 +52,12 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     curves.section,
     cost.section,
 )
+
+
+def write(spec: dict[str, Any]) -> None:
+    """Write report.html of the nodes that `spec` names."""
+    files.write_text(REPORT, render(Run(spec)))
+    say(f"report: open {REPORT} in a browser")
 
 
 def render(run: Run) -> str:

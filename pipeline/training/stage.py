@@ -1,4 +1,4 @@
-"""What a slot does when its turn comes: train, or carry its predecessor.
+"""What a slot does when its turn comes: its work, which is mostly training, or carry its predecessor.
 
 Carrying must cost nothing: torch, and what shows the result, are imported only where there is something to do.
 """
@@ -12,8 +12,8 @@ from pipeline.lineage.chain import stopped
 from pipeline.planning import specs
 
 
-def advance(name: str) -> None:
-    """Run the stage of node `name` by its spec."""
+def advance(name: str, work: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Run the stage of node `name` by its spec; `work` is what it does unless it carries: to train."""
     spec = specs.read(name)
     if spec["action"] == "skip":
         node.skip(name)
@@ -30,9 +30,9 @@ def advance(name: str) -> None:
             origin = node.carry(name, previous).origin
             say(f"{name}: validation accuracy has stopped rising, carries {origin}")
             return
-    from pipeline.training.learn import learn
-
-    perform(learn, spec)
+    if work is None:
+        from pipeline.training.learn import learn as work
+    perform(work, spec)
 
 
 def perform(work: Callable[[dict[str, Any]], None], spec: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pipeline.compression import costs
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning import build, graph
-from stages.compress import compress
+from stages.__main__ import compress
 from tests.training.runs import STAGES, inside, planned
 
 SHORT = {"epochs": 2, "lr": 0.05}

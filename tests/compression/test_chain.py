@@ -147,7 +147,7 @@ def test_what_is_exported_after_quantising_is_the_same_file(shop: Path) -> None:
     assert shipped.weights.read_bytes() == quantised.weights.read_bytes()
     assert metrics(shipped)["report"]["against_stored"] == {"agreement": 1.0, "maximal_difference": 0.0}
     quantised.weights.write_bytes(b"changed")
-    from stages.compress import compress
+    from stages.__main__ import compress
 
     with pytest.raises(UserError, match=r"model\.onnx is damaged"):
         compress("c2")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.commands.wire import wired
 from pipeline.config.yaml import read_yaml
 
 Lengths = dict[str, int]
@@ -38,32 +39,11 @@ def resize(folder: Path, lengths: Lengths, methods: list[str]) -> None:
         before = [first, *(f"{family}/{slot}" for slot in slots)]
         stages[family]["foreach"] = {slot: {"prev": prev} for slot, prev in zip(slots, before, strict=False)}
     stages["method"]["foreach"] = {name: stages["method"]["foreach"][name] for name in methods}
-    kept = {**{family: stages[family]["foreach"] for family in lengths}, "method": stages["method"]["foreach"]}
-    for stage in stages.values():
-        if "deps" in stage:
-            stage["deps"] = _slots_of(stage["deps"], kept)
-    for plot in (each for named in whole["plots"] for each in named.values()):
-        columns = {*plot["y"].values()}
-        plot["y"] = dict.fromkeys(_slots_of([*plot["y"]], kept), *columns)
-    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    path.write_text(wired(yaml.safe_dump(whole, sort_keys=False)))
     params = read_yaml(folder / "params.yaml")
     architectures = params["assistant"]["architectures"]
     params["assistant"]["architectures"] = {slot: architectures[slot] for slot in stages["assistant"]["foreach"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def _slots_of(deps: list[str], kept: dict[str, Any]) -> list[str]:
-    """Paths, such as a reader's deps, with a family's slots put where its first slot stood."""
-    found: dict[str, None] = {}
-    for dep in deps:
-        top, _, rest = dep.partition("/")
-        family, _, slot = rest.partition("/")
-        if family in kept and slot:
-            suffix = Path(slot).suffix
-            found |= dict.fromkeys(f"{top}/{family}/{each}{suffix}" for each in kept[family])
-        else:
-            found[dep] = None
-    return list(found)
 
 
 def stages(folder: Path) -> list[Stage]:
