@@ -100,10 +100,12 @@ def _places(text: str, whole: dict[str, Any]) -> list[Place]:
     for listed in wiring.lists(whole):
         key, value = top, top
         for step in listed.keys:
+            if value.flow_style:
+                raise UserError(f"dvc.yaml: {listed.name} stands in brackets of others: write one item a line there")
             if isinstance(value, SequenceNode):
                 value = value.value[step]
             else:
-                key, value = next((pair for pair in value.value if pair[0].value == step), (value, key))
+                key, value = next((pair for pair in value.value if pair[0].value == step), (value, top))
         if value.start_mark.index < key.end_mark.index:
             raise UserError(f"dvc.yaml: {listed.name} is an alias or merged in: write the list out there")
         found.append(Place(listed, key, value))

@@ -79,8 +79,8 @@ def lists(whole: dict[str, Any]) -> Iterator[Listed]:
     for reader, rule in DEPS.items():
         above = itertools.takewhile(lambda name, reader=reader: name != reader, stages)
         yield _listed(("stages", reader, "deps"), stages[reader]["deps"], rule, outs, above)
-    given: list[Any] = whole.get("plots") or []
-    for number, plots in enumerate(given):
+    given: Any = whole.get("plots")
+    for number, plots in enumerate(given if isinstance(given, list) else []):
         for name, plot in plots.items() if isinstance(plots, dict) else ():
             if name in PLOTS and isinstance(plot, dict) and isinstance(plot.get("y"), dict) and plot["y"]:
                 yield _listed(("plots", number, name, "y"), plot["y"], PLOTS[name], outs, stages)
@@ -122,11 +122,19 @@ def _is_network(name: str, outs: list[str]) -> bool:
     return any(f"{out}/".startswith(f"artifacts/{name}/") for out in outs)
 
 
-def _outs(stage: dict[str, Any]) -> list[str]:
-    """What a stage leaves behind, slot by slot."""
-    given = (stage.get("do") or stage).get("outs") or ()
-    outs = [out if isinstance(out, str) else next(iter(out)) for out in given]
-    return [out.replace("${key}", key) for key in stage["foreach"] for out in outs] if "foreach" in stage else outs
+def _outs(stage: Any) -> list[str]:
+    """What a stage leaves behind, slot by slot; nothing of a stage that is no mapping, which DVC refuses."""
+    if not isinstance(stage, dict):
+        return []
+    body = stage.get("do", stage)
+    given = body.get("outs") if isinstance(body, dict) else None
+    outs: list[str] = []
+    for out in given if isinstance(given, list) else []:
+        outs += [out] if isinstance(out, str) else [*out] if isinstance(out, dict) else []
+    if "foreach" not in stage:
+        return outs
+    slots = stage["foreach"] if isinstance(stage["foreach"], dict) else {}
+    return [out.replace("${key}", str(key)) for key in slots for out in outs]
 
 
 def _few(paths: list[str]) -> str:
