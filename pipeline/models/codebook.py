@@ -20,9 +20,10 @@ from safetensors.numpy import save
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
-from pipeline.models.files import SHARED
 
 ITERATIONS = 50
+# In the file's metadata: pipeline.models.files knows by it that this module reads the file.
+SHARED = "codebook"
 
 
 def codebook(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
