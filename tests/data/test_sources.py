@@ -8,7 +8,7 @@ import torchvision.datasets
 from pipeline.base.errors import UserError
 from pipeline.config.data import Data
 from pipeline.data.images import Images
-from pipeline.data.sources import load
+from pipeline.data.prepare import load
 from tests.data.folders import folder
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

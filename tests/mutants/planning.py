@@ -55,7 +55,7 @@ MUTANTS = [
     ),
     Mutant(
         COMPRESS,
-        "previous if isinstance(step, Distil) else section.teacher",
+        'previous if step.makes == "fresh" else section.teacher',
         "section.teacher",
         "tests/planning/test_compress.py::test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_of_the_section",
     ),
@@ -67,8 +67,8 @@ MUTANTS = [
     ),
     Mutant(
         COMPRESS,
-        'steps/{step.kind}.py", *REBUILDING, *models',
-        'steps/{step.kind}.py", *models',
+        "STEPS.code(step.kind), *REBUILDING, ",
+        "STEPS.code(step.kind), ",
         "tests/planning/test_compress.py::test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made",
     ),
     Mutant(
