@@ -15,9 +15,8 @@ from tests.conftest import made_once
 from tests.scratch import ROOT, Scratch, create
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
-EXAMPLES = re.findall(
-    r"^`(pipeline/\S+\.py)`\n\n```python\n(.*?)```\n\n```yaml\n(.*?)```$", PAGE, re.MULTILINE | re.DOTALL
-)
+EXAMPLE = re.compile(r"^`(pipeline/\S+\.py)`\n\n```python\n(.*?)```\n\n```yaml\n(.*?)```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = EXAMPLE.findall(PAGE)
 CODE = {path: code for path, code, _ in EXAMPLES}
 USERS = {
     "pipeline/objectives/huber.py": {"direct"},
@@ -134,6 +133,23 @@ def test_a_wrong_setting_is_one_sentence(
     assert len(said.splitlines()) == 1
 
 
+def test_settings_of_a_step_that_trains_are_what_its_state_is_bound_to(fresh: Scratch, tmp_path: Path) -> None:
+    scratch = fresh.copy(tmp_path / "repository")
+    path = scratch.folder / "pipeline/compression/steps/polish.py"
+    text = 'MAKES = "tuned"\n\n\ndef run(work, *, rounds: Count = 2, name: str = "a"): ...\n'
+    path.write_text(text)
+    steps = {"polish": {"rounds": 3, "recipe": {"epochs": 5}}}
+    scratch.edit({"compress": {"order": ["polish", "tune"], "steps": steps}})
+    scratch.stage("plan")
+    now = specs(scratch)
+    polish, tune = (now[f"compress/{slot}"]["training"] for slot in ("c1", "c2"))
+    assert (polish["settings"], polish["bits"], polish["recipe"]["epochs"]) == ({"rounds": 3, "name": "a"}, None, 5)
+    assert "settings" not in tune
+    path.write_text(text.replace("tuned", "tuning"))
+    said = scratch.stage("plan", code=1)
+    assert "pipeline/compression/steps/polish.py: MAKES must be one of fresh, tuned, changed, file, shipped" in said
+
+
 def test_plan_runs_a_check_alone_and_imports_no_torch(extended: Scratch) -> None:
-    code = "import sys; from stages.plan import plan; plan(); assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code = "import sys; from stages.plan import plan; plan(); assert not {'torch', 'numpy'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=extended.folder, env=extended.environment)

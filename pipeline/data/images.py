@@ -62,12 +62,12 @@ def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
     from PIL import Image
 
     count, edge, _, *colours = values.shape
-    size = size or edge
-    if size == edge and not (colours and grayscale):
+    wanted = size or edge
+    if wanted == edge and not (colours and grayscale):
         return values.transpose(0, 3, 1, 2) if colours else values[:, None]
     mode = "RGB" if colours and not grayscale else "L"
     return Decoded(
-        (count, len(mode), size, size), lambda row: pixels(Image.fromarray(values[row]), mode=mode, size=size)
+        (count, len(mode), wanted, wanted), lambda row: pixels(Image.fromarray(values[row]), mode=mode, size=wanted)
     )
 
 
