@@ -39,16 +39,6 @@ def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> ty
     return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
 
 
-def complete(
-    path: Path, name: str, values: Mapping[str, Any], where: str, exclude: frozenset[str] = frozenset()
-) -> dict[str, Any]:
-    """`values` checked against `settings`, with the defaults filled in; `where` is their key in params.yaml.
-
-    Raises `UserError` for the first fault found.
-    """
-    return validated(settings(path, name, exclude), values, where)
-
-
 def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`values` checked by `model`, with its defaults; the first fault is a `UserError`."""
     for key in values:

@@ -88,9 +88,9 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
     training = learner["training"]
     training["seed"] = planner.seed(section if step.seed is None else step, _role(section, number))
     if step.makes == "tuned":
-        grids = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")}
+        grids = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")} if step.on_grids else None
         # Its architecture is that of the node before, whatever was done to it.
-        training |= {"architecture": None, "bits": grids if step.on_grids else None}
+        training |= {"architecture": None, "bits": grids}
         spec["initial"] = previous
     if settings:
         training["settings"] = settings
@@ -99,7 +99,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
 
 
 def _given(step: Step) -> dict[str, Any]:
-    """Its settings, less those that are null unless they are given."""
+    """Its settings, less those that are null and would be without being given."""
     fields = STEPS.settings(step.kind).model_fields
     return {key: value for key, value in step.settings.items() if value is not None or fields[key].default is not None}
 

@@ -92,13 +92,14 @@ def test_annotations_may_be_strings_and_parameters_required(tmp_path: Path):
         'import nothing_that_exists\ndef method(a, b, *, n: Count, w: "tuple[Count, ...] | None" = None): ...\n',
     )
     assert signature.needs(path, "method") == ("a", "b")
-    assert signature.complete(path, "method", {"n": 2, "w": [1, 2]}, "x") == {"n": 2, "w": [1, 2]}
+    model = signature.settings(path, "method")
+    assert signature.validated(model, {"n": 2, "w": [1, 2]}, "x") == {"n": 2, "w": [1, 2]}
     with pytest.raises(UserError, match=r"x\.n: is missing: add it$"):
-        signature.complete(path, "method", {}, "x")
+        signature.validated(model, {}, "x")
     with pytest.raises(UserError, match=r"x\.w\.1: .*greater than or equal to 1, not 0"):
-        signature.complete(path, "method", {"n": 2, "w": [1, 0]}, "x")
+        signature.validated(model, {"n": 2, "w": [1, 0]}, "x")
     with pytest.raises(UserError, match=r"x: unknown key 'm'"):
-        signature.complete(path, "method", {"n": 2, "m": 1}, "x")
+        signature.validated(model, {"n": 2, "m": 1}, "x")
 
 
 def test_the_model_is_frozen_and_refuses_unknown_keys(tmp_path: Path):
@@ -111,7 +112,7 @@ def test_the_model_is_frozen_and_refuses_unknown_keys(tmp_path: Path):
 
 def test_excluded_names_are_no_settings(tmp_path: Path):
     path = write(tmp_path, "def build(*, size: int, width: Count = 2): ...\n")
-    assert signature.complete(path, "build", {}, "x", SUPPLIED) == {"width": 2}
+    assert signature.validated(signature.settings(path, "build", SUPPLIED), {}, "x") == {"width": 2}
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,20 @@ MUTANTS = [
         "tests/config/test_params.py::test_a_wrong_value_is_named_with_what_would_be_right",
     ),
     Mutant(
+        "pipeline/config/extension.py",
+        "if other == name or key in given",
+        "if other == name",
+        "tests/config/test_extension.py::test_keys_of_another_file_are_checked_kept_and_not_used",
+    ),
+    Mutant(
+        "pipeline/config/extension.py",
+        "for other in (*point.names(), name)",
+        "for other in (name, *point.names())",
+        "tests/config/test_extension.py::test_of_a_key_that_several_declare_the_named_ones_counts",
+    ),
+    Mutant(PLAN, ", SOURCES.code(data.source)]", "]", CODE),
+    Mutant(PLAN, "for term in section.objective), optimizer]", "for term in section.objective)]", CODE),
+    Mutant(
         "pipeline/config/signature.py",
         "if parameter.arg not in exclude",
         "if parameter.arg",
