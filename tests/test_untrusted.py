@@ -21,8 +21,9 @@ from pipeline.compression.runtime import Runtime
 from pipeline.config import params
 from pipeline.config.data import Data
 from pipeline.config.yaml import read_yaml
-from pipeline.data import imagefolder, listing, prepared
+from pipeline.data import listing, prepared
 from pipeline.data.prepare import prepare
+from pipeline.data.sources import imagefolder
 from pipeline.dvc import lock
 from pipeline.labels.mapped import mapped
 from pipeline.lineage import node
@@ -171,7 +172,7 @@ def test_a_decompression_bomb_is_refused_by_name(tmp_path: Path, edge: int) -> N
     folder(tmp_path, {"a": 2, "b": 2})
     bomb(tmp_path / "a" / "000.png", edge)
     with pytest.raises(UserError, match=r"a/000.png under data.root (claims more pixels|is no readable image)"):
-        imagefolder.load(Data(source="imagefolder", size=8), tmp_path).images[np.arange(4)]
+        imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
 
 
 def test_a_link_out_of_the_image_folder_is_followed_only_if_asked_for(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def run(spec: dict[str, Any]) -> None:
     device = choose(specs.read("machine"), spec["training"]["precision"])
     work = Work(spec, data, device, Views(**spec["training"]["views"]), node.read(spec["previous"]))
     # By name, so that a step depends on the code of its own kind only.
-    made = importlib.import_module(f"pipeline.compression.steps.{spec['kind']}").run(work)
+    made = importlib.import_module(f"pipeline.compression.steps.{spec['kind']}").run(work, **work.settings)
     name, teacher = spec["node"], node.read("teacher")
     with node.writing(name) as folder:
         if isinstance(made, Network):

@@ -46,8 +46,12 @@ class Work:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The step's own, as params.yaml gives them; what is not given is absent."""
-        return self.spec["settings"]
+        """The step's own, as `run` of its file takes them; what is not given is absent."""
+        if "settings" in self.spec:
+            return self.spec["settings"]
+        # Of a step that trains they are part of what its saved state is bound to.
+        training = self.spec["training"]
+        return {**(training.get("bits") or {}), **training.get("settings", {})}
 
     @property
     def of_images(self) -> dict[str, int]:

@@ -1,144 +1,80 @@
 """The `compress` section: steps on a trained network, in the order that it names.
 
-A step's kind is its name unless it says otherwise, so that one kind may be used with different settings.
+A step's kind is its name unless it says otherwise, so that one kind may be used with different settings. A kind is a
+file of `pipeline/compression/steps`: it declares the settings, and by its constant `MAKES` what it leaves to the next.
 """
 
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from pipeline.base.errors import UserError
+from pipeline.config.extension import STEPS, Extended, ExtensionPoint
 from pipeline.config.learner import Learner, Network
-from pipeline.config.numbers import Count, Natural, Positive, Share
+from pipeline.config.numbers import Natural
 from pipeline.config.section import Section, fault, unknown
 
-# A share of what there is, or a whole number of what may stay.
-Target = Count | Annotated[float, Field(strict=True, gt=0, lt=1)]
-Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
-BATCH = 64  # images a pass, for what looks at training views
+# What a step makes: a fresh network that has learned from the one before; that one after further training; that one
+# with other layers or weights; a file for a runtime; such a file that ships, of a network or of a file.
+Makes = Literal["fresh", "tuned", "changed", "file", "shipped"]
 
 
-class Distil(Network):
-    """A fresh network learns from the node before."""
+def makes(kind: str) -> Makes:
+    """What steps of a kind make, as its file says.
 
-    kind: Literal["distil"]
-
-
-class Tune(Learner):
-    """The network of the node before learns on: by hard labels, or by what `compress.teacher` says.
-
-    Weights that are zero stay zero. With bits it computes on grids while it learns (quantisation-aware training).
+    Raises:
+        UserError: There is no such kind, or its file does not say it.
     """
-
-    kind: Literal["tune"]
-    weight_bits: Bits | None = None
-    activation_bits: Bits | None = None
-
-    @model_validator(mode="after")
-    def name_weights(self) -> Self:
-        """Grids for inputs alone are of no use to any file that we write."""
-        if self.activation_bits is not None and self.weight_bits is None:
-            raise fault("activation_bits is given, but weight_bits is not: give both, or weight_bits alone")
-        return self
+    if (found := STEPS.constant(kind, "MAKES")) not in get_args(Makes):
+        raise UserError(f"{STEPS.code(kind)}: MAKES must be one of {', '.join(get_args(Makes))}, not {found!r}")
+    return found
 
 
-class Prune(Section):
-    """Weights or filters go, the least important first: exactly one target says how far."""
+class Step(Extended):
+    """One step; its keys are those that the file of its kind declares."""
 
-    kind: Literal["prune"]
-    what: Literal["filters", "weights"] = "filters"
-    sparsity: Share | None = None
-    parameters: Target | None = None
-    flops: Target | None = None
-    rounds: Count = 1
-    scope: Literal["global", "layer"] = "global"
+    point: ClassVar[ExtensionPoint] = STEPS
+    chosen_by: ClassVar[str] = "kind"
+    inherits: ClassVar[bool] = False
 
-    @model_validator(mode="after")
-    def aim_once(self) -> Self:
-        """One target; of single weights only a share can be asked."""
-        _one_of(self, "sparsity", "parameters", "flops")
-        if self.what == "weights" and self.sparsity is None:
-            raise fault("what is weights, which change neither parameters nor flops: give sparsity")
-        return self
+    kind: str
 
     @property
-    def target(self) -> dict[str, Any]:
-        """The one that is given, by its name."""
-        return _given(self, "sparsity", "parameters", "flops")
-
-
-class Factorise(Section):
-    """Layers become two thinner ones each: exactly one target says how thin."""
-
-    kind: Literal["factorise"]
-    rank: Count | None = None
-    energy: Share | None = None
-    parameters: Target | None = None
-    flops: Target | None = None
-    layers: tuple[str, ...] | None = None
-
-    @model_validator(mode="after")
-    def aim_once(self) -> Self:
-        """One target."""
-        _one_of(self, "rank", "energy", "parameters", "flops")
-        return self
+    def makes(self) -> Makes:
+        """What it leaves to the next."""
+        return makes(self.kind)
 
     @property
-    def target(self) -> dict[str, Any]:
-        """The one that is given, by its name."""
-        return _given(self, "rank", "energy", "parameters", "flops")
-
-
-class Replace(Section):
-    """Convolutions give way to cheap ones that first learn to imitate them, one batch of training views a step."""
-
-    kind: Literal["replace"]
-    layers: tuple[str, ...] = Field(min_length=1)
-    groups: Count | None = None
-    batches: int = Field(default=200, strict=True, ge=2)
-    lr: Positive = 0.003
-
-
-class Codebook(Section):
-    """Weights share a few values, and the file holds indices of so many bits."""
-
-    kind: Literal["codebook"]
-    bits: int = Field(default=4, strict=True, ge=1, le=8)
-
-
-class Quantise(Section):
-    """An ONNX file of small numbers.
-
-    `int8` computes in whole numbers, with ranges calibrated on training views. `grids` has the bits of the tuning
-    before it, or finds its grids after training (with weight_bits and activation_bits); it computes in float32, as
-    do the forms that only store small weights.
-    """
-
-    kind: Literal["quantise"]
-    form: Literal["int8", "float16", "bfloat16", "int8_weights", "int4_weights", "grids"] = "int8"
-    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    batches: Count = 8
-    weight_bits: Bits | None = None
-    activation_bits: Bits | None = None
+    def on_grids(self) -> bool:
+        """Whether it trains for grids, so that later steps must keep the weights on them."""
+        return self.makes == "tuned" and self.settings.get("weight_bits") is not None
 
     @model_validator(mode="after")
-    def give_bits_to_grids(self) -> Self:
-        """Bits belong to one form."""
-        if self.form != "grids" and (self.weight_bits or self.activation_bits):
-            raise fault(f"bits are given, but form is {self.form}: use form: grids")
+    def check_settings(self) -> Self:
+        """What the file's `check` finds wrong with them."""
+        check = STEPS.helper(self.kind, "check")
+        if check and (sentence := check(self.settings)):
+            raise fault(sentence)
         return self
 
-
-class Export(Section):
-    """The ONNX file that ships, checked against the network; with `program` torch's exported program, too."""
-
-    kind: Literal["export"]
-    program: bool = False
+    def misplaced(self, shipped: str | None, grids: str | None) -> str | None:
+        """What the file's `check_place` finds wrong with the step after those: see `Compress.check_order`."""
+        check = STEPS.helper(self.kind, "check_place")
+        return check(self.settings, shipped, grids) if check else None
 
 
-KINDS = ("distil", "tune", "prune", "factorise", "replace", "codebook", "quantise", "export")
-CHANGES_LAYERS = ("prune", "factorise", "replace", "codebook")
+class Tuned(Learner, Step):
+    """A step that trains the network of the node before: by hard labels, or by what `compress.teacher` says."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Fresh(Network, Step):
+    """A step in which a fresh network learns from the node before."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def _named(value: Any) -> Any:
@@ -150,24 +86,22 @@ def _named(value: Any) -> Any:
         if step is not None and not isinstance(step, Mapping):
             raise fault(f".{name}: must be a mapping of keys to values, not {reprlib.repr(step)}")
         kind = (step or {}).get("kind", name)
-        if kind not in KINDS:
+        if kind not in (kinds := STEPS.names()):
             hint = "" if "kind" in (step or {}) else "; with a name of its own a step needs `kind`"
-            raise fault(f".{name}: {unknown('kind', str(kind), KINDS)}{hint}")
+            raise fault(f".{name}: {unknown('kind', str(kind), kinds)}{hint}")
         found[name] = {**(step or {}), "kind": kind}
     return found
 
 
+def _tag(step: Any) -> str:
+    made = makes(step["kind"] if isinstance(step, Mapping) else step.kind)
+    return f"[{made if made in ('fresh', 'tuned') else 'other'}]"
+
+
 # Tags in brackets are no keys of params.yaml, and no message shows them.
-Step = Annotated[
-    Annotated[Distil, Tag("[distil]")]
-    | Annotated[Tune, Tag("[tune]")]
-    | Annotated[Prune, Tag("[prune]")]
-    | Annotated[Factorise, Tag("[factorise]")]
-    | Annotated[Replace, Tag("[replace]")]
-    | Annotated[Codebook, Tag("[codebook]")]
-    | Annotated[Quantise, Tag("[quantise]")]
-    | Annotated[Export, Tag("[export]")],
-    Discriminator(lambda step: f"[{step['kind'] if isinstance(step, Mapping) else step.kind}]"),
+AnyStep = Annotated[
+    Annotated[Fresh, Tag("[fresh]")] | Annotated[Tuned, Tag("[tuned]")] | Annotated[Step, Tag("[other]")],
+    Discriminator(_tag),
 ]
 
 
@@ -178,48 +112,30 @@ class Compress(Section):
     teacher: str = "teacher"
     seed: Natural | None = None
     order: tuple[str, ...] = ()
-    steps: Annotated[dict[str, Step], BeforeValidator(_named)] = Field(default_factory=dict)
+    steps: Annotated[dict[str, AnyStep], BeforeValidator(_named)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def check_order(self) -> Self:
-        """Every name is a step's, and every step can work with what the one before it leaves."""
+        """Every name is a step's, and every step can work with what those before it leave.
+
+        shipped: the last one that left a file. grids: the last one that trained for grids.
+        """
         shipped = grids = None
         for name in self.order:
             if name not in self.steps:
                 raise fault(f"order: {unknown('step', name, self.steps)}")
             step = self.steps[name]
-            if shipped and (step.kind != "export" or isinstance(self.steps[shipped], Export)):
+            if shipped and (step.makes != "shipped" or self.steps[shipped].makes == "shipped"):
                 raise fault(
                     f"order: {name!r} needs torch weights, but {shipped!r} before it leaves an ONNX file: "
                     f"put {name!r} before {shipped!r}"
                 )
-            if shipped and isinstance(step, Export) and step.program:
-                raise fault(
-                    f"steps.{name}.program needs torch weights, but {shipped!r} before it leaves an ONNX file: "
-                    f"set it to false, or leave {shipped!r} out"
-                )
-            if grids and (step.kind in CHANGES_LAYERS or (isinstance(step, Tune) and step.weight_bits)):
+            if grids and (step.makes == "changed" or step.on_grids):
                 raise fault(f"order: {name!r} changes weights that {grids!r} has put on grids: put it before {grids!r}")
-            if grids and isinstance(step, Quantise) and step.form not in ("int8", "grids"):
-                raise fault(f"steps.{name}.form is {step.form}, but {grids!r} trains for grids: use int8 or grids")
-            if isinstance(step, Quantise) and step.form == "grids" and bool(grids) == bool(step.weight_bits):
-                raise fault(
-                    f"steps.{name}.weight_bits: {grids!r} before it has its own bits: leave them out"
-                    if grids
-                    else f"steps.{name}: form is grids, but no tuning on grids comes before it: give weight_bits"
-                )
-            shipped = name if step.kind in ("quantise", "export") else shipped
-            if isinstance(step, Tune) and step.weight_bits:
-                grids = name
-            if isinstance(step, Distil):
+            if sentence := step.misplaced(shipped, grids):
+                raise fault(f"steps.{name}{'' if sentence.startswith('.') else ': '}{sentence}")
+            shipped = name if step.makes in ("file", "shipped") else shipped
+            grids = name if step.on_grids else grids
+            if step.makes == "fresh":
                 grids = None
         return self
-
-
-def _given(section: Section, *names: str) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(section, name)) is not None}
-
-
-def _one_of(section: Section, *names: str) -> None:
-    if len(given := _given(section, *names)) != 1:
-        raise fault(f"takes exactly one of {', '.join(names)}, not {' and '.join(given) or 'none'}")

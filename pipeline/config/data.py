@@ -1,22 +1,23 @@
 """The `data` section: which images, and how they are split."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
 from pipeline.config.numbers import Count, Share
-from pipeline.config.section import Section
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
 
 
-class Data(Section):
-    """Source and split of the images."""
+class Data(Extended):
+    """Source and split of the images. Further keys are those that the file of the source declares."""
 
-    source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagefolder"] = "digits"
+    point: ClassVar[ExtensionPoint] = SOURCES
+    chosen_by: ClassVar[str] = "source"
+
+    source: str = "digits"
     root: str = "data"
-    download: bool = True
-    links: bool = False
     size: Edge | None = None
     grayscale: bool = False
     per_class: Count | None = None

@@ -6,20 +6,17 @@ function's signature; here it is only looked up, without importing torch.
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.extension import FAMILIES
 from pipeline.config.numbers import Count, Natural, NonNegative
 from pipeline.config.recipe import Recipe
-from pipeline.config.section import Section, fault, unknown
+from pipeline.config.section import Section, fault
 from pipeline.config.term import complete_term
-
-MODELS = Path(__file__).parents[1] / "models"
-SUPPLIED = frozenset({"channels", "size", "classes"})
 
 
 class Budget(Section):
@@ -38,15 +35,12 @@ class Budget(Section):
 
 def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture with its family's defaults filled in, and its `budget` where it has one."""
-    families = signature.available(MODELS, "build")
     if "family" not in given:
-        raise fault(f"family is missing: name one of {', '.join(families)}")
+        raise fault(f"family is missing: name one of {', '.join(FAMILIES.names())}")
     family = str(given["family"])
-    if family not in families:
-        raise fault(unknown("architecture family", family, families))
     rest = {key: value for key, value in given.items() if key not in ("family", "budget")}
     try:
-        complete = {"family": family} | signature.complete(MODELS / f"{family}.py", "build", rest, family, SUPPLIED)
+        complete = {"family": family} | FAMILIES.complete(family, rest, family)
         if (budget := given.get("budget")) is None:
             return complete
         if not isinstance(budget, Mapping):

@@ -7,5 +7,9 @@ from pydantic import Field
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
+Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
+# What is to be left: a whole number, or a share of what there was.
+Target = Count | Annotated[float, Field(strict=True, gt=0, lt=1)]

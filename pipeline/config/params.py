@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from pipeline.base.errors import UserError
-from pipeline.config.compress import Compress
+from pipeline.config.compress import Compress, makes
 from pipeline.config.data import Data
+from pipeline.config.extension import STEPS
 from pipeline.config.labels import Labels
 from pipeline.config.learner import Assistant, Chain, Method, Mutual, Network, Teacher
 from pipeline.config.machine import Machine
@@ -96,16 +97,18 @@ def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _steps(student: dict[str, Any], training: Any, steps: Any) -> Any:
-    """The steps that train, filled in: one that distils is like the student, one that tunes has its objective."""
+    """The steps that train, filled in: a fresh network is like the student, one that is tuned has its objective."""
     if not isinstance(steps, dict):
         return steps
     found = dict(steps)
     for name, step in steps.items():
         kind = step.get("kind", name) if isinstance(step, dict) else name
-        if kind == "distil":
+        if kind not in STEPS.names():
+            continue  # validation names it
+        if makes(kind) == "fresh":
             found[name] = _like(student, step)
             found[name]["recipe"] = _merged(training, found[name].get("recipe"))
-        elif kind == "tune" and isinstance(step, dict | None):
+        elif makes(kind) == "tuned" and isinstance(step, dict | None):
             found[name] = {"objective": student.get("objective"), "teaching": student.get("teaching", "stored")}
             found[name] |= {**(step or {}), "recipe": _merged(training, (step or {}).get("recipe"))}
     return found

@@ -49,6 +49,12 @@ def wording(fault: Mapping[str, Any]) -> str:
     return f"{must}, not {reprlib.repr(fault['input'])}"
 
 
+def one_of(settings: Mapping[str, Any], *names: str) -> str | None:
+    """The sentence for settings that do not give exactly one of these; None where they do."""
+    given = [name for name in names if settings[name] is not None]
+    return None if len(given) == 1 else f"takes exactly one of {', '.join(names)}, not {' and '.join(given) or 'none'}"
+
+
 def unknown(what: str, name: str, valid: Iterable[str]) -> str:
     """The sentence for a name that is not there: the nearest valid one, or all of them."""
     valid = sorted(valid)

@@ -5,10 +5,12 @@ signals it needs as positional parameters and its settings as keyword-only ones.
 importing keeps torch out of whoever only wants to check params.yaml.
 """
 
+import __future__
+
 import ast
 import builtins
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from pipeline.config.section import unknown, wording
 _NAMES = {**vars(builtins), **vars(numbers), "Literal": Literal}
 
 
+@cache
 def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> type[BaseModel]:
     """Model of the keyword-only parameters of function `name` in the file `path`, less those in `exclude`.
 
@@ -34,16 +37,6 @@ def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> ty
         if parameter.arg not in exclude
     }
     return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
-
-
-def complete(
-    path: Path, name: str, values: Mapping[str, Any], where: str, exclude: frozenset[str] = frozenset()
-) -> dict[str, Any]:
-    """`values` checked against `settings`, with the defaults filled in; `where` is their key in params.yaml.
-
-    Raises `UserError` for the first fault found.
-    """
-    return validated(settings(path, name, exclude), values, where)
 
 
 def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -74,6 +67,30 @@ def constant(path: Path, name: str) -> Any:
     return None
 
 
+def alone(path: Path, name: str) -> Callable[..., Any] | None:
+    """Function `name` of the file `path`, without the rest of the file; None where it has no such function.
+
+    It sees builtins only, and imports within itself what else it needs: never torch, where plan calls it.
+    """
+    found = _find(path, name)
+    if not isinstance(found, ast.FunctionDef):
+        return None
+    namespace: dict[str, Any] = {}
+    # With annotations that are not evaluated: what they name, the file imports.
+    flags = __future__.annotations.compiler_flag
+    exec(compile(ast.Module([found], []), str(path), "exec", flags, dont_inherit=True), namespace)
+
+    @wraps(namespace[name])
+    def run(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return namespace[name](*arguments, **keywords)
+        except NameError as error:
+            raise UserError(f"{path.name}: {error}: `{name}` is run alone, so import within it what it needs") from None
+
+    return run
+
+
+@cache
 def available(folder: Path, function: str | None = None) -> list[str]:
     """Modules of `folder` that define `function`, or a function of their own name where that is None, sorted.
 

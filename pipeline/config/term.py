@@ -4,17 +4,15 @@ What a method takes is written once, in the signature of its function: read here
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.extension import OBJECTIVES
 from pipeline.config.numbers import NonNegative, Share
 from pipeline.config.section import unknown
-
-FOLDER = Path(__file__).parents[1] / "objectives"
 
 
 class Schedule(BaseModel):
@@ -44,52 +42,40 @@ class Layers(BaseModel):
     layers: Literal["stages", "embedding", "logits"] | dict[str, str]
 
 
-def path_of(name: str) -> Path:
-    """The file that implements a term.
-
-    Raises:
-        UserError: There is none.
-    """
-    terms = signature.available(FOLDER)
-    if name not in terms:
-        raise UserError(unknown("objective", name, terms))
-    return FOLDER / f"{name}.py"
-
-
 def complete_term(name: str, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A term's settings checked, with all defaults; `where` is its key in params.yaml."""
-    path = path_of(name)
+    own = OBJECTIVES.settings(name)
     common: dict[str, Any] = {}
     rest = dict(settings)
     models: list[type[BaseModel]] = [Schedule]
     if needs_features({name: settings}):
         models.append(Layers)
-        rest.setdefault("layers", signature.constant(path, "LAYERS"))
-    valid = [key for model in [*models, signature.settings(path, name)] for key in model.model_fields]
+        rest.setdefault("layers", OBJECTIVES.constant(name, "LAYERS"))
+    valid = [key for model in [*models, own] for key in model.model_fields]
     for key in settings:
         if key not in valid:
             raise UserError(f"{where}: {unknown('key', str(key), valid)}")
     for model in models:
-        own = {key: rest.pop(key) for key in [*rest] if key in model.model_fields}
-        common |= signature.validated(model, own, where)
-    return common | signature.complete(path, name, rest, where)
+        found = {key: rest.pop(key) for key in [*rest] if key in model.model_fields}
+        common |= signature.validated(model, found, where)
+    return common | signature.validated(own, rest, where)
 
 
 def needs_features(objective: Mapping[str, Any]) -> bool:
     """Whether any term compares features of student and teacher."""
-    return any("student" in signature.needs(path_of(name), name) for name in objective)
+    return any("student" in OBJECTIVES.needs(name) for name in objective)
 
 
 def needs_teacher(objective: Mapping[str, Any]) -> bool:
     """Whether any term listens to a teacher, by its logits or its features."""
-    return any({"t_BC", "teacher"} & {*signature.needs(path_of(name), name)} for name in objective)
+    return any({"t_BC", "teacher"} & {*OBJECTIVES.needs(name)} for name in objective)
 
 
 def answers(objective: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether any term looks at the student's logits: if none does, its upper part is not trained."""
     for name, settings in objective.items():
         layers = settings.get("layers")
-        if "z_BC" in signature.needs(path_of(name), name) or layers == "logits":
+        if "z_BC" in OBJECTIVES.needs(name) or layers == "logits":
             return True
         if isinstance(layers, Mapping) and "logits" in layers:
             return True

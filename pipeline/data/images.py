@@ -57,6 +57,20 @@ class Source:
     test: tuple[Images, np.ndarray] | None = None
 
 
+def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
+    """Images of uint8 (N, H, W) or (N, H, W, 3), scaled to `size` where that is given, and grey where asked for."""
+    from PIL import Image
+
+    count, edge, _, *colours = values.shape
+    wanted = size or edge
+    if wanted == edge and not (colours and grayscale):
+        return values.transpose(0, 3, 1, 2) if colours else values[:, None]
+    mode = "RGB" if colours and not grayscale else "L"
+    return Decoded(
+        (count, len(mode), wanted, wanted), lambda row: pixels(Image.fromarray(values[row]), mode=mode, size=wanted)
+    )
+
+
 def pixels(picture: Image.Image, *, mode: str, size: int | None) -> np.ndarray:
     """Turn a Pillow image of any mode into uint8 (C, H, W).
 

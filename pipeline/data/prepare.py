@@ -6,6 +6,7 @@ and a smaller subset or less noise is part of a larger one.
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,10 +18,10 @@ import numpy as np
 from pipeline.base.errors import UserError
 from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
 from pipeline.base.paths import DATA, resolve
+from pipeline.config.extension import SOURCES
 from pipeline.data.generator import generator
-from pipeline.data.images import Images
+from pipeline.data.images import Images, Source
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
-from pipeline.data.sources import load
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -92,6 +93,16 @@ def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
     )
     write_sealed(out / HEADER, asdict(header))
     return asdict(header)
+
+
+def load(data: Data, root: Path) -> Source:
+    """Return the source that `data.source` names, scaled to `data.size` and made grey where `data.grayscale`.
+
+    root: `data.root`, resolved. Raises `UserError` where nothing usable lies there.
+    """
+    handed = SOURCES.handed(data.source, {"root": root, "size": data.size, "grayscale": data.grayscale})
+    # By name, so that the stage depends on the code of its own source only.
+    return importlib.import_module(f"pipeline.data.sources.{data.source}").load(*handed, **data.settings)
 
 
 def hold_out(

@@ -2,16 +2,15 @@
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from pipeline.base.errors import UserError
-from pipeline.config import signature
+from pipeline.config.extension import FAMILIES
 from pipeline.config.section import unknown
 
-SUPPLIED = frozenset({"channels", "size", "classes"})
+SUPPLIED = FAMILIES.supplied  # by the data
 # What compression makes of a plain network: the module that does it again, and the function there.
 COMPRESSED = {
     "surgery": ("pipeline.models.surgery", "rebuild"),
@@ -27,14 +26,11 @@ def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes:
     the flat features (B, D) which its last linear layer reads. Initial weights are drawn from torch's
     global generator. A compressed network's `surgery` and `grids` are made again.
     """
-    folder = Path(__file__).parent
     settings = {key: value for key, value in architecture.items() if key not in COMPRESSED}
-    family = settings.pop("family", None)
-    families = signature.available(folder, "build")
-    if family not in families:
-        raise UserError(f"params.yaml, architecture.family: {unknown('family', str(family), families)}")
-    where = "params.yaml, architecture"
-    settings = signature.complete(folder / f"{family}.py", "build", settings, where, SUPPLIED)
+    family = str(settings.pop("family", None))
+    if family not in (families := FAMILIES.names()):
+        raise UserError(f"params.yaml, architecture.family: {unknown('family', family, families)}")
+    settings = FAMILIES.complete(family, settings, "params.yaml, architecture")
     module = importlib.import_module(f"pipeline.models.{family}")
     model = module.build(channels=channels, size=size, classes=classes, **settings)
     for key, (name, function) in COMPRESSED.items():

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.extension import OBJECTIVES
 from pipeline.config.section import unknown
-from pipeline.config.term import Layers, Schedule, complete_term, path_of
+from pipeline.config.term import Layers, Schedule, complete_term
 from pipeline.objectives.pairing import LOGITS, Pair, Shapes, pairs
 
 
@@ -112,10 +113,9 @@ def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teache
     """Find, check and bind one term; whatever does not fit is a `UserError`."""
     where = f"params.yaml, objective.{name}"
     try:
-        path = path_of(name)
+        needs = OBJECTIVES.needs(name)
     except UserError as error:
         raise UserError(f"params.yaml, objective: {error}") from None
-    needs = signature.needs(path, name)
     for need in needs:
         if need not in SIGNALS:
             raise UserError(f"pipeline/objectives/{name}.py: {unknown('signal', need, SIGNALS)}")

@@ -11,6 +11,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import resolve
 from pipeline.config.compress import Compress
+from pipeline.config.extension import OBJECTIVES, OPTIMIZERS, SOURCES
 from pipeline.config.learner import Chain, Learner, Network
 from pipeline.config.params import Params
 from pipeline.config.section import unknown
@@ -70,17 +71,13 @@ class Planner:
 
     def prepare(self) -> Spec:
         data = self.params.data
-        sources = None
-        if data.source == "imagefolder":
-            from pipeline.data.listing import listing
-
-            sources = listing(resolve(data.root), data.links)
+        listed = SOURCES.helper(data.source, "files")
         return {
             "node": "prepare",
             "data": data.model_dump(mode="json"),
             "seed": self.params.seeds.data,
-            "files": sources,
-            "code": code([BODIES["prepare"]]),
+            "files": listed(resolve(data.root), **data.settings) if listed else None,
+            "code": code([BODIES["prepare"], SOURCES.code(data.source)]),
         }
 
     def teacher(self) -> Spec:
@@ -238,7 +235,8 @@ class Planner:
 
     def codes(self, family: str, section: Learner, models: list[str]) -> dict[str, str]:
         """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
-        modules = [*models, *(f"pipeline/objectives/{term}.py" for term in section.objective)]
+        optimizer = OPTIMIZERS.code(section.recipe.optimizer)
+        modules = [*models, *(OBJECTIVES.code(term) for term in section.objective), optimizer]
         return {
             "training": code(["pipeline/training/loop.py", *modules]),
             "stage": code([BODIES[family], *modules]),
@@ -251,8 +249,8 @@ class Planner:
     def about(self) -> Spec:
         """What a page or a card says of how a run was asked for: images and seeds."""
         data = self.params.data
-        own = data.source == "imagefolder"
-        source = Path(data.root).name if own else data.source
+        # What has files of the user's own is called as their folder.
+        source = Path(data.root).name if SOURCES.helper(data.source, "files") else data.source
         return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
 
     def looking(self) -> Spec:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import UserError
-from pipeline.config.compress import Compress, Distil, Export, Tune
+from pipeline.config.compress import Compress, Fresh, Step
+from pipeline.config.extension import STEPS
 from pipeline.config.learner import Chain, Learner
 from pipeline.config.section import unknown
 from pipeline.config.term import answers, needs_features, needs_teacher
@@ -39,7 +40,7 @@ def steps(planner: Planner) -> dict[str, Spec]:
         name = f"compress/{slot}"
         if number < len(section.order):
             step = section.steps[section.order[number]]
-            architecture = step.architecture if isinstance(step, Distil) else architecture
+            architecture = step.architecture if isinstance(step, Fresh) else architecture
             assert architecture is not None
             specs[name] = _step(planner, name, number, previous, architecture)
         else:
@@ -51,8 +52,8 @@ def steps(planner: Planner) -> dict[str, Spec]:
 def teachers(section: Compress) -> set[str]:
     """The nodes outside of the chain whose labels of views it reads."""
     chosen = [section.steps[name] for name in section.order]
-    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _hears_stored(chosen[0]) else set()
-    tuned = any(isinstance(step, Tune) and _hears_stored(step) for step in chosen)
+    found = {section.start} if chosen and chosen[0].makes == "fresh" and _hears_stored(chosen[0]) else set()
+    tuned = any(step.makes == "tuned" and _hears_stored(step) for step in chosen)
     return found | ({section.teacher} if tuned else set())
 
 
@@ -70,34 +71,43 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         "answers": True,
         "labels": planner.labels() if _teaches(section, number) else planner.labels() | {"views": 0},
     }
-    modules = [f"pipeline/compression/steps/{step.kind}.py", *REBUILDING, *models(architecture)]
-    if not isinstance(step, Distil | Tune):
-        about = {"about": planner.about()} if isinstance(step, Export) else {}
+    modules = [STEPS.code(step.kind), *REBUILDING, *models(architecture)]
+    settings = _given(step)
+    if not isinstance(step, Learner):
+        about = {"about": planner.about()} if step.makes == "shipped" else {}
         return {
             **spec,
             **about,
-            "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
+            "settings": settings,
             "training": planner.looking(),
             "code": {"stage": code([BODIES["compress"], *modules])},
         }
-    teacher = previous if isinstance(step, Distil) else section.teacher
+    teacher = previous if step.makes == "fresh" else section.teacher
     where = f"compress.steps.{section.order[number]}"
     learner = planner.learner(name, step, teacher, architecture, where=where)
     training = learner["training"]
     training["seed"] = planner.seed(section if step.seed is None else step, _role(section, number))
-    if isinstance(step, Tune):
-        grids = {"weight_bits": step.weight_bits, "activation_bits": step.activation_bits}
+    if step.makes == "tuned":
+        grids = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")} if step.on_grids else None
         # Its architecture is that of the node before, whatever was done to it.
-        training |= {"architecture": None, "bits": grids if step.weight_bits else None}
+        training |= {"architecture": None, "bits": grids}
         spec["initial"] = previous
+    if settings:
+        training["settings"] = settings
     codes = planner.codes("compress", step, modules)
     return {**spec, "teacher": learner["teacher"], "training": training, "code": codes}
+
+
+def _given(step: Step) -> dict[str, Any]:
+    """Its settings, less those that are null and would be without being given."""
+    fields = STEPS.settings(step.kind).model_fields
+    return {key: value for key, value in step.settings.items() if value is not None or fields[key].default is not None}
 
 
 def _teaches(section: Compress, number: int) -> bool:
     """Whether the step after this one learns from the labels that this one writes."""
     following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
-    return any(isinstance(step, Distil) and _hears_stored(step) for step in following)
+    return any(step.makes == "fresh" and _hears_stored(step) for step in following)
 
 
 def _role(section: Compress, number: int) -> str:
@@ -106,9 +116,11 @@ def _role(section: Compress, number: int) -> str:
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
 
 
-def _hears_stored(learner: Learner) -> bool:
-    objective = learner.objective
-    return learner.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
+def _hears_stored(step: Step) -> bool:
+    if not isinstance(step, Learner):
+        return False
+    objective = step.objective
+    return step.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
 
 
 def _check(planner: Planner) -> None:
@@ -118,7 +130,7 @@ def _check(planner: Planner) -> None:
         if name not in names:
             raise UserError(f"params.yaml: compress.{key}: {unknown('network', name, names)}")
     chosen = [section.steps[name] for name in section.order]
-    if section.start == "ensemble" and chosen and not isinstance(chosen[0], Distil):
+    if section.start == "ensemble" and chosen and chosen[0].makes != "fresh":
         raise UserError(
             "params.yaml: compress.from is ensemble, which has no weights to work on: let the first step of "
             "compress.order distil"

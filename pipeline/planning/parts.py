@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.base.paths import CODE
+from pipeline.config.extension import FAMILIES
 from pipeline.planning.fingerprint import fingerprint
 from pipeline.planning.specs import Spec
 
@@ -35,7 +36,7 @@ def carry(name: str, previous: str) -> Spec:
 def models(architecture: dict[str, Any]) -> list[str]:
     """The code that builds an architecture."""
     budget = ["pipeline/models/budget.py"] if "budget" in architecture else []
-    return [f"pipeline/models/{architecture['family']}.py", *budget]
+    return [FAMILIES.code(architecture["family"]), *budget]
 
 
 def code(paths: Iterable[str]) -> str:

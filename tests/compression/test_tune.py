@@ -37,7 +37,7 @@ def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any) -> tuple[nn.
 
     monkeypatch.setattr(tune, "train", train)
     of = work(5)
-    made = tune.run(Work({"training": {"bits": bits}}, of.data, of.device, of.views, previous))
+    made = tune.run(Work({"training": {}}, of.data, of.device, of.views, previous), **(bits or {}))
     return model, kept[0], made.architecture
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
-from pipeline.config.compress import Distil, Tune
+from pipeline.config.compress import Fresh, Tuned
 from pipeline.config.learner import Learner
 from pipeline.planning import build, graph
 from tests.scratch import PARAMS, ROOT
@@ -66,7 +66,7 @@ def test_the_default_is_valid_and_every_learner_is_complete() -> None:
     assert len(learners) == len(params.LEARNERS) + len(DEFAULT["method"])
     for learner in learners:
         assert isinstance(learner, Learner)
-        assert learner.recipe.weight_decay == DEFAULT["training"]["weight_decay"]
+        assert learner.recipe.settings["weight_decay"] == DEFAULT["training"]["weight_decay"]
         assert all("weight" in term for term in learner.objective.values())
     assert whole.student.recipe.lr == DEFAULT["student"]["recipe"]["lr"] != whole.training.lr
     assert whole.direct == whole.student
@@ -82,8 +82,8 @@ def test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts() -
     found = read(whole)
     student, training = found.student, found.training
     distil, tune = found.compress.steps["small"], found.compress.steps["tune"]
-    assert isinstance(distil, Distil)
-    assert isinstance(tune, Tune)
+    assert isinstance(distil, Fresh)
+    assert isinstance(tune, Tuned)
     assert distil.recipe == student.recipe.model_copy(update={"epochs": 3})
     assert distil.architecture == student.architecture
     assert tune.recipe == training.model_copy(update={"lr": 0.007})
@@ -111,7 +111,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_valid_one(path: Path_) -> No
     ("path", "value", "message"),
     [
         (("teacher", "recipe", "lr"), -1, r"teacher\.recipe\.lr: .*greater than 0, not -1"),
-        (("data", "source"), "mnst", r"data\.source: .*'mnist'.*not 'mnst'"),
+        (("data", "source"), "mnst", r"data\.source: unknown source 'mnst', did you mean 'mnist'"),
         (("student", "objective"), {"soft_target": {}}, r"student\.objective: .*did you mean 'soft_targets'"),
         (("student", "objective"), {"soft_targets": {"weight": 0}}, r"no term has a weight above 0"),
         (("student", "architecture", "family"), "plane", r"student\.architecture: .*did you mean 'plain'"),

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import pipeline
 from pipeline.base.errors import UserError
-from pipeline.config import signature
+from pipeline.config import extension, signature
 
 PACKAGE = Path(str(pipeline.__file__)).parent
 SUPPLIED = frozenset({"channels", "size", "classes"})
@@ -39,18 +39,27 @@ OBJECTIVES = [
     "soft_targets",
 ]
 FAMILIES = ["plain", "residual", "separable", "torchvision", "wide"]
-FUNCTIONS = [("objectives", name, name) for name in OBJECTIVES] + [("models", name, "build") for name in FAMILIES]
+OPTIMIZERS = ["adamw", "sgd"]
+SOURCES = ["cifar10", "cifar100", "digits", "fashion_mnist", "imagefolder", "mnist"]
+STEPS = ["codebook", "distil", "export", "factorise", "prune", "quantise", "replace", "tune"]
+NAMES = {
+    extension.OBJECTIVES: OBJECTIVES,
+    extension.FAMILIES: FAMILIES,
+    extension.OPTIMIZERS: OPTIMIZERS,
+    extension.SOURCES: SOURCES,
+    extension.STEPS: STEPS,
+}
+FUNCTIONS = [(point.folder, name, point.function or name) for point, names in NAMES.items() for name in names]
 
 
-def test_every_objective_and_family_is_found_and_nothing_else():
-    assert signature.available(PACKAGE / "objectives") == OBJECTIVES
-    assert signature.available(PACKAGE / "models", "build") == FAMILIES
+def test_everything_that_can_be_named_is_found_and_nothing_else():
+    assert {point: point.names() for point in NAMES} == NAMES
 
 
 @pytest.mark.parametrize(("folder", "file", "name"), FUNCTIONS)
 def test_it_agrees_with_the_imported_function(folder: str, file: str, name: str):
     path = PACKAGE / folder / f"{file}.py"
-    module = importlib.import_module(f"pipeline.{folder}.{file}")
+    module = importlib.import_module(f"pipeline.{folder}.{file}".replace("/", "."))
     learned = getattr(module, signature.class_name(name), None)
     takes, sets = (learned.forward, learned.__init__) if learned else (getattr(module, name),) * 2
     taken = inspect.signature(takes).parameters.values()
@@ -83,13 +92,14 @@ def test_annotations_may_be_strings_and_parameters_required(tmp_path: Path):
         'import nothing_that_exists\ndef method(a, b, *, n: Count, w: "tuple[Count, ...] | None" = None): ...\n',
     )
     assert signature.needs(path, "method") == ("a", "b")
-    assert signature.complete(path, "method", {"n": 2, "w": [1, 2]}, "x") == {"n": 2, "w": [1, 2]}
+    model = signature.settings(path, "method")
+    assert signature.validated(model, {"n": 2, "w": [1, 2]}, "x") == {"n": 2, "w": [1, 2]}
     with pytest.raises(UserError, match=r"x\.n: is missing: add it$"):
-        signature.complete(path, "method", {}, "x")
+        signature.validated(model, {}, "x")
     with pytest.raises(UserError, match=r"x\.w\.1: .*greater than or equal to 1, not 0"):
-        signature.complete(path, "method", {"n": 2, "w": [1, 0]}, "x")
+        signature.validated(model, {"n": 2, "w": [1, 0]}, "x")
     with pytest.raises(UserError, match=r"x: unknown key 'm'"):
-        signature.complete(path, "method", {"n": 2, "m": 1}, "x")
+        signature.validated(model, {"n": 2, "m": 1}, "x")
 
 
 def test_the_model_is_frozen_and_refuses_unknown_keys(tmp_path: Path):
@@ -102,7 +112,7 @@ def test_the_model_is_frozen_and_refuses_unknown_keys(tmp_path: Path):
 
 def test_excluded_names_are_no_settings(tmp_path: Path):
     path = write(tmp_path, "def build(*, size: int, width: Count = 2): ...\n")
-    assert signature.complete(path, "build", {}, "x", SUPPLIED) == {"width": 2}
+    assert signature.validated(signature.settings(path, "build", SUPPLIED), {}, "x") == {"width": 2}
 
 
 @pytest.mark.parametrize(
@@ -118,12 +128,28 @@ def test_what_cannot_be_read_statically_is_named(tmp_path: Path, text: str, mess
         signature.settings(write(tmp_path, text), "method")
 
 
+def test_a_function_runs_without_the_rest_of_its_file(tmp_path: Path):
+    path = write(
+        tmp_path,
+        "import nothing_that_exists\nLIMIT = 3\n"
+        "def adds(a: Tensor, *, b=1):\n    from math import floor\n    return floor(a + b)\n"
+        "def leans(): return LIMIT\n",
+    )
+    adds, leans = (signature.alone(path, name) for name in ("adds", "leans"))
+    assert adds is not None
+    assert leans is not None
+    assert adds(1.5, b=2) == 3
+    with pytest.raises(UserError, match=r"^method\.py: name 'LIMIT' is not defined: `leans` is run alone, so import"):
+        leans()
+    assert signature.alone(path, "other") is None
+
+
 def test_reading_imports_no_torch():
     code = (
-        "import sys; from pathlib import Path; from pipeline.config import signature\n"
-        "folder = Path(signature.__file__).parents[1]\n"
-        "for name in signature.available(folder / 'models', 'build'):\n"
-        "    signature.settings(folder / 'models' / f'{name}.py', 'build')\n"
+        "import sys; from pipeline.config import extension\n"
+        "for point in vars(extension).values():\n"
+        "    if isinstance(point, extension.ExtensionPoint):\n"
+        "        for name in point.names(): point.settings(name); point.helper(name, 'check')\n"
         "assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules), 'imported'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)

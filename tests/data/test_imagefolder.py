@@ -5,12 +5,9 @@ import pytest
 from PIL import Image
 
 from pipeline.base.errors import UserError
-from pipeline.config.data import Data
-from pipeline.data import imagefolder
 from pipeline.data.images import Images
+from pipeline.data.sources import imagefolder
 from tests.data.folders import folder, picture
-
-OWN = Data(source="imagefolder")
 
 
 def everything(images: Images) -> np.ndarray:
@@ -20,7 +17,7 @@ def everything(images: Images) -> np.ndarray:
 def test_a_tree_gives_its_pixels_and_labels_in_sorted_order(tmp_path: Path) -> None:
     dogs = [picture(tmp_path / "dog" / f"{name}.png", seed=seed) for seed, name in enumerate("ab")]
     cats = [picture(tmp_path / "cat" / "z.bmp", seed=7)]
-    source = imagefolder.load(OWN, tmp_path)
+    source = imagefolder.load(tmp_path, None, False)
     assert source.classes == ("cat", "dog")
     assert source.labels.tolist() == [0, 1, 1]
     assert source.labels.dtype == np.int64
@@ -32,7 +29,7 @@ def test_a_tree_gives_its_pixels_and_labels_in_sorted_order(tmp_path: Path) -> N
 def test_train_and_test_folders_are_a_split_of_their_own(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"a": 3, "b": 2})
     folder(tmp_path / "test", {"a": 1, "b": 2})
-    source = imagefolder.load(OWN, tmp_path)
+    source = imagefolder.load(tmp_path, None, False)
     assert source.labels.tolist() == [0, 0, 0, 1, 1]
     assert source.test is not None
     images, labels = source.test
@@ -46,7 +43,7 @@ def test_every_format_is_read_and_grey_has_one_channel(tmp_path: Path, suffix: s
         (tmp_path / name).mkdir()
         Image.new("RGB", (6, 6), (90, 90, 90)).save(tmp_path / name / f"0.{suffix}")
     for grayscale, channels in ((False, 3), (True, 1)):
-        images = imagefolder.load(Data(source="imagefolder", grayscale=grayscale), tmp_path).images
+        images = imagefolder.load(tmp_path, None, grayscale).images
         assert images.shape == (2, channels, 6, 6)
         np.testing.assert_allclose(everything(images), 90, atol=3)
 
@@ -54,14 +51,14 @@ def test_every_format_is_read_and_grey_has_one_channel(tmp_path: Path, suffix: s
 def test_any_sizes_are_scaled_to_one(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "0.png", size=(9, 5))
     picture(tmp_path / "b" / "0.png", size=(3, 30), mode="L")
-    images = imagefolder.load(Data(source="imagefolder", size=8), tmp_path).images
+    images = imagefolder.load(tmp_path, 8, False).images
     assert everything(images).shape == images.shape == (2, 3, 8, 8)
 
 
 def test_without_a_size_the_image_that_differs_is_named(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 2, "b": 2})
     picture(tmp_path / "b" / "odd.png", size=(6, 5))
-    images = imagefolder.load(OWN, tmp_path).images
+    images = imagefolder.load(tmp_path, None, False).images
     with pytest.raises(UserError, match=r"odd.png is 6x5 pixels and others are 6x6: set data.size"):
         everything(images)
 
@@ -69,7 +66,7 @@ def test_without_a_size_the_image_that_differs_is_named(tmp_path: Path) -> None:
 def test_without_a_size_images_must_be_square(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 2, "b": 2}, size=(6, 4))
     with pytest.raises(UserError, match=r"000.png is 6x4 pixels and not square: set data.size"):
-        imagefolder.load(OWN, tmp_path)
+        imagefolder.load(tmp_path, None, False)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -81,11 +78,11 @@ def test_a_damaged_image_is_named(tmp_path: Path, suffix: str) -> None:
     for damage in (whole[: len(whole) // 2], b"", b"no image at all"):
         bad.write_bytes(damage)
         with pytest.raises(UserError, match=rf"bad.{suffix} under data.root is no readable image"):
-            everything(imagefolder.load(OWN, tmp_path).images)
+            everything(imagefolder.load(tmp_path, None, False).images)
 
 
 def test_a_decompression_bomb_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, {"a": 1, "b": 1}, size=(64, 64))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UserError, match=r"000.png under data.root claims more pixels than Pillow decodes safely"):
-        imagefolder.load(OWN, tmp_path)
+        imagefolder.load(tmp_path, None, False)

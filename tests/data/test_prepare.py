@@ -212,7 +212,7 @@ def test_the_hash_follows_class_names(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (SHARED / "FashionMNIST").is_dir(), reason="no Fashion-MNIST in ../shared/data")
 def test_fashion_mnist_for_real(tmp_path: Path) -> None:
-    data = Data(source="fashion_mnist", download=False, per_class=20, validation=0.1)
+    data = Data.model_validate({"source": "fashion_mnist", "download": False, "per_class": 20, "validation": 0.1})
     prepare(data, SHARED, 0, tmp_path)
     prepared = read(tmp_path)
     assert (len(prepared.train), len(prepared.validation), len(prepared.test)) == (200, 6000, 10_000)

@@ -8,7 +8,7 @@ import torchvision.datasets
 from pipeline.base.errors import UserError
 from pipeline.config.data import Data
 from pipeline.data.images import Images
-from pipeline.data.sources import load
+from pipeline.data.prepare import load
 from tests.data.folders import folder
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -66,7 +66,7 @@ class Colour:
 
 def test_grey_torchvision_data_get_a_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets, "MNIST", Grey)
-    source = load(Data(source="mnist", download=False), tmp_path)
+    source = load(Data.model_validate({"source": "mnist", "download": False}), tmp_path)
     np.testing.assert_array_equal(everything(source.images), np.arange(36, dtype=np.uint8).reshape(4, 1, 3, 3))
     assert source.labels.tolist() == [0, 1, 0, 1]
     assert source.test is not None
@@ -100,12 +100,12 @@ def test_a_failed_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR100", unreachable)
     with pytest.raises(UserError, match=r"could not be downloaded to data.root .* \(no route to host\): connect"):
-        load(Data(source="cifar100", download=True), tmp_path)
+        load(Data.model_validate({"source": "cifar100", "download": True}), tmp_path)
 
 
 @pytest.mark.skipif(not (SHARED / "FashionMNIST").is_dir(), reason="no Fashion-MNIST in ../shared/data")
 def test_fashion_mnist_for_real() -> None:
-    source = load(Data(source="fashion_mnist", download=False), SHARED)
+    source = load(Data.model_validate({"source": "fashion_mnist", "download": False}), SHARED)
     assert source.images.shape == (60_000, 1, 28, 28)
     assert np.bincount(source.labels).tolist() == [6000] * 10
     assert source.classes[:2] == ("T-shirt/top", "Trouser")

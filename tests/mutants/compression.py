@@ -73,8 +73,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/compression/steps/tune.py",
-        "Network(result, architecture | grids)",
-        "Network(result, architecture)",
+        'architecture | ({"grids": grids} if weight_bits else {})',
+        "architecture",
         "tests/compression/test_tune.py",
     ),
     Mutant(

@@ -236,7 +236,7 @@ DATA = [
         "pipeline/data/images.py", "np.asarray(picture) >> 8", "np.asarray(picture) >> 4", "tests/data/test_images.py"
     ),
     Mutant(
-        "pipeline/data/imagefolder.py",
+        "pipeline/data/sources/imagefolder.py",
         "np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])",
         "np.arange(len(paths)) % len(tree)",
         "tests/data/test_imagefolder.py",
@@ -247,13 +247,13 @@ DATA = [
     ),
     Mutant("pipeline/data/listing.py", "not (target", "(target", LISTING),
     Mutant(
-        "pipeline/data/sources.py",
+        "pipeline/data/sources/digits.py",
         "np.rint(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",
         "(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",
         "tests/data/test_sources.py",
     ),
     Mutant(
-        "pipeline/data/sources.py",
+        "pipeline/data/torchvision.py",
         "for part in (True, False))",
         "for part in (False, True))",
         "tests/data/test_sources.py",

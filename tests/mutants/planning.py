@@ -55,7 +55,7 @@ MUTANTS = [
     ),
     Mutant(
         COMPRESS,
-        "previous if isinstance(step, Distil) else section.teacher",
+        'previous if step.makes == "fresh" else section.teacher',
         "section.teacher",
         "tests/planning/test_compress.py::test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_of_the_section",
     ),
@@ -67,8 +67,8 @@ MUTANTS = [
     ),
     Mutant(
         COMPRESS,
-        'steps/{step.kind}.py", *REBUILDING, *models',
-        'steps/{step.kind}.py", *models',
+        "STEPS.code(step.kind), *REBUILDING, ",
+        "STEPS.code(step.kind), ",
         "tests/planning/test_compress.py::test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made",
     ),
     Mutant(
@@ -102,6 +102,20 @@ MUTANTS = [
         'if term["weight"] >= 0}',
         "tests/config/test_params.py::test_a_wrong_value_is_named_with_what_would_be_right",
     ),
+    Mutant(
+        "pipeline/config/extension.py",
+        "if other == name or key in given",
+        "if other == name",
+        "tests/config/test_extension.py::test_keys_of_another_file_are_checked_kept_and_not_used",
+    ),
+    Mutant(
+        "pipeline/config/extension.py",
+        "for other in (*point.names(), name)",
+        "for other in (name, *point.names())",
+        "tests/config/test_extension.py::test_of_a_key_that_several_declare_the_named_ones_counts",
+    ),
+    Mutant(PLAN, ", SOURCES.code(data.source)]", "]", CODE),
+    Mutant(PLAN, "for term in section.objective), optimizer]", "for term in section.objective)]", CODE),
     Mutant(
         "pipeline/config/signature.py",
         "if parameter.arg not in exclude",

@@ -23,8 +23,8 @@ MUTANTS = [
     Mutant("pipeline/training/recipe.py", "for milestone in recipe.milestones", "for milestone in ()", RATES),
     Mutant("pipeline/training/recipe.py", "sum(step >= milestone", "sum(step > milestone", RATES),
     Mutant(
-        "pipeline/training/recipe.py",
-        "nesterov=recipe.momentum > 0",
+        "pipeline/training/optimizers/sgd.py",
+        "nesterov=momentum > 0",
         "nesterov=False",
         "tests/training/test_recipe.py::test_a_hundred_steps_are_those_of_torchs_own",
     ),

@@ -97,8 +97,9 @@ def test_what_does_not_fit_is_refused_at_construction(terms, message):
 
 
 def test_a_loss_that_takes_an_unknown_signal_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "odd.py").write_text("def odd(z_BC, s_BC): ...\n")
-    monkeypatch.setattr("pipeline.config.term.FOLDER", tmp_path)
+    (tmp_path / "objectives").mkdir()
+    (tmp_path / "objectives" / "odd.py").write_text("def odd(z_BC, s_BC): ...\n")
+    monkeypatch.setattr("pipeline.config.extension.PIPELINE", tmp_path)
     with pytest.raises(UserError, match=r"odd\.py: unknown signal 's_BC'"):
         Objective({"odd": {}})
 

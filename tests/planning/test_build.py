@@ -155,9 +155,11 @@ def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest
         used = [training["architecture"], *(each["architecture"] for each in training.get("members", []))]
         files_of_it = [f"pipeline/objectives/{term}.py" for term in training["objective"]]
         files_of_it += [f"pipeline/models/{each['family']}.py" for each in used if each]
+        files_of_it.append(f"pipeline/training/optimizers/{training['recipe']['optimizer']}.py")
         for kind in ("training", "stage"):
             assert {*files_of_it} <= {*spec["code"][kind].split()}, (name, kind)
         assert "pipeline/training/loop.py" in spec["code"]["training"].split()
+    assert "pipeline/data/sources/digits.py" in specs["prepare"]["code"].split()
 
 
 def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:

@@ -1,17 +1,21 @@
 """Weights share a few values: the file holds indices, and the network computes with the values."""
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pipeline.compression.work import Network, Work, changed
 from pipeline.models.codebook import codebook, save_shared
 
+MAKES = "changed"
 
-def run(work: Work) -> Network:
-    """Let the weights of the node before share values; report how far that moves them."""
-    bits, model = work.settings["bits"], work.model()
+
+def run(work: Work, *, bits: Annotated[int, Field(strict=True, ge=1, le=8)] = 4) -> Network:
+    """Let the weights of the node before share 2^bits values a layer; report how far that moves them."""
+    model = work.model()
 
     def save(model: nn.Module, path: Path) -> None:
         save_shared({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}, path, bits)

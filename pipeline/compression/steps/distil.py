@@ -3,6 +3,8 @@
 from pipeline.compression.work import Network, Work
 from pipeline.training.learn import sized, train
 
+MAKES = "fresh"
+
 
 def run(work: Work) -> Network:
     """Train it, by the objective, recipe and architecture of the spec."""

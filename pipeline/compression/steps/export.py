@@ -12,13 +12,28 @@ from pipeline.compression.work import File, Work
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
-
-def run(work: Work) -> File:
-    """Write it and compare its answers, on the whole test split, with those of what it was made from."""
-    return File(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work))
+MAKES = "shipped"
 
 
-def _anew(folder: Path, work: Work) -> dict[str, Any]:
+def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
+    """torch's program is made of a network."""
+    if shipped and settings["program"]:
+        return (
+            f".program needs torch weights, but {shipped!r} before it leaves an ONNX file: "
+            f"set it to false, or leave {shipped!r} out"
+        )
+    return None
+
+
+def run(work: Work, *, program: bool = False) -> File:
+    """Write it and compare its answers, on the whole test split, with those of what it was made from.
+
+    program: whether to write torch's exported program, too.
+    """
+    return File(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program))
+
+
+def _anew(folder: Path, work: Work, program: bool) -> dict[str, Any]:
     from pipeline.compression.export_onnx import check, export, export_program
     from pipeline.models.fake_quantise import freeze
 
@@ -27,7 +42,7 @@ def _anew(folder: Path, work: Work) -> dict[str, Any]:
     if "grids" in work.previous.architecture:
         freeze(model)
     export(model, folder / "model.onnx", work.card)
-    if work.settings["program"]:
+    if program:
         export_program(model, folder / "model.pt2", work.card)
     return {"against_torch": check(folder / "model.onnx", model, work.data.test.images)}
 

@@ -1,12 +1,32 @@
 """Layers become two thinner ones each."""
 
 from dataclasses import asdict
+from typing import Any
 
 from pipeline.compression.factorise import factorise
 from pipeline.compression.work import Network, Work, changed
+from pipeline.config.numbers import Count, Share, Target
+
+MAKES = "changed"
 
 
-def run(work: Work) -> Network:
+def check(settings: dict[str, Any]) -> str | None:
+    """One target says how thin."""
+    from pipeline.config.section import one_of
+
+    return one_of(settings, "rank", "energy", "parameters", "flops")
+
+
+def run(
+    work: Work,
+    *,
+    rank: Count | None = None,
+    energy: Share | None = None,
+    parameters: Target | None = None,
+    flops: Target | None = None,
+    layers: tuple[str, ...] | None = None,
+) -> Network:
     """Factorise the network of the node before; report each layer's rank and reconstruction error."""
-    model, layers = factorise(work.model(), **work.of_images, **work.settings)
-    return changed(work, model, {"layers": [asdict(layer) for layer in layers]})
+    target: dict[str, Any] = {"rank": rank, "energy": energy, "parameters": parameters, "flops": flops}
+    model, found = factorise(work.model(), **work.of_images, **target, layers=layers)
+    return changed(work, model, {"layers": [asdict(layer) for layer in found]})

@@ -1,20 +1,45 @@
 """Weights or filters go, the least important first. What is left is not tuned here: a later step does that."""
 
+from typing import Any, Literal
+
 from pipeline.compression.filters import shrink
 from pipeline.compression.prune import magnitude
 from pipeline.compression.work import Network, Work, changed
+from pipeline.config.numbers import Count, Share, Target
 from pipeline.evaluation import cost
 
+MAKES = "changed"
 
-def run(work: Work) -> Network:
+
+def check(settings: dict[str, Any]) -> str | None:
+    """One target says how far; of single weights only a share can be asked."""
+    from pipeline.config.section import one_of
+
+    if sentence := one_of(settings, "sparsity", "parameters", "flops"):
+        return sentence
+    if settings["what"] == "weights" and settings["sparsity"] is None:
+        return "what is weights, which change neither parameters nor flops: give sparsity"
+    return None
+
+
+def run(
+    work: Work,
+    *,
+    what: Literal["filters", "weights"] = "filters",
+    sparsity: Share | None = None,
+    parameters: Target | None = None,
+    flops: Target | None = None,
+    rounds: Count = 1,
+    scope: Literal["global", "layer"] = "global",
+) -> Network:
     """Prune the network of the node before."""
-    settings, model = work.settings, work.model()
-    if settings["what"] == "weights":
-        masks = magnitude(model, sparsity=settings["sparsity"], scope=settings["scope"])
+    model = work.model()
+    if what == "weights":
+        assert sparsity is not None
+        masks = magnitude(model, sparsity=sparsity, scope=scope)
         masks.enforce(model)
         return changed(work, model, {"sparsity": masks.sparsity})
-    target = {name: settings[name] for name in ("sparsity", "parameters", "flops") if name in settings}
-    small = shrink(model, **work.of_images, **target, rounds=settings["rounds"])
+    small = shrink(model, **work.of_images, sparsity=sparsity, parameters=parameters, flops=flops, rounds=rounds)
     return changed(
         work,
         small,

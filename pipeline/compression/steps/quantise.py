@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -10,17 +10,53 @@ from torch import nn
 from pipeline.base.errors import UserError
 from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
-from pipeline.compression.export_onnx import check, export
+from pipeline.compression.export_onnx import check as check_file
+from pipeline.compression.export_onnx import export
 from pipeline.compression.work import File, Work
+from pipeline.config.numbers import Bits, Count
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
 from pipeline.training.learn import load
 
+MAKES = "file"
 
-def run(work: Work) -> File:
-    """Export, then store or compute in the form that is asked for; report how far that moves the answers."""
+
+def check(settings: dict[str, Any]) -> str | None:
+    """Bits belong to one form."""
+    form = settings["form"]
+    if form != "grids" and (settings["weight_bits"] or settings["activation_bits"]):
+        return f"bits are given, but form is {form}: use form: grids"
+    return None
+
+
+def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
+    """Grids that were trained for are kept, and bits are given once."""
+    form, bits = settings["form"], settings["weight_bits"]
+    if grids and form not in ("int8", "grids"):
+        return f".form is {form}, but {grids!r} trains for grids: use int8 or grids"
+    if form == "grids" and grids and bits:
+        return f".weight_bits: {grids!r} before it has its own bits: leave them out"
+    if form == "grids" and not grids and not bits:
+        return "form is grids, but no tuning on grids comes before it: give weight_bits"
+    return None
+
+
+def run(
+    work: Work,
+    *,
+    form: Literal["int8", "float16", "bfloat16", "int8_weights", "int4_weights", "grids"] = "int8",
+    calibration: Literal["minmax", "percentile", "entropy"] = "minmax",
+    batches: Count = 8,
+    weight_bits: Bits | None = None,
+    activation_bits: Bits | None = None,
+) -> File:
+    """Export, then store or compute in the form that is asked for; report how far that moves the answers.
+
+    `int8` computes in whole numbers, with ranges calibrated on training views. `grids` has the bits of the tuning
+    before it, or finds its grids after training (with weight_bits and activation_bits); it computes in float32, as
+    do the forms that only store small weights.
+    """
     assert work.previous.architecture is not None
-    form = work.settings["form"]
     learned = work.previous.architecture.get("grids")
     if form == "int8" and learned and (learned["weight_bits"], learned["activation_bits"]) != (8, 8):
         raise UserError(
@@ -28,37 +64,30 @@ def run(work: Work) -> File:
             f"{learned['weight_bits']} bits (activations: {learned['activation_bits']}): use form: grids, or tune for 8"
         )
 
+    def on_grids(model: nn.Module) -> Mapping[str, Frozen]:
+        """Put the network on its final grids, where it has some or is to have some, in place."""
+        if not learned:
+            if weight_bits is None:
+                return {}
+            fake_quantise(model, weight_bits, activation_bits)
+            calibrate(model, (x_BCHW.cpu() for x_BCHW in work.batches(batches)))
+        return freeze(model.eval())
+
     def write(folder: Path) -> dict[str, Any]:
         path = folder / "model.onnx"
         model = load(work.previous, CPU).eval()
-        grids = _grids(model, work, on_grids=bool(learned))
+        grids = on_grids(model)
         export(model, path, work.card)
-        _quantise(path, form, work, grids)
-        return {"form": form, "against_torch": check(path, model, work.data.test.images)}
+        match form:
+            case "int8":
+                pixels = [x_BCHW.cpu().numpy() for x_BCHW in work.batches(batches, normalised=False)]
+                quantise.static(path, path, np.concatenate(pixels), method=calibration, grids=grids)
+            case "grids":
+                quantise.store_frozen(path, path, grids)
+            case "int8_weights" | "int4_weights":
+                quantise.store_weights(path, path, "int8" if form == "int8_weights" else "int4")
+            case "float16" | "bfloat16":
+                quantise.store_weights(path, path, form)
+        return {"form": form, "against_torch": check_file(path, model, work.data.test.images)}
 
     return File(write)
-
-
-def _grids(model: nn.Module, work: Work, *, on_grids: bool) -> Mapping[str, Frozen]:
-    """Put the network on its final grids, where it has some or is to have some, in place."""
-    if on_grids:
-        return freeze(model)
-    if work.settings["form"] != "grids":
-        return {}
-    fake_quantise(model, work.settings["weight_bits"], work.settings.get("activation_bits"))
-    calibrate(model, (x_BCHW.cpu() for x_BCHW in work.batches(work.settings["batches"])))
-    return freeze(model.eval())
-
-
-def _quantise(path: Path, form: str, work: Work, grids: Mapping[str, Frozen]) -> None:
-    match form:
-        case "int8":
-            batches = work.batches(work.settings["batches"], normalised=False)
-            pixels_NCHW = np.concatenate([x_BCHW.cpu().numpy() for x_BCHW in batches])
-            quantise.static(path, path, pixels_NCHW, method=work.settings["calibration"], grids=grids)
-        case "grids":
-            quantise.store_frozen(path, path, grids)
-        case "int8_weights" | "int4_weights":
-            quantise.store_weights(path, path, "int8" if form == "int8_weights" else "int4")
-        case "float16" | "bfloat16":
-            quantise.store_weights(path, path, form)

@@ -7,25 +7,34 @@ from torch import nn
 
 from pipeline.compression.prune import Masks
 from pipeline.compression.work import Network, Work
+from pipeline.config.numbers import Bits
 from pipeline.models.build import unsupplied
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights
 from pipeline.training.learn import train
 
+MAKES = "tuned"
 
-def run(work: Work) -> Network:
-    """Train from the weights of the node before, on grids where the spec gives bits."""
+
+def check(settings: dict[str, Any]) -> str | None:
+    """Grids for inputs alone are of no use to any file that we write."""
+    if settings["activation_bits"] is not None and settings["weight_bits"] is None:
+        return "activation_bits is given, but weight_bits is not: give both, or weight_bits alone"
+    return None
+
+
+def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | None = None) -> Network:
+    """Train from the weights of the node before; with bits on grids (quantisation-aware training)."""
     assert work.previous.architecture is not None
     architecture = unsupplied(work.previous.architecture)
     training = {**work.spec["training"], "architecture": architecture}
-    bits = training["bits"]
 
     def begin(model: nn.Module) -> Callable[[], None] | None:
         load_weights(model, work.previous.weights, f"the weights of {work.previous.source}")
-        if bits:
-            fake_quantise(model, bits["weight_bits"], bits["activation_bits"])
+        if weight_bits:
+            fake_quantise(model, weight_bits, activation_bits)
         return Masks.of_zeros(model).keeper(model)
 
     (result,) = train({**work.spec, "training": training}, work.data, work.device, begin)
-    grids: dict[str, Any] = {"grids": bits} if bits else {}
-    return Network(result, architecture | grids)
+    grids = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+    return Network(result, architecture | ({"grids": grids} if weight_bits else {}))

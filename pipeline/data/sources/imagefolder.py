@@ -1,9 +1,7 @@
-"""Own images: found by `pipeline.data.listing`, decoded when asked for."""
-
-from __future__ import annotations
+"""Own images, one folder a class: found by `pipeline.data.listing`, decoded when asked for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,31 +9,34 @@ from pipeline.base.errors import UserError
 from pipeline.data.images import Decoded, Source, pixels
 from pipeline.data.listing import Tree, trees
 
-if TYPE_CHECKING:
-    # The type only: a changed default is in the spec, not in the code that obeys it.
-    from pipeline.config.data import Data
+
+def files(root: Path, *, links: bool = False) -> dict[str, Any]:
+    """What stands for the user's files in the spec: plan calls it, so that new files prepare the data anew."""
+    from pipeline.data.listing import listing
+
+    return listing(root, links)
 
 
-def load(data: Data, root: Path) -> Source:
-    """Return the images under `root` as RGB, or as grey where `data.grayscale`.
+def load(root: Path, size: int | None, grayscale: bool, *, links: bool = False) -> Source:
+    """Return the images under `root` as RGB, or as grey; with `links` those, too, that links out of it lead to.
 
-    They are decoded when asked for: a damaged file, or one of another size where `data.size` is None,
+    They are decoded when asked for: a damaged file, or one of another size where `size` is None,
     raises its `UserError` then.
     """
-    train, *test = trees(root, data.links)
+    train, *test = trees(root, links)
     classes = tuple(train)
-    edge = _edge(next(iter(train.values()))[0]) if data.size is None else data.size
-    images, labels = _images(data, train, edge)
-    return Source(images, labels, classes, _images(data, test[0], edge) if test else None)
+    edge = _edge(next(iter(train.values()))[0]) if size is None else size
+    mode = "L" if grayscale else "RGB"
+    images, labels = _images(train, mode, size, edge)
+    return Source(images, labels, classes, _images(test[0], mode, size, edge) if test else None)
 
 
-def _images(data: Data, tree: Tree, edge: int) -> tuple[Decoded, np.ndarray]:
+def _images(tree: Tree, mode: str, size: int | None, edge: int) -> tuple[Decoded, np.ndarray]:
     paths = [path for paths in tree.values() for path in paths]
-    mode = "L" if data.grayscale else "RGB"
     labels_N = np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])
 
     def decode(row: int) -> np.ndarray:
-        pixels_CHW = _open(paths[row], mode, data.size)
+        pixels_CHW = _open(paths[row], mode, size)
         _, height, width = pixels_CHW.shape
         if (height, width) != (edge, edge):
             raise UserError(

@@ -1,0 +1,11 @@
+"""CIFAR-10, small photographs of ten kinds of things, by torchvision."""
+
+from pathlib import Path
+
+from pipeline.data import torchvision
+from pipeline.data.images import Source
+
+
+def load(root: Path, size: int | None, grayscale: bool, *, download: bool = True) -> Source:
+    """Its training and test images; `download` allows to fetch them into `root`."""
+    return torchvision.load("cifar10", "CIFAR10", root, size, grayscale, download=download)

@@ -1,0 +1,11 @@
+"""CIFAR-100, small photographs of a hundred kinds of things, by torchvision."""
+
+from pathlib import Path
+
+from pipeline.data import torchvision
+from pipeline.data.images import Source
+
+
+def load(root: Path, size: int | None, grayscale: bool, *, download: bool = True) -> Source:
+    """Its training and test images; `download` allows to fetch them into `root`."""
+    return torchvision.load("cifar100", "CIFAR100", root, size, grayscale, download=download)
