@@ -3,7 +3,7 @@
 
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
-    from pipeline.lineage.ensemble import vote
+    from pipeline.lineage.ensemble import write_ensemble
     from pipeline.planning import specs
 
-    vote(specs.read("ensemble"))
+    write_ensemble(specs.read("ensemble"))

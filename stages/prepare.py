@@ -6,7 +6,7 @@ def prepare() -> None:
     from pipeline.base import files
     from pipeline.base.paths import DATA, resolve
     from pipeline.config.data import Data
-    from pipeline.console.progress import say
+    from pipeline.console.progress import log
     from pipeline.data.prepare import prepare
     from pipeline.planning import specs
 
@@ -15,4 +15,4 @@ def prepare() -> None:
     with files.replacing(DATA) as folder:
         folder.mkdir()
         header = prepare(data, resolve(data.root), spec["seed"], folder)
-    say(f"prepare: {data.source}, {header['counts']}")
+    log(f"prepare: {data.source}, {header['counts']}")

@@ -3,7 +3,7 @@
 
 def refined() -> None:
     """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
-    from pipeline.console.progress import say
+    from pipeline.console.progress import log
     from pipeline.lineage import node
     from pipeline.lineage.chain import best
     from pipeline.planning import specs
@@ -12,4 +12,4 @@ def refined() -> None:
     chain = node.read(spec["chain"]).chain
     winner = node.read(best(chain))
     node.carry("refined", winner)
-    say("refined: " + ", ".join(f"{name} {100 * accuracy:.1f}" for name, accuracy in chain) + f"; best: {winner.name}")
+    log("refined: " + ", ".join(f"{name} {100 * accuracy:.1f}" for name, accuracy in chain) + f"; best: {winner.name}")

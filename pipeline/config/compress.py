@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from pipeline.config.learner import Learner, Network
+from pipeline.config.network import NetworkSection, TrainingSection
 from pipeline.config.numbers import Count, Natural, Positive, Share
 from pipeline.config.section import Section, fault, unknown
 
@@ -19,13 +19,13 @@ Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
 BATCH = 64  # images a pass, for what looks at training views
 
 
-class Distil(Network):
+class Distil(NetworkSection):
     """A fresh network learns from the node before."""
 
     kind: Literal["distil"]
 
 
-class Tune(Learner):
+class Tune(TrainingSection):
     """The network of the node before learns on: by hard labels, or by what `compress.teacher` says.
 
     Weights that are zero stay zero. With bits it computes on grids while it learns (quantisation-aware training).

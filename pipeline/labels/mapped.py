@@ -64,6 +64,6 @@ def _array(data: np.ndarray, name: str, entry: dict, dtype: np.dtype, shape: tup
     start, end = entry["data_offsets"]
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if not (type(start) is type(end) is int and start >= 0 and end == start + size <= len(data)):
-        raise ValueError(f"{name} is said to lie at {start} to {end}")
+        raise ValueError(f"its header puts {name} at {start} to {end}")
     # The file is little-endian by its definition, whatever this machine is.
     return data[start:end].view(dtype.newbyteorder("<")).reshape(shape)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, Distil, Export, Tune
-from pipeline.config.learner import Chain, Learner
+from pipeline.config.network import ChainSection, TrainingSection
 from pipeline.config.section import unknown
-from pipeline.config.term import answers, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.planning import graph
 from pipeline.planning.parts import carry, code, models
 from pipeline.planning.specs import Spec
@@ -51,8 +51,8 @@ def steps(planner: Planner) -> dict[str, Spec]:
 def teachers(section: Compress) -> set[str]:
     """The nodes outside of the chain whose labels of views it reads."""
     chosen = [section.steps[name] for name in section.order]
-    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _hears_stored(chosen[0]) else set()
-    tuned = any(isinstance(step, Tune) and _hears_stored(step) for step in chosen)
+    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _reads_stored(chosen[0]) else set()
+    tuned = any(isinstance(step, Tune) and _reads_stored(step) for step in chosen)
     return found | ({section.teacher} if tuned else set())
 
 
@@ -77,7 +77,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
             **spec,
             **about,
             "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
-            "training": planner.looking(),
+            "training": planner.view_settings(),
             "code": {"stage": code(["stages/compress.py", *modules])},
         }
     teacher = previous if isinstance(step, Distil) else section.teacher
@@ -97,7 +97,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
 def _teaches(section: Compress, number: int) -> bool:
     """Whether the step after this one learns from the labels that this one writes."""
     following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
-    return any(isinstance(step, Distil) and _hears_stored(step) for step in following)
+    return any(isinstance(step, Distil) and _reads_stored(step) for step in following)
 
 
 def _role(section: Compress, number: int) -> str:
@@ -106,7 +106,7 @@ def _role(section: Compress, number: int) -> str:
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
 
 
-def _hears_stored(learner: Learner) -> bool:
+def _reads_stored(learner: TrainingSection) -> bool:
     objective = learner.objective
     return learner.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
 
@@ -138,7 +138,7 @@ def _trained(planner: Planner) -> list[str]:
         for family, length in lengths.items()
         for slot in graph.slots(planner.stages, family)[:length]
     ]
-    return chains + [f"method/{name}" for name, method in params.method.items() if answers(method.objective)]
+    return chains + [f"method/{name}" for name, method in params.method.items() if has_logits(method.objective)]
 
 
 def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
@@ -152,6 +152,6 @@ def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
     if family == "mutual":
         return params.mutual.architectures[f"p{params.mutual.carries}"]
     if family in ("refinery", "born_again"):
-        chain: Chain = getattr(params, family)
+        chain: ChainSection = getattr(params, family)
         return chain.architecture or planner.architecture(family, chain.start)
     return planner.architecture("compress", name)

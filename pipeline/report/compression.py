@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.lineage import tables
 from pipeline.lineage.results import Row
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section, Table
+from pipeline.report.section import PageSection, Table
 from pipeline.report.svg import around
 from pipeline.report.words import counted, points, quantity
 
@@ -56,7 +56,7 @@ def _step(entry: Entry, teacher: Entry) -> Step:
     return Step(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster, timed_on)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The chain as a table with bars, and all its numbers; None where nothing was compressed."""
     found = steps(run)
     if not found:
@@ -76,4 +76,4 @@ def section(run: Run) -> Section | None:
         "most": max(step.bytes for step in found),
         "numbers": Table(header, rows, WORDS),
     }
-    return Section("compression", "What compression brings", lead, values)
+    return PageSection("compression", "What compression brings", lead, values)

@@ -21,9 +21,9 @@ from pipeline.report import (
     tradeoff,
     words,
 )
-from pipeline.report.methods import Arm
+from pipeline.report.methods import Comparison
 from pipeline.report.run import Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import percent, points, quantity
 
 COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
@@ -35,7 +35,7 @@ TILES = {
     "refined": "best of the refinery",
     "ensemble": "born-again generations together",
 }
-SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+SECTIONS: tuple[Callable[[Run], PageSection | None], ...] = (
     lineage.section,
     generations.section,
     methods.section,
@@ -89,7 +89,7 @@ def headline(run: Run) -> str:
     )
 
 
-def _against_baseline(arm: Arm) -> str:
+def _against_baseline(arm: Comparison) -> str:
     """The student beside the baseline, and how sure that is."""
     low, high = arm.difference.interval or (0.0, 0.0)
     interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"

@@ -168,8 +168,8 @@ LABELS = [
 DATA = [
     Mutant(
         "pipeline/data/batches.py",
-        "len(cuts) > 1 and size > 1 == len(cuts[-1])",
-        "len(cuts) > 1 == len(cuts[-1])",
+        "len(found) > 1 and size > 1 == len(found[-1])",
+        "len(found) > 1 == len(found[-1])",
         BATCHES,
     ),
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),

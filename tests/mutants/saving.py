@@ -41,8 +41,8 @@ MUTANTS = [
     # A driver that does not work is a GPU that is not here, and auto falls to the CPU without a word.
     Mutant(
         "pipeline/training/hardware.py",
-        "if told and not count:",
-        "if told and count:",
+        "if caught and not count:",
+        "if caught and count:",
         "tests/training/test_hardware.py::test_a_driver_that_does_not_work_is_no_gpu_that_is_not_here",
     ),
 ]

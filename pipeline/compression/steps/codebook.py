@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.models.codebook import codebook, save_shared
 
 
-def run(work: Work) -> Network:
+def run(work: Work) -> ChangedNetwork:
     """Let the weights of the node before share values; report how far that moves them."""
     bits, model = work.settings["bits"], work.model()
 

@@ -8,14 +8,14 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256, write_bytes
 from pipeline.compression.costs import CPU
-from pipeline.compression.work import File, Work
+from pipeline.compression.work import ShippedFile, Work
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
 
-def run(work: Work) -> File:
+def run(work: Work) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from."""
-    return File(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work))
+    return ShippedFile(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work))
 
 
 def _anew(folder: Path, work: Work) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from pipeline.compression.filters import shrink
 from pipeline.compression.prune import magnitude
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.evaluation import cost
 
 
-def run(work: Work) -> Network:
+def run(work: Work) -> ChangedNetwork:
     """Prune the network of the node before."""
     settings, model = work.settings, work.model()
     if settings["what"] == "weights":

@@ -11,13 +11,13 @@ from pipeline.base.errors import UserError
 from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
 from pipeline.compression.export_onnx import check, export
-from pipeline.compression.work import File, Work
+from pipeline.compression.work import ShippedFile, Work
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
 from pipeline.training.learn import load
 
 
-def run(work: Work) -> File:
+def run(work: Work) -> ShippedFile:
     """Export, then store or compute in the form that is asked for; report how far that moves the answers."""
     assert work.previous.architecture is not None
     form = work.settings["form"]
@@ -36,7 +36,7 @@ def run(work: Work) -> File:
         _quantise(path, form, work, grids)
         return {"form": form, "against_torch": check(path, model, work.data.test.images)}
 
-    return File(write)
+    return ShippedFile(write)
 
 
 def _grids(model: nn.Module, work: Work, *, on_grids: bool) -> Mapping[str, Frozen]:

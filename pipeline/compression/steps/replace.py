@@ -3,10 +3,10 @@
 from dataclasses import asdict
 
 from pipeline.compression.replace import replace
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 
 
-def run(work: Work) -> Network:
+def run(work: Work) -> ChangedNetwork:
     """Replace layer by layer, each fitted on the network as it is by then; report how near the imitations are."""
     settings, model = work.settings, work.model()
     layers = []

@@ -6,26 +6,26 @@ from typing import Any
 from torch import nn
 
 from pipeline.compression.prune import Masks
-from pipeline.compression.work import Network, Work
+from pipeline.compression.work import ChangedNetwork, Work
 from pipeline.models.build import unsupplied
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights
 from pipeline.training.learn import train
 
 
-def run(work: Work) -> Network:
+def run(work: Work) -> ChangedNetwork:
     """Train from the weights of the node before, on grids where the spec gives bits."""
     assert work.previous.architecture is not None
     architecture = unsupplied(work.previous.architecture)
     training = {**work.spec["training"], "architecture": architecture}
     bits = training["bits"]
 
-    def begin(model: nn.Module) -> Callable[[], None] | None:
+    def init_weights(model: nn.Module) -> Callable[[], None] | None:
         load_weights(model, work.previous.weights, f"the weights of {work.previous.source}")
         if bits:
             fake_quantise(model, bits["weight_bits"], bits["activation_bits"])
         return Masks.of_zeros(model).keeper(model)
 
-    (result,) = train({**work.spec, "training": training}, work.data, work.device, begin)
+    (result,) = train({**work.spec, "training": training}, work.data, work.device, init_weights)
     grids: dict[str, Any] = {"grids": bits} if bits else {}
-    return Network(result, architecture | grids)
+    return ChangedNetwork(result, architecture | grids)
