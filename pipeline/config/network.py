@@ -72,13 +72,13 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
-Objective = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
+ObjectiveTerms = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
 
 
 class TrainingSection(Section):
     """What a training needs besides an architecture: objective, recipe, and how its teacher is used."""
 
-    objective: Objective
+    objective: ObjectiveTerms
     recipe: Recipe
     teaching: Literal["stored", "live"] = "stored"
     seed: Natural | None = None

@@ -26,7 +26,7 @@ from pipeline.training import hardware
 from pipeline.training.device import Device
 
 EVALUATION_BATCH = 256
-Chain = tuple[tuple[str, float], ...]
+ChainAccuracies = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def fill(
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
-    chain: Chain = ()
+    chain: ChainAccuracies = ()
     if spec["answers"]:
         inference = Inference(device, model, data)
         logits = {split: inference.predict(split) for split in ("validation", "test")}
@@ -148,7 +148,7 @@ class Inference:
         return cost.latency_ms(self.forward, x_1CHW)
 
 
-def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: Chain) -> Node:
+def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: ChainAccuracies) -> Node:
     architecture = spec["training"]["architecture"]
     supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     return Node(
@@ -163,7 +163,7 @@ def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str
     )
 
 
-def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> Chain:
+def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> ChainAccuracies:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
     if spec["previous"] is None:
         return ()

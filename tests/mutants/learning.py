@@ -143,6 +143,7 @@ OBJECTIVES = [
 ]
 
 LABELS = [
+    Mutant("pipeline/labels/store.py", "SCHEMA = 1\n", "SCHEMA = 1\nSplit = None\n", "tests/test_names.py"),
     Mutant(
         "pipeline/labels/format.py", "others_BC.logsumexp(1) - math.log", "others_BC.logsumexp(1) + math.log", FORMAT
     ),

@@ -76,6 +76,26 @@ MUTANTS = [
         "torch.manual_seed(0)",
         f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
     ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "learner.step(learning_rate(self.recipe, done, whole))",
+        "learner.step(self.recipe.lr)",
+        f"{TWIN}[baseline-{{}}]",
+    ),
+    # The step after the one that broke is named.
+    Mutant(
+        "pipeline/training/finite.py",
+        "wrong_SKL.any(2).nonzero()[0]",
+        "wrong_SKL.any(2).nonzero()[-1]",
+        "tests/training/test_numerics.py::test_a_term_is_named",
+    ),
+    # Peers that one network has learned from are changed by its loss, too.
+    Mutant(
+        "pipeline/training/loop.py",
+        "[z_BC.detach() for other",
+        "[z_BC for other",
+        f"{MUTUAL}::test_each_network_learns_from_its_peers_last_logits",
+    ),
     # Which output the teacher gives, and when.
     Mutant("pipeline/training/teacher.py", "return 1 + epoch % self", "return epoch % self", TEACHER),
     Mutant("pipeline/training/teacher.py", "return 1 + epoch\n", "return epoch\n", TEACHER),
