@@ -5,7 +5,7 @@ from statistics import median
 
 from benchmarks import world
 from benchmarks.measure import Figure, interleaved, of
-from pipeline.training.teaching import Live, Stored
+from pipeline.training.teacher import LiveTeacher, StoredLabels
 
 STUDENT = {"family": "residual", "depth": 20, "width": 16}
 
@@ -18,11 +18,13 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
     found = []
     for depth in (14, 8) if tiny else (110, 56):
         teacher = world.network(data, {"family": "residual", "depth": depth, "width": 16}, on)
-        said = world.labels(data, on.forward(teacher), folder / str(depth), on, count=1, batch=batch)
-        heard = Live(teacher, on, batch, data.channels, data.size)
+        labels = world.labels(data, on.forward(teacher), folder / str(depth), on, count=1, batch=batch)
+        live = LiveTeacher(teacher, on, batch, data.channels, data.size)
         arms = {
-            "stored": world.epochs(world.training(data, STUDENT, world.SOFT, Stored(said, on), batch=batch)).__next__,
-            "live": world.epochs(world.training(data, STUDENT, world.SOFT, heard, batch=batch)).__next__,
+            "stored": world.epochs(
+                world.training(data, STUDENT, world.SOFT, StoredLabels(labels, on), batch=batch)
+            ).__next__,
+            "live": world.epochs(world.training(data, STUDENT, world.SOFT, live, batch=batch)).__next__,
             "forward": world.forwards(on.forward(teacher), data, batch, on),
         }
         seconds = interleaved(arms, 1 if tiny else 9)

@@ -22,7 +22,7 @@ from benchmarks.measure import Figure, interleaved, ratio
 from pipeline.base.errors import UserError
 from pipeline.data.prepared import Prepared
 from pipeline.training.device import Device
-from pipeline.training.teaching import Stored
+from pipeline.training.teacher import StoredLabels
 
 SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
 OTHERS = ("torchdistill", "timm")
@@ -66,9 +66,9 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         on = world.device(precision)
         teacher = world.network(data, {"family": "residual", "depth": depth, "width": 16}, on)
         where = folder / f"{depth} {precision}"
-        said = Stored(world.labels(data, on.forward(teacher), where, on, count=1, batch=batch), on)
+        stored = StoredLabels(world.labels(data, on.forward(teacher), where, on, count=1, batch=batch), on)
         arms = {
-            "ours": world.epochs(world.training(data, STUDENT, world.SOFT, said, batch=batch, on=on)).__next__,
+            "ours": world.epochs(world.training(data, STUDENT, world.SOFT, stored, batch=batch, on=on)).__next__,
             "torchdistill": with_torchdistill(data, teacher, student(data, on), batch, on),
             "timm": with_timm(data, teacher, student(data, on), batch, on),
         }

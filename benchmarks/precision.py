@@ -50,7 +50,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
 
 
 def step(run: Callable[[torch.Tensor], torch.Tensor], model: nn.Module, on: Device, batch: int) -> Callable[[], None]:
-    """One supervised step on random images; `run` answers as `model` does."""
+    """One supervised step on random images; `run` is the forward pass of `model`."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
     x_BCHW = on.layout(torch.randn(batch, 3, 32, 32, device=on.where))
     y_B = torch.randint(0, 10, (batch,), device=on.where)

@@ -29,10 +29,10 @@ def _of(folder: Path, classes: int, tiny: bool) -> list[Figure]:
     data = world.images(folder, count, channels=1, size=8, classes=classes)
     drawn = np.random.default_rng(0)
     z_NC = torch.from_numpy(drawn.normal(size=(count, classes)).astype(np.float32))
-    answers = iter(z_NC.split(BATCH) * 2)
+    logits = iter(z_NC.split(BATCH) * 2)
 
     def forward(x_BCHW: torch.Tensor) -> torch.Tensor:
-        z_BC = next(answers)
+        z_BC = next(logits)
         return torch.cat([z_BC, z_BC.new_zeros(len(x_BCHW) - len(z_BC), classes)])
 
     on = world.device()

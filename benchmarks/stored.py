@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks import world
 from benchmarks.measure import Figure, interleaved, ratio
-from pipeline.training.teaching import Stored
+from pipeline.training.teacher import StoredLabels
 
 
 def measure(folder: Path, tiny: bool) -> list[Figure]:
@@ -13,10 +13,10 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
     found = []
     for case in world.cases(folder, tiny):
         teacher = on.forward(world.network(case.data, case.architecture, on))
-        said = world.labels(case.data, teacher, folder / case.name, on, views=case.views, batch=case.batch)
+        labels = world.labels(case.data, teacher, folder / case.name, on, views=case.views, batch=case.batch)
         arms = {
             "hard labels": world.epochs(case.training(on)).__next__,
-            "stored labels": world.epochs(case.training(on, world.SOFT, Stored(said, on))).__next__,
+            "stored labels": world.epochs(case.training(on, world.SOFT, StoredLabels(labels, on))).__next__,
         }
         seconds = interleaved(arms, case.rounds)
         found.append(ratio(f"{case.name}: stored ÷ hard", seconds, "stored labels", "hard labels", goal=1.02))

@@ -1,6 +1,6 @@
 """Several students of one shape as one network of grouped layers, against one after the other, in one process.
 
-Only nets that hear nothing of each other can stand side by side so: seeds and methods, not generations.
+Only nets that do not depend on each other can stand side by side so: seeds and methods, not generations.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def optimizer(net: nn.Module) -> torch.optim.Optimizer:
 
 
 class Grouped(nn.Module):
-    """`count` plain networks as one: answers (K, B, 10) to images (B, K·C, H, W)."""
+    """`count` plain networks as one: logits (K, B, 10) of images (B, K·C, H, W)."""
 
     def __init__(self, count: int, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()

@@ -22,10 +22,10 @@ from pipeline.labels.labeller import predict
 from pipeline.labels.store import view_path
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
-from pipeline.training.teaching import Stored
+from pipeline.training.teacher import StoredLabels
 
 FORMATS = {"dense": Format("dense", "float16"), "topk": Format("topk", "float16", 9)}
-# At 1 what top-k spreads evenly has the probability that it had; at 4 it speaks louder than that.
+# At 1 what top-k spreads evenly has the probability that it had; at 4 it weighs more than that.
 TEMPERATURES = (1.0, 4.0)
 VIEWS = {"shift": 1, "flip": False, "scale": 1.0}
 TEACHER = {"family": "plain", "widths": [32, 64, 128]}
@@ -39,7 +39,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
     data = pairs(folder, train, test)
     more: dict[str, Any] = {"batch": 128, "views": VIEWS, "on": on, "epochs": epochs, "lr": 0.1}
     teacher = trained(world.training(data, TEACHER, **more))
-    said = {
+    stored = {
         name: world.labels(data, on.forward(teacher), folder / name, on, views=VIEWS, count=epochs, format=format)
         for name, format in FORMATS.items()
     }
@@ -49,8 +49,8 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         soft = {"soft_targets": {"weight": 1.0, "temperature": temperature}}
         found: dict[str, list[float]] = {name: [] for name in FORMATS}
         for seed in range(seeds):
-            for name, labels in said.items():
-                student = trained(world.training(data, STUDENT, soft, Stored(labels, on), seed=seed, **more))
+            for name, labels in stored.items():
+                student = trained(world.training(data, STUDENT, soft, StoredLabels(labels, on), seed=seed, **more))
                 found[name].append(100 * right(student, data, on))
         losses = [dense - topk for dense, topk in zip(found["dense"], found["topk"], strict=True)]
         middle, spread = mean(losses), stdev(losses)

@@ -23,7 +23,7 @@ from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
 from pipeline.training.device import Device, choose
 from pipeline.training.loop import Training
-from pipeline.training.teaching import Alone, Teaching
+from pipeline.training.teacher import NoTeacher, Teacher
 
 SMALL_VIEWS = {"shift": 4, "flip": True, "scale": 1.0}
 HARD = {"cross_entropy": {"weight": 1.0, "label_smoothing": 0.0}}
@@ -75,12 +75,12 @@ class Case:
         self,
         on: Device,
         objective: Mapping[str, Any] = HARD,
-        teaching: Teaching | None = None,
+        teacher: Teacher | None = None,
         kind: type[Training] = Training,
     ) -> Training:
         """A training of this case."""
         more: dict[str, Any] = {"batch": self.batch, "views": self.views, "on": on, "kind": kind}
-        return training(self.data, self.architecture, objective, teaching, **more)
+        return training(self.data, self.architecture, objective, teacher, **more)
 
 
 def cases(folder: Path, tiny: bool) -> list[Case]:
@@ -103,7 +103,7 @@ def training(
     data: Prepared,
     architecture: Mapping[str, Any],
     objective: Mapping[str, Any] = HARD,
-    teaching: Teaching | None = None,
+    teacher: Teacher | None = None,
     *,
     batch: int = 128,
     views: Mapping[str, Any] = SMALL_VIEWS,
@@ -122,7 +122,7 @@ def training(
         "views_seed": 0,
         "seed": seed,
     }
-    return kind(spec, data, teaching or Alone(), on or device())
+    return kind(spec, data, teacher or NoTeacher(), on or device())
 
 
 def epochs(of: Training) -> Iterator[None]:
@@ -135,7 +135,7 @@ def epochs(of: Training) -> Iterator[None]:
 
 
 def network(data: Prepared, architecture: Mapping[str, Any], on: Device) -> nn.Module:
-    """A network that answers."""
+    """A network, ready for forward passes."""
     torch.manual_seed(0)
     whole = build(architecture, channels=data.channels, size=data.size, classes=len(data.classes))
     return on.place(whole).eval().requires_grad_(False)

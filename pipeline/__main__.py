@@ -67,7 +67,7 @@ def compare(
 ) -> None:
     """Experiments side by side: parameters that differ, figures that changed, stages that they share."""
     from pipeline.commands import compare
-    from pipeline.console.progress import say
+    from pipeline.console.progress import log
     from pipeline.lineage.results import show
 
     shown = compare.columns(experiments or [])
@@ -79,7 +79,7 @@ def compare(
         *([f"the same in all: {', '.join(compare.alike(same))}"] if same else []),
         *compare.sharing(shown),
     ]:
-        say(sentence)
+        log(sentence)
 
 
 @app.command()

@@ -31,14 +31,14 @@ def plan() -> None:
 def prepare() -> None:
     """Read the images, split them, and write them as memory-mapped arrays."""
     from pipeline.config.data import Data
-    from pipeline.console.progress import say
+    from pipeline.console.progress import log
     from pipeline.data.prepare import write
     from pipeline.planning import specs
 
     spec = specs.read("prepare")
     data = Data(**spec["data"])
     header = write(data, spec["seed"])
-    say(f"prepare: {data.source}, {header['counts']}")
+    log(f"prepare: {data.source}, {header['counts']}")
 
 
 @app.command()
@@ -95,10 +95,10 @@ def born_again(slot: Slot) -> None:
 @app.command()
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
-    from pipeline.lineage.ensemble import vote
+    from pipeline.lineage.ensemble import write_ensemble
     from pipeline.planning import specs
 
-    vote(specs.read("ensemble"))
+    write_ensemble(specs.read("ensemble"))
 
 
 @app.command()

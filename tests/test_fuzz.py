@@ -30,7 +30,7 @@ from pipeline.config.params import Params
 from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
-from pipeline.data.views import cut, describe, draw
+from pipeline.data.views import augment, describe, draw
 from pipeline.labels.format import Format
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
@@ -319,14 +319,15 @@ def test_any_view_is_drawn_again_and_cut_to_finite_pixels(
     mean_C, std_C = torch.full((channels,), 0.5), torch.full((channels,), 1e-3)
     rows_B = torch.arange(count).flip(0)
     one, other = (
-        cut(images_BCHW[rows_B], draw(views, seed, "labels", v, count, size), rows_B, mean_C, std_C) for _ in range(2)
+        augment(images_BCHW[rows_B], draw(views, seed, "labels", v, count, size), rows_B, mean_C, std_C)
+        for _ in range(2)
     )
     assert one.shape == images_BCHW.shape
     assert one.isfinite().all()
     assert torch.equal(one, other)
     # A larger set begins with the same views: what a sample sees depends on its row alone.
     more = draw(views, seed, "labels", v, count + 3, size)
-    assert torch.equal(cut(images_BCHW[rows_B], more, rows_B, mean_C, std_C), one)
+    assert torch.equal(augment(images_BCHW[rows_B], more, rows_B, mean_C, std_C), one)
     assert describe(views, seed, "labels", count)["count"] == count
 
 

@@ -1,9 +1,6 @@
 """The check of a GPU runs whole on a CPU, in its small form; what it makes of what it finds is checked by hand."""
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,28 +24,10 @@ from benchmarks.gpu.setting import GPU, Setting
 from benchmarks.gpu.words import line, sentences
 from benchmarks.measure import Figure
 from pipeline.base.errors import UserError
-from pipeline.base.paths import CODE
 from pipeline.data.rows import Rows
-from pipeline.training.teaching import Heard
+from pipeline.training.teacher import TeacherOutput
+from tests import bare
 
-# What is not on a machine that has little more than torch.
-ABSENT = (
-    "dvc",
-    "ruamel",
-    "psutil",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "torch_pruning",
-    "jinja2",
-    "pytest",
-    "hypothesis",
-)
-ALONE = f"""
-import runpy, sys
-sys.modules.update(dict.fromkeys({ABSENT}))  # an import of None is one of what is not installed
-runpy.run_module("benchmarks", run_name="__main__")
-"""
 PARTS = [name for group in runner.GROUPS.values() for name in group]
 
 
@@ -64,10 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image_HWC = drawn.integers(0, 256, (16, 16, 3), np.uint8)
                 Image.fromarray(image_HWC).save(images / part / name / f"{number}.jpg")
     arguments = ["gpu", "--small", "--data", str(images), "--out", str(found / "gpu.json")]
-    command, environment = [sys.executable, "-c", ALONE, *arguments], {**os.environ, "PYTHONPATH": str(CODE)}
-    done = subprocess.run(command, cwd=found, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == (found / "gpu.txt").read_text()
+    printed = bare.run(found, "benchmarks", *arguments)
+    assert printed == (found / "gpu.txt").read_text()
     return found
 
 
@@ -301,14 +278,14 @@ def test_waits_are_counted_a_step_and_placed(tmp_path: Path, monkeypatch: pytest
 
     def waiting(on: Any) -> Any:
         of = training(setting, on)
-        hear = of.teaching.hear
+        output = of.teacher.output
 
-        def wait(v: int, rows: Rows, x_BCHW: torch.Tensor) -> Heard:
+        def wait(v: int, rows: Rows, x_BCHW: torch.Tensor) -> TeacherOutput:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
             warnings.warn("something else", stacklevel=1)
-            return hear(v, rows, x_BCHW)
+            return output(v, rows, x_BCHW)
 
-        of.teaching.hear = wait
+        of.teacher.output = wait
         return of
 
     with warnings.catch_warnings():

@@ -1,7 +1,5 @@
 """Every kind of training that params.yaml can ask for, small: what must be right on a GPU."""
 
-import os
-import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,19 +10,19 @@ from torch import Tensor, nn
 
 from benchmarks import world
 from benchmarks.gpu.setting import EPOCHS, VIEWS, Setting
+from benchmarks.interrupt import interrupt
 from pipeline.base.paths import CODE
 from pipeline.base.signals import Stopped
 from pipeline.compression.prune import Masks, magnitude
 from pipeline.config.term import complete_term
 from pipeline.config.yaml import read_yaml
-from pipeline.data.rows import Rows
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights, save_weights
 from pipeline.training.device import Device
+from pipeline.training.learner import AfterStep, InitWeights
 from pipeline.training.loop import Training
-from pipeline.training.network import AfterStep, Begin
 from pipeline.training.state import State
-from pipeline.training.teaching import Alone, Heard, Stored, Teaching
+from pipeline.training.teacher import NoTeacher, StoredLabels, Teacher
 
 Build = Callable[[Device], Training]
 Objective = dict[str, Any]
@@ -34,10 +32,10 @@ def training(
     setting: Setting,
     on: Device,
     objective: Objective = world.HARD,
-    teaching: Teaching | None = None,
+    teacher: Teacher | None = None,
     *,
     network: dict[str, Any] | None = None,
-    begin: Begin | None = None,
+    init_weights: InitWeights | None = None,
     optimizer: str = "sgd",
     **more: Any,
 ) -> Training:
@@ -49,10 +47,10 @@ def training(
         "recipe": {**recipe, "optimizer": optimizer},
         "views": VIEWS,
         "views_seed": 0,
-        "seed": 1,  # not the teacher's: a student that begins as its teacher has nothing to learn
+        "seed": 1,  # not the teacher's: a student that starts as its teacher has nothing to learn
         **more,
     }
-    return Training(spec, setting.data, teaching or Alone(), on, begin)
+    return Training(spec, setting.data, teacher or NoTeacher(), on, init_weights)
 
 
 def arms(setting: Setting) -> dict[str, Build]:
@@ -62,19 +60,19 @@ def arms(setting: Setting) -> dict[str, Build]:
     found: dict[str, Build] = {
         "hard": make,
         "hard, adamw": partial(make, optimizer="adamw"),
-        "stored": lambda on: make(on, world.SOFT, Stored(setting.labels(on, "dense"), on)),
-        "stored, topk": lambda on: make(on, world.SOFT, Stored(setting.labels(on, "topk"), on)),
+        "stored": lambda on: make(on, world.SOFT, StoredLabels(setting.labels(on, "dense"), on)),
+        "stored, topk": lambda on: make(on, world.SOFT, StoredLabels(setting.labels(on, "topk"), on)),
     }
     for name, method in params["method"].items():
         objective, after_hint = _complete(method["objective"]), "initial" in method
         found[f"live {name}"] = lambda on, objective=objective, after_hint=after_hint: make(
-            on, objective, setting.live(on), begin=hinted(setting) if after_hint else None
+            on, objective, setting.live(on), init_weights=hinted(setting) if after_hint else None
         )
     objective = _complete(params["mutual"]["objective"])
     peers = [{"architecture": setting.network, "objective": objective, "seed": k} for k in (1, 2)]
     for update in ("sequential", "simultaneous"):
         found[f"mutual {update}"] = partial(make, members=peers, update=update)
-    found["on grids"] = partial(make, begin=on_grids)
+    found["on grids"] = partial(make, init_weights=on_grids)
     found["wide, dropout"] = partial(make, network={"family": "wide", "depth": 10, "widen": 1, "dropout": 0.3})
     found["plain"] = partial(make, network={"family": "plain", "widths": [8, 16]})
     found["separable"] = partial(make, network={"family": "separable"})
@@ -94,8 +92,8 @@ def on_grids(model: nn.Module) -> AfterStep | None:
     return Masks.of_zeros(model).keeper(model)
 
 
-def hinted(setting: Setting) -> Begin:
-    """Begin with the weights that a hint left on the CPU, so that all devices begin alike."""
+def hinted(setting: Setting) -> InitWeights:
+    """Start from the weights that a hint left on the CPU, so that all devices start alike."""
     path = setting.folder / "hint.safetensors"
     if not path.exists():
         on = setting.cpu()
@@ -108,7 +106,7 @@ def hinted(setting: Setting) -> Begin:
 
 def bits(of: Training) -> dict[str, Tensor]:
     """Copies of all that was trained, of networks, adapters and optimisers, and the losses."""
-    found = {name: tensor.detach().cpu().clone() for name, tensor in of.learner.state_dict().items()}
+    found = {name: tensor.detach().cpu().clone() for name, tensor in of.trained.state_dict().items()}
     for k, optimizer in enumerate(of.optimizers):
         for index, slots in optimizer.state_dict()["state"].items():
             found |= {f"optimizer {k} {index} {name}": value.cpu().clone() for name, value in slots.items()}
@@ -124,20 +122,11 @@ def finished(of: Training, folder: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def stopped(of: Training, folder: Path, steps: int) -> None:
-    """Train that many steps, be told to stop as a scheduler tells it, and leave the state in `folder`."""
-    hear, calls = of.teaching.hear, 0
-
-    def end(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
-        nonlocal calls
-        calls += 1
-        if calls == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return hear(v, rows, x_BCHW)
-
-    of.teaching.hear = end
+    """Train that many steps, be asked to stop as a scheduler asks, and leave the state in `folder`."""
+    interrupt(of, steps)
     try:
         finished(of, folder)
     except Stopped:
         torch.manual_seed(99)  # what goes on must not owe anything to the generators of this process
         return
-    raise AssertionError("a training that was told to stop went on to its end")
+    raise AssertionError("a training that was asked to stop went on to its end")

@@ -21,9 +21,9 @@ from pipeline.data.prepared import Prepared
 from pipeline.evaluation.metrics import accuracy
 from pipeline.models.build import build
 from pipeline.training.device import Device
-from pipeline.training.export import Speaker
+from pipeline.training.export import Inference
 from pipeline.training.loop import Training
-from pipeline.training.teaching import Alone
+from pipeline.training.teacher import NoTeacher
 
 VIEWS = {"shift": 4, "flip": True, "scale": 1.0}
 LR, MOMENTUM, DECAY, WARMUP = 0.2, 0.9, 5e-4, 0.2
@@ -55,7 +55,7 @@ def _cifar(setting: Setting) -> Iterator[Finding]:
         began = now()
         model = train(setting, data, on, epochs)
         seconds = now() - began
-        z_NC = Speaker(on, model.eval(), data).predict("test")
+        z_NC = Inference(on, model.eval(), data).predict("test")
         reached = 100 * accuracy(z_NC, torch.from_numpy(np.array(data.test.labels)))
         found[name] = seconds, reached
         title = f"WRN-{'-'.join(map(str, setting.sizes.wide))}, {epochs} epochs, {name}"
@@ -87,7 +87,7 @@ def _training(setting: Setting, data: Prepared, on: Device, epochs: int) -> Trai
         "views_seed": 0,
         "seed": 0,
     }
-    return Training(spec, data, Alone(), on)
+    return Training(spec, data, NoTeacher(), on)
 
 
 def _epoch_seconds(setting: Setting, data: Prepared, on: Device) -> float:

@@ -21,7 +21,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
 from pipeline.training.state import State
-from pipeline.training.teaching import Stored, Teaching
+from pipeline.training.teacher import StoredLabels, Teacher
 
 QUICKEST = ("bfloat16", "float32")  # what `auto` takes on a GPU first
 IDLE = 0.03  # the most of the time in which the device may wait, for ResNet-18 and larger
@@ -45,10 +45,10 @@ class Case:
         return world.images(setting.folder, count, size=edge)
 
     def training(
-        self, setting: Setting, on: Device, objective: dict[str, Any] = world.HARD, teaching: Teaching | None = None
+        self, setting: Setting, on: Device, objective: dict[str, Any] = world.HARD, teacher: Teacher | None = None
     ) -> Training:
         """Without end."""
-        return world.training(self.data(setting), self.architecture, objective, teaching, batch=self.images[1], on=on)
+        return world.training(self.data(setting), self.architecture, objective, teacher, batch=self.images[1], on=on)
 
 
 def cases(setting: Setting) -> list[Case]:
@@ -100,10 +100,10 @@ def _stored(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     on, data = setting.device(precision), case.data(setting)
     teacher = on.forward(world.network(data, case.architecture, on))
     where = setting.folder / f"stored {case.name} {precision}"
-    said = Stored(world.labels(data, teacher, where, on, count=1, batch=case.images[1]), on)
+    stored = StoredLabels(world.labels(data, teacher, where, on, count=1, batch=case.images[1]), on)
     arms = {
         "supervised": world.epochs(case.training(setting, on)).__next__,
-        "stored": world.epochs(case.training(setting, on, world.SOFT, said)).__next__,
+        "stored": world.epochs(case.training(setting, on, world.SOFT, stored)).__next__,
     }
     seconds = interleaved(arms, setting.sizes.rounds)
     name = f"{case.name}, {precision}: stored ÷ supervised"
@@ -111,7 +111,7 @@ def _stored(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
 
 
 def loop(setting: Setting) -> Iterator[Check]:
-    """Our epoch over one of a bare loop of twenty lines, with ready batches and with batches that it cuts."""
+    """Our epoch over one of a bare loop of twenty lines, with ready batches and with batches that it augments."""
     for case, precision in itertools.product(cases(setting)[:2], QUICKEST):
         yield Check(f"{case.name}, {precision}", partial(_loop, setting, case, precision))
 
@@ -120,11 +120,11 @@ def _loop(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     on = setting.device(precision)
     arms = {
         "ours": world.epochs(case.training(setting, on)).__next__,
-        "ready batches": by_hand(case.training(setting, on), on, cutting=False),
-        "cutting": by_hand(case.training(setting, on), on, cutting=True),
+        "ready batches": by_hand(case.training(setting, on), on, augmenting=False),
+        "augmenting": by_hand(case.training(setting, on), on, augmenting=True),
     }
     seconds = interleaved(arms, setting.sizes.rounds)
-    for below in ("ready batches", "cutting"):
+    for below in ("ready batches", "augmenting"):
         name = f"{case.name}, {precision}: ours ÷ {below}"
         yield of_figure(ratio(name, seconds, "ours", below, goal=setting.goal(1.03)))
 
@@ -208,9 +208,9 @@ def _timm(setting: Setting, precision: str) -> Iterator[Finding]:
     data = case.data(setting)
     teacher = world.network(data, deep.architecture, on)
     where = setting.folder / f"timm {precision}"
-    said = Stored(world.labels(data, on.forward(teacher), where, on, count=1, batch=batch), on)
+    stored = StoredLabels(world.labels(data, on.forward(teacher), where, on, count=1, batch=batch), on)
     arms = {
-        "ours": world.epochs(case.training(setting, on, world.SOFT, said)).__next__,
+        "ours": world.epochs(case.training(setting, on, world.SOFT, stored)).__next__,
         "timm": with_timm(data, teacher, student(data, on), batch, on),
     }
     seconds = interleaved(arms, setting.sizes.rounds)

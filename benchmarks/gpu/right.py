@@ -28,9 +28,9 @@ from pipeline.data.rows import Rows
 from pipeline.evaluation import cost
 from pipeline.models.build import build as build_network
 from pipeline.models.files import load_weights, save_weights
-from pipeline.training.export import Speaker
+from pipeline.training.export import Inference
 from pipeline.training.loop import Training
-from pipeline.training.teaching import Heard, Live, Stored
+from pipeline.training.teacher import LiveTeacher, StoredLabels, TeacherOutput
 
 # Of the loss, and of the gradient's largest entry. float32 rounds at 6e-8: two ways to convolve on a CPU are 1e-5 apart
 # at most (rkd), and ten times that is allowed. bfloat16 keeps 8 bits, so that each layer rounds at 4e-3, forward and
@@ -77,7 +77,7 @@ def first_step(of: Training) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses (networks, losses), and the gradient of each parameter, of smooth networks."""
     steps = of.epoch()
     next(steps)
-    found = {name: each.grad for name, each in of.learner.named_parameters()}
+    found = {name: each.grad for name, each in of.trained.named_parameters()}
     return of.losses_SKL[0].cpu(), {name: grad.float().cpu() for name, grad in found.items() if grad is not None}
 
 
@@ -122,36 +122,36 @@ def _repeat(setting: Setting, name: str, build: Build, precision: str) -> Iterat
 
 
 def labels(setting: Setting) -> Iterator[Check]:
-    """Stored labels are what a live teacher answers, and train to the same bytes."""
+    """Stored labels are the logits of a live teacher, and train to the same bytes."""
     for precision in PRECISIONS:
         yield Check(precision, partial(_labels, setting, precision))
 
 
 def _labels(setting: Setting, precision: str) -> Iterator[Finding]:
     on = setting.device(precision)
-    trained, heard = [], []
-    for teaching in (setting.live(on), Stored(setting.labels(on, "dense"), on)):
-        heard.append(_recorded(teaching))
-        of = training(setting, on, world.SOFT, teaching)
-        trained.append(finished(of, setting.folder / "labels" / f"{precision} {len(heard)}")[0])
-    live_NC, stored_NC = (torch.cat(each) for each in heard)
+    trained, logits = [], []
+    for teacher in (setting.live(on), StoredLabels(setting.labels(on, "dense"), on)):
+        logits.append(_recorded(teacher))
+        of = training(setting, on, world.SOFT, teacher)
+        trained.append(finished(of, setting.folder / "labels" / f"{precision} {len(logits)}")[0])
+    live_NC, stored_NC = (torch.cat(each) for each in logits)
     far = float((live_NC - stored_NC).abs().max())
     yield bounded(f"logits, {precision}", far, 0.0, f"The largest logit is {float(live_NC.abs().max()):.3g}.")
     live, stored = trained
     yield equal(f"training, {precision}", live, stored, "Training from stored labels and under a live teacher")
 
 
-def _recorded(teaching: Live | Stored) -> list[Tensor]:
+def _recorded(teacher: LiveTeacher | StoredLabels) -> list[Tensor]:
     """The logits of every batch, filled while it trains."""
-    hear, found = teaching.hear, []
+    output, found = teacher.output, []
 
-    def record(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
-        heard = hear(v, rows, x_BCHW)
-        assert heard.t_BC is not None
-        found.append(heard.t_BC.float().cpu())
-        return heard
+    def record(v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
+        given = output(v, rows, x_BCHW)
+        assert given.t_BC is not None
+        found.append(given.t_BC.float().cpu())
+        return given
 
-    teaching.hear = record
+    teacher.output = record
     return found
 
 
@@ -174,7 +174,7 @@ def _processes(setting: Setting) -> Iterator[Finding]:
 
 
 def ships(setting: Setting) -> Iterator[Check]:
-    """A network that was trained there answers on the CPU as it did there, and its cost can be measured there."""
+    """A network that was trained there has the same logits on the CPU, and its cost can be measured there."""
     for precision in PRECISIONS:
         yield Check(precision, partial(_ships, setting, precision))
 
@@ -185,12 +185,12 @@ def _ships(setting: Setting, precision: str) -> Iterator[Finding]:
     finished(of, setting.folder / "ships" / precision)
     path = setting.folder / f"{precision}.safetensors"
     save_weights(of.model.eval(), path)
-    there = Speaker(on, of.model, data)
+    there = Inference(on, of.model, data)
     there_NC = there.predict("test")
     latency, flops = there.latency_ms(), cost.flops(of.model, data.channels, data.size)
     model = build_network(setting.network, channels=data.channels, size=data.size, classes=len(data.classes)).eval()
     load_weights(model, path, "the exported weights")
-    here_NC = Speaker(setting.cpu(), model, data).predict("test")
+    here_NC = Inference(setting.cpu(), model, data).predict("test")
     far = float((there_NC - here_NC).abs().max() / here_NC.abs().max())
     moved = float((there_NC.argmax(1) != here_NC.argmax(1)).float().mean())
     yield bounded(f"answers, {precision}", far, ANSWERS[precision], f"{moved:.1%} of the images get another class.")
@@ -214,7 +214,7 @@ def _waits(setting: Setting, name: str, build: Build) -> Iterator[Finding]:
     for _ in range(2):
         next(steps)
     torch.cuda.synchronize()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
@@ -222,7 +222,7 @@ def _waits(setting: Setting, name: str, build: Build) -> Iterator[Finding]:
                 next(steps)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    where = Counter(f"{each.filename}:{each.lineno}" for each in told if "synchronizing" in str(each.message))
+    where = Counter(f"{each.filename}:{each.lineno}" for each in caught if "synchronizing" in str(each.message))
     places = ", ".join(place.removeprefix(f"{CODE}/") for place, _ in where.most_common(4))
     sentence = f"A step waits for the device, in {places}." if where else ""
     yield bounded(f"waits a step, {name}", where.total() / count, 0.0, sentence)

@@ -14,7 +14,7 @@ from pipeline.labels.format import Format
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.store import Labels
 from pipeline.training.device import Device, choose
-from pipeline.training.teaching import Live
+from pipeline.training.teacher import LiveTeacher
 
 VIEWS = {"shift": 4, "flip": True, "scale": 0.5}
 PRECISIONS = ("float32", "bfloat16")
@@ -168,10 +168,10 @@ class Setting:
         """The student's architecture, and the teacher's."""
         return {"family": "residual", "depth": 8, "width": self.sizes.width}
 
-    def live(self, on: Device) -> Live:
-        """The teacher, that answers at each step."""
+    def live(self, on: Device) -> LiveTeacher:
+        """The teacher, that runs at each step."""
         teacher = world.network(self.data, self.network, on)
-        return Live(teacher, on, self.sizes.batch, self.data.channels, self.data.size)
+        return LiveTeacher(teacher, on, self.sizes.batch, self.data.channels, self.data.size)
 
     def labels(self, on: Device, kind: str) -> Labels:
         """What the same teacher has written down, dense or topk; once a type of computing."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.gpu.finding import Finding
 from pipeline.base.files import write_json, write_text
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 
 STATES = ("right", "wrong", "measured", "not run")
 HEADER = f"{'':8} {'part':10} {'what':52} {'found':>18} {'bound':>12}"
@@ -56,7 +56,7 @@ class Report:
 
     def _say(self, words: str) -> None:
         self.lines.append(words)
-        say(words)
+        log(words)
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self.began, 1)

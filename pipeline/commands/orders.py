@@ -20,7 +20,7 @@ from pipeline.compression.stage import run
 from pipeline.config.compress import Compress
 from pipeline.config.params import Params
 from pipeline.config.section import wording
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.lineage import node
 from pipeline.planning import build
@@ -57,7 +57,7 @@ def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds
                 tuple(each["test"]["accuracy"] for each in reached),
                 tuple(each["bytes"] for each in reached),
             )
-            say(f"{order}: test {100 * summary(chain.test).mean:.1f}")
+            log(f"{order}: test {100 * summary(chain.test).mean:.1f}")
             found.append(chain)
     return found
 

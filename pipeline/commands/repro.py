@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.base.signals import deferred
 from pipeline.config import params
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.engines import gpus, graph, schedule
 from pipeline.engines.process import Process
 from pipeline.engines.room import Room
@@ -130,9 +130,9 @@ class _Run:
             if self.not_begun:
                 print(f"not begun, as they need what failed: {_named(self.not_begun)}", file=sys.stderr)
         elif ran := [stage for stage, each in self.ended.items() if not each.unchanged and stage != PLAN]:
-            say(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
+            log(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
         else:
-            say(f"nothing to do: all {total} stages are up to date")
+            log(f"nothing to do: all {total} stages are up to date")
 
 
 def _named(stages: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pipeline.base.errors import UserError
 from pipeline.commands.compare import Cells
 from pipeline.config import params
 from pipeline.config.section import unknown
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.dvc import experiments, queue
 from pipeline.dvc.experiments import Experiment
 from pipeline.evaluation.statistics import paired, summary
@@ -67,7 +67,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
                 "exp", "run", "--queue", "--name", name, *again, *(word for each in overrides for word in ("-S", each))
             )
     if only_queue:
-        say(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
+        log(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
     if any(each.state is not None for each in experiments.read() if each.name in asked):
         queue.run(jobs)

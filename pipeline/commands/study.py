@@ -16,7 +16,7 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.section import unknown
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
 from pipeline.evaluation.metrics import accuracy
@@ -25,7 +25,7 @@ from pipeline.labels.labeller import predict
 from pipeline.planning.specs import Spec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
-from pipeline.training.learn import hear
+from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
 
 FACTORS = (0.3, 1.0, 3.0)
@@ -70,7 +70,7 @@ def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) 
         reached = [_run(_scaled(specs, name, factor, seed), data, device) for seed in seeds]
         seconds = (time.perf_counter() - began) / len(seeds)
         arm = Arm(name, factor, tuple(each[0] for each in reached), tuple(each[1] for each in reached), seconds)
-        say(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
+        log(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
         arms.append(arm)
     return arms
 
@@ -141,8 +141,8 @@ def _run(spec: Spec, data: prepared.Prepared, device: Device) -> tuple[float, fl
 
 def _train(spec: Spec, data: prepared.Prepared, device: Device) -> Training:
     """One training from the first step to the last; a method that starts from another's weights has that one first."""
-    teaching, _ = hear(spec, data, device)
-    training = Training(spec["training"], data, teaching, device)
+    teacher, _ = open_teacher(spec, data, device)
+    training = Training(spec["training"], data, teacher, device)
     if "initial" in spec:
         before = _train(spec["initial"], data, device)
         training.model.load_state_dict(before.model.state_dict())

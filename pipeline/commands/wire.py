@@ -59,7 +59,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Place:
+class ListPlace:
     """Where a list stands in the file."""
 
     listed: Listed
@@ -93,7 +93,7 @@ class Place:
         return max(self.value.end_mark.line, self.items[-1].end.line + 1)
 
 
-def _places(text: str, whole: dict[str, Any]) -> list[Place]:
+def _places(text: str, whole: dict[str, Any]) -> list[ListPlace]:
     """Where all lists stand, the last one first, so that a change does not move those that are still to come."""
     top: Any = yaml.compose(text, yaml.SafeLoader)
     found = []
@@ -108,7 +108,7 @@ def _places(text: str, whole: dict[str, Any]) -> list[Place]:
                 key, value = next((pair for pair in value.value if pair[0].value == step), (value, top))
         if value.start_mark.index < key.end_mark.index:
             raise UserError(f"dvc.yaml: {listed.name} is an alias or merged in: write the list out there")
-        found.append(Place(listed, key, value))
+        found.append(ListPlace(listed, key, value))
     return sorted(found, key=lambda place: -place.first)
 
 
@@ -130,7 +130,7 @@ def _spread(text: str, whole: dict[str, Any]) -> str:
     return text
 
 
-def _written(lines: list[str], place: Place) -> list[str]:
+def _written(lines: list[str], place: ListPlace) -> list[str]:
     """The lines of one list anew: what the rule covers in one block between marks, the others as they stand."""
     listed = place.listed
     spans = {item.path: range(item.start.line - place.first, item.end.line + 1 - place.first) for item in place.items}

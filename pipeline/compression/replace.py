@@ -121,7 +121,7 @@ def _cheap(old: nn.Conv2d, groups: int) -> nn.Sequential:
 
 
 def _fit(model: nn.Module, layer: str, new: nn.Module, batches: Iterable[Tensor], lr: float) -> tuple[float, float]:
-    """Teach `new` what `layer` answers; return the relative error before and after, on the first batch."""
+    """Teach `new` the outputs of `layer`; return the relative error before and after, on the first batch."""
     rest = iter(batches)
     first_BCHW = next(rest, None)
     steps = len(batches) - 1 if hasattr(batches, "__len__") else None  # pyright: ignore[reportArgumentType]
@@ -149,7 +149,7 @@ def _fit(model: nn.Module, layer: str, new: nn.Module, batches: Iterable[Tensor]
 
 @torch.no_grad()
 def _heard(model: nn.Module, layer: str, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """What the layer reads, and what it answers."""
+    """The layer's inputs and outputs."""
     inputs: list[Tensor] = []
     hook = model.get_submodule(layer).register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
     try:

@@ -10,9 +10,9 @@ from pipeline.base.files import sha256, write_text
 from pipeline.base.paths import DATA
 from pipeline.compression import costs
 from pipeline.compression.model_card import model_card
-from pipeline.compression.work import File, Network, Work, lineage
+from pipeline.compression.work import ChangedNetwork, ShippedFile, Work, lineage
 from pipeline.config.views import Views
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.evaluation import cost
 from pipeline.lineage import node
@@ -41,7 +41,7 @@ def run(spec: dict[str, Any]) -> None:
     made = importlib.import_module(f"pipeline.compression.steps.{spec['kind']}").run(work, **work.settings)
     name, teacher = spec["node"], node.read("teacher")
     with node.writing(name) as folder:
-        if isinstance(made, Network):
+        if isinstance(made, ChangedNetwork):
             metrics = _network(folder, work, made, teacher)
             rows = curve(made.result.rows)
         else:
@@ -50,13 +50,13 @@ def run(spec: dict[str, Any]) -> None:
         metrics["cost"]["peak_memory_bytes"] = costs.peak_memory(folder)
     node.write_numbers(name, metrics, rows)
     faster = metrics["cost"]["latency"]["batch_1"]["ratio"]
-    say(
+    log(
         f"{name}: {spec['step']}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
         f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher on {metrics['cost']['timed_on']}"
     )
 
 
-def _network(folder: Path, work: Work, made: Network, teacher: Node) -> dict[str, Any]:
+def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> dict[str, Any]:
     spec = {**work.spec, "training": {**work.spec["training"], "architecture": made.architecture}}
     metrics = fill(folder, spec, work.data, work.device, made.result, teacher)
     written = folder / "model.safetensors"
@@ -67,7 +67,7 @@ def _network(folder: Path, work: Work, made: Network, teacher: Node) -> dict[str
     return metrics
 
 
-def _file(folder: Path, work: Work, made: File, teacher: Node) -> dict[str, Any]:
+def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
     from pipeline.compression.runtime import Runtime
 

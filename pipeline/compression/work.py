@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import Pixels, order
 from pipeline.data.rows import Rows
-from pipeline.data.views import cut, draw
+from pipeline.data.views import augment, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
 from pipeline.models.surgery import describe
 from pipeline.training.export import Result
@@ -84,11 +84,11 @@ class Work:
             drawn = draw(self.views, seed, STREAM, v, len(pixels), data.size).to(where)
             whole = len(pixels) // size * size
             for rows in Rows.on(where, order(seed, v, len(pixels))[:whole]).split(size):
-                yield cut(pixels[rows], drawn, rows.device_B, mean_C, std_C)
+                yield augment(pixels[rows], drawn, rows.device_B, mean_C, std_C)
 
 
 @dataclass(frozen=True)
-class Network:
+class ChangedNetwork:
     """A torch network that a step made: how it came to be, what rebuilds it, and what there is to say of the step."""
 
     result: Result
@@ -97,7 +97,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class File:
+class ShippedFile:
     """A file that ships: `write` fills the folder with it and returns what there is to say of the step."""
 
     write: Callable[[Path], dict[str, Any]]
@@ -108,11 +108,11 @@ def lineage(of: Node) -> tuple[dict[str, str], ...]:
     return ({"teacher": of.source, "read": "weights", "hash": of.hashes["weights"]},)
 
 
-def changed(work: Work, model: nn.Module, report: dict[str, Any], **saved: Any) -> Network:
+def changed(work: Work, model: nn.Module, report: dict[str, Any], **saved: Any) -> ChangedNetwork:
     """The network of the node before, whose layers or weights a step has changed; `saved` as of `Result`."""
     assert work.previous.architecture is not None
     before = work.previous.architecture
     plain = {key: value for key, value in unsupplied(before).items() if key != "surgery"}
     surgery = describe(model, build(plain, **{key: before[key] for key in SUPPLIED}))
     result = Result("computed", model, lineage(work.previous), [], 0.0, **saved)
-    return Network(result, plain | ({"surgery": surgery} if surgery else {}), report)
+    return ChangedNetwork(result, plain | ({"surgery": surgery} if surgery else {}), report)

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, mod
 
 from pipeline.base.errors import UserError
 from pipeline.config.extension import STEPS, Extended, ExtensionPoint
-from pipeline.config.learner import Learner, Network
+from pipeline.config.network import NetworkSection, TrainingSection
 from pipeline.config.numbers import Natural
 from pipeline.config.section import Section, fault, unknown
 
@@ -65,13 +65,13 @@ class Step(Extended):
         return check(self.settings, shipped, grids) if check else None
 
 
-class Tuned(Learner, Step):
+class Tuned(TrainingSection, Step):
     """A step that trains the network of the node before: by hard labels, or by what `compress.teacher` says."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Fresh(Network, Step):
+class Fresh(NetworkSection, Step):
     """A step in which a fresh network learns from the node before."""
 
     model_config = ConfigDict(extra="allow")

@@ -1,4 +1,4 @@
-"""The `labels` section: how much of what a teacher says is kept."""
+"""The `labels` section: how much of a teacher's logits is kept."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pipeline.config.numbers import Count
 from pipeline.config.section import Section
 
 
-class Labels(Section):
+class LabelsSection(Section):
     """Views stored beside the clean one, and their form; `auto` is dense up to 256 classes, top-k above."""
 
     views: Count = 20

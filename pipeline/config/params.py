@@ -14,9 +14,16 @@ from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, makes
 from pipeline.config.data import Data
 from pipeline.config.extension import STEPS
-from pipeline.config.labels import Labels
-from pipeline.config.learner import Assistant, Chain, Method, Mutual, Network, Teacher
+from pipeline.config.labels import LabelsSection
 from pipeline.config.machine import Machine
+from pipeline.config.network import (
+    AssistantSection,
+    ChainSection,
+    MethodSection,
+    MutualSection,
+    NetworkSection,
+    TeacherSection,
+)
 from pipeline.config.numbers import Natural
 from pipeline.config.recipe import Recipe
 from pipeline.config.section import Section, wording
@@ -44,19 +51,19 @@ class Params(Section):
     seeds: Seeds
     data: Data
     views: Views
-    labels: Labels
+    labels: LabelsSection
     machine: Machine
     training: Recipe
-    teacher: Teacher
-    assistant: Assistant
-    student: Network
-    baseline: Network
-    direct: Network
-    refinery: Chain
-    born_again: Chain
+    teacher: TeacherSection
+    assistant: AssistantSection
+    student: NetworkSection
+    baseline: NetworkSection
+    direct: NetworkSection
+    refinery: ChainSection
+    born_again: ChainSection
     ensemble: Ensemble
-    method: dict[str, Method]
-    mutual: Mutual
+    method: dict[str, MethodSection]
+    mutual: MutualSection
     compress: Compress = Compress()
 
 

@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from typing import Any
 
 LINES = 10
-Row = dict[str, Any]
+CurveRow = dict[str, Any]  # one network's figures of one epoch
 
 
-def say(sentence: str) -> None:
+def log(sentence: str) -> None:
     """Print one line at once: DVC reads our output through a pipe."""
     print(sentence, flush=True)
 
 
 @contextmanager
-def showing(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
+def showing(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
     """Yield a function to be called with each finished epoch's row of the curve."""
     with _live(node, epochs) if sys.stdout.isatty() else _lines(node, epochs) as show:
         yield show
 
 
 @contextmanager
-def _live(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
+def _live(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     newest = ""
@@ -31,31 +31,31 @@ def _live(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
     with Progress(words, BarColumn(20), TimeRemainingColumn(), transient=True) as progress:
         task = progress.add_task(f"{node}: epoch 1 of {epochs}", total=epochs)
 
-        def show(row: Row) -> None:
+        def show(row: CurveRow) -> None:
             nonlocal newest
             newest = line(node, epochs, row)
             progress.update(task, description=newest, completed=row["epoch"])
 
         yield show
     if newest:
-        say(newest)  # the live line goes when it ends; the last epoch stays to be read
+        log(newest)  # the live line goes when it ends; the last epoch stays to be read
 
 
 @contextmanager
-def _lines(node: str, epochs: int) -> Iterator[Callable[[Row], None]]:
+def _lines(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
     last = time.monotonic()
 
-    def show(row: Row) -> None:
+    def show(row: CurveRow) -> None:
         nonlocal last
         due = row["epoch"] % max(1, epochs // LINES) == 0 and time.monotonic() - last >= 2
         if due or row["epoch"] == epochs:
-            say(line(node, epochs, row))
+            log(line(node, epochs, row))
             last = time.monotonic()
 
     yield show
 
 
-def line(node: str, epochs: int, row: Row) -> str:
+def line(node: str, epochs: int, row: CurveRow) -> str:
     """One epoch in words."""
     accuracy = row["validation_accuracy"]
     validation = "" if accuracy is None else f"validation {100 * accuracy:.1f} %, "

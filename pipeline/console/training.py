@@ -1,4 +1,4 @@
-"""What a person reads of one training: a header before it, and after it the result beside the last one.
+"""What a person reads of one training: a header before it, and after it the result beside the previous run's.
 
 In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported. `uncut` prints tables and
 trees, in both.
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.console.progress import say
-from pipeline.dvc.previous_run import Last
+from pipeline.console.progress import log
+from pipeline.dvc.previous_run import PreviousRun
 
 FIGURES = (  # title, where it stands in the metrics, factor, format
     ("validation accuracy", ("validation", "accuracy"), 100, ".1f"),
@@ -24,7 +24,7 @@ FIGURES = (  # title, where it stands in the metrics, factor, format
 
 @dataclass(frozen=True)
 class Job:
-    """A training that is about to begin, in words; `images`: of one epoch."""
+    """A training that is about to start, in words; `images`: of one epoch."""
 
     node: str
     learns_from: str
@@ -32,22 +32,22 @@ class Job:
     machine: str
     images: int
     epochs: int
-    last: Last | None
+    previous_run: PreviousRun | None
 
     @property
     def size(self) -> str:
-        """How much is to be done, and how long that should take at the last run's speed."""
+        """How much is to be done, and how long that should take at the previous run's speed."""
         size = f"{self.images:,} images, {self.epochs:,} epochs"
-        speed = self.last.images_per_second if self.last else None
+        speed = self.previous_run.images_per_second if self.previous_run else None
         if speed is None:
             return size
         return f"{size}, about {duration(self.images * self.epochs / speed)} at the last run's speed"
 
 
 def header(job: Job) -> None:
-    """Say what is about to be trained."""
+    """Print what is about to be trained."""
     if not sys.stdout.isatty():
-        say(f"{job.node}: learns from {job.learns_from}; {job.network}; {job.size}; {job.machine}")
+        log(f"{job.node}: learns from {job.learns_from}; {job.network}; {job.size}; {job.machine}")
         return
     from rich.console import Console
     from rich.table import Table
@@ -67,12 +67,12 @@ def header(job: Job) -> None:
     console.print(grid)
 
 
-def closing(node: str, metrics: dict[str, Any], last: Last | None) -> None:
-    """Show what a node reached, the last result beside it."""
-    rows = list(_figures(metrics, last.metrics if last else {}))
+def closing(node: str, metrics: dict[str, Any], previous: PreviousRun | None) -> None:
+    """Print what a node reached, beside the previous run's result."""
+    rows = list(_figures(metrics, previous.metrics if previous else {}))
     if not sys.stdout.isatty():
         parts = [f"{title} {now}" + (f" (last run {before})" if before else "") for title, now, before, _ in rows]
-        say(f"{node}: {', '.join(parts)}")
+        log(f"{node}: {', '.join(parts)}")
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -80,17 +80,17 @@ def closing(node: str, metrics: dict[str, Any], last: Last | None) -> None:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(node)
-    for title in ("this run", "last run", "change") if last else ("this run",):
+    for title in ("this run", "last run", "change") if previous else ("this run",):
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(*row[: len(table.columns)])
     Console(highlight=False).print(table)
 
 
-def _figures(metrics: dict[str, Any], last: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+def _figures(metrics: dict[str, Any], previous: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Title, now, before and difference of each figure that the node has."""
     for title, (part, key), factor, form in FIGURES:
-        now, before = (each.get(part, {}).get(key) for each in (metrics, last))
+        now, before = (each.get(part, {}).get(key) for each in (metrics, previous))
         if now is not None:
             yield (
                 title,

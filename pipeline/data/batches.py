@@ -16,12 +16,12 @@ def order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cut an order into batches of `size` rows, the last one shorter.
+    """Split an order into batches of `size` rows, the last one shorter.
 
     A last batch of a single row is left out (BatchNorm needs two to train), unless all batches are.
     """
-    cuts = [order_N[start : start + size] for start in range(0, len(order_N), size)]
-    return cuts[:-1] if len(cuts) > 1 and size > 1 == len(cuts[-1]) else cuts
+    found = [order_N[start : start + size] for start in range(0, len(order_N), size)]
+    return found[:-1] if len(found) > 1 and size > 1 == len(found[-1]) else found
 
 
 class Pixels:

@@ -1,4 +1,4 @@
-"""Batches of a view, several cut at once where they are small."""
+"""Batches of a view, several augmented at once where they are small."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,24 +6,24 @@ from torch import Tensor
 
 from pipeline.data.batches import Pixels
 from pipeline.data.rows import Rows
-from pipeline.data.views import Drawn, cut
+from pipeline.data.views import Drawn, augment
 
-# Float32 bytes cut at once, one batch at least: a cut is twenty calls whatever its size, a tiny network's step not
-# many more; and what was cut must still lie in the processor's cache when its turn comes.
+# Float32 bytes augmented at once, one batch at least: that is twenty calls whatever the size, a tiny network's step not
+# many more; and the pixels must still lie in the processor's cache when their turn comes.
 AHEAD_BYTES = 1 << 20
 
 
-def cut_ahead(
+def augment_ahead(
     pixels: Pixels, drawn: Drawn, batches: Sequence[Rows], mean_C: Tensor, std_C: Tensor, ahead: int = AHEAD_BYTES
 ) -> Iterator[Tensor]:
-    """Yield what `cut` makes of each batch of rows, bit for bit: float32 (B, C, H, W).
+    """Yield what `augment` makes of each batch of rows, bit for bit: float32 (B, C, H, W).
 
-    batches: on the device of `drawn`. ahead: bytes that may be cut at once.
+    batches: on the device of `drawn`. ahead: bytes that may be augmented at once.
     """
     start = 0
     while start < len(batches):
         several = max(1, ahead // max(1, 4 * len(batches[start]) * pixels.values))
         group = batches[start : start + several]
         rows = Rows.joined(group)
-        yield from cut(pixels[rows], drawn, rows.device_B, mean_C, std_C).split([len(each) for each in group])
+        yield from augment(pixels[rows], drawn, rows.device_B, mean_C, std_C).split([len(each) for each in group])
         start += several

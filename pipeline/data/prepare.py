@@ -21,7 +21,7 @@ from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
 from pipeline.data.generator import generator
 from pipeline.data.images import Images, Source
-from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, Header, SplitName
+from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, DataHeader, SplitName
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -71,13 +71,13 @@ def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
         TRUE_LABELS: labels[train],
     }
     for name, array in arrays.items():
-        # Through memory: numpy's own error of a full disk does not say that it is full.
+        # Through memory: numpy's own error of a full disk does not name it.
         content_bytes = io.BytesIO()
         np.save(content_bytes, array, allow_pickle=False)
         write_bytes(out / name, content_bytes.getvalue())
     mean, std = statistics(np.load(out / IMAGES["train"], mmap_mode="r"))
     content = {name: sha256(out / name) for name in (*IMAGES.values(), *arrays)}
-    header = Header(
+    header = DataHeader(
         schema=SCHEMA,
         source=data.source,
         classes=names,

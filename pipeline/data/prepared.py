@@ -26,7 +26,7 @@ TRUE_LABELS = "train.true_labels.npy"
 
 
 @dataclass(frozen=True)
-class Header:
+class DataHeader:
     """What data.json holds.
 
     shapes: split -> (N, C, H, W). mean, std: per channel, of pixels / 255 over the training split.
@@ -79,11 +79,11 @@ class Prepared:
 def read(folder: Path) -> Prepared:
     """Open a prepared folder; every file is read once to compare its hash, and pixels stay on disk.
 
-    Raises `UserError` naming the file that is missing, damaged, or not what the header says.
+    Raises `UserError` naming the file that is missing, damaged, or not as the header has it.
     """
     path = folder / HEADER
     try:
-        header = TypeAdapter(Header).validate_python(read_sealed(path, SCHEMA))
+        header = TypeAdapter(DataHeader).validate_python(read_sealed(path, SCHEMA))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "header"
@@ -112,20 +112,20 @@ def read(folder: Path) -> Prepared:
     )
 
 
-def _split(folder: Path, header: Header, split: SplitName) -> Split:
+def _split(folder: Path, header: DataHeader, split: SplitName) -> Split:
     images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 
-def _labels(path: Path, header: Header, split: SplitName) -> np.ndarray:
+def _labels(path: Path, header: DataHeader, split: SplitName) -> np.ndarray:
     labels_N = np.asarray(_array(path, header, np.dtype(np.int64), header.shapes[split][:1]))
     if labels_N.min() < 0 or labels_N.max() >= len(header.classes):
         raise UserError(f"{path} has labels outside the {len(header.classes)} classes: run `dvc repro` to remake it")
     return labels_N
 
 
-def _array(path: Path, header: Header, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    """Map an .npy file read-only, after comparing its hash, and then its own header, with what the header says."""
+def _array(path: Path, header: DataHeader, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Map an .npy file read-only, after comparing its hash, and then its own header, with the header."""
     again = f"delete {path.parent} and run `dvc repro`"
     try:
         if sha256(path) != header.files.get(path.name):

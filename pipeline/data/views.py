@@ -77,8 +77,8 @@ def draw(views: Views, seed: int, stream: str, v: int, count: int, size: int) ->
     return Drawn(views.shift, dy_N, dx_N, flip_N, Zoom(edge_N.float(), y_N.float(), x_N.float()))
 
 
-def cut(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """Cut, flip and normalise a batch on its device; float32 (B, C, H, W).
+def augment(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+    """Crop, flip and normalise a batch on its device; float32 (B, C, H, W).
 
     images_BCHW: uint8, the images of rows_B. drawn: of the whole split, where rows_B can index it.
     Crops reach into black padding (zero before normalisation). Pixels are exact unless crops are resized
@@ -86,16 +86,16 @@ def cut(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, std_C
     """
     device = images_BCHW.device
     dy_B, dx_B, flip_B = (t_N[rows_B].to(device) for t_N in (drawn.dy_N, drawn.dx_N, drawn.flip_N))
-    cut_BCHW = _shifted(images_BCHW, drawn.shift, dy_B, dx_B, flip_B)
+    crop_BCHW = _shifted(images_BCHW, drawn.shift, dy_B, dx_B, flip_B)
     if drawn.zoom is not None:
         zoom = drawn.zoom
         edge_B, y_B, x_B = (t_N[rows_B].to(device) for t_N in (zoom.edge_N, zoom.y_N, zoom.x_N))
-        cut_BCHW = _resized(cut_BCHW, edge_B, y_B, x_B)
-    return normalise(cut_BCHW, mean_C, std_C)
+        crop_BCHW = _resized(crop_BCHW, edge_B, y_B, x_B)
+    return normalise(crop_BCHW, mean_C, std_C)
 
 
 def normalise(images_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """Return `(x / 255 - mean) / std` as float32: of uint8 images, exactly what `cut` makes of view 0."""
+    """Return `(x / 255 - mean) / std` as float32: of uint8 images, exactly what `augment` makes of view 0."""
     return (images_BCHW.float() / 255 - mean_C[:, None, None]) / std_C[:, None, None]
 
 
@@ -112,8 +112,8 @@ def _shifted(images_BCHW: Tensor, shift: int, dy_B: Tensor, dx_B: Tensor, flip_B
     y_BH = dy_B[:, None] + at_H
     x_BH = dx_B[:, None] + torch.where(flip_B[:, None], at_H.flip(0), at_H)
     at_BP = (y_BH[:, :, None] * padded_BCHW.shape[-1] + x_BH[:, None, :]).flatten(1)
-    cut_BCP = padded_BCHW.flatten(2).gather(2, at_BP[:, None].expand(-1, channels, -1))
-    return cut_BCP.view(images_BCHW.shape)
+    crop_BCP = padded_BCHW.flatten(2).gather(2, at_BP[:, None].expand(-1, channels, -1))
+    return crop_BCP.view(images_BCHW.shape)
 
 
 def _resized(images_BCHW: Tensor, edge_B: Tensor, y_B: Tensor, x_B: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The last result of a node, for whoever makes the next: DVC deletes a stage's outs before it runs."""
+"""The result of a node's previous run: DVC deletes a stage's outs before it runs."""
 
 import csv
 import statistics
@@ -11,14 +11,14 @@ from pipeline.dvc import cache, lock
 
 
 @dataclass(frozen=True)
-class Last:
+class PreviousRun:
     """metrics: as the node's metrics file had them; images_per_second: the median epoch's, None of no training."""
 
     metrics: dict[str, Any]
     images_per_second: float | None
 
 
-def read(node: str) -> Last | None:
+def read(node: str) -> PreviousRun | None:
     """What dvc.lock recorded of the node's stage; None where there is none that the cache still holds."""
     outs = lock.read_stage(Path("dvc.lock"), node.replace("/", "@", 1)).outs
     if not outs or (root := cache.folder()) is None:
@@ -31,4 +31,4 @@ def read(node: str) -> Last | None:
         return None
     curve = cache.read(root, outs, f"{CURVES / source}.csv") or ""
     rates = [float(row["images_per_second"]) for row in csv.DictReader(curve.splitlines())]
-    return Last(metrics, statistics.median(rates) if rates else None)
+    return PreviousRun(metrics, statistics.median(rates) if rates else None)

@@ -8,7 +8,7 @@ from typing import Protocol
 Needs = Mapping[str, Collection[str]]  # of each stage: the stages that must be done before it
 
 
-class Work(Protocol):
+class RunningStage(Protocol):
     """A stage that runs."""
 
     def poll(self) -> int | None:
@@ -34,7 +34,7 @@ def run(
     needs: Needs,
     jobs: int,
     find: Callable[[str, Collection[int]], int | None],
-    begin: Callable[[str, int], Work],
+    begin: Callable[[str, int], RunningStage],
     wait: Callable[[], None],
     stop_asked: Callable[[], int],
 ) -> Outcome:
@@ -53,7 +53,7 @@ def run(
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     ready: list[str] = []
-    running: dict[int, tuple[str, Work]] = {}
+    running: dict[int, tuple[str, RunningStage]] = {}
     told = False
     outcome = Outcome()
     while True:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.console.training import duration
 
 
@@ -32,16 +32,16 @@ class Screen:
     def begins(self, stage: str) -> None:
         """Say that a stage is begun."""
         if self.total > 1:
-            say(f"{stage} begins, {self.ended} of {self.total} are through")
+            log(f"{stage} begins, {self.ended} of {self.total} are through")
 
     def waits(self, stage: str, why: str) -> None:
         """Say that a stage could begin, but for the room that it needs."""
-        say(f"{stage} waits: {why}")
+        log(f"{stage} waits: {why}")
 
     def ends(self, said: str) -> None:
         """Show all that a stage said."""
         self.ended += 1
-        say(f"{said.rstrip()}\n")
+        log(f"{said.rstrip()}\n")
 
     def draw(self, running: Sequence[Running]) -> None:
         """Show what runs."""

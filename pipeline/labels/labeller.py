@@ -1,7 +1,7 @@
-"""A network's answers: to the labelled views of the training split, and to the clean images of any split.
+"""A network's logits: of the labelled views of the training split, and of the clean images of any split.
 
-All passes are of one fixed size. On a CPU the last bits of an answer depend on the size of the batch, and
-not on who else is in it: stored labels are, bit for bit, what a live teacher says in batches of that size.
+All passes are of one fixed size. On a CPU the last bits of a logit depend on the size of the batch, and
+not on what else is in it: stored labels are, bit for bit, the output of a live teacher in batches of that size.
 
 `forward` takes normalised images x_BCHW and gives float32 logits z_BC; its network is in eval mode.
 Legend: N samples of a split, B batch, C channels of images, or classes of logits.
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from pipeline.data.batches import Pixels
-from pipeline.data.feed import cut_ahead
+from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
 from pipeline.labels.format import Format
-from pipeline.labels.store import Header, write_header, write_view
+from pipeline.labels.store import LabelsHeader, write_header, write_view
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -35,7 +35,7 @@ Forward = Callable[[Tensor], Tensor]
 def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
     """Logits (B, C) of any number of images, in passes of exactly `size`.
 
-    The last pass is filled up with copies of the last image, whose answers are cut off.
+    The last pass is filled up with copies of the last image, whose logits are dropped.
     """
     passes = []
     for start in range(0, len(x_BCHW), size):
@@ -70,17 +70,17 @@ def label(
     """
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
 
-    def answers(drawn: Drawn) -> Iterator[Tensor]:
+    def logits(drawn: Drawn) -> Iterator[Tensor]:
         rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
-        for x_BCHW in cut_ahead(pixels, drawn, rows, mean_C, std_C):
+        for x_BCHW in augment_ahead(pixels, drawn, rows, mean_C, std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
     with torch.no_grad():
         for v in range(count + 1):
             drawn = draw(views, seed, "labels", v, len(pixels), data.size).to(device)
-            write_view(folder, v, answers(drawn), format, teacher)
-    header = Header(
+            write_view(folder, v, logits(drawn), format, teacher)
+    header = LabelsHeader(
         teacher=teacher,
         teacher_hash=teacher_hash,
         data_hash=data.hash,
@@ -96,8 +96,8 @@ def label(
 def predict(forward: Forward, pixels: Pixels, mean_C: Tensor, std_C: Tensor, *, batch_size: int) -> Tensor:
     """Logits of a split's clean images: float32 (N, C), on the device of `pixels` and `mean_C`."""
     with torch.no_grad():
-        answers = [
+        logits = [
             forward_fixed(forward, normalise(pixels[rows], mean_C, std_C), batch_size)
             for rows in Rows.on(mean_C.device, np.arange(len(pixels))).split(batch_size)
         ]
-    return torch.cat(answers).float()
+    return torch.cat(logits).float()

@@ -15,10 +15,10 @@ from pipeline.base.errors import UserError
 NAMES = {"F32": "float32", "F16": "float16", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
 HEADER_LIMIT = 2**16  # bytes; ours have a few hundred
 
-Layout = Mapping[str, tuple[np.dtype, tuple[int, ...]]]
+ArrayLayout = Mapping[str, tuple[np.dtype, tuple[int, ...]]]
 
 
-def mapped(path: Path, layout: Layout, sha256: str) -> dict[str, np.ndarray]:
+def mapped(path: Path, layout: ArrayLayout, sha256: str) -> dict[str, np.ndarray]:
     """Map the arrays of `path` read-only; they are exactly those of `layout`, name -> (type, shape).
 
     sha256: of the whole file, in hexadecimal; it is read once to compare. A missing, truncated or changed
@@ -43,7 +43,7 @@ def remedy(folder: Path) -> str:
     return f"delete the folder {folder} and run `dvc repro`"
 
 
-def _arrays(raw: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+def _arrays(raw: np.ndarray, layout: ArrayLayout) -> dict[str, np.ndarray]:
     """The arrays inside the bytes of a safetensors file: u64 length, JSON header, data.
 
     Raises one of the errors above where header or data are not as they should be.
@@ -64,6 +64,6 @@ def _array(data: np.ndarray, name: str, entry: dict, dtype: np.dtype, shape: tup
     start, end = entry["data_offsets"]
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if not (type(start) is type(end) is int and start >= 0 and end == start + size <= len(data)):
-        raise ValueError(f"{name} is said to lie at {start} to {end}")
+        raise ValueError(f"its header puts {name} at {start} to {end}")
     # The file is little-endian by its definition, whatever this machine is.
     return data[start:end].view(dtype.newbyteorder("<")).reshape(shape)

@@ -1,4 +1,4 @@
-"""The soft-label store: what a teacher says of each view of each training sample.
+"""The soft-label store: a teacher's logits of each view of each training sample.
 
 A folder: `view_000.safetensors` (the clean images) .. `view_V`, row = position in the training split, and
 `labels.json`, which binds them to teacher, data, views and classes. The header is written last, so that a
@@ -26,14 +26,14 @@ HEADER = "labels.json"
 
 
 @dataclass(frozen=True)
-class Header:
+class LabelsHeader:
     """What a label set belongs to.
 
     Attributes:
-        teacher: Name of the node that speaks.
-        teacher_hash: Content hash of what spoke: weights, or the labels that an ensemble combined.
+        teacher: Name of the node that gave the logits.
+        teacher_hash: Content hash of what gave them: weights, or the labels that an ensemble combined.
         data_hash: Content hash of the prepared data.
-        view_spec: What `pipeline.data.views.describe` says of the stream.
+        view_spec: What `pipeline.data.views.describe` gives of the stream.
         classes: Names, in the order of the logits.
         count: Samples, N.
         views: Views beside the clean one, V: there are V + 1 files.
@@ -55,7 +55,7 @@ class Labels:
     """An open label set. hash: content hash, header and all views."""
 
     folder: Path
-    header: Header
+    header: LabelsHeader
     hash: str
     _hashes: tuple[str, ...]
     _opened: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Labels:
         if "indices" in arrays and arrays["indices"].max() >= len(header.classes):
             raise UserError(f"{path} names classes that are not there: {remedy(self.folder)}")
         for name, array in arrays.items():
-            # Of the extremes, where a number that is not one shows: no array of truth values as large as the labels.
+            # Of the extremes, where one that is not finite is seen: no array of truth values as large as the labels.
             if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
                 row = int(np.argwhere(~np.isfinite(array))[0, 0])
                 raise UserError(f"{path} has {name} of row {row} that are not finite: {remedy(self.folder)}")
@@ -107,7 +107,7 @@ def view_path(folder: Path, v: int) -> Path:
 
 
 def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format, teacher: str) -> None:
-    """Write what `teacher` says of view `v`; equal logits give equal bytes.
+    """Write the logits of `teacher` for view `v`; equal logits give equal bytes.
 
     logits_NC: float, whole or in batches of consecutive rows, on any device; of batches only what is stored
     is kept in memory. Raises `UserError` for a logit that is not finite.
@@ -122,7 +122,7 @@ def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], forma
     wrong_N = ~torch.cat(finite)
     if wrong_N.any():
         raise UserError(
-            f"{teacher} answers row {int(wrong_N.nonzero()[0])} of view {v} with a logit that is not finite: "
+            f"{teacher} gives row {int(wrong_N.nonzero()[0])} of view {v} a logit that is not finite: "
             "its weights are broken, train it with a lower recipe.lr or set recipe.clip"
         )
     whole = {name: torch.cat([part[name] for part in encoded]).cpu().numpy() for name in encoded[0]}
@@ -131,7 +131,7 @@ def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], forma
     write_bytes(view_path(folder, v), content)
 
 
-def write_header(folder: Path, header: Header) -> str:
+def write_header(folder: Path, header: LabelsHeader) -> str:
     """Complete a folder that holds all views; return the content hash of the label set."""
     paths = [view_path(folder, v) for v in range(header.views + 1)]
     files = [{"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
@@ -145,7 +145,7 @@ def open_labels(
 ) -> Labels:
     """Open the label set in `folder`, which must be the recorded one, of this data, these views and these classes.
 
-    recorded: the content hash that `write_header` returned. views: what `pipeline.data.views.describe` says.
+    recorded: the content hash that `write_header` returned. views: as of `pipeline.data.views.describe`.
     Files are compared with their recorded lengths here, and with their SHA-256 when a view is first asked for,
     so that none is used unseen. Any mismatch or damage is a `UserError` that names it.
     """
@@ -168,7 +168,7 @@ def open_labels(
     return Labels(folder, header, digest(value), tuple(file["sha256"] for file in value["files"]))
 
 
-def _parse(path: Path, value: Any) -> Header:
+def _parse(path: Path, value: Any) -> LabelsHeader:
     """The header, after every key was checked: the file may come from a stranger."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         found = value.get("schema") if isinstance(value, dict) else None
@@ -181,7 +181,7 @@ def _parse(path: Path, value: Any) -> Header:
     content = {key: item for key, item in value.items() if key not in ("schema", "files")}
     try:
         format = Format(**content.pop("format"))
-        return Header(**content | {"classes": tuple(content["classes"]), "format": format})
+        return LabelsHeader(**content | {"classes": tuple(content["classes"]), "format": format})
     except TypeError as error:
         raise UserError(f"{path} has wrong keys ({error}): {remedy(path.parent)}") from None
 

@@ -13,14 +13,14 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.views import Views
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.evaluation.ensemble import combine, fit_weights, prefixes
 from pipeline.evaluation.metrics import accuracy, scores
 from pipeline.labels.format import Format
-from pipeline.labels.store import Header, open_labels, write_header, write_view
+from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
@@ -29,7 +29,7 @@ SPLITS = ("validation", "test")
 CHUNK = 4096  # rows of all members in memory at a time
 
 
-def vote(spec: dict[str, Any]) -> None:
+def write_ensemble(spec: dict[str, Any]) -> None:
     """Combine the members that `spec` names; slots that stand for the same network count once."""
     name, rule = spec["node"], spec["rule"]
     data = prepared.read(DATA)
@@ -66,7 +66,7 @@ def vote(spec: dict[str, Any]) -> None:
     }
     node.write_numbers(name, metrics, EMPTY_CURVE)
     firsts = ", ".join(f"first {k}: {100 * each:.1f}" for k, each in metrics["first"]["validation"].items())
-    say(f"{name}: validation {100 * found['validation']['accuracy']:.1f} % ({firsts or 'one member'})")
+    log(f"{name}: validation {100 * found['validation']['accuracy']:.1f} % ({firsts or 'one member'})")
 
 
 def _distinct(names: list[str]) -> list[Node]:
@@ -94,10 +94,10 @@ def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: T
             for rows_B in torch.arange(len(data.train)).split(CHUNK)
         )
         write_view(folder, v, chunks, form, spec["node"])
-    said = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec["rule"]]
-    header = Header(
+    content = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec["rule"]]
+    header = LabelsHeader(
         teacher=spec["node"],
-        teacher_hash=files.digest(said),
+        teacher_hash=files.digest(content),
         data_hash=data.hash,
         view_spec=views,
         classes=data.classes,

@@ -20,7 +20,7 @@ SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
 EMPTY_CURVE = ",".join(CURVE_COLUMNS) + "\n"
 Status = Literal["trained", "carried", "imported", "computed", "skipped"]
-Format = Literal["safetensors", "onnx", "pt2"]
+FileFormat = Literal["safetensors", "onnx", "pt2"]
 NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -110,7 +110,7 @@ def _check(node: Node) -> None:
             raise ValueError(f"{name!r} is no name of a node")
     if node.status not in get_args(Status):
         raise ValueError(f"{node.status!r} is no status")
-    if node.format is not None and node.format not in get_args(Format):
+    if node.format is not None and node.format not in get_args(FileFormat):
         raise ValueError(f"{node.format!r} is no format of weights")
     if node.architecture is not None and not isinstance(node.architecture, dict):
         raise ValueError("its architecture is no mapping")

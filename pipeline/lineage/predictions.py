@@ -22,7 +22,7 @@ def write_predictions(folder: Path, logits: dict[str, Tensor]) -> str:
     if wrong := _not_finite(logits):
         split, row = wrong
         raise UserError(
-            f"the network answers {split} image {row} with a logit that is not finite: "
+            f"the network gives {split} image {row} a logit that is not finite: "
             "its weights are broken, train it with a lower recipe.lr or set recipe.clip"
         )
     path = folder / "predictions" / "logits.safetensors"

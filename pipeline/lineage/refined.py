@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.chain import best
 
@@ -12,4 +12,4 @@ def pick(spec: dict[str, Any]) -> None:
     name, chain = spec["node"], node.read(spec["chain"]).chain
     winner = node.read(best(chain))
     node.carry(name, winner)
-    say(f"{name}: " + ", ".join(f"{each} {100 * accuracy:.1f}" for each, accuracy in chain) + f"; best: {winner.name}")
+    log(f"{name}: " + ", ".join(f"{each} {100 * accuracy:.1f}" for each, accuracy in chain) + f"; best: {winner.name}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.paths import METRICS
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 
@@ -24,7 +24,7 @@ def summarise(spec: dict[str, Any]) -> None:
     """Write `metrics/summary.json` of the nodes that `spec` names."""
     table = rows(spec["nodes"])
     files.write_json(METRICS / "summary.json", figures(table))
-    say(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")
+    log(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")
 
 
 def rows(names: list[str]) -> list[Row]:

@@ -7,7 +7,7 @@ import torch
 from pydantic_core import PydanticCustomError
 
 from pipeline.base.errors import UserError
-from pipeline.config.learner import complete_architecture
+from pipeline.config.network import complete_architecture
 from pipeline.evaluation import cost
 from pipeline.models.build import build
 

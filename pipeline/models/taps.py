@@ -1,4 +1,4 @@
-"""Reading what the inside of a network says during a forward pass."""
+"""Reading the outputs of inner layers during a forward pass."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -11,7 +11,7 @@ from pipeline.models.stages import blocks_a_stage, three_stages
 STEM = 16
 
 
-class Block(nn.Module):
+class WideBlock(nn.Module):
     """Norm and ReLU before each 3x3 convolution, dropout between them.
 
     Where the widths differ, the shortcut is a 1x1 convolution of the activated input, as in the
@@ -44,7 +44,7 @@ def build(*, channels: int, size: int, classes: int, depth: Count = 16, widen: C
     """
     blocks = blocks_a_stage(depth, 4, "wide residual")
     width = STEM * widen
-    stages = three_stages(partial(Block, dropout=dropout), STEM, width, blocks)
+    stages = three_stages(partial(WideBlock, dropout=dropout), STEM, width, blocks)
     activation = nn.Sequential(nn.BatchNorm2d(4 * width), nn.ReLU())
     return Net(
         {"stem": conv3x3(channels, STEM), **stages, "activation": activation}

@@ -1,4 +1,4 @@
-"""Attention transfer: where a network looks, made from the energy of its activations."""
+"""Attention transfer: maps of where a network is active, from the energy of its activations."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +30,7 @@ def attention_transfer(
     factor beta/2 is the weight of this term); its gradient keeps its length however near the maps are.
     "code" is the squared difference, mean over batch and positions, as in the authors' code, used
     with a weight of 1000 there. Attention maps of different resolution: the larger one
-    is averaged down to the smaller (the paper says "interpolated"). Other shapes are a `UserError`.
+    is averaged down to the smaller (the paper has "interpolated"). Other shapes are a `UserError`.
     """
     return summed(partial(_distance, p=p, squared=normalisation == "code"), student, teacher)
 

@@ -1,6 +1,6 @@
 """A weighted sum of loss terms, each of which names the signals that it takes.
 
-A term is a file of this folder. Its function (or, where it has learned parts, its class) says by the names of
+A term is a file of this folder. Its function (or, where it has learned parts, its class) declares by the names of
 its positional parameters what it is handed:
 
 - `z_BC`, `y_B`, `t_BC`: student logits, hard labels, teacher logits;

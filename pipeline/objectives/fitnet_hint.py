@@ -65,7 +65,7 @@ def _batch(x: Tensor) -> Tensor:
 
 
 def _check(number: int, student: tuple[int, ...], teacher: tuple[int, ...], kernel: int, strict: bool) -> None:
-    """Refuse a pair that the regressor cannot join, and say what would fit."""
+    """Refuse a pair that the regressor cannot join, and name what would fit."""
     pair = f"fitnet_hint, pair {number}: student {student}, teacher {teacher}"
     if len(student) != 3 or len(teacher) != 3:
         raise UserError(f"{pair}: name layers that give (channels, height, width) or (features,) a sample")

@@ -12,10 +12,10 @@ from pipeline.base.errors import UserError
 from pipeline.base.paths import resolve
 from pipeline.config.compress import Compress
 from pipeline.config.extension import OBJECTIVES, OPTIMIZERS, SOURCES
-from pipeline.config.learner import Chain, Learner, Network
+from pipeline.config.network import ChainSection, NetworkSection, TrainingSection
 from pipeline.config.params import Params
 from pipeline.config.section import unknown
-from pipeline.config.term import answers, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.planning import compress, graph, report
 from pipeline.planning.parts import BODIES, carry, code, models, seed
 from pipeline.planning.specs import Spec
@@ -67,7 +67,7 @@ class Planner:
         self.params = params
         self.stages = stages
         self.starts = (params.refinery.start, params.born_again.start)
-        self.speakers = {*self.starts, *compress.teachers(params.compress)}
+        self.label_writers = {*self.starts, *compress.teachers(params.compress)}
 
     def prepare(self) -> Spec:
         data = self.params.data
@@ -106,7 +106,7 @@ class Planner:
             previous = name
         return specs
 
-    def chain(self, family: str, section: Chain) -> dict[str, Spec]:
+    def chain(self, family: str, section: ChainSection) -> dict[str, Spec]:
         graph.check_length(self.stages, family, section.generations, f"{family}.generations")
         self._check_start(family, section)
         architecture = section.architecture or self.architecture(family, section.start)
@@ -128,7 +128,7 @@ class Planner:
         """What to combine, and how."""
         content = {
             "members": [f"born_again/{slot}" for slot in graph.slots(self.stages, "born_again")],
-            "teaches": "ensemble" in self.speakers,
+            "teaches": "ensemble" in self.label_writers,
             "rule": self.params.ensemble.rule,
             "views": self.params.views.model_dump(mode="json"),
             "views_seed": self.params.seeds.views,
@@ -181,14 +181,14 @@ class Planner:
         spec["code"] = self.codes("mutual", section, modules)
         return spec
 
-    def network(self, name: str, section: Network, teacher: str | None) -> Spec:
+    def network(self, name: str, section: NetworkSection, teacher: str | None) -> Spec:
         """The spec of a network that stands alone in its section."""
         return self.learner(name, section, teacher, section.architecture)
 
     def learner(
         self,
         name: str,
-        section: Learner,
+        section: TrainingSection,
         teacher: str | None,
         architecture: dict[str, Any],
         follows: bool = False,
@@ -199,7 +199,7 @@ class Planner:
         where = where or family
         if teacher is None and needs_teacher(section.objective):
             raise UserError(f"params.yaml: {where}.objective needs a teacher, but {where} has none: use cross_entropy")
-        # Features are not stored: whoever compares them hears the teacher live.
+        # Features are not stored: whoever compares them needs the teacher live.
         teaching = "live" if needs_features(section.objective) else section.teaching
         if teacher == "ensemble" and teaching == "live":
             raise UserError(
@@ -207,7 +207,7 @@ class Planner:
                 f"use {where}.teaching: stored, and no objective on features"
             )
         labels = self.labels()
-        if family not in TEACHING and name not in self.speakers:
+        if family not in TEACHING and name not in self.label_writers:
             labels["views"] = 0
         return {
             "node": name,
@@ -215,25 +215,25 @@ class Planner:
             "teacher": teacher if teacher and needs_teacher(section.objective) else None,
             "previous": teacher if family in CHAINS else None,
             "follows": follows,
-            "answers": answers(section.objective),
+            "answers": has_logits(section.objective),
             "training": {
                 "architecture": architecture,
                 "objective": section.objective,
                 "recipe": section.recipe.model_dump(mode="json"),
                 "teaching": teaching,
                 "teacher_batch": labels["batch_size"] if teaching == "live" else None,
-                **self.looking(),
+                **self.view_settings(),
                 "seed": self.seed(section, _role(name)),
             },
             "labels": labels,
             "code": self.codes(family, section, models(architecture)),
         }
 
-    def seed(self, section: Learner | Compress, role: str) -> int:
+    def seed(self, section: TrainingSection | Compress, role: str) -> int:
         """The seed of a role in a section."""
         return seed(self.params.seeds.train if section.seed is None else section.seed, role)
 
-    def codes(self, family: str, section: Learner, models: list[str]) -> dict[str, str]:
+    def codes(self, family: str, section: TrainingSection, models: list[str]) -> dict[str, str]:
         """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
         optimizer = OPTIMIZERS.code(section.recipe.optimizer)
         modules = [*models, *(OBJECTIVES.code(term) for term in section.objective), optimizer]
@@ -253,8 +253,8 @@ class Planner:
         source = Path(data.root).name if SOURCES.helper(data.source, "files") else data.source
         return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
 
-    def looking(self) -> Spec:
-        """How images are looked at, in training or not."""
+    def view_settings(self) -> Spec:
+        """How images are augmented, and in which precision a network runs on them."""
         return {
             "views": self.params.views.model_dump(mode="json"),
             "views_seed": self.params.seeds.views,
@@ -262,12 +262,12 @@ class Planner:
         }
 
     def labels(self) -> Spec:
-        """How a node writes its labels; a live teacher answers in batches of the same size."""
+        """How a node writes its labels; a live teacher runs in batches of the same size."""
         labels = self.params.labels.model_dump(mode="json")
         labels["batch_size"] = labels["batch_size"] or self.params.training.batch_size
         return labels
 
-    def _check_start(self, family: str, section: Chain) -> None:
+    def _check_start(self, family: str, section: ChainSection) -> None:
         start = section.start
         links = [f"assistant/t{n}" for n in range(1, self.params.assistant.links + 1)]
         allowed = [name for name in (*STARTS, *links) if family == "born_again" or name != "refined"]

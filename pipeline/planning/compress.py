@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, Fresh, Step
 from pipeline.config.extension import STEPS
-from pipeline.config.learner import Chain, Learner
+from pipeline.config.network import ChainSection, TrainingSection
 from pipeline.config.section import unknown
-from pipeline.config.term import answers, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.planning import graph
 from pipeline.planning.parts import BODIES, carry, code, models
 from pipeline.planning.specs import Spec
@@ -73,13 +73,13 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
     }
     modules = [STEPS.code(step.kind), *REBUILDING, *models(architecture)]
     settings = _given(step)
-    if not isinstance(step, Learner):
+    if not isinstance(step, TrainingSection):
         about = {"about": planner.about()} if step.makes == "shipped" else {}
         return {
             **spec,
             **about,
             "settings": settings,
-            "training": planner.looking(),
+            "training": planner.view_settings(),
             "code": {"stage": code([BODIES["compress"], *modules])},
         }
     teacher = previous if step.makes == "fresh" else section.teacher
@@ -117,7 +117,7 @@ def _role(section: Compress, number: int) -> str:
 
 
 def _hears_stored(step: Step) -> bool:
-    if not isinstance(step, Learner):
+    if not isinstance(step, TrainingSection):
         return False
     objective = step.objective
     return step.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
@@ -150,7 +150,7 @@ def _trained(planner: Planner) -> list[str]:
         for family, length in lengths.items()
         for slot in graph.slots(planner.stages, family)[:length]
     ]
-    return chains + [f"method/{name}" for name, method in params.method.items() if answers(method.objective)]
+    return chains + [f"method/{name}" for name, method in params.method.items() if has_logits(method.objective)]
 
 
 def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
@@ -164,6 +164,6 @@ def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
     if family == "mutual":
         return params.mutual.architectures[f"p{params.mutual.carries}"]
     if family in ("refinery", "born_again"):
-        chain: Chain = getattr(params, family)
+        chain: ChainSection = getattr(params, family)
         return chain.architecture or planner.architecture(family, chain.start)
     return planner.architecture("compress", name)

@@ -17,7 +17,7 @@ COMMAND = "run `python -m pipeline wire`"
 
 
 @dataclass(frozen=True)
-class Rule:
+class Wiring:
     """What a list holds; what it does not cover is written by hand and left alone.
 
     Attributes:
@@ -32,19 +32,19 @@ class Rule:
 
 
 DEPS = {
-    "student": Rule(("artifacts",), ("teacher", "assistant")),
-    "refined": Rule(("artifacts",), ("refinery",)),
-    "ensemble": Rule(("artifacts",), ("born_again",)),
+    "student": Wiring(("artifacts",), ("teacher", "assistant")),
+    "refined": Wiring(("artifacts",), ("refinery",)),
+    "ensemble": Wiring(("artifacts",), ("born_again",)),
     # What `refined` picks has its numbers where it was trained.
-    "summary": Rule(("artifacts", "metrics"), without=("metrics/refined.json",)),
-    "report": Rule(("artifacts", "metrics", "curves")),
+    "summary": Wiring(("artifacts", "metrics"), without=("metrics/refined.json",)),
+    "report": Wiring(("artifacts", "metrics", "curves")),
 }
 # A plot that dvc.yaml does not have needs no list, and one that has no rule is the user's own.
 PLOTS = {
-    "generations": Rule(("curves",), ("teacher", "born_again", "baseline", "refinery")),
-    "refinery_validation_accuracy": Rule(("curves",), ("baseline", "refinery")),
-    "born_again_validation_accuracy": Rule(("curves",), ("teacher", "born_again")),
-    "student_validation_accuracy": Rule(("curves",), ("baseline", "direct", "student", "assistant")),
+    "generations": Wiring(("curves",), ("teacher", "born_again", "baseline", "refinery")),
+    "refinery_validation_accuracy": Wiring(("curves",), ("baseline", "refinery")),
+    "born_again_validation_accuracy": Wiring(("curves",), ("teacher", "born_again")),
+    "student_validation_accuracy": Wiring(("curves",), ("baseline", "direct", "student", "assistant")),
 }
 
 
@@ -98,7 +98,7 @@ def check(whole: dict[str, Any]) -> None:
 
 
 def _listed(
-    keys: tuple[str | int, ...], paths: Iterable[str], rule: Rule, outs: dict[str, list[str]], above: Iterable[str]
+    keys: tuple[str | int, ...], paths: Iterable[str], rule: Wiring, outs: dict[str, list[str]], above: Iterable[str]
 ) -> Listed:
     families = rule.families or tuple(name for name in above if _is_network(name, outs[name]))
     if missing := [family for family in families if family not in outs]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import percent, shortened
 
 MOST = 18  # networks that a page can show side by side
@@ -43,7 +43,7 @@ def agreement(run: Run, most: int = MOST) -> Agreement:
     return Agreement(shown, shares, len(answering) - len(shown))
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The matrix, or None of fewer than two networks."""
     found = agreement(run)
     pairs = found.extremes
@@ -58,7 +58,7 @@ def section(run: Run) -> Section | None:
     )
     low, high = float(found.shares[c, d]), float(found.shares[a, b])
     depths = (found.shares - low) / (high - low) if high > low else np.full_like(found.shares, 0.5)
-    return Section(
+    return PageSection(
         "agreement",
         "Who agrees with whom",
         lead,

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.report.png import data_uri, heat_uri
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import shortened, times
 
 SHOWN = ("teacher", "student", "baseline")
@@ -68,7 +68,7 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     return Maps(tap, ((q_BHW - low) / (high - low).clamp(min=1e-12)).numpy())
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The maps side by side; None where no network has weights that torch can run."""
     there = [run.find(name) for name in SHOWN]
     entries = [
@@ -107,4 +107,4 @@ def section(run: Run) -> Section | None:
         for entry, found in networks
     ]
     taps = "; ".join(f"{entry.name}: {found.tap}, {times(*found.q_BHW.shape[1:])}" for entry, found in networks)
-    return Section("attention", "Where they look", lead, {"photos": photos, "lines": lines, "taps": taps})
+    return PageSection("attention", "Where they look", lead, {"photos": photos, "lines": lines, "taps": taps})

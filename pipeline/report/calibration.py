@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.report.run import Run
-from pipeline.report.section import Figure, Section, Table
+from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, line, picture, rect, text
 from pipeline.report.words import percent, shortened
 
@@ -97,7 +97,7 @@ def numbers(found: Reliability) -> Table:
     return Table(("confidence", "images", "mean confidence", "accuracy"), rows)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """Teacher, student, ensemble and baseline, those that are there."""
     figures = []
     eces = {}
@@ -117,4 +117,4 @@ def section(run: Run) -> Section | None:
         f"The best calibrated of these is the {best} (ECE {percent(eces[best])} %)."
     )
     values = {"figures": figures, "count": len(run.y_N)}
-    return Section("calibration", "How far confidence can be trusted", lead, values)
+    return PageSection("calibration", "How far confidence can be trusted", lead, values)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.report.run import Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import counted, percent, points, shortened
 
 MOST = 20  # classes that a page can show
@@ -58,7 +58,7 @@ def confusions(before_N: np.ndarray, after_N: np.ndarray, y_N: np.ndarray, names
     return sorted(found, key=lambda each: (each.after - each.before, -each.before))
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """Baseline against student, or None where one of them is not there."""
     before, after = run.find("baseline"), run.find("student")
     if before is None or after is None:
@@ -80,7 +80,7 @@ def section(run: Run) -> Section | None:
     )
     if most.after > most.before:
         lead += f" Class {shortened(most.name, 40)} gains most, {points(most.after - most.before)} points."
-    return Section(
+    return PageSection(
         "classes",
         "Class by class",
         lead,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.lineage import tables
 from pipeline.lineage.results import Row
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section, Table
+from pipeline.report.section import PageSection, Table
 from pipeline.report.svg import around
 from pipeline.report.words import counted, points, quantity
 
@@ -13,7 +13,7 @@ WORDS = 2  # of the columns of the compress table: step and node
 
 
 @dataclass(frozen=True)
-class Step:
+class StepFigures:
     """One step, or a network that the chain is compared with.
 
     Attributes:
@@ -36,7 +36,7 @@ class Step:
     timed_on: str
 
 
-def steps(run: Run) -> list[Step]:
+def steps(run: Run) -> list[StepFigures]:
     """The teacher, what the chain starts from, and every step that was done; nothing where there is no step."""
     teacher = run.find("teacher")
     done = [entry for entry in run.networks if "step" in entry.metrics and entry.test is not None]
@@ -47,16 +47,16 @@ def steps(run: Run) -> list[Step]:
     return [_step(entry, teacher) for entry in before + done]
 
 
-def _step(entry: Entry, teacher: Entry) -> Step:
+def _step(entry: Entry, teacher: Entry) -> StepFigures:
     metrics = entry.metrics
     faster = metrics["cost"].get("latency", {}).get("batch_1", {}).get("ratio")
     smaller = teacher.metrics["bytes"] / metrics["bytes"]
     name = metrics.get("step", "")
     timed_on = metrics["cost"].get("timed_on", "")
-    return Step(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster, timed_on)
+    return StepFigures(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster, timed_on)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The chain as a table with bars, and all its numbers; None where nothing was compressed."""
     found = steps(run)
     if not found:
@@ -76,4 +76,4 @@ def section(run: Run) -> Section | None:
         "most": max(step.bytes for step in found),
         "numbers": Table(header, rows, WORDS),
     }
-    return Section("compression", "What compression brings", lead, values)
+    return PageSection("compression", "What compression brings", lead, values)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.report.run import Run, number_of
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import counted, percent, seconds
 
 SHOWN = 12
@@ -50,7 +50,7 @@ def followers(name: str, reads: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The bill; None where nothing was trained."""
     every = bills(run)
     if not every:
@@ -63,7 +63,7 @@ def section(run: Run) -> Section | None:
         f"learn from it run again: on average {percent(kept / total, 0)} % of that time stays in the cache."
     )
     example = _example(run, every, total)
-    return Section(
+    return PageSection(
         "cost",
         "What it cost, and what the cache keeps",
         lead,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.report.run import Curve, Run, number_of, read_curve
-from pipeline.report.section import Figure, Section, Table
+from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, path, picture, spread, text
 from pipeline.report.words import percent, shortened
 
@@ -112,7 +112,7 @@ def figure(title: str, found: Sequence[Line]) -> Figure:
     return Figure(chart(title, found), says(found), table)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """One chart a family that trained; None where nothing did."""
     figures = []
     for title, families in GROUPS.items():
@@ -122,4 +122,4 @@ def section(run: Run) -> Section | None:
     if not figures:
         return None
     lead = "Validation accuracy, epoch by epoch. What is exported is the last epoch, not the best one on the way."
-    return Section("curves", "How they learned", lead, {"figures": figures})
+    return PageSection("curves", "How they learned", lead, {"figures": figures})

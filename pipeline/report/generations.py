@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.report.run import Run
-from pipeline.report.section import Figure, Section, Table
+from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, dot, line, path, picture, rect, spread, text
 from pipeline.report.words import counted, percent, points
 
@@ -124,7 +124,7 @@ def figure(found: Generations) -> Figure:
     return Figure(chart(found), says(found) + beside, table)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """Both chains, or None where neither has a generation."""
     both = {family: generations(run, family) for family in FAMILIES}
     there = {family: found for family, found in both.items() if found is not None}
@@ -135,7 +135,7 @@ def section(run: Run) -> Section | None:
         "open dots are test, which only looks on."
     )
     without = [FAMILIES[family] for family in FAMILIES if family not in there]
-    return Section(
+    return PageSection(
         "generations",
         "Generation by generation",
         lead,

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pipeline.lineage.results import learned_from
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.svg import around, dot, rect, tag
 from pipeline.report.words import amount, counted, listed
 
@@ -17,7 +17,7 @@ LANES = 96
 
 
 @dataclass(frozen=True)
-class Row:
+class GraphRow:
     """One line of the graph.
 
     Attributes:
@@ -62,9 +62,9 @@ class Rails:
         return lane * self.step + 12, row * ROW + ROW // 2
 
 
-def rows(run: Run) -> list[Row]:
+def rows(run: Run) -> list[GraphRow]:
     """One row a network, and one a run of slots that carry the same one."""
-    found: list[Row] = []
+    found: list[GraphRow] = []
     for entry in run.entries.values():
         row = _row(entry, run)
         if row.kind == "carried" and found and found[-1].kind == "carried" and found[-1].teachers == row.teachers:
@@ -75,7 +75,7 @@ def rows(run: Run) -> list[Row]:
     return found
 
 
-def _row(entry: Entry, run: Run) -> Row:
+def _row(entry: Entry, run: Run) -> GraphRow:
     node = entry.node
     if entry.own:
         kind = node.status if node.status != "carried" else "trained"  # it carries one of its own members
@@ -85,14 +85,14 @@ def _row(entry: Entry, run: Run) -> Row:
         if "step" in entry.metrics:
             says = f"{entry.metrics['step']}, on {listed(teachers)}"
         size = f"{amount(entry.metrics['parameters'])} parameters" if "parameters" in entry.metrics else ""
-        return Row(entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test)
+        return GraphRow(entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test)
     kind = "carried" if "/" in entry.name else "picked"
     says = f"carry {node.source}" if kind == "carried" else f"is {node.source}"
     accuracies = (None, None) if kind == "carried" else (entry.validation, entry.test)
-    return Row(entry.name, entry.family, kind, says, "", (node.source,), *accuracies)
+    return GraphRow(entry.name, entry.family, kind, says, "", (node.source,), *accuracies)
 
 
-def rails(table: Sequence[Row]) -> Rails:
+def rails(table: Sequence[GraphRow]) -> Rails:
     """Lay the rows on lanes: a rail goes down from a node to its last learner, which takes its lane over."""
     at = {row.name: i for i, row in enumerate(table)}
     last = {name: i for i, row in enumerate(table) for name in row.teachers}
@@ -111,7 +111,7 @@ def rails(table: Sequence[Row]) -> Rails:
     return found
 
 
-def drawn(table: Sequence[Row], graph: Rails) -> Markup:
+def drawn(table: Sequence[GraphRow], graph: Rails) -> Markup:
     """The rails beside the table; the table says the same in words, so this is hidden from screen readers."""
     parts = []
     for (lane1, row1), (lane2, row2), family, dashed in graph.edges:
@@ -131,7 +131,7 @@ def drawn(table: Sequence[Row], graph: Rails) -> Markup:
     return tag("svg", *parts, width=width, height=height, viewBox=f"0 0 {width} {height}", aria_hidden="true")
 
 
-def section(run: Run) -> Section:
+def section(run: Run) -> PageSection:
     """The lineage."""
     table = rows(run)
     graph = rails(table)
@@ -143,7 +143,7 @@ def section(run: Run) -> Section:
     if carried:
         lead += f" {counted(carried, 'slot')} of the chains carry the network before them, at no cost."
     skipped = [name.removeprefix("method/") for name in run.skipped]
-    return Section(
+    return PageSection(
         "lineage",
         "The lineage",
         lead,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.statistics import Paired, paired_shares
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.svg import around
 from pipeline.report.words import counted, listed, percent
 
@@ -12,7 +12,7 @@ BASE = "baseline"
 
 
 @dataclass(frozen=True)
-class Arm:
+class Comparison:
     """One network beside the baseline.
 
     only_it, only_base: test images that one of the two alone gets right. difference: of the accuracies.
@@ -38,7 +38,7 @@ class Arm:
         return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
-def arms(run: Run) -> list[Arm]:
+def arms(run: Run) -> list[Comparison]:
     """All networks with the baseline's architecture, the best first; none where there is no baseline."""
     base = run.find(BASE)
     if base is None:
@@ -49,15 +49,15 @@ def arms(run: Run) -> list[Arm]:
     return sorted((_arm(run, entry) for entry in of_its_kind), key=lambda arm: -arm.difference.mean)
 
 
-def _arm(run: Run, entry: Entry) -> Arm:
+def _arm(run: Run, entry: Entry) -> Comparison:
     it_N, base_N = run.right(entry.name), run.right(BASE)
     only_it, only_base = int((it_N & ~base_N).sum()), int((base_N & ~it_N).sum())
     agreement = entry.metrics.get("teacher", {}).get("agreement")
     difference = paired_shares(only_it, only_base, len(it_N))
-    return Arm(entry.name, entry.family, entry.test or 0.0, agreement, only_it, only_base, difference)
+    return Comparison(entry.name, entry.family, entry.test or 0.0, agreement, only_it, only_base, difference)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """The table, or None where nothing can be compared."""
     found = arms(run)
     if not found:
@@ -72,7 +72,7 @@ def section(run: Run) -> Section | None:
     ends = [end for arm in found for end in arm.difference.interval or ()]
     low, high = around([0.0, *ends], 0.02)
     base = run.entries[BASE]
-    return Section(
+    return PageSection(
         "methods",
         "Method by method",
         lead,

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.base import files
 from pipeline.base.paths import REPORT
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.report import (
     agreement,
     attention,
@@ -24,9 +24,9 @@ from pipeline.report import (
     tradeoff,
     words,
 )
-from pipeline.report.methods import Arm
+from pipeline.report.methods import Comparison
 from pipeline.report.run import Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import percent, points, quantity
 
 COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
@@ -38,7 +38,7 @@ TILES = {
     "refined": "best of the refinery",
     "ensemble": "born-again generations together",
 }
-SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+SECTIONS: tuple[Callable[[Run], PageSection | None], ...] = (
     lineage.section,
     generations.section,
     methods.section,
@@ -57,7 +57,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
 def write(spec: dict[str, Any]) -> None:
     """Write report.html of the nodes that `spec` names."""
     files.write_text(REPORT, render(Run(spec)))
-    say(f"report: open {REPORT} in a browser")
+    log(f"report: open {REPORT} in a browser")
 
 
 def render(run: Run) -> str:
@@ -98,7 +98,7 @@ def headline(run: Run) -> str:
     )
 
 
-def _against_baseline(arm: Arm) -> str:
+def _against_baseline(arm: Comparison) -> str:
     """The student beside the baseline, and how sure that is."""
     low, high = arm.difference.interval or (0.0, 0.0)
     interval = f"95 % interval {points(low)} to {points(high)} over test images, one seed"

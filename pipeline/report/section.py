@@ -28,7 +28,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """One part: `templates/<key>.html` shows it with `values`; `lead` is its first sentence."""
 
     key: str

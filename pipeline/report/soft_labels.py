@@ -13,7 +13,7 @@ from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared
 from pipeline.report.png import data_uri
 from pipeline.report.run import Run
-from pipeline.report.section import Section
+from pipeline.report.section import PageSection
 from pipeline.report.words import percent, shortened
 
 TEACHER = "teacher"
@@ -70,7 +70,7 @@ def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple
     return found, count
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """Examples from the teacher's label store, or None where it has no views."""
     import torch
 
@@ -111,7 +111,7 @@ def section(run: Run) -> Section | None:
         f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. "
         "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
     )
-    return Section("soft-labels", "What the teacher says of a crop", lead, {"cards": cards, "notes": notes})
+    return PageSection("soft-labels", "What the teacher says of a crop", lead, {"cards": cards, "notes": notes})
 
 
 def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
@@ -133,10 +133,10 @@ def crop(data: Prepared, views: Views, seed: int, v: int, row: int) -> np.ndarra
     """The pixels that the label of (view, row) belongs to, uint8 (C, H, W)."""
     import torch
 
-    from pipeline.data.views import cut, draw
+    from pipeline.data.views import augment, draw
 
     drawn = draw(views, seed, "labels", v, len(data.train), data.size)
     x_1CHW = torch.from_numpy(np.array(data.train.images[row]))[None]
     # With these two, normalising gives pixel values back.
     mean_C, std_C = torch.zeros(data.channels), torch.full((data.channels,), 1 / 255)
-    return cut(x_1CHW, drawn, torch.tensor([row]), mean_C, std_C)[0].round().clamp(0, 255).byte().numpy()
+    return augment(x_1CHW, drawn, torch.tensor([row]), mean_C, std_C)[0].round().clamp(0, 255).byte().numpy()

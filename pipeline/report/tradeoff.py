@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.report.run import Entry, Run
-from pipeline.report.section import Figure, Section, Table
+from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, dot, path, picture, placed, tag, text
 from pipeline.report.words import listed, percent, quantity, shortened
 
@@ -144,7 +144,7 @@ def figure(cost: Cost, found: Sequence[Point]) -> Figure:
     return Figure(chart(cost, found), says(found), table)
 
 
-def section(run: Run) -> Section | None:
+def section(run: Run) -> PageSection | None:
     """One chart a price; None where nothing has a price."""
     found = {cost: points(run, cost) for cost in costs(run)}
     figures = [(cost.title, figure(cost, those)) for cost, those in found.items() if those]
@@ -156,4 +156,4 @@ def section(run: Run) -> Section | None:
         "file that ships; times of one device stand together. "
         "An ensemble costs what all its members cost."
     )
-    return Section("tradeoff", "What accuracy costs", lead, {"figures": figures, "notes": notes})
+    return PageSection("tradeoff", "What accuracy costs", lead, {"figures": figures, "notes": notes})

@@ -74,11 +74,11 @@ class Device:
         unused = torch.cuda.memory_reserved(self.where) - torch.cuda.memory_allocated(self.where)
         return int(SHARE * (free + unused))
 
-    def seconds_since(self, began: float) -> float:
-        """Seconds from `began`, of `time.perf_counter`, to when all that was asked of the device is done."""
+    def seconds_since(self, started: float) -> float:
+        """Seconds from `started`, of `time.perf_counter`, to when all that was asked of the device is done."""
         if self.where.type == "cuda":
             torch.cuda.synchronize(self.where)
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     def describe(self) -> dict[str, Any]:
         """What decides the last bits of a result besides its spec."""

@@ -23,7 +23,7 @@ def fix_kernels(tf32: bool) -> None:
     cudnn, cuda = _backends()
     cudnn.benchmark = False
     cudnn.deterministic = True
-    # Not by `fp32_precision`: torch.export asks for these names, and torch refuses to answer where both were used.
+    # Not by `fp32_precision`: torch.export asks for these names, and torch refuses where both were used.
     cudnn.allow_tf32 = cuda.matmul.allow_tf32 = tf32
     # The backward pass of these attentions adds up in no fixed order; the plain one is what is left.
     cuda.enable_flash_sdp(False)
@@ -52,12 +52,12 @@ def environment(where: torch.device) -> dict[str, Any]:
 
 
 def _backends() -> tuple[Any, Any]:
-    """Torch's switches of cuDNN and CUDA, whose types say less than they have."""
+    """Torch's switches of cuDNN and CUDA, whose types declare less than they have."""
     return torch.backends.cudnn, torch.backends.cuda
 
 
 def _driver() -> str:
-    """The NVIDIA driver's version, e.g. 550.54.15, from what its module says of itself."""
-    said = DRIVER.read_text() if DRIVER.exists() else ""
-    found = re.search(r"\d+(\.\d+)+", said)
+    """The NVIDIA driver's version, e.g. 550.54.15, from its kernel module's file."""
+    text = DRIVER.read_text() if DRIVER.exists() else ""
+    found = re.search(r"\d+(\.\d+)+", text)
     return found.group() if found else "unknown"

@@ -26,7 +26,7 @@ from pipeline.training import hardware
 from pipeline.training.device import Device
 
 EVALUATION_BATCH = 256
-Chain = tuple[tuple[str, float], ...]
+ChainAccuracies = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result)
     """Write the node, its metrics and its curve.
 
     Raises:
-        UserError: The network's answers are not finite.
+        UserError: A logit is not finite.
     """
     with node.writing(spec["node"]) as folder:
         metrics = fill(folder, spec, data, device, result)
@@ -78,7 +78,7 @@ def fill(
 ) -> dict[str, Any]:
     """Write a node into its folder; return its metrics, those of nearness to `beside` or else to its only teacher.
 
-    A network that gives no answers (only its lower part was trained) has weights and features alone.
+    A network without trained logits (only its lower part was trained) has weights and features alone.
     """
     model = result.model.eval()
     result.save(model, folder / "model.safetensors")
@@ -91,23 +91,23 @@ def fill(
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
-    chain: Chain = ()
+    chain: ChainAccuracies = ()
     if spec["answers"]:
-        speaker = Speaker(device, model, data)
-        logits = {split: speaker.predict(split) for split in ("validation", "test")}
+        inference = Inference(device, model, data)
+        logits = {split: inference.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
-        hashes["labels"] = speaker.label(spec, folder / "labels", hashes["weights"])
+        hashes["labels"] = inference.label(spec, folder / "labels", hashes["weights"])
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         # Named, since times on a card and on a CPU do not compare.
-        metrics["cost"] |= {"latency_ms": round(speaker.latency_ms(), 4), "timed_on": device.name}
+        metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
         chain = ((spec["node"], metrics["validation"]["accuracy"]),)
     metrics["cost"] |= hardware.peak(device.where)
     node.write(folder, _node(spec, data, result, hashes, chain))
     return metrics
 
 
-class Speaker:
-    """A trained network that answers: on clean images, and on views."""
+class Inference:
+    """A trained network in use: on clean images, and on views."""
 
     def __init__(self, device: Device, model: nn.Module, data: Prepared) -> None:
         self.device = device
@@ -148,7 +148,7 @@ class Speaker:
         return cost.latency_ms(self.forward, x_1CHW)
 
 
-def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: Chain) -> Node:
+def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: ChainAccuracies) -> Node:
     architecture = spec["training"]["architecture"]
     supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     return Node(
@@ -163,7 +163,7 @@ def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str
     )
 
 
-def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> Chain:
+def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> ChainAccuracies:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
     if spec["previous"] is None:
         return ()

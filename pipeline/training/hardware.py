@@ -7,7 +7,7 @@ import torch
 
 from pipeline.base import memory
 from pipeline.base.errors import UserError
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 
 
 class Broken(Exception):
@@ -15,7 +15,7 @@ class Broken(Exception):
 
 
 def find(asked: str) -> torch.device:
-    """The device that `machine.device` means; `auto` is a GPU where one works, and says so where one does not.
+    """The device that `machine.device` means; `auto` is a GPU where one works, and logs it where one does not.
 
     Raises:
         UserError: It is not here, its driver does not work, or its memory is full.
@@ -25,13 +25,13 @@ def find(asked: str) -> torch.device:
         return _tried(torch.device(name), asked)
     except Broken as error:
         if asked == "auto":
-            say(f"machine.device is auto, and this runs on the CPU: the driver of the GPU does not work ({error})")
+            log(f"machine.device is auto, and this runs on the CPU: the driver of the GPU does not work ({error})")
             return torch.device("cpu")
         _refuse(asked, f"and its driver does not work ({error}): mend it until nvidia-smi lists the GPU, or use cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether it is a GPU that computes in bfloat16: an older one is said to have it, too, and emulates it, slower."""
+    """Whether it is a GPU that computes in bfloat16: an older one emulates it, slower."""
     if device.type != "cuda":
         return False
     with torch.cuda.device(device):  # torch asks the current one
@@ -62,14 +62,14 @@ def _tried(device: torch.device, asked: str) -> torch.device:
 
 def _count() -> int:
     """How many GPUs torch can use. A driver that does not work makes torch warn and count none, or raise."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         except RuntimeError as error:
             raise Broken(_first_line(error)) from None
-    if told and not count:
-        raise Broken(_first_line(told[0].message))
+    if caught and not count:
+        raise Broken(_first_line(caught[0].message))
     return count
 
 

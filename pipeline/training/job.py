@@ -1,4 +1,4 @@
-"""A training that is about to begin, in the words of its header."""
+"""A training that is about to start, in the words of its header."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
     """What learns what, from whom, how much of it, and where."""
     members = spec["training"].get("members", [spec["training"]])
     networks = [_words(each["architecture"]) for each in members]
-    size = sum(parameters(network.model) for network in training.networks)
+    size = sum(parameters(learner.model) for learner in training.learners)
     teacher = "its peers" if len(members) > 1 else "hard labels"
     if spec["teacher"]:
         teacher = node.read(spec["teacher"]).source
@@ -22,12 +22,12 @@ def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
     where = device.describe()
     return Job(
         node=spec["node"],
-        learns_from=f"{teacher} ({how}{' + '.join(training.networks[0].objective.terms)})",
+        learns_from=f"{teacher} ({how}{' + '.join(training.learners[0].objective.terms)})",
         network=f"{' and '.join(networks)} ({size:,} parameters)",
         machine=", ".join([where["device"], where["precision"], *_threads(where.get("threads"))]),
         images=training.steps * training.recipe.batch_size,
         epochs=training.recipe.epochs,
-        last=previous_run.read(spec["node"]),
+        previous_run=previous_run.read(spec["node"]),
     )
 
 

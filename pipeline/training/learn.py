@@ -1,4 +1,4 @@
-"""The whole of a training stage: hear the teacher, train, and leave a node behind."""
+"""The whole of a training stage: open the teacher, train, and leave a node behind."""
 
 import importlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.views import Views
-from pipeline.console.progress import say, showing
+from pipeline.console.progress import log, showing
 from pipeline.console.training import header
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
@@ -30,10 +30,10 @@ from pipeline.planning import specs
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
+from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
-from pipeline.training.network import Begin
 from pipeline.training.state import holding
-from pipeline.training.teaching import Alone, Live, Stored, Teaching
+from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 Lineage = tuple[dict[str, str], ...]
 
@@ -77,13 +77,15 @@ def _sized(learner: dict[str, Any], of_data: dict[str, int]) -> dict[str, Any]:
     return {**learner, "architecture": fit_width(architecture, **of_data, **budget)}
 
 
-def train(spec: dict[str, Any], data: Prepared, device: Device, begin: Begin | None = None) -> list[Result]:
+def train(
+    spec: dict[str, Any], data: Prepared, device: Device, init_weights: InitWeights | None = None
+) -> list[Result]:
     """Train the networks of a sized spec, or go on where they were; one result a network.
 
     Args:
-        spec: Its `initial`, where it has one, names the node whose weights the network begins with.
+        spec: Its `initial`, where it has one, names the node whose weights the network starts from.
         data, device: What to train on, and where.
-        begin: How the network begins with the weights of `initial`; without it they are loaded as they are.
+        init_weights: Initialises the network from `initial`; without it the weights are loaded as they are.
 
     Raises:
         UserError, Stopped: As of `learn`.
@@ -91,22 +93,23 @@ def train(spec: dict[str, Any], data: Prepared, device: Device, begin: Begin | N
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
     choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
     name = spec["node"]
-    teaching, lineage = hear(spec, data, device)
+    teacher, lineage = open_teacher(spec, data, device)
     if "initial" in spec:
         initial = node.read(spec["initial"])
         lineage += ({"teacher": initial.source, "read": "initial weights", "hash": checked_weights(initial)},)
-        begin = begin or partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
+        load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
+        init_weights = init_weights or load_initial
     content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
     key = files.digest([spec["training"], spec["code"]["training"], content])
-    with holding(name, key, say) as state:
-        training = Training(spec["training"], data, teaching, device, begin)
+    with holding(name, key, log) as state:
+        training = Training(spec["training"], data, teacher, device, init_weights)
         validate = _validation(training) if spec["answers"] else lambda model: None
         header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
-            training.run(state, validate, show, say, specs.read("machine")["state_every"])
+            training.run(state, validate, show, log, specs.read("machine")["state_every"])
     return [
-        Result("trained", network.model, lineage, training.rows(k), training.at.seconds, parameters(network.objective))
-        for k, network in enumerate(training.networks)
+        Result("trained", learner.model, lineage, training.rows(k), training.at.seconds, parameters(learner.objective))
+        for k, learner in enumerate(training.learners)
     ]
 
 
@@ -124,11 +127,11 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     return validate
 
 
-def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching, Lineage]:
-    """How this node hears its teacher, and what of the teacher is really read."""
+def open_teacher(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
+    """The teacher of this node, and what of it is really read."""
     training = spec["training"]
     if spec["teacher"] is None:
-        return Alone(), ()
+        return NoTeacher(), ()
     teacher = node.read(spec["teacher"])
     read = "labels" if training["teaching"] == "stored" else "weights"
     if read not in teacher.provides:
@@ -139,11 +142,11 @@ def hear(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teaching
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
         _warn_of_tail(spec, labels)
-        return Stored(labels, device), lineage
+        return StoredLabels(labels, device), lineage
     if teacher.format != "safetensors":
         raise UserError(f"{spec['node']} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
-    return Live(model, device, training["teacher_batch"], data.channels, data.size), lineage
+    return LiveTeacher(model, device, training["teacher_batch"], data.channels, data.size), lineage
 
 
 def _warn_of_tail(spec: dict[str, Any], labels: Labels) -> None:
@@ -151,7 +154,7 @@ def _warn_of_tail(spec: dict[str, Any], labels: Labels) -> None:
     hottest = max(term.get("temperature", 1.0) for term in spec["training"]["objective"].values())
     kept = labels.header.format.k
     if kept is not None and hottest > 1:
-        say(
+        log(
             f"{spec['node']}: labels.kind topk keeps {kept} of {len(labels.header.classes)} logits and the probability "
             f"of the rest at temperature 1; at {hottest:g} that can cost accuracy, which dense does not"
         )

@@ -1,57 +1,43 @@
 """The one training loop, for every method.
 
-What a network learns is its objective's business, whom it hears is the teaching's, and how the device
-computes is the device's; the loop draws views, lets one network (or several that teach each other) step,
-looks at validation, and keeps its state.
+The way of one batch: its views are drawn and augmented (`_batches`), the teacher gives its output for the very same
+pixels (`teacher.py`), and each network goes forward, has its loss, goes backward, is clipped and steps at the rate of
+the schedule (`_step`). A network, its objective and its optimiser are a learner (`learner.py`); several of them teach
+each other.
 
 Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their weighted total first, and last the
 gradient's largest entry).
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.base.errors import UserError
 from pipeline.base.signals import Stopped, deferred
 from pipeline.config.recipe import Recipe
 from pipeline.config.views import Views
+from pipeline.console.progress import CurveRow
 from pipeline.data.batches import Pixels, batches, order
-from pipeline.data.feed import cut_ahead
+from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import draw
+from pipeline.objectives.compose import Signals
+from pipeline.training.checkpoint import Checkpoint, Position
+from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
-from pipeline.training.network import Begin, Network
-from pipeline.training.recipe import is_fused, learning_rate
+from pipeline.training.finite import check_finite
+from pipeline.training.learner import InitWeights, Learner
+from pipeline.training.recipe import learning_rate
 from pipeline.training.saving import Saver
-from pipeline.training.snapshot import collect, restore
-from pipeline.training.state import State, facts
-from pipeline.training.teaching import Heard, Teaching
+from pipeline.training.state import State
+from pipeline.training.teacher import Teacher, TeacherOutput
 
-Row = dict[str, Any]
-Show = Callable[[Row], None]
 Validate = Callable[[nn.Module], float | None]
-
-
-@dataclass
-class Position:
-    """Where training stands: what is saved besides tensors.
-
-    `seconds` are those of all steps of finished epochs, `epoch_seconds` of the current one: validating and saving
-    are not training. `rows`: for each epoch, one row a network.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    rows: list[list[Row]] = field(default_factory=list)
 
 
 class Training:
@@ -61,205 +47,147 @@ class Training:
         spec: The `training` part of a plan: architecture, objective, recipe, views, seed; for mutual learning
             `members`, each with its own architecture, objective and seed, and `update`.
         data: The prepared data.
-        teaching: Where what the teacher says comes from.
+        teacher: Where logits and features to learn from come from.
         device: Where and how to compute.
-        begin: What gives each network its first weights, where these are not fresh.
+        init_weights: Initialises each network, where its weights are not fresh.
     """
 
     def __init__(
-        self, spec: dict[str, Any], data: Prepared, teaching: Teaching, device: Device, begin: Begin | None = None
+        self,
+        spec: dict[str, Any],
+        data: Prepared,
+        teacher: Teacher,
+        device: Device,
+        init_weights: InitWeights | None = None,
     ) -> None:
         self.spec = spec
         self.data = data
-        self.teaching = teaching
+        self.teacher = teacher
         self.device = device
         self.recipe = Recipe(**spec["recipe"])
         self.views = Views(**spec["views"])
         of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
-        self.networks = [
-            Network(each, self.recipe, device, **of_data, teacher=teaching.shapes(), begin=begin)
+        self.learners = [
+            Learner(each, self.recipe, device, **of_data, teacher=teacher.shapes(), init_weights=init_weights)
             for each in spec.get("members", [spec])
         ]
         self.sequential = spec.get("update") == "sequential"
-        self.teaching.show([layer for each in self.networks for layer in each.objective.teacher_layers])
-        self.learner = nn.ModuleList([each.learner for each in self.networks])
-        self.optimizers = [each.optimizer for each in self.networks]
+        self.teacher.tap([layer for each in self.learners for layer in each.objective.teacher_layers])
+        self.trained = nn.ModuleList([each.trained for each in self.learners])
+        self.optimizers = [each.optimizer for each in self.learners]
         self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
         self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
-        widest = max(len(each.names) for each in self.networks) + 1
-        self.losses_SKL = torch.zeros(self.steps, len(self.networks), widest, device=device.where)
+        widest = max(len(each.names) for each in self.learners) + 1
+        self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
         self.at = Position()
+        self.checkpoint = Checkpoint(device, self.recipe.epochs, self.trained, self.optimizers, self.losses_SKL)
 
     @property
     def model(self) -> nn.Module:
         """The network, where there is one."""
-        return self.networks[0].model
+        return self.learners[0].model
 
-    def rows(self, k: int = 0) -> list[Row]:
+    def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
         return [rows[k] for rows in self.at.rows]
 
-    def run(self, state: State, validate: Validate, show: Show, say: Callable[[str], None], every: float) -> None:
+    def run(
+        self,
+        state: State,
+        validate: Validate,
+        show: Callable[[CurveRow], None],
+        log: Callable[[str], None],
+        every: float,
+    ) -> None:
         """Train to the last epoch, or until a stop is asked for.
 
         Args:
             state: Where progress is kept.
-            validate: Accuracy of a network on clean validation images; None where it has no answers.
+            validate: Accuracy of a network on clean validation images; None where its logits are not trained.
             show: Is called with each epoch's row.
-            say: Prints one sentence.
+            log: Prints one sentence.
             every: Seconds between saved states; at 0 each step is saved, and the next one waits for it.
 
         Raises:
             Stopped: A signal asked to stop; the state is saved.
             UserError: A loss is not finite.
         """
-        self._restore(state, say)
+        self.at = self.checkpoint.restore(state, log)
         if self.at.epoch == self.recipe.epochs:
-            say(f"training was finished before: its result is used, {self.at.seconds:.1f} s saved")
             return
-        saved = time.monotonic()
-        with deferred() as stop_asked, Saver(state, self.device.where) as saver:
+        with deferred() as stop_asked, Saver(state, self.device.where, every) as saver:
             while self.at.epoch < self.recipe.epochs:
-                began = time.perf_counter()
+                started = time.perf_counter()
                 for step in self.epoch():
                     self.at.step = step + 1
-                    due = time.monotonic() - saved >= every
-                    if stop_asked() or (saver.is_free() and due):
-                        self.at.epoch_seconds += self.device.seconds_since(began)
+                    if stop_asked() or saver.is_due():
+                        self.at.epoch_seconds += self.device.seconds_since(started)
                         self._save(saver)
-                        if not every:
-                            saver.wait()
-                        saved, began = time.monotonic(), time.perf_counter()
                         if stop_asked():
                             saver.wait()
-                            raise Stopped(
-                                f"stopped in epoch {self.at.epoch + 1}, step {self.at.step}; progress is saved"
-                            )
-                self.at.epoch_seconds += self.device.seconds_since(began)
+                            raise Stopped(f"stopped in epoch {self.at.epoch + 1}, step {step + 1}; progress is saved")
+                        started = time.perf_counter()
+                self.at.epoch_seconds += self.device.seconds_since(started)
                 self._check_finite()
-                self._finish_epoch([validate(each.model) for each in self.networks], show)
+                accuracies = [validate(each.model) for each in self.learners]
+                names = [each.names for each in self.learners]
+                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.losses_SKL, accuracies))
+                show(self.at.rows[-1][0])
             self._save(saver)
             saver.wait()
 
     def epoch(self) -> Iterator[int]:
         """Do each step of the current epoch, from the current one on; yield its number once done."""
-        for network in self.networks:
-            network.train()
-        for step, (rows, x_BCHW, heard) in enumerate(self._batches(self.at.step), start=self.at.step):
-            self._step(step, x_BCHW, self.labels_N[rows.device_B], heard)
+        for learner in self.learners:
+            learner.train()
+        for step, (rows, x_BCHW, output) in enumerate(self._batches(self.at.step), start=self.at.step):
+            self._step(step, x_BCHW, self.labels_N[rows.device_B], output)
             yield step
 
-    def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, Heard]]:
-        """Rows, pixels and what the teacher says, of each batch of the current epoch from `start` on."""
-        count, v = len(self.data.train), self.teaching.view(self.at.epoch)
-        drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
+    def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
+        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
+        count, v = len(self.data.train), self.teacher.view(self.at.epoch)
+        drawn = draw(self.views, self.spec["views_seed"], self.teacher.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        shown = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
-        left = Rows.on(self.device.where, np.concatenate(shown)).split(len(shown[0]))[start:]
-        cuts = cut_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
-        for rows, x_BCHW in zip(left, cuts, strict=True):
-            yield rows, x_BCHW, self.teaching.hear(v, rows, x_BCHW)
+        ordered = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
+        left = Rows.on(self.device.where, np.concatenate(ordered)).split(len(ordered[0]))[start:]
+        augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
+        for rows, x_BCHW in zip(left, augmented, strict=True):
+            yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, heard: Heard) -> None:
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput) -> None:
+        """One step of each network on one batch: all go forward, then one after the other learns."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
-        rate = learning_rate(self.recipe, done, whole)
-        for network in self.networks:
-            network.look(x_BCHW)
-        for k, network in enumerate(self.networks):
-            peers = [other.z_BC.detach() for other in self.networks if other is not network]
-            losses_L = network.learn(y_B, heard, peers, done / whole, rate)
+        z_KBC = [learner.forward(x_BCHW) for learner in self.learners]
+        for k, learner in enumerate(self.learners):
+            # Loss: each term by itself, and what it weighs at this point of the training.
+            peers = [z_BC.detach() for other, z_BC in zip(self.learners, z_KBC, strict=True) if other is not learner]
+            signals = Signals(z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
+            losses = learner.objective(signals)
+            weighted = learner.objective.weighted(losses, done / whole)
+            # Backward, from each term and not from their sum: the same gradient without a graph of the sum to build.
+            learner.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(weighted)
+            steepest = nn.utils.get_total_norm(learner.gradients(), float("inf"))
+            if self.recipe.clip is not None:
+                nn.utils.clip_grad_norm_(learner.parameters, self.recipe.clip)
+            # Step, at the rate of the schedule: it follows from the number of the step, so nothing of it is saved.
+            learner.step(learning_rate(self.recipe, done, whole))
+            with torch.no_grad():
+                losses_L = torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest])
             # Kept on the device: asking for a number at each step would make the device wait for us.
             self.losses_SKL[step, k, : len(losses_L)] = losses_L
-            if self.sequential and network is not self.networks[-1]:
-                network.look_again(x_BCHW)
-
-    def _finish_epoch(self, accuracies: Sequence[float | None], show: Show) -> None:
-        at = self.at
-        means_KL = self.losses_SKL.mean(0).tolist()
-        # Not the optimiser's: it has forgotten the rate of a step that was done before training went on.
-        last = (at.epoch + 1) * self.steps - 1
-        common = {
-            "epoch": at.epoch + 1,
-            "learning_rate": learning_rate(self.recipe, last, self.recipe.epochs * self.steps),
-            "images_per_second": round(self.steps * self.recipe.batch_size / at.epoch_seconds, 1),
-        }
-        at.rows.append(
-            [
-                common
-                | {"validation_accuracy": accuracy, "loss": means[0]}
-                | {f"loss_{name}": mean for name, mean in zip(network.names[1:], means[1:], strict=False)}
-                for network, means, accuracy in zip(self.networks, means_KL, accuracies, strict=True)
-            ]
-        )
-        at.seconds += at.epoch_seconds
-        at.epoch_seconds = 0.0
-        at.epoch += 1
-        at.step = 0
-        show(at.rows[-1][0])
+            if self.sequential and learner is not self.learners[-1]:
+                z_KBC[k] = learner.forward_again(x_BCHW)
 
     def _check_finite(self) -> None:
-        """Find the first number that is not finite: its step, and whether a term, the gradient or a weight has it."""
-        floating = {name: tensor for name, tensor in self.learner.state_dict().items() if tensor.is_floating_point()}
-        # One answer for all of them: the host waits for each that it asks for.
-        if torch.stack([each.isfinite().all() for each in (self.losses_SKL, *floating.values())]).all():
-            return
-        wrong_SKL = ~torch.isfinite(self.losses_SKL)
-        if wrong_SKL.any():
-            step, k = (int(index) for index in wrong_SKL.any(2).nonzero()[0])
-            self._check_teacher(step)
-            names = (*self.networks[k].names, "gradient")
-            wrong = [name for name, bad in zip(names, wrong_SKL[step, k].tolist(), strict=False) if bad]
-            terms = [name for name in wrong if name not in ("loss", "gradient")]
-            what = "gradient" if wrong == ["gradient"] else "loss"
-            where = "" if what == "gradient" else f" ({', '.join(terms) or 'the total'})"
-            raise UserError(
-                f"the {what} is not finite at epoch {self.at.epoch + 1}, step {step + 1}{where}: "
-                "lower recipe.lr, set recipe.clip, or look at the data"
-            )
-        for name, tensor in floating.items():
-            if not tensor.isfinite().all():
-                raise UserError(
-                    f"{name} is not finite at the end of epoch {self.at.epoch + 1}, step {self.at.step}: "
-                    "lower recipe.lr or set recipe.clip"
-                )
-
-    def _check_teacher(self, step: int) -> None:
-        """Name the sample of a step's batch to which the teacher gives an answer that is not finite."""
-        rows, _, heard = next(self._batches(step))
-        if heard.t_BC is None or heard.t_BC.isfinite().all():
-            return
-        row = int(rows.host_B[int((~heard.t_BC.isfinite()).any(1).nonzero()[0])])
-        raise UserError(
-            f"the teacher answers row {row} of view {self.teaching.view(self.at.epoch)} with a logit that is not "
-            f"finite (epoch {self.at.epoch + 1}, step {step + 1}): its weights are broken, train it with a lower "
-            "recipe.lr or set recipe.clip"
-        )
-
-    def _environment(self) -> dict[str, Any]:
-        return self.device.describe() | {"fused": is_fused(self.device.where)}
+        names = [each.names for each in self.learners]
+        view = self.teacher.view(self.at.epoch)
+        check_finite(self.losses_SKL, self.trained, names, self.at, self._batches, view)
 
     def _save(self, saver: Saver) -> None:
         self._check_finite()
-        content = {"environment": self._environment(), "epochs": self.recipe.epochs, "position": vars(self.at)}
-        saver.save(collect(self.learner, self.optimizers, self.losses_SKL), content)
-
-    def _restore(self, state: State, say: Callable[[str], None]) -> None:
-        body = state.load(say)
-        if body is None:
-            return
-        saved = facts(body)
-        now = self._environment()
-        if changed := [name for name in now if saved["environment"].get(name) != now[name]]:
-            name = changed[0]
-            say(
-                f"saved progress is not used: {name} was {saved['environment'].get(name)}, is {now[name]}, "
-                "and that decides the last bits of a result"
-            )
-            return
-        restore(body, self.learner, self.optimizers, self.losses_SKL)
-        self.at = Position(**saved["position"])
-        if self.at.epoch < self.recipe.epochs:
-            say(f"going on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")
+        self.checkpoint.save(saver, self.at)

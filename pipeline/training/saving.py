@@ -1,5 +1,6 @@
 """Saving beside the training: it copies what a step left and goes on; a thread hashes and writes the copy."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
@@ -20,13 +21,16 @@ class Saver:
     Args:
         state: Where snapshots go.
         device: Where the tensors lie.
+        every: Seconds between two snapshots; at 0 each one is waited for.
     """
 
-    def __init__(self, state: State, device: torch.device) -> None:
+    def __init__(self, state: State, device: torch.device, every: float) -> None:
         self.state = state
+        self.every = every
         self.snapshot = Snapshot(device)
         self._thread = ThreadPoolExecutor(1, "saving")
         self._writing: Future[None] | None = None
+        self._saved = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +43,13 @@ class Saver:
         self.wait()
         self.snapshot.take(tensors, facts)
         self._writing = self._thread.submit(self._write)
+        if not self.every:
+            self.wait()
+        self._saved = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time for the next snapshot, and `save` would not wait."""
+        return self.is_free() and time.monotonic() - self._saved >= self.every
 
     def is_free(self) -> bool:
         """Whether `save` would not wait."""

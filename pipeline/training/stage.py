@@ -1,12 +1,12 @@
 """What a slot does when its turn comes: its work, which is mostly training, or carry its predecessor.
 
-Carrying must cost nothing: torch, and what shows the result, are imported only where there is something to do.
+Carrying must cost nothing: torch, and what prints the result, are imported only where there is something to do.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.console.progress import say
+from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.chain import stopped
 from pipeline.planning import specs
@@ -17,18 +17,18 @@ def advance(name: str, work: Callable[[dict[str, Any]], None] | None = None) -> 
     spec = specs.read(name)
     if spec["action"] == "skip":
         node.skip(name)
-        say(f"{name}: not in params.yaml, skipped")
+        log(f"{name}: not in params.yaml, skipped")
         return
     if spec["action"] == "carry":
         origin = node.carry(name, node.read(spec["previous"])).origin
-        say(f"{name}: beyond the asked length, carries {origin}")
+        log(f"{name}: beyond the asked length, carries {origin}")
         return
     if spec["follows"] and "stop" in spec:
         previous = node.read(spec["previous"])
         accuracies = [accuracy for _, accuracy in previous.chain]
         if previous.status == "carried" or stopped(accuracies, **spec["stop"]):
             origin = node.carry(name, previous).origin
-            say(f"{name}: validation accuracy has stopped rising, carries {origin}")
+            log(f"{name}: validation accuracy has stopped rising, carries {origin}")
             return
     if work is None:
         from pipeline.training.learn import learn as work
@@ -36,7 +36,7 @@ def advance(name: str, work: Callable[[dict[str, Any]], None] | None = None) -> 
 
 
 def perform(work: Callable[[dict[str, Any]], None], spec: dict[str, Any]) -> None:
-    """Do the work of a node, and show what came of it beside the last result."""
+    """Do the work of a node, and print its result beside that of the previous run."""
     from pipeline.console.training import closing
     from pipeline.dvc import previous_run
 

@@ -80,7 +80,7 @@ class State:
         finally:
             os.close(descriptor)
 
-    def load(self, say: Callable[[str], None]) -> bytes | None:
+    def load(self, log: Callable[[str], None]) -> bytes | None:
         """The newest snapshot that is whole; None where there is none."""
         for path in (self.current, self.previous):
             if not path.exists():
@@ -89,7 +89,7 @@ class State:
             body = content[DIGEST:]
             if hashlib.sha256(body).digest() == content[:DIGEST]:
                 return body
-            say(f"{path} is damaged and not used")
+            log(f"{path} is damaged and not used")
         return None
 
     def progress(self) -> dict[str, Any] | None:
@@ -108,7 +108,7 @@ class State:
             return None
 
     def is_finished(self) -> bool:
-        """Whether a snapshot says that the last epoch is done; one that cannot be read says nothing."""
+        """Whether a snapshot says that the last epoch is done; one that cannot be read counts as none."""
         progress = self.progress()
         return progress is not None and progress["position"]["epoch"] == progress["epochs"]
 
@@ -120,7 +120,7 @@ def facts(body: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def holding(node: str, key: str, say: Callable[[str], None]) -> Iterator[State]:
+def holding(node: str, key: str, log: Callable[[str], None]) -> Iterator[State]:
     """Hold the state of one training; wait while another process has it.
 
     Waiting, not failing: parallel experiments share their teacher that way, and the one that waited
@@ -137,7 +137,7 @@ def holding(node: str, key: str, say: Callable[[str], None]) -> Iterator[State]:
             raise UserError(
                 f"{folder} cannot be written ({error.strerror}): make it writable or set {VARIABLE}"
             ) from None
-        _wait(lock.fileno(), folder, node, say)
+        _wait(lock.fileno(), folder, node, log)
         if _is_at(lock.fileno(), folder / "lock"):
             break
         lock.close()  # `gc` removed the folder while we waited: this lock would hold nothing
@@ -156,16 +156,16 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _wait(descriptor: int, folder: Path, node: str, say: Callable[[str], None]) -> None:
-    told = float("-inf")
+def _wait(descriptor: int, folder: Path, node: str, log: Callable[[str], None]) -> None:
+    logged = float("-inf")
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() - told >= 60:
+            if time.monotonic() - logged >= 60:
                 holder = (folder / "lock").read_text() or "another process"
-                say(f"{node} is being trained by process {holder}: waiting for its result")
-                told = time.monotonic()
+                log(f"{node} is being trained by process {holder}: waiting for its result")
+                logged = time.monotonic()
             time.sleep(0.2)
         else:
             return

@@ -78,8 +78,8 @@ def test_a_seed_decides_start_and_order_for_all_arms_alike(specs: dict[str, Any]
 
     def start(name: str, factor: float, seed: int) -> Training:
         spec = study._scaled(specs, name, factor, seed)
-        teaching, _ = study.hear(spec, data, CPU)
-        return Training(spec["training"], data, teaching, CPU)
+        teacher, _ = study.open_teacher(spec, data, CPU)
+        return Training(spec["training"], data, teacher, CPU)
 
     hard = start(HARD, 0.3, 7)
     for name in NAMES:
@@ -107,8 +107,8 @@ def test_it_trains_what_the_stage_trains(specs: dict[str, Any], arms: list[Arm])
     arm = arms[1]
     spec = study._scaled(specs, arm.name, arm.factor, SEEDS[1])
     data = prepared.read(DATA)
-    teaching, _ = study.hear(spec, data, CPU)
-    of = Training(spec["training"], data, teaching, CPU)
+    teacher, _ = study.open_teacher(spec, data, CPU)
+    of = Training(spec["training"], data, teacher, CPU)
     for _ in range(of.recipe.epochs):
         for _ in of.epoch():
             pass
@@ -135,7 +135,7 @@ def test_the_second_stage_starts_from_the_first_one(specs: dict[str, Any], monke
     data = prepared.read(DATA)
     of = study._train(study._scaled(specs, "method/fitnet", 1.0, 3), data, CPU)
     hint, second = trained
-    assert second is of and [*hint.networks[0].objective.terms] == ["fitnet_hint"]
+    assert second is of and [*hint.learners[0].objective.terms] == ["fitnet_hint"]
     assert equal(starts[1], hint.model.state_dict()) and not equal(starts[0], starts[1])
     assert not equal(of.model.state_dict(), starts[1])
 

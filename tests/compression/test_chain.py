@@ -26,7 +26,7 @@ from pipeline.models.build import rebuild
 from pipeline.models.fake_quantise import FrozenInput, InputGrid
 from pipeline.training.learn import load
 from pipeline.training.state import VARIABLE
-from pipeline.training.teaching import Stored
+from pipeline.training.teacher import StoredLabels
 from tests.compression.chains import run, workshop
 from tests.training.runs import CPU, furnish, inside
 
@@ -187,17 +187,17 @@ def test_a_tuning_that_is_stopped_goes_on_to_the_same_bytes(
     order = ["zero", "tune8"]
     whole = files.sha256(run(shop, order)[1].weights)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
-    hear, calls = Stored.hear, 0
+    output, calls = StoredLabels.output, 0
 
-    def kill(self: Stored, v: int, rows: Rows, x_BCHW: Tensor) -> Any:
+    def kill(self: StoredLabels, v: int, rows: Rows, x_BCHW: Tensor) -> Any:
         nonlocal calls
         calls += 1
         if calls == steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return hear(self, v, rows, x_BCHW)
+        return output(self, v, rows, x_BCHW)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stored, "hear", kill)
+        patch.setattr(StoredLabels, "output", kill)
         with pytest.raises(Stopped):
             run(shop, order)
     assert files.sha256(run(shop, order)[1].weights) == whole

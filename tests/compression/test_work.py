@@ -9,7 +9,7 @@ from pipeline.compression.work import BATCH, Work
 from pipeline.config.views import Views
 from pipeline.data.batches import order
 from pipeline.data.prepared import Prepared, Split
-from pipeline.data.views import cut, draw
+from pipeline.data.views import augment, draw
 from pipeline.lineage.node import Node
 from tests.training.runs import CPU
 
@@ -33,7 +33,7 @@ def expected(of: Work, v: int, stream: str, mean: tuple[float, ...], std: tuple[
     drawn = draw(VIEWS, 3, stream, v, len(images_NCHW), SIZE)
     mean_C, std_C = torch.tensor(mean), torch.tensor(std)
     rows = order(3, v, len(images_NCHW))[:BATCH]
-    return torch.cat([cut(images_NCHW[[row]], drawn, torch.tensor([row]), mean_C, std_C) for row in rows])
+    return torch.cat([augment(images_NCHW[[row]], drawn, torch.tensor([row]), mean_C, std_C) for row in rows])
 
 
 def test_each_pass_has_its_own_view_and_order_and_whole_batches_only() -> None:
@@ -58,5 +58,5 @@ def test_pixels_that_are_not_normalised_lie_between_0_and_1() -> None:
     images_NCHW = torch.from_numpy(np.array(of.data.train.images))
     drawn = draw(VIEWS, 3, "compress", 1, 5, SIZE)
     rows_N = torch.from_numpy(order(3, 1, 5))
-    raw = cut(images_NCHW[rows_N], drawn, rows_N, torch.zeros(2), torch.ones(2))
+    raw = augment(images_NCHW[rows_N], drawn, rows_N, torch.zeros(2), torch.ones(2))
     torch.testing.assert_close(x_BCHW, raw)

@@ -17,7 +17,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.config.compress import Fresh, Tuned
-from pipeline.config.learner import Learner
+from pipeline.config.network import TrainingSection
 from pipeline.planning import build, graph
 from tests.scratch import PARAMS, ROOT
 
@@ -65,7 +65,7 @@ def test_the_default_is_valid_and_every_learner_is_complete() -> None:
     learners = [getattr(whole, name) for name in params.LEARNERS] + list(whole.method.values())
     assert len(learners) == len(params.LEARNERS) + len(DEFAULT["method"])
     for learner in learners:
-        assert isinstance(learner, Learner)
+        assert isinstance(learner, TrainingSection)
         assert learner.recipe.settings["weight_decay"] == DEFAULT["training"]["weight_decay"]
         assert all("weight" in term for term in learner.objective.values())
     assert whole.student.recipe.lr == DEFAULT["student"]["recipe"]["lr"] != whole.training.lr

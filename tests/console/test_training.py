@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.console import training
 from pipeline.console.training import Job, duration
-from pipeline.dvc.previous_run import Last
+from pipeline.dvc.previous_run import PreviousRun
 from tests.scratch import Scratch
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
@@ -81,7 +81,7 @@ def test_without_a_last_result_nothing_stands_beside_the_new_one(capsys: pytest.
 
 def test_a_table_says_what_has_changed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    training.closing("student", NOW, Last(BEFORE, None))
+    training.closing("student", NOW, PreviousRun(BEFORE, None))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["validation", "accuracy", "80.0", "90.0", "-10.0"] in lines
     assert ["test", "NLL", "1.000"] in lines, "the last run did not have it"
@@ -96,6 +96,6 @@ def test_a_time_is_said_in_its_unit(seconds: float, words: str) -> None:
 
 def test_expected_time_is_that_of_the_last_speed() -> None:
     assert (
-        Job(**{**vars(JOB), "last": Last({}, 100.0)}).size
+        Job(**{**vars(JOB), "previous_run": PreviousRun({}, 100.0)}).size
         == "300 images, 20 epochs, about 60 s at the last run's speed"
     )

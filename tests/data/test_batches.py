@@ -31,9 +31,9 @@ def test_an_order_is_a_permutation_of_its_own_for_each_epoch_and_seed() -> None:
 )
 def test_batches_keep_the_order_and_leave_no_lone_sample(count: int, size: int, lengths: list[int]) -> None:
     rows_N = order(0, 0, count)
-    cuts = batches(rows_N, size)
-    assert [len(rows_B) for rows_B in cuts] == lengths
-    np.testing.assert_array_equal(np.concatenate([*cuts, rows_N[:0]]), rows_N[: sum(lengths)])
+    found = batches(rows_N, size)
+    assert [len(rows_B) for rows_B in found] == lengths
+    np.testing.assert_array_equal(np.concatenate([*found, rows_N[:0]]), rows_N[: sum(lengths)])
 
 
 @pytest.mark.parametrize("budget", [0, 10**6])

@@ -4,14 +4,14 @@ import torch
 
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels, batches, order
-from pipeline.data.feed import cut_ahead
+from pipeline.data.feed import augment_ahead
 from pipeline.data.rows import Rows
-from pipeline.data.views import cut, draw
+from pipeline.data.views import augment, draw
 
 COUNT, EDGE = 61, 7  # a last batch that is shorter, images whose bytes end at no round address
 BATCH = 9
 CPU = torch.device("cpu")
-ONE = 4 * BATCH * 3 * EDGE * EDGE  # bytes of a batch, cut
+ONE = 4 * BATCH * 3 * EDGE * EDGE  # bytes of a batch, augmented
 
 
 @pytest.mark.parametrize("ahead", [0, ONE, 3 * ONE + 1, 1 << 20])
@@ -23,14 +23,14 @@ def test_several_batches_cut_at_once_are_the_batches_cut_one_by_one(ahead: int, 
     mean_C, std_C = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.25])
     drawn = draw(views, 5, "labels", 3, COUNT, EDGE)
     rows = [Rows.on(CPU, rows_B) for rows_B in batches(order(0, 0, COUNT), BATCH)][start:]
-    found = list(cut_ahead(pixels, drawn, rows, mean_C, std_C, ahead))
+    found = list(augment_ahead(pixels, drawn, rows, mean_C, std_C, ahead))
     images = torch.from_numpy(images_NCHW)
-    slow = [cut(images[each.device_B], drawn, each.device_B, mean_C, std_C) for each in rows]
+    slow = [augment(images[each.device_B], drawn, each.device_B, mean_C, std_C) for each in rows]
     assert len(found) == len(slow) and all(map(torch.equal, found, slow))
     sizes = {each.untyped_storage().nbytes() for each in found}
-    assert max(sizes) <= max(ahead, ONE), "no more is cut at once than was allowed"
+    assert max(sizes) <= max(ahead, ONE), "no more is augmented at once than was allowed"
 
 
 def test_no_batches_are_no_cuts() -> None:
     pixels = Pixels(np.zeros((1, 1, 2, 2), np.uint8), CPU, 0)
-    assert not list(cut_ahead(pixels, draw(Views(), 0, "train", 1, 1, 2), [], torch.zeros(1), torch.ones(1)))
+    assert not list(augment_ahead(pixels, draw(Views(), 0, "train", 1, 1, 2), [], torch.zeros(1), torch.ones(1)))

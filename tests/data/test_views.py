@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.config.views import Views
-from pipeline.data.views import Drawn, Zoom, cut, describe, draw, normalise
+from pipeline.data.views import Drawn, Zoom, augment, describe, draw, normalise
 
 COUNT, EDGE = 40, 7
 IMAGES_NCHW = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, 3, EDGE, EDGE), dtype=np.uint8))
@@ -35,7 +35,7 @@ def drawn_of(views: Views, v: int = 1, *, stream: str = "train", seed: int = 3, 
 
 def raw(drawn: Drawn, rows_B: Tensor = ROWS_N) -> np.ndarray:
     """Pixels 0..255 before normalisation, (B, C, H, W)."""
-    return (cut(IMAGES_NCHW[rows_B], drawn, rows_B, ZERO_C, ONE_C) * 255).numpy()
+    return (augment(IMAGES_NCHW[rows_B], drawn, rows_B, ZERO_C, ONE_C) * 255).numpy()
 
 
 def slow_shift(drawn: Drawn, row: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def slow_zoom(image_CHW: np.ndarray, zoom: Zoom, row: int) -> np.ndarray:
 
 @SOME
 def test_view_0_is_the_clean_image_bit_for_bit(views: Views) -> None:
-    x_NCHW = cut(IMAGES_NCHW, drawn_of(views, 0), ROWS_N, MEAN_C, STD_C)
+    x_NCHW = augment(IMAGES_NCHW, drawn_of(views, 0), ROWS_N, MEAN_C, STD_C)
     assert torch.equal(x_NCHW, normalise(IMAGES_NCHW, MEAN_C, STD_C))
     np.testing.assert_array_equal(raw(drawn_of(views, 0)).round(), IMAGES_NCHW.numpy())
 
@@ -103,7 +103,7 @@ def test_a_row_is_cut_the_same_in_any_company(views: Views, device: str) -> None
 
     def cut_rows(rows: list[int]) -> Tensor:
         rows_B = torch.tensor(rows, device=device)
-        return cut(images_NCHW[rows_B], drawn, rows_B, mean_C, std_C)
+        return augment(images_NCHW[rows_B], drawn, rows_B, mean_C, std_C)
 
     together_NCHW = cut_rows(list(range(COUNT)))
     shuffled = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0)).tolist()
@@ -117,15 +117,15 @@ def test_a_row_is_cut_the_same_in_any_company(views: Views, device: str) -> None
 @SOME
 def test_devices_agree_and_drawn_may_stay_on_the_cpu(views: Views, device: str) -> None:
     drawn = drawn_of(views, 5)
-    x_NCHW = cut(IMAGES_NCHW.to(device), drawn, ROWS_N, MEAN_C.to(device), STD_C.to(device))
+    x_NCHW = augment(IMAGES_NCHW.to(device), drawn, ROWS_N, MEAN_C.to(device), STD_C.to(device))
     assert x_NCHW.device.type == device
-    torch.testing.assert_close(x_NCHW.cpu(), cut(IMAGES_NCHW, drawn, ROWS_N, MEAN_C, STD_C), atol=1e-4, rtol=0)
+    torch.testing.assert_close(x_NCHW.cpu(), augment(IMAGES_NCHW, drawn, ROWS_N, MEAN_C, STD_C), atol=1e-4, rtol=0)
 
 
 @SOME
-def test_cutting_changes_none_of_its_inputs(views: Views) -> None:
+def test_augmenting_changes_none_of_its_inputs(views: Views) -> None:
     images_NCHW, drawn = IMAGES_NCHW.clone(), drawn_of(views)
-    x_NCHW = cut(images_NCHW, drawn, ROWS_N, MEAN_C, STD_C)
+    x_NCHW = augment(images_NCHW, drawn, ROWS_N, MEAN_C, STD_C)
     x_NCHW.zero_()
     assert torch.equal(images_NCHW, IMAGES_NCHW)
     again = drawn_of(views)
@@ -186,7 +186,7 @@ def test_padding_is_black_before_normalising() -> None:
     white_1CHW = torch.full((1, 1, EDGE, EDGE), 255, dtype=torch.uint8)
     still_1 = torch.zeros(1, dtype=torch.int64)
     drawn = Drawn(2, still_1, still_1 + 2, torch.tensor([False]), None)
-    x_HW = cut(white_1CHW, drawn, still_1, torch.tensor([0.5]), torch.tensor([0.5]))[0, 0]
+    x_HW = augment(white_1CHW, drawn, still_1, torch.tensor([0.5]), torch.tensor([0.5]))[0, 0]
     assert (x_HW[:2] == -1).all()
     assert (x_HW[2:] == 1).all()
 

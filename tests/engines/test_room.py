@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.base import files
 from pipeline.dvc import previous_run as last
-from pipeline.dvc.previous_run import Last
+from pipeline.dvc.previous_run import PreviousRun
 from pipeline.engines import gpus
 from pipeline.engines.room import AROUND, Room
 
@@ -27,8 +27,8 @@ class Card:
         self.asked += 1
         return None if self.free is None else (self.free, WHOLE)
 
-    def last(self, node: str) -> Last | None:
-        return Last({"cost": self.peaks[node]}, None) if node in self.peaks else None
+    def last(self, node: str) -> PreviousRun | None:
+        return PreviousRun({"cost": self.peaks[node]}, None) if node in self.peaks else None
 
     def set(self, **gib: int) -> None:
         self.peaks |= {name.replace("_", "/"): {"peak_gpu_bytes": each * GIB - AROUND} for name, each in gib.items()}

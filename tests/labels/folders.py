@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.base.files import digest, read_json
 from pipeline.labels.format import Format
-from pipeline.labels.store import Header, Labels, open_labels, write_header, write_view
+from pipeline.labels.store import Labels, LabelsHeader, open_labels, write_header, write_view
 
 COUNT, VIEWS = 23, 2
 CLASSES = ("cat", "dog", "emu", "fox")
@@ -25,11 +25,11 @@ SPEC: dict[str, Any] = {
 
 
 def logits(v: int) -> Tensor:
-    """What the teacher says of view `v`: float32 (N, C)."""
+    """The teacher's logits of view `v`: float32 (N, C)."""
     return torch.randn(COUNT, len(CLASSES), generator=torch.Generator().manual_seed(v)) * 5
 
 
-def header(format: Format, **changes: Any) -> Header:
+def header(format: Format, **changes: Any) -> LabelsHeader:
     content = {
         "teacher": "teacher",
         "teacher_hash": "t" * 64,
@@ -40,7 +40,7 @@ def header(format: Format, **changes: Any) -> Header:
         "views": VIEWS,
         "format": format,
     }
-    return Header(**content | changes)
+    return LabelsHeader(**content | changes)
 
 
 def write(folder: Path, format: Format) -> str:

@@ -11,7 +11,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
-from pipeline.data.views import cut, describe, draw
+from pipeline.data.views import augment, describe, draw
 from pipeline.labels.format import Format
 from pipeline.labels.labeller import forward_fixed, label, predict
 from pipeline.labels.store import Labels, open_labels
@@ -82,7 +82,7 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format:
 def shown(data: Prepared, views: Views, v: int, rows_B: Tensor) -> Tensor:
     """The pixels that a student sees of view `v`."""
     drawn = draw(views, SEED, "labels", v, COUNT, EDGE)
-    return cut(torch.from_numpy(data.train.images[rows_B.numpy()]), drawn, rows_B, *statistics(data))
+    return augment(torch.from_numpy(data.train.images[rows_B.numpy()]), drawn, rows_B, *statistics(data))
 
 
 @pytest.mark.parametrize("views", VIEWS, ids=["exact", "resized"])
@@ -165,6 +165,6 @@ def test_predictions_follow_the_rows_and_take_no_gradient(net: nn.Module, data: 
 def test_a_broken_teacher_leaves_no_label_set(tmp_path: Path, data: Prepared) -> None:
     broken = nn.Sequential(nn.Flatten(), nn.Linear(3 * EDGE * EDGE, CLASSES))
     nn.init.constant_(broken[1].get_parameter("bias"), float("nan"))
-    with pytest.raises(UserError, match="teacher answers row 0 of view 0"):
+    with pytest.raises(UserError, match="teacher gives row 0 of view 0"):
         labelled(tmp_path, broken, data, VIEWS[0], Format("dense", "float32"))
     assert not (tmp_path / "labels.json").exists()

@@ -103,7 +103,7 @@ def test_a_logit_that_is_not_finite_names_teacher_view_and_row(tmp_path: Path, w
     bad_NC = logits(1)
     bad_NC[13, 2] = wrong
     for format in (DENSE, Format("dense", "float16"), TOPK):
-        with pytest.raises(UserError, match="assistant/t1 answers row 13 of view 7 with a logit that is not finite"):
+        with pytest.raises(UserError, match="assistant/t1 gives row 13 of view 7 a logit that is not finite"):
             write_view(tmp_path, 7, bad_NC.split(5), format, "assistant/t1")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.views import describe
 from pipeline.labels.format import Format
-from pipeline.labels.store import Header, open_labels, write_header, write_view
+from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
 from pipeline.lineage import ensemble, node
 from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
@@ -35,7 +35,7 @@ SPEC: dict[str, Any] = {
 
 
 class Split(SimpleNamespace):
-    """Labels alone: the ensemble looks at no pixel."""
+    """Labels only: the ensemble needs no pixel."""
 
     labels: np.ndarray
 
@@ -66,7 +66,7 @@ def member(name: str, seed: int, better_on: str) -> Node:
     form = Format("dense", "float32")
     for v in range(VIEWS + 1):
         write_view(folder / "labels", v, torch.randn(TRAIN, 3, generator=random), form, name)
-    header = Header(
+    header = LabelsHeader(
         teacher=name,
         teacher_hash="t" * 64,
         data_hash=DATA.hash,
@@ -102,7 +102,7 @@ def labels(of: Node) -> Any:
 
 
 def test_each_network_counts_once_and_each_crop_has_the_labels_of_that_crop(members: list[Node]) -> None:
-    ensemble.vote(SPEC)
+    ensemble.write_ensemble(SPEC)
     made = node.read("ensemble")
     assert [*node.read_numbers("ensemble")["members"]] == ["born_again/g1", "born_again/g3"]
     stored = [read_predictions(each) for each in members]
@@ -117,7 +117,7 @@ def test_each_network_counts_once_and_each_crop_has_the_labels_of_that_crop(memb
 
 def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
     """By trying all of a grid; on test the other member is the better one."""
-    ensemble.vote({**SPEC, "rule": "weighted"})
+    ensemble.write_ensemble({**SPEC, "rule": "weighted"})
     stored = [read_predictions(each)["validation"] for each in members]
     y_N = torch.from_numpy(DATA.validation.labels)
 
@@ -133,7 +133,7 @@ def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
 
 
 def test_an_ensemble_that_teaches_nobody_labels_the_clean_view_alone(members: list[Node]) -> None:
-    ensemble.vote({**SPEC, "teaches": False})
+    ensemble.write_ensemble({**SPEC, "teaches": False})
     found = labels(node.read("ensemble"))
     assert found.views == 0
     expected = mixture([labels(each).view(0) for each in members], [0.5, 0.5])

@@ -72,7 +72,7 @@ def test_a_residual_shortcut_takes_every_second_pixel_and_pads_channels():
 
 def test_a_wide_shortcut_that_changes_the_width_is_of_the_activated_input():
     """Zagoruyko & Komodakis's code: norm and ReLU are shared by both ways."""
-    block = wide.Block(2, 4, stride=2, dropout=0.0).eval()
+    block = wide.WideBlock(2, 4, stride=2, dropout=0.0).eval()
     for convolution in (block.body[0], block.body[4]):
         nn.init.zeros_(convolution.get_parameter("weight"))
     x_BCHW = torch.randn(3, 2, 6, 6)

@@ -121,8 +121,8 @@ MUTANTS = [
     Mutant("pipeline/compression/work.py", "itertools.count(1)", "itertools.count(0)", WORK_TESTS),
     Mutant(
         "pipeline/compression/work.py",
-        "cut(pixels[rows], drawn, rows.device_B,",
-        "cut(pixels[rows], drawn, rows.device_B.flip(0),",
+        "augment(pixels[rows], drawn, rows.device_B,",
+        "augment(pixels[rows], drawn, rows.device_B.flip(0),",
         WORK_TESTS,
     ),
     Mutant(

@@ -26,7 +26,7 @@ MUTANTS = [
     ),
     # Labels of the first view for every epoch.
     Mutant(
-        "pipeline/training/teaching.py",
+        "pipeline/training/teacher.py",
         "if v != self._v:",
         "if self._v is None:",
         "tests/training/test_waits.py::test_stored_labels_are_the_same_where_they_do_not_fit",

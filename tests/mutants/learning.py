@@ -143,6 +143,7 @@ OBJECTIVES = [
 ]
 
 LABELS = [
+    Mutant("pipeline/labels/store.py", "SCHEMA = 1\n", "SCHEMA = 1\nSplit = None\n", "tests/test_names.py"),
     Mutant(
         "pipeline/labels/format.py", "others_BC.logsumexp(1) - math.log", "others_BC.logsumexp(1) + math.log", FORMAT
     ),
@@ -168,8 +169,8 @@ LABELS = [
 DATA = [
     Mutant(
         "pipeline/data/batches.py",
-        "len(cuts) > 1 and size > 1 == len(cuts[-1])",
-        "len(cuts) > 1 == len(cuts[-1])",
+        "len(found) > 1 and size > 1 == len(found[-1])",
+        "len(found) > 1 == len(found[-1])",
         BATCHES,
     ),
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),

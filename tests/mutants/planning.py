@@ -97,7 +97,7 @@ MUTANTS = [
         "tests/objectives/test_compose.py",
     ),
     Mutant(
-        "pipeline/config/learner.py",
+        "pipeline/config/network.py",
         'if term["weight"] > 0}',
         'if term["weight"] >= 0}',
         "tests/config/test_params.py::test_a_wrong_value_is_named_with_what_would_be_right",

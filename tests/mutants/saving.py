@@ -17,7 +17,14 @@ MUTANTS = [
         "self._thread.shutdown(wait=False)",
         "tests/training/test_saving.py::test_nobody_leaves_while_it_writes",
     ),
-    # Progress is said to be saved though the disk was full.
+    # A training waits for a snapshot that is still being written, only because the next one is due.
+    Mutant(
+        "pipeline/training/saving.py",
+        "return self.is_free() and time.monotonic()",
+        "return time.monotonic()",
+        "tests/training/test_saving.py::test_training_goes_on_while_a_state_is_written",
+    ),
+    # Progress is called saved though the disk was full.
     Mutant(
         "pipeline/training/loop.py",
         "                            saver.wait()\n                            raise Stopped(",
@@ -41,8 +48,8 @@ MUTANTS = [
     # A driver that does not work is a GPU that is not here, and auto falls to the CPU without a word.
     Mutant(
         "pipeline/training/hardware.py",
-        "if told and not count:",
-        "if told and count:",
+        "if caught and not count:",
+        "if caught and count:",
         "tests/training/test_hardware.py::test_a_driver_that_does_not_work_is_no_gpu_that_is_not_here",
     ),
 ]

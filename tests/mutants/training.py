@@ -1,13 +1,13 @@
-"""Small faults of training: rates, steps, what a teacher says when, saved progress, what a node tells."""
+"""Small faults of training: rates, steps, which output a teacher gives when, saved progress, what a node records."""
 
 from tests.mutants.mutant import Mutant
 
 RATES = "tests/training/test_recipe.py::test_the_rate_of_every_step_is_the_slow_twins"
 LEARN = "tests/training/test_learn.py"
-ANSWERS = f"{LEARN}::test_a_node_tells_what_its_weights_answer"
+RECORDED = f"{LEARN}::test_a_node_records_what_its_weights_give"
 STATE = "tests/training/test_state.py"
 TWIN = "tests/training/test_twin.py::test_losses_and_weights_are_the_slow_twins"
-TEACHING = "tests/training/test_teaching.py"
+TEACHER = "tests/training/test_teacher.py"
 METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
 RESUMED = f"{METHODS}::test_stopped_anywhere_it_ends_bit_for_bit_the_same"
@@ -42,56 +42,76 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        'draw(self.views, self.spec["views_seed"], self.teaching.stream, v,',
+        'draw(self.views, self.spec["views_seed"], self.teacher.stream, v,',
         'draw(self.views, self.spec["views_seed"], "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "if self.sequential and network",
-        "if network",
-        f"{MUTUAL}::test_each_network_learns_from_what_its_peers_said_last",
+        "if self.sequential and learner",
+        "if learner",
+        f"{MUTUAL}::test_each_network_learns_from_its_peers_last_logits",
     ),
     Mutant(
-        "pipeline/training/network.py",
+        "pipeline/training/loop.py",
         "self.recipe.clip)",
         'self.recipe.clip, float("inf"))',
         f"{MUTUAL}::test_it_is_hand_written_alternating_steps",
     ),
     Mutant(
-        "pipeline/training/network.py",
+        "pipeline/training/learner.py",
         "norm.track_running_stats = False",
         "norm.track_running_stats = True",
         f"{MUTUAL}::test_running_statistics_see_each_batch_once",
     ),
     Mutant(
-        "pipeline/training/network.py",
+        "pipeline/training/learner.py",
         "for module in self.frozen:\n            module.eval()",
         "for module in self.frozen:\n            module.train()",
         f"{METHODS}::test_all_that_should_learn_gets_gradient_and_nothing_else[hint]",
     ),
     Mutant(
-        "pipeline/training/network.py",
+        "pipeline/training/learner.py",
         'torch.manual_seed(spec["seed"])',
         "torch.manual_seed(0)",
         f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
     ),
-    # What the teacher says, and when.
-    Mutant("pipeline/training/teaching.py", "return 1 + epoch % self", "return epoch % self", TEACHING),
-    Mutant("pipeline/training/teaching.py", "return 1 + epoch\n", "return epoch\n", TEACHING),
     Mutant(
-        "pipeline/training/teaching.py",
+        "pipeline/training/loop.py",
+        "learner.step(learning_rate(self.recipe, done, whole))",
+        "learner.step(self.recipe.lr)",
+        f"{TWIN}[baseline-{{}}]",
+    ),
+    # The step after the one that broke is named.
+    Mutant(
+        "pipeline/training/finite.py",
+        "wrong_SKL.any(2).nonzero()[0]",
+        "wrong_SKL.any(2).nonzero()[-1]",
+        "tests/training/test_numerics.py::test_a_term_is_named",
+    ),
+    # Peers that one network has learned from are changed by its loss, too.
+    Mutant(
+        "pipeline/training/loop.py",
+        "[z_BC.detach() for other",
+        "[z_BC for other",
+        f"{MUTUAL}::test_each_network_learns_from_its_peers_last_logits",
+    ),
+    # Which output the teacher gives, and when.
+    Mutant("pipeline/training/teacher.py", "return 1 + epoch % self", "return epoch % self", TEACHER),
+    Mutant("pipeline/training/teacher.py", "return 1 + epoch\n", "return epoch\n", TEACHER),
+    Mutant(
+        "pipeline/training/teacher.py",
         'over and over."""\n\n    stream = "labels"',
         'over and over."""\n\n    stream = "train"',
-        TEACHING,
+        TEACHER,
     ),
     Mutant(
-        "pipeline/training/teaching.py",
+        "pipeline/training/teacher.py",
         "model.eval().requires_grad_(False)",
         "model.train().requires_grad_(False)",
-        TEACHING,
+        TEACHER,
     ),
-    Mutant("pipeline/training/teaching.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
+    Mutant("pipeline/training/teacher.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
     # Progress that is saved and used again.
     Mutant(
         "pipeline/training/learn.py",
@@ -118,7 +138,7 @@ MUTANTS = [
         f"{LEARN}::test_lineage_names_what_is_really_read",
     ),
     Mutant(
-        "pipeline/training/loop.py",
+        "pipeline/training/checkpoint.py",
         ' | {"fused": is_fused(self.device.where)}',
         "",
         f"{LEARN}::test_progress_of_another_environment_is_not_used",
@@ -139,9 +159,9 @@ MUTANTS = [
         "pipeline/training/loop.py", "self.at.step = step + 1", "self.at.step = step", f"{RESUMED}[method/dkd-changes1]"
     ),
     Mutant(
-        "pipeline/training/loop.py",
-        "at.seconds += at.epoch_seconds",
-        "at.seconds = at.epoch_seconds",
+        "pipeline/training/checkpoint.py",
+        "self.seconds += self.epoch_seconds",
+        "self.seconds = self.epoch_seconds",
         f"{LEARN}::test_training_seconds_are_those_of_all_epochs",
     ),
     Mutant(
@@ -172,13 +192,13 @@ MUTANTS = [
         STATE,
     ),
     Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
-    # What a node tells.
-    Mutant("pipeline/training/learn.py", "device.forward(model.eval())", "device.forward(model.train())", ANSWERS),
+    # What a node records.
+    Mutant("pipeline/training/learn.py", "device.forward(model.eval())", "device.forward(model.train())", RECORDED),
     Mutant(
         "pipeline/training/learn.py",
         "split, device = training.data.validation,",
         "split, device = training.data.test,",
-        ANSWERS,
+        RECORDED,
     ),
     Mutant(
         "pipeline/training/learn.py",
@@ -186,12 +206,12 @@ MUTANTS = [
         '== ""',
         f"{LEARN}::test_a_teacher_whose_weights_are_damaged_teaches_nobody",
     ),
-    Mutant("pipeline/training/export.py", "result.model.eval()", "result.model.train()", ANSWERS),
-    Mutant("pipeline/training/export.py", 'metrics["validation"]["accuracy"]', 'metrics["test"]["accuracy"]', ANSWERS),
+    Mutant("pipeline/training/export.py", "result.model.eval()", "result.model.train()", RECORDED),
+    Mutant("pipeline/training/export.py", 'metrics["validation"]["accuracy"]', 'metrics["test"]["accuracy"]', RECORDED),
     Mutant(
         "pipeline/training/export.py",
         'read_predictions(teacher)["test"]',
         'read_predictions(teacher)["validation"]',
-        ANSWERS,
+        RECORDED,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Which layers are compared: by kind, by name, and what is said of those that do not fit."""
+"""Which layers are compared: by kind, by name, and the sentence for those that do not fit."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared, Split
-from pipeline.data.views import cut, draw
+from pipeline.data.views import augment, draw
 from pipeline.evaluation.metrics import ece
 from pipeline.lineage.node import Node
 from pipeline.report.agreement import agreement
@@ -19,7 +19,7 @@ from pipeline.report.calibration import reliability
 from pipeline.report.classes import by_class, confusions
 from pipeline.report.cost import followers
 from pipeline.report.generations import generations
-from pipeline.report.lineage import Row, rails
+from pipeline.report.lineage import GraphRow, rails
 from pipeline.report.methods import arms
 from pipeline.report.run import Entry
 from pipeline.report.soft_labels import chosen, crop, example
@@ -119,7 +119,7 @@ def test_a_crop_is_the_one_that_its_label_was_made_of() -> None:
     for row in range(4):
         drawn = draw(views, 5, "labels", 2, 4, 8)
         one = torch.from_numpy(images[[row]])
-        expected = cut(one, drawn, torch.tensor([row]), torch.zeros(1), torch.full((1,), 1 / 255))[0]
+        expected = augment(one, drawn, torch.tensor([row]), torch.zeros(1), torch.full((1,), 1 / 255))[0]
         assert np.array_equal(crop(data, views, 5, 2, row), expected.numpy().round())
 
 
@@ -190,8 +190,8 @@ def test_followers_are_all_that_learn_directly_or_not() -> None:
     assert followers("student", reads) == set()
 
 
-def row(name: str, *teachers: str, kind: str = "trained") -> Row:
-    return Row(name, name.split("/")[0], kind, "", teachers=teachers)
+def row(name: str, *teachers: str, kind: str = "trained") -> GraphRow:
+    return GraphRow(name, name.split("/")[0], kind, "", teachers=teachers)
 
 
 def test_times_of_two_devices_stand_in_charts_of_their_own() -> None:

@@ -1,8 +1,6 @@
-"""A small workspace with a trained teacher, and trainings in it that stop, go on and are looked at."""
+"""A small workspace with a trained teacher, and trainings in it that stop, go on and are compared."""
 
 import hashlib
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +11,18 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from benchmarks.interrupt import interrupt
 from pipeline.base.paths import CODE, DATA, PLAN
 from pipeline.base.signals import Stopped
 from pipeline.config import params
 from pipeline.config.yaml import read_yaml
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
-from pipeline.data.rows import Rows
 from pipeline.planning import build, graph
 from pipeline.training.device import Device
-from pipeline.training.learn import hear, learn
+from pipeline.training.learn import learn, open_teacher
 from pipeline.training.loop import Training
 from pipeline.training.state import VARIABLE, State
-from pipeline.training.teaching import Heard
 from tests.scratch import PARAMS
 
 Change = Mapping[str, Any]
@@ -75,11 +72,11 @@ def furnish(folder: Path, change: Change | None = None) -> dict[str, Any]:
 
 
 def training(spec: Mapping[str, Any], **changes: Any) -> Training:
-    """A fresh training of a node by its spec, heard as its stage hears it; `changes` go into the training part."""
+    """A fresh training of a node by its spec, under its own teacher; `changes` go into the training part."""
     spec = {**spec, "training": {**spec["training"], **changes}}
     data = prepared.read(DATA)
-    teaching, _ = hear(spec, data, CPU)
-    return Training(spec["training"], data, teaching, CPU)
+    teacher, _ = open_teacher(spec, data, CPU)
+    return Training(spec["training"], data, teacher, CPU)
 
 
 def live(spec: Mapping[str, Any]) -> Training:
@@ -94,32 +91,23 @@ def validate(model: nn.Module) -> float:
 
 
 def run(of: Training, folder: Path) -> list[str]:
-    """Train from the state in `folder` on; return what was said."""
+    """Train from the state in `folder` on; return what was logged."""
     folder.mkdir(parents=True, exist_ok=True)
-    said: list[str] = []
-    of.run(State(folder), validate, lambda row: None, said.append, every=1e9)
-    return said
+    logged: list[str] = []
+    of.run(State(folder), validate, lambda row: None, logged.append, every=1e9)
+    return logged
 
 
 def stopped_after(of: Training, folder: Path, steps: int) -> None:
     """Train that many steps and be stopped there by a signal."""
-    hear, calls = of.teaching.hear, 0
-
-    def kill(v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
-        nonlocal calls
-        calls += 1
-        if calls == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return hear(v, rows, x_BCHW)
-
-    of.teaching.hear = kill
+    interrupt(of, steps)
     with pytest.raises(Stopped):
         run(of, folder)
 
 
 def tensors(of: Training) -> dict[str, Tensor]:
     """Copies of everything that is trained: networks, adapters, optimisers."""
-    found = {name: tensor.clone() for name, tensor in of.learner.state_dict().items()}
+    found = {name: tensor.clone() for name, tensor in of.trained.state_dict().items()}
     for k, optimizer in enumerate(of.optimizers):
         for index, slots in optimizer.state_dict()["state"].items():
             found |= {f"{k}.{index}.{name}": value.clone() for name, value in slots.items()}
@@ -130,7 +118,7 @@ def curves(of: Training) -> list[list[dict[str, Any]]]:
     """The rows of every network, less what the clock decides."""
     return [
         [{key: value for key, value in row.items() if key != "images_per_second"} for row in of.rows(k)]
-        for k in range(len(of.networks))
+        for k in range(len(of.learners))
     ]
 
 
@@ -149,13 +137,13 @@ def digest(model: nn.Module) -> str:
 
 def reached(of: Training, after: Callable[[], None] = lambda: None) -> dict[str, bool]:
     """Train all epochs; for each trainable or frozen parameter, whether a gradient that is not zero ever came."""
-    found = {name: False for name, _ in of.learner.named_parameters()}
+    found = {name: False for name, _ in of.trained.named_parameters()}
     for _ in range(of.recipe.epochs):
         for _ in of.epoch():
             after()
-            for name, parameter in of.learner.named_parameters():
+            for name, parameter in of.trained.named_parameters():
                 found[name] |= parameter.grad is not None and bool(parameter.grad.any())
-        of.learner.eval()
+        of.trained.eval()
         of.at.epoch += 1
     return found
 

@@ -83,12 +83,12 @@ def test_a_gpu_computes_in_the_type_asked_for_and_in_one_order(
 ) -> None:
     device = choose({"device": "auto", "threads": None}, precision)
     assert (device.where.type, device.dtype, device.tf32) == ("cuda", dtype, tf32)
-    said = device.describe()
-    assert said["precision"] == ("tf32" if tf32 else str(dtype).removeprefix("torch."))
-    assert said["TF32 in convolutions"] is said["TF32 in products"] is tf32
-    with torch.backends.cudnn.flags():  # as torch.export does, which cannot where two ways of saying it were mixed
+    described = device.describe()
+    assert described["precision"] == ("tf32" if tf32 else str(dtype).removeprefix("torch."))
+    assert described["TF32 in convolutions"] is described["TF32 in products"] is tf32
+    with torch.backends.cudnn.flags():  # as torch.export does, which cannot where two names of one switch were mixed
         pass
-    assert said["deterministic cuDNN"] is True
+    assert described["deterministic cuDNN"] is True
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     cuda = torch.backends.cuda
     assert not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled() or cuda.cudnn_sdp_enabled())
@@ -111,10 +111,10 @@ def test_a_cpu_leaves_torchs_switches_alone() -> None:
 
 def test_a_state_names_what_decides_on_a_gpu_and_not_the_threads(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exactness, "_driver", lambda: "550.54.15")
-    said = GPU.describe()
-    assert {"CUDA", "cuDNN", "driver", "cuBLAS's workspace", "torch", "precision"} <= said.keys()
-    assert (said["driver"], said["device"]) == ("550.54.15", "a card")
-    assert "threads" not in said and "CPU capability" not in said
+    described = GPU.describe()
+    assert {"CUDA", "cuDNN", "driver", "cuBLAS's workspace", "torch", "precision"} <= described.keys()
+    assert (described["driver"], described["device"]) == ("550.54.15", "a card")
+    assert "threads" not in described and "CPU capability" not in described
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_state_of_other_cpu_kernels_is_not_used(
     if what == "oneDNN's limit":
         monkeypatch.undo()
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    said = runs.run(runs.training(specs["baseline"]), tmp_path / "state")
-    assert said[0].startswith(f"saved progress is not used: {what} was ")
+    logged = runs.run(runs.training(specs["baseline"]), tmp_path / "state")
+    assert logged[0].startswith(f"saved progress is not used: {what} was ")
 
 
 def test_room_is_a_share_of_what_is_free_on_the_gpu(gpu: Any) -> None:
@@ -187,7 +187,7 @@ def test_a_factorisation_adds_up_on_the_host(monkeypatch: pytest.MonkeyPatch) ->
     cumsum = torch.Tensor.cumsum
 
     class Elsewhere(torch.Tensor):
-        """A tensor that says when it comes to the host."""
+        """A tensor that records when it comes to the host."""
 
         def cpu(self, *args: Any, **kwargs: Any) -> torch.Tensor:
             where.append("cpu")
@@ -212,7 +212,7 @@ def test_the_clock_waits_for_the_device(specs: dict[str, Any], tmp_path: Path, m
     assert 5 < GPU.seconds_since(now - 5) < 60 and done == [GPU.where]
     assert runs.CPU.seconds_since(now) >= 0 and len(done) == 1
 
-    monkeypatch.setattr(Device, "seconds_since", lambda self, began: 7.0)
+    monkeypatch.setattr(Device, "seconds_since", lambda self, started: 7.0)
     of = runs.training(specs["baseline"])
     runs.run(of, tmp_path / "state")
     assert of.at.seconds == 7 * of.recipe.epochs

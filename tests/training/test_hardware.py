@@ -1,4 +1,4 @@
-"""Which device is meant, and what is said where it is not to be had. No GPU is here: torch's answers are made up."""
+"""Which device is meant, and the sentence where it is not to be had. No GPU is here: what torch reports is made up."""
 
 import re
 import warnings
@@ -29,14 +29,14 @@ Machine = Callable[..., None]
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with so many GPUs; told: what torch warns of, or raises, when asked; fails: how it allocates."""
+    """A machine with so many GPUs; reported: what torch warns of, or raises, when asked; fails: how it allocates."""
 
-    def make(count: int, told: Warning | Exception | None = None, fails: str = "") -> None:
+    def make(count: int, reported: Warning | Exception | None = None, fails: str = "") -> None:
         def is_available() -> bool:
-            if isinstance(told, Warning):
-                warnings.warn(told, stacklevel=2)
-            elif told:
-                raise told
+            if isinstance(reported, Warning):
+                warnings.warn(reported, stacklevel=2)
+            elif reported:
+                raise reported
             return count > 0
 
         def empty(*size: int, device: torch.device) -> None:
@@ -74,7 +74,7 @@ def test_a_gpu_that_works_is_taken(machine: Machine, asked: str, found: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("count", "told", "fails", "why"),
+    ("count", "reported", "fails", "why"),
     [
         (0, UserWarning(TOO_OLD), "", TOO_OLD),
         (0, RuntimeError("No such driver\nmore"), "", "No such driver"),
@@ -83,9 +83,9 @@ def test_a_gpu_that_works_is_taken(machine: Machine, asked: str, found: str) -> 
     ids=["warns", "raises", "allocates nothing"],
 )
 def test_a_driver_that_does_not_work_is_no_gpu_that_is_not_here(
-    machine: Machine, capsys: pytest.CaptureFixture[str], count: int, told: Any, fails: str, why: str
+    machine: Machine, capsys: pytest.CaptureFixture[str], count: int, reported: Any, fails: str, why: str
 ) -> None:
-    machine(count, told, fails)
+    machine(count, reported, fails)
     assert hardware.find("auto") == torch.device("cpu")
     sentence = f"machine.device is auto, and this runs on the CPU: the driver of the GPU does not work ({why})\n"
     assert capsys.readouterr().out == sentence

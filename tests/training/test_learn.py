@@ -1,4 +1,4 @@
-"""A whole stage: what decides that saved progress is used again, and that a node says what its network answers."""
+"""A whole stage: what decides that saved progress is used again, and that a node records the logits of its network."""
 
 import csv
 import shutil
@@ -18,15 +18,15 @@ from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared, Split
-from pipeline.data.views import cut, describe, draw
+from pipeline.data.views import augment, describe, draw
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
-from pipeline.training import loop
+from pipeline.training import checkpoint
 from pipeline.training.device import Device
-from pipeline.training.learn import hear, learn
+from pipeline.training.learn import learn, open_teacher
 from pipeline.training.state import state_root
 from tests.training import runs
 from tests.training.runs import CPU, equal, furnish, inside, run, stopped_after, tensors, training
@@ -123,7 +123,7 @@ ENVIRONMENTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "torch": lambda patch: patch.setattr(torch, "__version__", "1.0"),
     "precision": lambda patch: patch.setattr(runs, "CPU", Device(CPU.where, torch.bfloat16)),
     "threads": other_threads,
-    "fused": lambda patch: patch.setattr(loop, "is_fused", lambda device: False),
+    "fused": lambda patch: patch.setattr(checkpoint, "is_fused", lambda device: False),
 }
 
 
@@ -134,10 +134,10 @@ def test_progress_of_another_environment_is_not_used(
     stopped_after(training(specs["baseline"]), tmp_path / "state", 3)
     ENVIRONMENTS[name](monkeypatch)
     again, whole = training(specs["baseline"]), training(specs["baseline"])
-    (said,) = run(again, tmp_path / "state")
-    assert said.startswith(f"saved progress is not used: {name} was ")
+    (logged,) = run(again, tmp_path / "state")
+    assert logged.startswith(f"saved progress is not used: {name} was ")
     run(whole, tmp_path / "whole")
-    assert equal(tensors(again), tensors(whole)), "it begins anew"
+    assert equal(tensors(again), tensors(whole)), "it starts anew"
 
 
 def network(name: str) -> nn.Module:
@@ -161,7 +161,7 @@ def share_right(z_NC: Tensor, y_N: np.ndarray) -> float:
     return sum(int(z_C.argmax()) == int(y) for z_C, y in zip(z_NC, y_N, strict=True)) / len(y_N)
 
 
-def test_a_node_tells_what_its_weights_answer(specs: dict[str, Spec]) -> None:
+def test_a_node_records_what_its_weights_give(specs: dict[str, Spec]) -> None:
     learn(specs["direct"])
     data, found, numbers = prepared.read(DATA), node.read("direct"), node.read_numbers("direct")
     student, teacher = network("direct"), network("teacher")
@@ -178,14 +178,15 @@ def test_a_node_tells_what_its_weights_answer(specs: dict[str, Spec]) -> None:
         x_NCHW = clean(data, data.test)
         agreement = share_right(student(x_NCHW), teacher(x_NCHW).argmax(1).numpy())
     assert numbers["teacher"]["agreement"] == pytest.approx(agreement)
-    # Whoever chooses, in a chain or by the curve, looks at validation.
+    # Whoever chooses, in a chain or by the curve, goes by validation.
     assert found.chain[-1] == ("direct", pytest.approx(right["validation"]))
     rows = [*csv.DictReader((CURVES / "direct.csv").read_text().splitlines())]
     assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"loss", "loss_cross_entropy", "loss_soft_targets"} <= rows[0].keys()
     assert float(rows[-1]["validation_accuracy"]) == pytest.approx(right["validation"])
 
 
-def test_its_labels_are_what_its_weights_answer_to_each_view(specs: dict[str, Spec]) -> None:
+def test_its_labels_are_what_its_weights_give_for_each_view(specs: dict[str, Spec]) -> None:
     data, found, spec = prepared.read(DATA), node.read("teacher"), specs["teacher"]["training"]
     views, seed, count = Views(**spec["views"]), spec["views_seed"], len(data.train)
     described = describe(views, seed, "labels", count)
@@ -196,7 +197,7 @@ def test_its_labels_are_what_its_weights_answer_to_each_view(specs: dict[str, Sp
     for v in range(labels.views + 1):
         drawn = draw(views, seed, "labels", v, count, data.size)
         with torch.no_grad():
-            z_NC = network("teacher")(cut(images_NCHW, drawn, torch.arange(count), mean_C, std_C))
+            z_NC = network("teacher")(augment(images_NCHW, drawn, torch.arange(count), mean_C, std_C))
         torch.testing.assert_close(labels.view(v), z_NC, rtol=1e-4, atol=1e-4)
 
 
@@ -212,7 +213,7 @@ def test_lineage_names_what_is_really_read(specs: dict[str, Spec], teaching: str
     teacher = node.read("teacher")
     read = {"stored": "labels", "live": "weights"}[teaching]
     spec = changed(specs["direct"], teaching=teaching, teacher_batch=32)
-    assert hear(spec, prepared.read(DATA), CPU)[1] == (
+    assert open_teacher(spec, prepared.read(DATA), CPU)[1] == (
         {"teacher": "teacher", "read": read, "hash": teacher.hashes[read]},
     )
     assert teacher.hashes["labels"] != teacher.hashes["weights"]

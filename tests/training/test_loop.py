@@ -1,7 +1,5 @@
 """The training loop: exact under interruption, and the same from stored labels as under a live teacher."""
 
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,13 @@ import torch
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
-from pipeline.config.views import Views
 from pipeline.data import prepared
-from pipeline.data.views import cut, describe, draw
-from pipeline.labels.store import open_labels
 from pipeline.lineage import node
-from pipeline.models.build import rebuild
-from pipeline.models.files import load_weights
 from pipeline.training.device import Device
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.state import VARIABLE, State
-from pipeline.training.teaching import Alone
+from pipeline.training.teacher import NoTeacher
 from tests.scratch import Scratch
 
 DEVICE = Device(torch.device("cpu"), torch.float32)
@@ -60,17 +53,17 @@ def spec(name: str) -> dict[str, Any]:
     return files.read_sealed(Path("plan") / f"{name}.json")
 
 
-def alone(recipe: dict[str, Any]) -> Training:
+def baseline(recipe: dict[str, Any]) -> Training:
     """The baseline of the scratch repository with another recipe."""
     training = spec("baseline")["training"]
     recipe = {**training["recipe"], "epochs": 2, **recipe}
-    return Training({**training, "recipe": recipe}, prepared.read(DATA), Alone(), DEVICE)
+    return Training({**training, "recipe": recipe}, prepared.read(DATA), NoTeacher(), DEVICE)
 
 
-def run(training: Training, state: State, said: list[str] | None = None) -> dict[str, np.ndarray]:
+def run(training: Training, state: State, logged: list[str] | None = None) -> dict[str, np.ndarray]:
     """Train to the end; copies of all weights and buffers."""
-    say = pytest.fail if said is None else said.append
-    training.run(state, lambda model: 0.5, lambda row: None, say, 0.0)
+    log = pytest.fail if logged is None else logged.append
+    training.run(state, lambda model: 0.5, lambda row: None, log, 0.0)
     return {name: tensor.numpy().copy() for name, tensor in training.model.state_dict().items()}
 
 
@@ -84,17 +77,17 @@ def folder(tmp_path: Path, name: str) -> Path:
 def test_interrupted_after_any_step_it_goes_on_exactly(
     workspace: Scratch, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
-    whole = alone(recipe)
+    whole = baseline(recipe)
     expected = run(whole, State(folder(tmp_path, "whole")))
     assert whole.steps == STEPS
     for saves in range(1, 2 * STEPS + 1):
         state = Interrupting(folder(tmp_path, str(saves)), saves)
         with pytest.raises(Interrupted):
-            run(alone(recipe), state)
-        training, said = alone(recipe), []
-        found = run(training, State(state.folder), said)
+            run(baseline(recipe), state)
+        training, logged = baseline(recipe), []
+        found = run(training, State(state.folder), logged)
         epoch, step = divmod(saves, STEPS) if saves % STEPS else (saves // STEPS - 1, STEPS)
-        assert said == [f"going on at epoch {epoch + 1}, step {step + 1}"]
+        assert logged == [f"going on at epoch {epoch + 1}, step {step + 1}"]
         assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
         for row, other in zip(training.rows(), whole.rows(), strict=True):
             assert {**row, "images_per_second": 0} == {**other, "images_per_second": 0}
@@ -103,38 +96,24 @@ def test_interrupted_after_any_step_it_goes_on_exactly(
 
 def test_another_rate_gives_other_weights(workspace: Scratch, tmp_path: Path) -> None:
     """The comparison above can fail."""
-    one = run(alone({}), State(folder(tmp_path, "one")))
-    other = run(alone({"lr": 0.201}), State(folder(tmp_path, "other")))
+    one = run(baseline({}), State(folder(tmp_path, "one")))
+    other = run(baseline({"lr": 0.201}), State(folder(tmp_path, "other")))
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
 
 
 def test_finished_training_is_used_again(workspace: Scratch, tmp_path: Path) -> None:
     where = folder(tmp_path, "finished")
-    expected = run(alone({}), State(where))
-    said: list[str] = []
-    found = run(alone({}), State(where), said)
-    assert [line.split(":")[0] for line in said] == ["training was finished before"]
+    expected = run(baseline({}), State(where))
+    logged: list[str] = []
+    found = run(baseline({}), State(where), logged)
+    assert [line.split(":")[0] for line in logged] == ["training was finished before"]
     assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
-
-
-def test_state_of_another_environment_is_not_used(
-    workspace: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = Interrupting(folder(tmp_path, "state"), 3)
-    with pytest.raises(Interrupted):
-        run(alone({}), state)
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    said: list[str] = []
-    run(alone({}), State(state.folder), said)
-    assert len(said) == 1
-    assert said[0].startswith(f"saved progress is not used: threads was {threads}, is {threads + 1}")
 
 
 def test_a_loss_that_is_not_finite_is_named_and_not_saved(workspace: Scratch, tmp_path: Path) -> None:
     where = folder(tmp_path, "state")
     with pytest.raises(UserError, match=r"not finite at epoch \d, step \d \(cross_entropy\)"):
-        run(alone({"lr": 1e30, "warmup": 0.0}), State(where))
+        run(baseline({"lr": 1e30, "warmup": 0.0}), State(where))
     assert State(where).load(pytest.fail) is None or b"NaN" not in (where / "state").read_bytes()
 
 
@@ -151,33 +130,3 @@ def test_stored_labels_teach_what_a_live_teacher_would(workspace: Scratch) -> No
     assert trained({}, 3) == trained(live, 3), "as many views as epochs"
     # With more epochs than views the student of stored labels sees the first views again.
     assert trained({}, 4) != trained(live, 4)
-
-
-@pytest.mark.parametrize("v", range(4))
-def test_the_label_of_a_view_is_what_the_teacher_says_of_its_pixels(workspace: Scratch, v: int) -> None:
-    data, teacher, plan = prepared.read(DATA), node.read("teacher"), spec("teacher")["training"]
-    assert teacher.architecture is not None
-    model = rebuild(teacher.architecture)
-    load_weights(model, teacher.weights, "teacher")
-    model.eval()
-    views, count = Views(**plan["views"]), len(data.train)
-    described = describe(views, plan["views_seed"], "labels", count)
-    recorded = teacher.hashes["labels"]
-    labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
-    drawn = draw(views, plan["views_seed"], "labels", v, count, data.size)
-    images_NCHW = torch.from_numpy(np.array(data.train.images))
-    mean_C, std_C = torch.tensor(data.mean), torch.tensor(data.std)
-    for row in (0, 1, 31, 32, count - 1):
-        rows_B = torch.full((32,), row)
-        with torch.no_grad():
-            t_BC = model(cut(images_NCHW[rows_B], drawn, rows_B, mean_C, std_C))
-        assert torch.equal(labels.rows(v, np.array([row])), t_BC[:1])
-
-
-def test_the_curve_has_a_row_an_epoch(workspace: Scratch) -> None:
-    trained({}, 3)
-    rows = list(csv.DictReader(Path("curves/direct.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    metrics = json.loads(Path("metrics/direct.json").read_text())
-    assert float(rows[-1]["validation_accuracy"]) == metrics["validation"]["accuracy"]
-    assert {"loss", "loss_cross_entropy", "loss_soft_targets"} <= rows[0].keys()

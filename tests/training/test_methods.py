@@ -17,7 +17,7 @@ from pipeline.models.taps import shapes, tapped
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.state import State, facts
-from pipeline.training.teaching import Live
+from pipeline.training.teacher import LiveTeacher
 from tests.training.runs import (
     CPU,
     EPOCHS,
@@ -53,16 +53,16 @@ def specs(folder: Path):
         yield furnish(folder)
 
 
-def heard_live(of: Training) -> nn.Module:
+def live_teacher(of: Training) -> nn.Module:
     """The teacher that runs."""
-    assert isinstance(of.teaching, Live)
-    return of.teaching.model
+    assert isinstance(of.teacher, LiveTeacher)
+    return of.teacher.model
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_teacher_stays_as_it_was(specs: dict[str, Any], name: str) -> None:
     of = live(specs[f"method/{name}"])
-    teacher = heard_live(of)
+    teacher = live_teacher(of)
     before, student = digest(teacher), digest(of.model)
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
@@ -71,11 +71,11 @@ def test_the_teacher_stays_as_it_was(specs: dict[str, Any], name: str) -> None:
         assert not any(module.training for module in teacher.modules())
 
     reached(of, evaluates)
-    of.learner.train()
+    of.trained.train()
     evaluates()
     assert digest(teacher) == before
     assert digest(of.model) != student
-    trained = {id(tensor) for tensor in [*of.learner.parameters(), *of.learner.buffers()]}
+    trained = {id(tensor) for tensor in [*of.trained.parameters(), *of.trained.buffers()]}
     assert not trained & {id(tensor) for tensor in [*teacher.parameters(), *teacher.buffers()]}
 
 
@@ -101,16 +101,16 @@ def count(module: nn.Module) -> int:
 
 
 def upper(of: Training) -> list[str]:
-    """Parts of the network above the last layer that the objective looks at."""
+    """Parts of the network above the last layer that the objective compares."""
     parts = [name for name, _ in of.model.named_children()]
-    last = max(parts.index(layer) for layer in of.networks[0].objective.student_layers)
+    last = max(parts.index(layer) for layer in of.learners[0].objective.student_layers)
     return parts[last + 1 :]
 
 
 def test_only_the_hint_leaves_layers_out(specs: dict[str, Any]) -> None:
-    silent = [name for name in METHODS if not specs[f"method/{name}"]["answers"]]
-    assert silent == [name for name, each in METHODS.items() if [*each["objective"]] == ["fitnet_hint"]]
-    assert "hint" in silent
+    without_logits = [name for name in METHODS if not specs[f"method/{name}"]["answers"]]
+    assert without_logits == [name for name, each in METHODS.items() if [*each["objective"]] == ["fitnet_hint"]]
+    assert "hint" in without_logits
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -127,9 +127,9 @@ def test_stored_labels_teach_what_a_live_teacher_teaches(specs: dict[str, Any], 
     spec = specs[f"method/{name}"]
     of = training(spec)
     if spec["training"]["teaching"] == "live":
-        assert isinstance(of.teaching, Live)
+        assert isinstance(of.teacher, LiveTeacher)
         return
-    assert not isinstance(of.teaching, Live)
+    assert not isinstance(of.teacher, LiveTeacher)
     run(of, tmp_path / "stored")
     other = live(spec)
     run(other, tmp_path / "live")
@@ -139,7 +139,7 @@ def test_stored_labels_teach_what_a_live_teacher_teaches(specs: dict[str, Any], 
 @pytest.mark.parametrize("name", ADAPTED)
 def test_adapters_learn_and_are_saved(specs: dict[str, Any], tmp_path: Path, name: str) -> None:
     of = training(specs[f"method/{name}"])
-    adapters = of.networks[0].objective
+    adapters = of.learners[0].objective
     before = {key: tensor.clone() for key, tensor in adapters.state_dict().items()}
     assert before and count(adapters) == ADAPTED[name]
     run(of, tmp_path)
@@ -164,7 +164,7 @@ def test_its_node_is_the_plain_student(specs: dict[str, Any], name: str) -> None
     load_weights(plain, written.weights, "the node's weights")
     numbers = node.read_numbers(spec["node"])
     assert numbers["parameters"] == count(plain)
-    assert numbers["adapter_parameters"] == count(training(spec).networks[0].objective)
+    assert numbers["adapter_parameters"] == count(training(spec).learners[0].objective)
     assert ("predictions" in written.provides) is spec["answers"]
     assert ("predictions" in written.hashes) is spec["answers"]
     assert [item["teacher"] for item in written.lineage] == [
@@ -213,8 +213,8 @@ def test_stopped_anywhere_it_ends_bit_for_bit_the_same(
         assert (of.at.epoch, of.at.step) == ((number - 1) // 4, (number - 1) % 4 + 1)
     last = training(spec, **changes)
     torch.manual_seed(0)
-    said = run(last, tmp_path / "stopped")
-    assert said == [f"going on at epoch {EPOCHS}, step 4"]
+    logged = run(last, tmp_path / "stopped")
+    assert logged == [f"going on at epoch {EPOCHS}, step 4"]
     assert equal(tensors(whole), tensors(last))
     assert curves(whole) == curves(last)
     again = training(spec, **changes)
@@ -227,7 +227,7 @@ def weights_of(of: Training, names: tuple[str, str]) -> list[tuple[float, float,
     found = []
     for _ in range(of.recipe.epochs):
         for step in of.epoch():
-            network = of.networks[0]
+            network = of.learners[0]
             losses = dict(zip(network.names, of.losses_SKL[step, 0].tolist(), strict=False))
             found.append((losses["loss"], losses[names[0]], losses[names[1]]))
         of.at.epoch += 1
@@ -252,19 +252,19 @@ def test_a_term_warms_up_and_another_fades_inside_training(folder: Path, specs: 
 
 @pytest.mark.parametrize("teacher_batch", [3, 4, 8, 20, 32])
 def test_a_live_teacher_shows_each_image_its_own_features(specs: dict[str, Any], teacher_batch: int) -> None:
-    teacher = heard_live(live(specs["method/soft_targets"]))
+    teacher = live_teacher(live(specs["method/soft_targets"]))
     names = ("stage1", "stage3", "embedding")
     x_BCHW = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with tapped(teacher, names) as outputs, torch.no_grad():
         t_BC = teacher(x_BCHW)
         expected = dict(outputs)
-    of = Live(teacher, CPU, teacher_batch, channels=1, size=8)
-    of.show(names)
+    of = LiveTeacher(teacher, CPU, teacher_batch, channels=1, size=8)
+    of.tap(names)
     for _ in range(2):  # a second batch holds nothing of the first
-        heard = of.hear(1, ROWS, x_BCHW)
-        assert heard.t_BC is not None and heard.features.keys() == {*names}
-        torch.testing.assert_close(heard.t_BC, t_BC)
+        output = of.output(1, ROWS, x_BCHW)
+        assert output.t_BC is not None and output.features.keys() == {*names}
+        torch.testing.assert_close(output.t_BC, t_BC)
         for name in names:
-            assert heard.features[name].shape == (20, *shapes(teacher, 1, 8)[name])
-            torch.testing.assert_close(heard.features[name], expected[name])
-    assert of.show(()) is None and of.hear(1, ROWS, x_BCHW).features == {}
+            assert output.features[name].shape == (20, *shapes(teacher, 1, 8)[name])
+            torch.testing.assert_close(output.features[name], expected[name])
+    assert of.tap(()) is None and of.output(1, ROWS, x_BCHW).features == {}

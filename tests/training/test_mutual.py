@@ -1,6 +1,7 @@
 """Mutual learning against two (or more) hand-written alternating steps."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from pipeline.base.paths import CURVES, METRICS
 from pipeline.data.rows import Rows
 from pipeline.lineage import node
 from pipeline.models.build import build
+from pipeline.objectives.compose import Objective, Signals
 from pipeline.training.learn import learn
+from pipeline.training.learner import Learner
 from pipeline.training.loop import Training
-from pipeline.training.network import Network
-from pipeline.training.teaching import Heard
 from tests.training.runs import equal, furnish, inside, planned, training
 
 ARCHITECTURES = {
@@ -72,38 +73,38 @@ def kl(p_BC: Tensor, q_BC: Tensor) -> Tensor:
     return (p_BC * (p_BC.log() - q_BC.log())).sum() / len(p_BC)
 
 
-def loss(answers: list[Tensor], said: list[Tensor], k: int, y_B: Tensor) -> Tensor:
-    """CE(y, z_k) + 1/(K-1) sum_j KL(p_j || p_k), where p_j is what peer j said last."""
-    q_BC = answers[k].softmax(1)
+def loss(z_KBC: list[Tensor], peers_KBC: list[Tensor], k: int, y_B: Tensor) -> Tensor:
+    """CE(y, z_k) + 1/(K-1) sum_j KL(p_j || p_k), where p_j is of the last logits of peer j."""
+    q_BC = z_KBC[k].softmax(1)
     hard = -q_BC.log()[torch.arange(len(y_B)), y_B].mean()
-    others = [kl(said[j].softmax(1), q_BC) for j in range(len(said)) if j != k]
+    others = [kl(peers_KBC[j].softmax(1), q_BC) for j in range(len(peers_KBC)) if j != k]
     return hard + sum(others, torch.zeros(())) / len(others)
 
 
 def alternate(peers: list[Peer], x_BCHW: Tensor, y_B: Tensor, sequential: bool) -> list[float]:
-    """One batch by hand: every network looks, then one steps after the other; return the norms."""
-    answers = [peer.net(x_BCHW) for peer in peers]
-    said = [answer.detach() for answer in answers]
+    """One batch by hand: every network goes forward, then one steps after the other; return the norms."""
+    z_KBC = [peer.net(x_BCHW) for peer in peers]
+    detached_KBC = [z_BC.detach() for z_BC in z_KBC]
     norms = []
     for k, peer in enumerate(peers):
-        norms.append(peer.step(loss(answers, said, k, y_B)))
+        norms.append(peer.step(loss(z_KBC, detached_KBC, k, y_B)))
         if sequential:
-            # A copy answers: the network's own running statistics are left alone.
+            # A copy goes forward: the network's own running statistics are left alone.
             with torch.no_grad():
-                said[k] = copy.deepcopy(peer.net)(x_BCHW)
+                detached_KBC[k] = copy.deepcopy(peer.net)(x_BCHW)
     return norms
 
 
 def watched(of: Training) -> list[tuple[Tensor, Tensor]]:
     """The batches that a training will see, images and labels, in order; kept as it goes."""
     batches: list[tuple[Tensor, Tensor]] = []
-    hear = of.teaching.hear
+    output = of.teacher.output
 
     def keep(v: int, rows: Rows, x_BCHW: Tensor) -> Any:
         batches.append((x_BCHW.clone(), of.labels_N[rows.device_B]))
-        return hear(v, rows, x_BCHW)
+        return output(v, rows, x_BCHW)
 
-    of.teaching.hear = keep
+    of.teacher.output = keep
     return batches
 
 
@@ -129,46 +130,59 @@ def test_it_is_hand_written_alternating_steps(folder: Path, peers: int, update: 
     of = training(asked)
     batches = watched(of)
     through(of)
-    assert len(batches) == 8 and len(of.networks) == peers
+    assert len(batches) == 8 and len(of.learners) == peers
     norms = []
     right, wrong = ([Peer(member, clip) for member in asked["training"]["members"]] for _ in range(2))
     for x_BCHW, y_B in batches:
         norms += alternate(right, x_BCHW, y_B, update == SEQUENTIAL)
         alternate(wrong, x_BCHW, y_B, update != SEQUENTIAL)
-    for network, peer, other in zip(of.networks, right, wrong, strict=True):
+    for network, peer, other in zip(of.learners, right, wrong, strict=True):
         assert apart(network.model, peer.net) < 1e-6
-        assert apart(network.model, other.net) > 1e-3  # the test tells the two orders apart
+        assert apart(network.model, other.net) > 1e-3  # the test can see the difference
     assert any(norm > 0.5 for norm in norms)  # so that clipping changes something
 
 
 @pytest.mark.parametrize("update", [SEQUENTIAL, SIMULTANEOUS])
-def test_each_network_learns_from_what_its_peers_said_last(
+def test_each_network_learns_from_its_peers_last_logits(
     folder: Path, update: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = training(spec(folder, 3, update, None))
     first: list[Tensor] = []
-    told: list[list[Tensor]] = []
-    learn = Network.learn
+    given: list[list[Tensor]] = []
+    compute = Objective.forward
 
-    def note(self: Network, y_B: Tensor, heard: Heard, peers: list[Tensor], share: float, rate: float) -> Tensor:
-        first.extend(each.z_BC.detach() for each in of.networks if not told)
-        told.append(peers)
-        return learn(self, y_B, heard, peers, share, rate)
+    def note(self: Objective, signals: Signals) -> dict[str, Tensor]:
+        assert signals.peers is not None
+        given.append([*signals.peers])
+        return compute(self, signals)
 
-    monkeypatch.setattr(Network, "learn", note)
+    def keep(learner: Learner) -> Callable[[Tensor], Tensor]:
+        forward = learner.forward
+
+        def kept(x_BCHW: Tensor) -> Tensor:
+            z_BC = forward(x_BCHW)
+            if not given:
+                first.append(z_BC.detach())
+            return z_BC
+
+        return kept
+
+    monkeypatch.setattr(Objective, "forward", note)
+    for learner in of.learners:
+        learner.forward = keep(learner)
     next(of.epoch())
     late = update == SEQUENTIAL
-    assert all(not peer.requires_grad for peers in told for peer in peers)
-    assert [torch.equal(peer, first[j]) for peer, j in zip(told[0], (1, 2), strict=True)] == [True, True]
-    assert [torch.equal(peer, first[j]) for peer, j in zip(told[1], (0, 2), strict=True)] == [not late, True]
-    assert [torch.equal(peer, first[j]) for peer, j in zip(told[2], (0, 1), strict=True)] == [not late, not late]
+    assert all(not peer.requires_grad for peers in given for peer in peers)
+    assert [torch.equal(peer, first[j]) for peer, j in zip(given[0], (1, 2), strict=True)] == [True, True]
+    assert [torch.equal(peer, first[j]) for peer, j in zip(given[1], (0, 2), strict=True)] == [not late, True]
+    assert [torch.equal(peer, first[j]) for peer, j in zip(given[2], (0, 1), strict=True)] == [not late, not late]
 
 
 @pytest.mark.parametrize("update", [SEQUENTIAL, SIMULTANEOUS])
 def test_running_statistics_see_each_batch_once(folder: Path, update: str) -> None:
     of = training(spec(folder, 3, update, None))
     through(of)
-    counted = [buffer for key, buffer in of.learner.named_buffers() if key.endswith("num_batches_tracked")]
+    counted = [buffer for key, buffer in of.trained.named_buffers() if key.endswith("num_batches_tracked")]
     assert len(counted) == 5 and {int(each) for each in counted} == {8}
 
 
@@ -177,7 +191,7 @@ def test_each_member_has_its_own_seed(folder: Path) -> None:
     seeds = [member["seed"] for member in asked["training"]["members"]]
     assert len({*seeds}) == 3
     of = training(asked)
-    p1, _, p3 = (network.model.state_dict() for network in of.networks)
+    p1, _, p3 = (network.model.state_dict() for network in of.learners)
     assert p1.keys() == p3.keys() and not equal(p1, p3)
     # Adding a peer moves nobody.
     assert [member["seed"] for member in spec(folder, 2, SEQUENTIAL, None)["training"]["members"]] == seeds[:2]
@@ -188,7 +202,7 @@ def test_the_ensemble_of_peers_has_the_same_gradient(folder: Path) -> None:
     of, plain = (training(spec(folder, 3, SEQUENTIAL, None, **change)) for change in ({"objective": terms}, {}))
     through(of)
     through(plain)
-    assert all(apart(a.model, b.model) < 2e-5 for a, b in zip(of.networks, plain.networks, strict=True))
+    assert all(apart(a.model, b.model) < 2e-5 for a, b in zip(of.learners, plain.learners, strict=True))
     assert not torch.equal(of.losses_SKL, plain.losses_SKL)  # the values differ by the entropies
 
 

@@ -23,8 +23,8 @@ from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import build
 from pipeline.planning import build as plan
 from pipeline.training.learn import learn
+from pipeline.training.learner import Learner
 from pipeline.training.loop import Training
-from pipeline.training.network import Network
 from pipeline.training.state import State
 from tests.training.runs import furnish, inside, live, planned, run, training
 
@@ -54,9 +54,9 @@ def at_step(number: int, function: Callable[..., Any], change: Callable[[Any], A
 
 def stopped(of: Training, folder: Path, sentence: str) -> None:
     """Training ends with that sentence, and nothing that is broken was saved."""
-    with pytest.raises(UserError, match=sentence) as told:
+    with pytest.raises(UserError, match=sentence) as raised:
         run(of, folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert State(folder).load(pytest.fail) is None
 
 
@@ -64,20 +64,20 @@ def stopped(of: Training, folder: Path, sentence: str) -> None:
 def test_a_teachers_logit_names_the_sample(specs: dict[str, Any], tmp_path: Path, step: int) -> None:
     of = live(specs["direct"])
     third: list[int] = []
-    hear = of.teaching.hear
+    output = of.teacher.output
 
     def wrong(v: int, rows: Rows, x_BCHW: Tensor) -> Any:
-        heard = hear(v, rows, x_BCHW)
+        given = output(v, rows, x_BCHW)
         third.append(int(rows.host_B[2]))
-        if third[-1] == third[min(step, len(third)) - 1] and heard.t_BC is not None and len(third) >= step:
-            heard.t_BC[2, 0] = NAN
-        return heard
+        if third[-1] == third[min(step, len(third)) - 1] and given.t_BC is not None and len(third) >= step:
+            given.t_BC[2, 0] = NAN
+        return given
 
-    of.teaching.hear = wrong
-    with pytest.raises(UserError) as told:
+    of.teacher.output = wrong
+    with pytest.raises(UserError) as raised:
         run(of, tmp_path / "state")
-    assert f"the teacher answers row {third[step - 1]} of view 1 with a logit that is not finite" in str(told.value)
-    assert f"(epoch 1, step {step})" in str(told.value)
+    assert f"the teacher gives row {third[step - 1]} of view 1 a logit that is not finite" in str(raised.value)
+    assert f"(epoch 1, step {step})" in str(raised.value)
     assert State(tmp_path / "state").load(pytest.fail) is None
 
 
@@ -85,13 +85,13 @@ def test_a_teachers_logit_names_the_sample(specs: dict[str, Any], tmp_path: Path
 @pytest.mark.parametrize("wrong", [NAN, float("inf")])
 def test_a_term_is_named(specs: dict[str, Any], tmp_path: Path, term: str, wrong: float) -> None:
     of = training(specs["direct"])
-    objective = of.networks[0].objective
+    objective = of.learners[0].objective
     objective.forward = at_step(3, objective.forward, lambda losses: {**losses, term: losses[term] * wrong})
     stopped(of, tmp_path / "state", rf"^the loss is not finite at epoch 1, step 3 \({term}\): lower recipe.lr")
 
 
 @pytest.mark.parametrize("step", [2, STEPS, STEPS + 1, 2 * STEPS])
-def test_a_gradient_is_told_from_a_loss(
+def test_a_gradient_is_not_taken_for_a_loss(
     specs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """The loss of that step was fine; that of the next one would be none, and there may be no next one."""
@@ -101,14 +101,14 @@ def test_a_gradient_is_told_from_a_loss(
         gradients[0].view(-1)[0] = NAN
         return gradients
 
-    monkeypatch.setattr(Network, "_gradients", at_step(step, Network._gradients, broken))
+    monkeypatch.setattr(Learner, "gradients", at_step(step, Learner.gradients, broken))
     epoch, number = divmod(step - 1, STEPS)
     stopped(of, tmp_path / "state", rf"^the gradient is not finite at epoch {epoch + 1}, step {number + 1}: lower")
 
 
 def test_weights_that_break_in_the_last_step_are_not_exported(specs: dict[str, Any], tmp_path: Path) -> None:
     of = training(specs["baseline"])
-    optimizer = of.networks[0].optimizer
+    optimizer = of.learners[0].optimizer
 
     def breaks(*_: Any) -> None:
         if of.at.epoch == of.recipe.epochs - 1 and of.at.step == STEPS - 1:
@@ -122,7 +122,7 @@ def test_weights_that_break_in_the_last_step_are_not_exported(specs: dict[str, A
 def test_an_answer_names_the_image(tmp_path: Path, split: str) -> None:
     logits = {"validation": torch.zeros(5, 3), "test": torch.zeros(5, 3)}
     logits[split][4, 1] = NAN
-    with pytest.raises(UserError, match=rf"answers {split} image 4 with a logit that is not finite"):
+    with pytest.raises(UserError, match=rf"gives {split} image 4 a logit that is not finite"):
         write_predictions(tmp_path, logits)
     assert list(tmp_path.iterdir()) == []
 

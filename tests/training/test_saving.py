@@ -30,7 +30,7 @@ PATIENCE = 20.0
 
 
 class Held(State):
-    """Writes nothing before it is let; says when it began."""
+    """Writes nothing before it is let; records that it was called."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -69,17 +69,17 @@ def run(training: Training, state: State, every: float) -> None:
 
 def at_step(training: Training, number: int, what: Callable[[], object]) -> None:
     """Call `what` at the beginning of that step, counted from 1 over all epochs."""
-    network, calls = training.networks[0], 0
-    look = network.look
+    learner, calls = training.learners[0], 0
+    forward = learner.forward
 
-    def looked(x_BCHW: Tensor) -> None:
+    def counted(x_BCHW: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         if calls == number:
             what()
-        look(x_BCHW)
+        return forward(x_BCHW)
 
-    network.look = looked
+    learner.forward = counted
 
 
 def saved(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -107,7 +107,7 @@ def test_what_is_written_is_of_the_moment_of_the_save(tmp_path: Path) -> None:
     """Neither a later step nor the next save reaches into a snapshot that is being written."""
     state = Held(tmp_path)
     weight = torch.zeros(1000)
-    with Saver(state, CPU) as saver:
+    with Saver(state, CPU, every=1e9) as saver:
         saver.save({"weight": weight}, {"step": 1})
         assert not saver.is_free()
         weight += 1
@@ -186,7 +186,7 @@ def test_asked_to_stop_it_says_that_progress_is_saved_only_when_it_is(
 def test_nobody_leaves_while_it_writes(tmp_path: Path) -> None:
     """The lock of the state would be let go of, and another process would write there, too."""
     state = Held(tmp_path)
-    with pytest.raises(KeyError), Saver(state, CPU) as saver:
+    with pytest.raises(KeyError), Saver(state, CPU, every=1e9) as saver:
         saver.save({"weight": torch.zeros(1)}, {})
         threading.Timer(0.2, state.let.set).start()
         raise KeyError

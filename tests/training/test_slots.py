@@ -19,18 +19,18 @@ STUDENT_OF = {"baseline", "direct", "student", *(f"method/{name}" for name in ME
 
 
 def test_a_method_without_a_slot_is_told_what_to_add(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         planned(tmp_path, {"method": {"soft_target": {}}})
-    assert "params.yaml: method: unknown method 'soft_target', did you mean 'soft_targets'?" in str(told.value)
-    assert "`soft_target: {reads: teacher}` in stages.method.foreach of dvc.yaml" in str(told.value)
+    assert "params.yaml: method: unknown method 'soft_target', did you mean 'soft_targets'?" in str(raised.value)
+    assert "`soft_target: {reads: teacher}` in stages.method.foreach of dvc.yaml" in str(raised.value)
 
 
 @pytest.mark.parametrize("initial", ["hint", "dist"])
 def test_initial_weights_that_dvc_yaml_does_not_read(tmp_path: Path, initial: str) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         planned(tmp_path, {"method": {"dkd": {"initial": initial}}})
-    assert f"method.dkd.initial is '{initial}'" in str(told.value)
-    assert f"stages.method.foreach.dkd.reads must be method/{initial}" in str(told.value)
+    assert f"method.dkd.initial is '{initial}'" in str(raised.value)
+    assert f"stages.method.foreach.dkd.reads must be method/{initial}" in str(raised.value)
 
 
 def test_initial_weights_of_a_method_that_is_not_trained(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_round_trip(tmp_path: Path) -> None:
     state = State(tmp_path)
     assert state.load(pytest.fail) is None
     state.save(body(epoch=1))
-    assert state.progress() is None, "it says nothing of a training"
+    assert state.progress() is None, "it is of no training"
     content = {"position": {"epoch": 2}, "epochs": 3}
     state.save(body(**content))
     loaded = state.load(pytest.fail)
@@ -39,10 +39,10 @@ def test_every_torn_write_falls_back_to_the_last_good_state(tmp_path: Path) -> N
     whole = state.current.read_bytes()
     for length in range(len(whole)):
         state.current.write_bytes(whole[:length])
-        said: list[str] = []
-        loaded = state.load(said.append)
+        logged: list[str] = []
+        loaded = state.load(logged.append)
         assert loaded is not None and facts(loaded) == {"epoch": 1}
-        assert len(said) == 1
+        assert len(logged) == 1
     state.current.unlink()
     loaded = state.load(pytest.fail)
     assert loaded is not None and facts(loaded) == {"epoch": 1}
@@ -114,14 +114,14 @@ def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sp
 
 def test_a_second_process_waits_and_says_for_whom(holder: tuple[SpawnProcess, Event]) -> None:
     other, release = holder
-    said: list[str] = []
+    logged: list[str] = []
 
     def note(sentence: str) -> None:
-        said.append(sentence)
+        logged.append(sentence)
         release.set()
 
     with holding("node", "key", note):
-        assert said == [f"node is being trained by process {other.pid}: waiting for its result"]
+        assert logged == [f"node is being trained by process {other.pid}: waiting for its result"]
 
 
 def test_the_lock_goes_with_the_process_that_held_it(holder: tuple[SpawnProcess, Event]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import batches, order
 from pipeline.data.rows import Rows
-from pipeline.data.views import cut, draw
+from pipeline.data.views import augment, draw
 from pipeline.objectives.compose import Signals
 from pipeline.training.loop import Training
 from pipeline.training.recipe import learning_rate
@@ -38,26 +38,26 @@ def quickly(of: Training) -> Tensor:
     for _ in range(of.recipe.epochs):
         for _ in of.epoch():
             pass
-        kept.append(of.losses_SKL[:, 0, : len(of.networks[0].names)].clone())
+        kept.append(of.losses_SKL[:, 0, : len(of.learners[0].names)].clone())
         of.at.epoch += 1
     return torch.cat(kept)
 
 
 def slowly(of: Training) -> Tensor:
     """The same, slow and obvious."""
-    (network,), recipe, data = of.networks, of.recipe, of.data
+    (network,), recipe, data = of.learners, of.recipe, of.data
     whole, kept = recipe.epochs * of.steps, []
     for epoch in range(recipe.epochs):
-        v = of.teaching.view(epoch)
-        drawn = draw(of.views, of.spec["views_seed"], of.teaching.stream, v, len(data.train), data.size)
+        v = of.teacher.view(epoch)
+        drawn = draw(of.views, of.spec["views_seed"], of.teacher.stream, v, len(data.train), data.size)
         network.train()
         for step, rows in enumerate(batches(order(of.spec["seed"], epoch, len(data.train)), recipe.batch_size)):
             done, rows_B = epoch * of.steps + step, torch.from_numpy(rows)
             images_BCHW = torch.from_numpy(np.array(data.train.images[rows]))
-            x_BCHW = cut(images_BCHW, drawn, rows_B, torch.tensor(data.mean), torch.tensor(data.std))
-            heard, z_BC = of.teaching.hear(v, Rows(rows, rows_B), x_BCHW), network.model(x_BCHW)
+            x_BCHW = augment(images_BCHW, drawn, rows_B, torch.tensor(data.mean), torch.tensor(data.std))
+            teacher, z_BC = of.teacher.output(v, Rows(rows, rows_B), x_BCHW), network.model(x_BCHW)
             y_B = torch.from_numpy(np.array(data.train.labels[rows]))
-            signals = Signals(z_BC, y_B, heard.t_BC, network.features, heard.features)
+            signals = Signals(z_BC, y_B, teacher.t_BC, network.features, teacher.features)
             losses = network.objective(signals)
             weighted = network.objective.weighted(losses, done / whole)
             for name, value in zip(losses, weighted, strict=True):
@@ -71,7 +71,7 @@ def slowly(of: Training) -> Tensor:
             network.optimizer.zero_grad()
             total.backward()
             if recipe.clip is not None:
-                nn.utils.clip_grad_norm_(network.learner.parameters(), recipe.clip)
+                nn.utils.clip_grad_norm_(network.trained.parameters(), recipe.clip)
             network.optimizer.step()
             kept.append(torch.stack([total, *losses.values()]).detach())
     return torch.stack(kept)

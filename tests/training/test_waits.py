@@ -16,7 +16,7 @@ from pipeline.data import rows as rows_module
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.training import device as device_module
 from pipeline.training.device import Device
-from pipeline.training.learn import hear
+from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
 from tests.training import runs
 from tests.training.runs import METHODS, furnish, inside
@@ -41,13 +41,13 @@ def meta(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 
 def on_grids(model: nn.Module) -> Callable[[], None] | None:
-    """As `tune` begins on a pruned network."""
+    """As `tune` starts on a pruned network."""
     magnitude(model, sparsity=0.5).enforce(model)
     fake_quantise(model, 4, 8)
     return Masks.of_zeros(model).keeper(model)
 
 
-def begun(of: Training) -> Iterator[int]:
+def started(of: Training) -> Iterator[int]:
     """An epoch whose first step is done: what it needs is where it is needed."""
     steps = of.epoch()
     next(steps)
@@ -56,7 +56,7 @@ def begun(of: Training) -> Iterator[int]:
 
 def steps(of: Training, count: int = 2) -> Callable[[], None]:
     """That many steps after the first of an epoch."""
-    left = begun(of)
+    left = started(of)
 
     def do() -> None:
         for _ in range(count):
@@ -76,23 +76,23 @@ def test_nor_do_peers_that_step_together(specs: dict[str, Any]) -> None:
 
 def test_nor_does_tuning_on_grids(specs: dict[str, Any]) -> None:
     spec, data = specs["baseline"], prepared.read(DATA)
-    teaching, _ = hear(spec, data, runs.CPU)
-    of = Training({**spec["training"], "architecture": DEEP}, data, teaching, runs.CPU, on_grids)
+    teacher, _ = open_teacher(spec, data, runs.CPU)
+    of = Training({**spec["training"], "architecture": DEEP}, data, teacher, runs.CPU, on_grids)
     assert waits(steps(of)) == 0
 
 
 def test_a_number_that_is_asked_for_is_counted() -> None:
     """The comparisons above can fail."""
     x_N = torch.tensor([-1.0, 2.0], requires_grad=True)
-    assert waits(lambda: x_N[x_N > 0].sum().backward()) == 2, "the backward pass looks for the places, too"
+    assert waits(lambda: x_N[x_N > 0].sum().backward()) == 2, "the backward pass asks for the places, too"
     assert waits(lambda: float(x_N.detach().sum())) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_copies_nothing_between_devices(specs: dict[str, Any], meta: Device, name: str) -> None:
     spec, data = specs[name], prepared.read(DATA)
-    teaching, _ = hear(spec, data, meta)
-    step = steps(Training(spec["training"], data, teaching, meta))
+    teacher, _ = open_teacher(spec, data, meta)
+    step = steps(Training(spec["training"], data, teacher, meta))
     with Copies() as copies:
         step()
     assert copies.between == 0
@@ -101,7 +101,7 @@ def test_a_step_copies_nothing_between_devices(specs: dict[str, Any], meta: Devi
 def test_what_does_not_fit_is_sent_without_waiting(
     specs: dict[str, Any], meta: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels for each step, images for each cut, of which an epoch of this size has one."""
+    """Labels for each step, images for each augmentation, of which an epoch of this size has one."""
     monkeypatch.setattr(device_module, "HOST_BYTES", 0)
     sent: list[torch.Size] = []
 
@@ -109,11 +109,11 @@ def test_what_does_not_fit_is_sent_without_waiting(
         sent.append(tensor.shape)
         return rows_module.send(tensor, where)
 
-    for module in ("pipeline.data.batches", "pipeline.training.teaching"):
+    for module in ("pipeline.data.batches", "pipeline.training.teacher"):
         monkeypatch.setattr(f"{module}.send", record)
     spec, data = specs["direct"], prepared.read(DATA)
-    teaching, _ = hear(spec, data, meta)
-    step = steps(Training(spec["training"], data, teaching, meta))
+    teacher, _ = open_teacher(spec, data, meta)
+    step = steps(Training(spec["training"], data, teacher, meta))
     assert sorted(map(len, sent)) == [2, 4], "labels of the first step, and images"
     with Copies() as copies:
         step()
@@ -142,7 +142,7 @@ def test_stored_labels_are_the_same_where_they_do_not_fit(
     fit = runs.training(specs["direct"])
     monkeypatch.setattr(device_module, "HOST_BYTES", 0)
     read = runs.training(specs["direct"])
-    assert fit.teaching.fits and not read.teaching.fits  # pyright: ignore[reportAttributeAccessIssue]
+    assert fit.teacher.fits and not read.teacher.fits  # pyright: ignore[reportAttributeAccessIssue]
     for name, of in {"fit": fit, "read": read}.items():
         runs.run(of, tmp_path / name)
     assert runs.equal(runs.tensors(fit), runs.tensors(read)) and torch.equal(fit.losses_SKL, read.losses_SKL)
@@ -155,13 +155,13 @@ def test_an_epoch_asks_once_whether_all_is_finite(specs: dict[str, Any]) -> None
     assert waits(of._check_finite) == 1
 
 
-def test_the_second_answer_to_a_batch_copies_no_statistics(specs: dict[str, Any]) -> None:
-    (network, _) = runs.training(specs["mutual"]).networks
-    network.train()
-    before = {name: buffer.clone() for name, buffer in network.model.named_buffers()}
+def test_a_second_forward_pass_copies_no_statistics(specs: dict[str, Any]) -> None:
+    (learner, _) = runs.training(specs["mutual"]).learners
+    learner.train()
+    before = {name: buffer.clone() for name, buffer in learner.model.named_buffers()}
     with Copies() as copies:
-        network.look_again(torch.rand(4, 1, 8, 8))
+        learner.forward_again(torch.rand(4, 1, 8, 8))
     assert before and copies.all == 0
-    assert all(torch.equal(buffer, before[name]) for name, buffer in network.model.named_buffers())
-    network.look(torch.rand(4, 1, 8, 8))
-    assert not all(torch.equal(buffer, before[name]) for name, buffer in network.model.named_buffers())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in learner.model.named_buffers())
+    learner.forward(torch.rand(4, 1, 8, 8))
+    assert not all(torch.equal(buffer, before[name]) for name, buffer in learner.model.named_buffers())

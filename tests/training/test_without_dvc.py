@@ -1,40 +1,20 @@
 """Whatever trains needs no DVC: a machine that has little more than torch can train a node."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import UserError
-from pipeline.base.paths import CODE, DATA, PLAN
+from pipeline.base.paths import DATA, PLAN
 from pipeline.config import params
 from pipeline.data.prepare import prepare
 from pipeline.lineage import node
 from pipeline.planning import build
 from pipeline.training.state import VARIABLE, state_root
+from tests import bare
 from tests.training import runs
 
-# Of what DVC brings, and of what only tests and other stages use.
-ABSENT = (
-    "dvc",
-    "ruamel",
-    "psutil",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "torch_pruning",
-    "jinja2",
-    "pytest",
-    "hypothesis",
-)
-TEACHER = f"""
-import runpy, sys
-sys.modules.update(dict.fromkeys({ABSENT}))  # an import of None is one of what is not installed
-sys.argv = ["stages", "teacher"]
-runpy.run_module("stages", run_name="__main__")
-"""
 # With a record of an earlier run, the header asks for DVC's cache.
 RECORD = """schema: '2.0'
 stages:
@@ -53,11 +33,7 @@ def test_a_stage_trains_where_dvc_is_not_installed(tmp_path: Path) -> None:
         prepare(params.read(tmp_path / "params.yaml").data, tmp_path, 0, DATA)
         Path(".dvc").mkdir()
         Path("dvc.lock").write_text(RECORD)
-        environment = {**os.environ, "PYTHONPATH": str(CODE)}
-        done = subprocess.run(
-            [sys.executable, "-c", TEACHER], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        bare.run(tmp_path, "stages", "teacher")
         assert node.read("teacher").status == "trained"
 
 

@@ -1,6 +1,6 @@
 """What would make the host wait for a GPU, counted on a CPU.
 
-A host runs ahead of a GPU until it asks for a number, for places that only the numbers tell, or for a copy. On a CPU
+A host runs ahead of a GPU until it asks for a number, for places that depend on the numbers, or for a copy. On a CPU
 torch's profiler sees the first two, forward and backward; a device without data ("meta") shows the copies.
 """
 

@@ -7,13 +7,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.models.codebook import codebook, save_shared
 
 MAKES = "changed"
 
 
-def run(work: Work, *, bits: Annotated[int, Field(strict=True, ge=1, le=8)] = 4) -> Network:
+def run(work: Work, *, bits: Annotated[int, Field(strict=True, ge=1, le=8)] = 4) -> ChangedNetwork:
     """Let the weights of the node before share 2^bits values a layer; report how far that moves them."""
     model = work.model()
 

@@ -8,7 +8,7 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256, write_bytes
 from pipeline.compression.costs import CPU
-from pipeline.compression.work import File, Work
+from pipeline.compression.work import ShippedFile, Work
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
@@ -25,12 +25,14 @@ def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None
     return None
 
 
-def run(work: Work, *, program: bool = False) -> File:
+def run(work: Work, *, program: bool = False) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from.
 
     program: whether to write torch's exported program, too.
     """
-    return File(lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program))
+    return ShippedFile(
+        lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program)
+    )
 
 
 def _anew(folder: Path, work: Work, program: bool) -> dict[str, Any]:

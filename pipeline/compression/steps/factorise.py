@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.compression.factorise import factorise
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.config.numbers import Count, Share, Target
 
 MAKES = "changed"
@@ -25,7 +25,7 @@ def run(
     parameters: Target | None = None,
     flops: Target | None = None,
     layers: tuple[str, ...] | None = None,
-) -> Network:
+) -> ChangedNetwork:
     """Factorise the network of the node before; report each layer's rank and reconstruction error."""
     target: dict[str, Any] = {"rank": rank, "energy": energy, "parameters": parameters, "flops": flops}
     model, found = factorise(work.model(), **work.of_images, **target, layers=layers)

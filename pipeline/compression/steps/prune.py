@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pipeline.compression.filters import shrink
 from pipeline.compression.prune import magnitude
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.config.numbers import Count, Share, Target
 from pipeline.evaluation import cost
 
@@ -31,7 +31,7 @@ def run(
     flops: Target | None = None,
     rounds: Count = 1,
     scope: Literal["global", "layer"] = "global",
-) -> Network:
+) -> ChangedNetwork:
     """Prune the network of the node before."""
     model = work.model()
     if what == "weights":

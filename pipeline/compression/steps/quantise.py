@@ -12,7 +12,7 @@ from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
 from pipeline.compression.export_onnx import check as check_file
 from pipeline.compression.export_onnx import export
-from pipeline.compression.work import File, Work
+from pipeline.compression.work import ShippedFile, Work
 from pipeline.config.numbers import Bits, Count
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
@@ -49,7 +49,7 @@ def run(
     batches: Count = 8,
     weight_bits: Bits | None = None,
     activation_bits: Bits | None = None,
-) -> File:
+) -> ShippedFile:
     """Export, then store or compute in the form that is asked for; report how far that moves the answers.
 
     `int8` computes in whole numbers, with ranges calibrated on training views. `grids` has the bits of the tuning
@@ -90,4 +90,4 @@ def run(
                 quantise.store_weights(path, path, form)
         return {"form": form, "against_torch": check_file(path, model, work.data.test.images)}
 
-    return File(write)
+    return ShippedFile(write)

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.compression.replace import replace
-from pipeline.compression.work import Network, Work, changed
+from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.config.numbers import Count, Positive
 
 MAKES = "changed"
@@ -19,7 +19,7 @@ def run(
     groups: Count | None = None,
     batches: Annotated[int, Field(strict=True, ge=2)] = 200,
     lr: Positive = 0.003,
-) -> Network:
+) -> ChangedNetwork:
     """Replace layer by layer, each fitted on the network as it is by then; report how near the imitations are.
 
     batches: of training views, one a step of fitting.

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from pipeline.compression.prune import Masks
-from pipeline.compression.work import Network, Work
+from pipeline.compression.work import ChangedNetwork, Work
 from pipeline.config.numbers import Bits
 from pipeline.models.build import unsupplied
 from pipeline.models.fake_quantise import fake_quantise
@@ -23,18 +23,18 @@ def check(settings: dict[str, Any]) -> str | None:
     return None
 
 
-def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | None = None) -> Network:
+def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | None = None) -> ChangedNetwork:
     """Train from the weights of the node before; with bits on grids (quantisation-aware training)."""
     assert work.previous.architecture is not None
     architecture = unsupplied(work.previous.architecture)
     training = {**work.spec["training"], "architecture": architecture}
 
-    def begin(model: nn.Module) -> Callable[[], None] | None:
+    def init_weights(model: nn.Module) -> Callable[[], None] | None:
         load_weights(model, work.previous.weights, f"the weights of {work.previous.source}")
         if weight_bits:
             fake_quantise(model, weight_bits, activation_bits)
         return Masks.of_zeros(model).keeper(model)
 
-    (result,) = train({**work.spec, "training": training}, work.data, work.device, begin)
+    (result,) = train({**work.spec, "training": training}, work.data, work.device, init_weights)
     grids = {"weight_bits": weight_bits, "activation_bits": activation_bits}
-    return Network(result, architecture | ({"grids": grids} if weight_bits else {}))
+    return ChangedNetwork(result, architecture | ({"grids": grids} if weight_bits else {}))

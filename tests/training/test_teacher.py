@@ -1,4 +1,4 @@
-"""Which view each epoch shows, and what the teacher says of it."""
+"""Which view each epoch shows, and the teacher's output for it."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from pipeline.data.rows import Rows
 from pipeline.labels.format import Format
 from pipeline.training.device import Device
-from pipeline.training.teaching import Alone, Live, Stored
+from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels
 from tests.labels.folders import COUNT, logits, opened, write
 
 CPU = Device(torch.device("cpu"), torch.float32)
-X_BCHW = torch.zeros(0)  # what is stored was said before
+X_BCHW = torch.zeros(0)  # stored labels look at no pixel
 
 
-class Teacher(nn.Module):
+class Network(nn.Module):
     """A network with one tap."""
 
     taps = ("embedding",)
@@ -31,30 +31,30 @@ class Teacher(nn.Module):
 
 
 def test_without_a_teacher_no_view_comes_twice_and_none_is_the_clean_image() -> None:
-    assert [Alone().view(epoch) for epoch in range(5)] == [1, 2, 3, 4, 5]
-    assert Alone().stream == "train"
+    assert [NoTeacher().view(epoch) for epoch in range(5)] == [1, 2, 3, 4, 5]
+    assert NoTeacher().stream == "train"
 
 
 def test_stored_labels_take_turns_from_the_first_view_to_the_last(tmp_path: Path) -> None:
     write(tmp_path, Format("dense", "float32"))
-    stored = Stored(opened(tmp_path), CPU)
+    stored = StoredLabels(opened(tmp_path), CPU)
     assert [stored.view(epoch) for epoch in range(5)] == [1, 2, 1, 2, 1]
     assert stored.stream == "labels"
     rows_B = np.array([COUNT - 1, 0, 7])
     for v in (1, 2):
-        heard = stored.hear(v, Rows.on(CPU.where, rows_B), X_BCHW)
-        assert heard.t_BC is not None and torch.equal(heard.t_BC, logits(v)[torch.from_numpy(rows_B)])
+        output = stored.output(v, Rows.on(CPU.where, rows_B), X_BCHW)
+        assert output.t_BC is not None and torch.equal(output.t_BC, logits(v)[torch.from_numpy(rows_B)])
 
 
 def test_a_live_teacher_shows_the_views_that_it_would_have_labelled_and_learns_nothing() -> None:
     torch.manual_seed(0)
-    teacher = Teacher().train()
-    live = Live(teacher, CPU, batch_size=4, channels=1, size=2)
+    teacher = Network().train()
+    live = LiveTeacher(teacher, CPU, batch_size=4, channels=1, size=2)
     assert [live.view(epoch) for epoch in range(3)] == [1, 2, 3]
     assert live.stream == "labels"
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     x_BCHW = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    heard = live.hear(1, Rows.on(CPU.where, np.arange(6)), x_BCHW)
-    assert heard.t_BC is not None and not heard.t_BC.requires_grad
-    torch.testing.assert_close(heard.t_BC, teacher.eval()(x_BCHW).detach())
+    output = live.output(1, Rows.on(CPU.where, np.arange(6)), x_BCHW)
+    assert output.t_BC is not None and not output.t_BC.requires_grad
+    torch.testing.assert_close(output.t_BC, teacher.eval()(x_BCHW).detach())
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())

@@ -1,7 +1,7 @@
-"""How a student hears its teacher: not at all, from stored labels, or live.
+"""What a student learns from beside hard labels: no teacher, stored labels, or a live teacher.
 
-All three name the stream of views and the view of each epoch, so that what a student sees and what its
-teacher says of it always belong together.
+All three name the stream of views and the view of each epoch, so that the pixels that a student sees and the
+teacher's output always belong together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,36 +21,36 @@ from pipeline.training.device import Device
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the teacher says of a batch: its logits, and the features that were asked for, by tap name."""
+class TeacherOutput:
+    """The teacher's logits of a batch, and the features that were asked for, by tap name."""
 
     t_BC: Tensor | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Teaching(Protocol):
-    """Where what the teacher says comes from."""
+class Teacher(Protocol):
+    """Where the teacher's output comes from."""
 
     stream: str
 
     def view(self, epoch: int) -> int:
-        """The view that epoch `epoch` (from 0) shows."""
+        """The view of epoch `epoch` (from 0)."""
         ...
 
-    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
-        """What the teacher says of these rows in view `v`, whose pixels are x_BCHW."""
+    def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
+        """The teacher's output for these rows in view `v`, whose pixels are x_BCHW."""
         ...
 
     def shapes(self) -> Shapes | None:
-        """Shapes of the layers that the teacher can show; None where only its labels are there."""
+        """Shapes of the layers whose features the teacher can give; None where only its labels are there."""
         ...
 
-    def show(self, layers: Sequence[str]) -> None:
-        """From now on, hear the features of these layers too."""
+    def tap(self, layers: Sequence[str]) -> None:
+        """From now on, the output has the features of these layers, too."""
         ...
 
 
-class Alone:
+class NoTeacher:
     """No teacher: fresh views of the training stream, for ever."""
 
     stream = "train"
@@ -58,18 +58,18 @@ class Alone:
     def view(self, epoch: int) -> int:
         return epoch + 1
 
-    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
-        return Heard()
+    def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
+        return TeacherOutput()
 
     def shapes(self) -> Shapes | None:
         return None
 
-    def show(self, layers: Sequence[str]) -> None:
+    def tap(self, layers: Sequence[str]) -> None:
         assert not layers
 
 
-class Stored(Alone):
-    """The teacher spoke once: its labels of V views, over and over."""
+class StoredLabels(NoTeacher):
+    """The teacher ran once: its labels of V views, over and over."""
 
     stream = "labels"
 
@@ -84,16 +84,16 @@ class Stored(Alone):
     def view(self, epoch: int) -> int:
         return 1 + epoch % self.labels.views
 
-    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
+    def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         if not self.fits:
-            return Heard(send(self.labels.rows(v, rows.host_B), self.device.where))
+            return TeacherOutput(send(self.labels.rows(v, rows.host_B), self.device.where))
         if v != self._v:
             self._t_NC = torch.empty(0)  # so that two views are never there together
             self._v, self._t_NC = v, self.labels.view(v).to(self.device.where)
-        return Heard(self._t_NC[rows.device_B])
+        return TeacherOutput(self._t_NC[rows.device_B])
 
 
-class Live:
+class LiveTeacher:
     """The teacher runs at each step, on the very pixels that the student sees.
 
     Args:
@@ -115,21 +115,21 @@ class Live:
     def view(self, epoch: int) -> int:
         return 1 + epoch
 
-    def hear(self, v: int, rows: Rows, x_BCHW: Tensor) -> Heard:
+    def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         passes: list[dict[str, Tensor]] = []
 
-        def answer(part_BCHW: Tensor) -> Tensor:
+        def forward(part_BCHW: Tensor) -> Tensor:
             t_BC = self.forward(part_BCHW)
             passes.append(dict(self.features))
             return t_BC
 
         with torch.no_grad():
-            t_BC = forward_fixed(answer, x_BCHW, self.batch_size)
+            t_BC = forward_fixed(forward, x_BCHW, self.batch_size)
         features = {name: torch.cat([each[name] for each in passes])[: len(x_BCHW)] for name in self.features}
-        return Heard(t_BC, features)
+        return TeacherOutput(t_BC, features)
 
     def shapes(self) -> Shapes | None:
         return self.layers
 
-    def show(self, layers: Sequence[str]) -> None:
+    def tap(self, layers: Sequence[str]) -> None:
         self.features = self._hooks.enter_context(tapped(self.model, layers))

@@ -66,19 +66,19 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
-Objective = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
+ObjectiveTerms = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
 
 
-class Learner(Section):
-    """What there is to training a network besides its architecture: objective, recipe, and how its teacher speaks."""
+class TrainingSection(Section):
+    """What a training needs besides an architecture: objective, recipe, and how its teacher is used."""
 
-    objective: Objective
+    objective: ObjectiveTerms
     recipe: Recipe
     teaching: Literal["stored", "live"] = "stored"
     seed: Natural | None = None
 
 
-class Network(Learner):
+class NetworkSection(TrainingSection):
     """A single network."""
 
     architecture: Architecture
@@ -91,13 +91,13 @@ class Imported(Section):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Teacher(Network):
+class TeacherSection(NetworkSection):
     """The first network of the lineage, trained here or imported."""
 
     weights: Imported | None = None
 
 
-class Assistant(Learner):
+class AssistantSection(TrainingSection):
     """The chain of teacher assistants: how many links, and the architecture of each slot."""
 
     links: Natural = 1
@@ -112,7 +112,7 @@ class Assistant(Learner):
         return self
 
 
-class Chain(Learner):
+class ChainSection(TrainingSection):
     """Generations, each taught by the one before; with `patience` it stops by itself.
 
     Without an architecture of its own it has that of the network it starts from.
@@ -125,7 +125,7 @@ class Chain(Learner):
     min_gain: NonNegative = 0.0
 
 
-class Method(Network):
+class MethodSection(NetworkSection):
     """One method of the comparison: the student's architecture and recipe, another objective.
 
     With `initial` it starts from the weights of another method's network.
@@ -134,7 +134,7 @@ class Method(Network):
     initial: str | None = None
 
 
-class Mutual(Learner):
+class MutualSection(TrainingSection):
     """Networks that teach each other; the node carries one of them."""
 
     peers: int = Field(default=2, ge=2)

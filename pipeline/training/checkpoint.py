@@ -1,0 +1,82 @@
+"""What of a training is saved, and put back: only where the same bits would come of it.
+
+Legend: S steps of an epoch, K networks, L losses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pipeline.console.progress import CurveRow
+from pipeline.training.device import Device
+from pipeline.training.recipe import is_fused
+from pipeline.training.saving import Saver
+from pipeline.training.snapshot import collect, restore
+from pipeline.training.state import State, facts
+
+
+@dataclass
+class Position:
+    """Where training stands: what is saved besides tensors.
+
+    `seconds` are those of all steps of finished epochs, `epoch_seconds` of the current one: validating and saving
+    are not training. `rows`: for each epoch, one row of the curve a network.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    rows: list[list[CurveRow]] = field(default_factory=list)
+
+    def end_epoch(self, rows: list[CurveRow]) -> None:
+        """Go on to the first step of the next epoch."""
+        self.rows.append(rows)
+        self.seconds += self.epoch_seconds
+        self.epoch_seconds = 0.0
+        self.epoch += 1
+        self.step = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a training of `epochs` epochs on `device`: `losses_SKL` are those of its current epoch."""
+
+    device: Device
+    epochs: int
+    trained: nn.Module
+    optimizers: Sequence[Optimizer]
+    losses_SKL: Tensor
+
+    def save(self, saver: Saver, at: Position) -> None:
+        """Save all of it, as it is now."""
+        content = {"environment": self._environment(), "epochs": self.epochs, "position": vars(at)}
+        saver.save(collect(self.trained, self.optimizers, self.losses_SKL), content)
+
+    def restore(self, state: State, log: Callable[[str], None]) -> Position:
+        """Put back what is saved; where training goes on. Without a saved state that fits, it starts anew."""
+        body = state.load(log)
+        if body is None:
+            return Position()
+        saved, now = facts(body), self._environment()
+        if changed := [name for name in now if saved["environment"].get(name) != now[name]]:
+            name = changed[0]
+            log(
+                f"saved progress is not used: {name} was {saved['environment'].get(name)}, is {now[name]}, "
+                "and that decides the last bits of a result"
+            )
+            return Position()
+        restore(body, self.trained, self.optimizers, self.losses_SKL)
+        at = Position(**saved["position"])
+        if at.epoch < self.epochs:
+            log(f"going on at epoch {at.epoch + 1}, step {at.step + 1}")
+        else:
+            log(f"training was finished before: its result is used, {at.seconds:.1f} s saved")
+        return at
+
+    def _environment(self) -> dict[str, Any]:
+        """What decides the last bits of a result besides the spec."""
+        return self.device.describe() | {"fused": is_fused(self.device.where)}

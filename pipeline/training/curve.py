@@ -1,0 +1,38 @@
+"""The rows of the learning curve.
+
+Legend: S steps of an epoch, K networks, L losses (their weighted total first, and last the gradient's largest entry).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pipeline.config.recipe import Recipe
+from pipeline.console.progress import CurveRow
+from pipeline.training.checkpoint import Position
+from pipeline.training.recipe import learning_rate
+
+
+def epoch_rows(
+    at: Position,
+    recipe: Recipe,
+    names: Sequence[Sequence[str]],
+    losses_SKL: Tensor,
+    accuracies: Sequence[float | None],
+) -> list[CurveRow]:
+    """One row a network, of the epoch whose last step is done; `names`: of the losses of each, total first."""
+    steps = len(losses_SKL)
+    means_KL = losses_SKL.mean(0).tolist()
+    # Not the optimiser's: it has forgotten the rate of a step that was done before training went on.
+    last = (at.epoch + 1) * steps - 1
+    common = {
+        "epoch": at.epoch + 1,
+        "learning_rate": learning_rate(recipe, last, recipe.epochs * steps),
+        "images_per_second": round(steps * recipe.batch_size / at.epoch_seconds, 1),
+    }
+    return [
+        common
+        | {"validation_accuracy": accuracy, "loss": means[0]}
+        | {f"loss_{name}": mean for name, mean in zip(own[1:], means[1:], strict=False)}
+        for own, means, accuracy in zip(names, means_KL, accuracies, strict=True)
+    ]
