@@ -26,7 +26,7 @@ def seeded(lineage: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratc
     """A repository in which one experiment was run over two seeds; what was said lies in `said`."""
     folder = tmp_path_factory.mktemp("seeded") / "repository"
     if not str(folder).isascii():
-        pytest.skip("DVC's queue dies where its cache's path has letters beyond ASCII; `seeds` says so: test_dvc_queue")
+        pytest.skip("DVC's queue dies where its cache's path has letters beyond ASCII; `seeds` says so")
     scratch = lineage.copy(folder)
     scratch.edit({**{name: {"seed": 0} for name in PINNED}, "direct": {"seed": None, "recipe": {"epochs": 2}}})
     scratch.run(*COMMIT)

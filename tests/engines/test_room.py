@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base import files
-from pipeline.dvc import previous_run as last
+from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.engines import gpus
 from pipeline.engines.room import AROUND, Room
@@ -43,7 +43,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     files.write_sealed(Path("plan/refinery/g8.json"), {"action": "carry"})
     found = Card()
     monkeypatch.setattr(gpus, "memory", found.memory)
-    monkeypatch.setattr(last, "read", found.last)
+    monkeypatch.setattr(previous_run, "read", found.last)
     return found
 
 
