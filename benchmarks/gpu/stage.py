@@ -7,13 +7,11 @@ from contextlib import chdir, contextmanager, redirect_stdout
 from functools import partial
 from typing import Any
 
-import yaml
-
 from benchmarks.gpu.finding import Check, Finding
 from benchmarks.gpu.setting import Setting
 from pipeline.base.paths import CODE, DATA, PLAN
 from pipeline.config import params
-from pipeline.config.yaml import read_yaml
+from pipeline.config.yaml import dump, read_yaml
 from pipeline.data.prepare import prepare
 from pipeline.lineage import node
 from pipeline.planning import build, graph, specs
@@ -41,7 +39,7 @@ def _prepare(setting: Setting) -> Iterator[Finding]:
     whole["machine"] |= {"device": "auto", "precision": "auto", "threads": 1}
     with _inside(setting):
         path = setting.folder / "repository" / "params.yaml"
-        path.write_text(yaml.safe_dump(whole, sort_keys=False))
+        path.write_text(dump(whole))
         read = params.read(path)
         build.write(build.build(read, graph.read(CODE / "dvc.yaml")), PLAN)
         DATA.parent.mkdir(parents=True, exist_ok=True)

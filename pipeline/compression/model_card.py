@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from pipeline.compression.card import Card
+from pipeline.config.yaml import dump
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
 HUB = {
@@ -118,7 +117,7 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
         "metrics": ["accuracy"],
         "model-index": [{"name": name, "results": results}],
     }
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
+    return f"---\n{dump(front)}---"
 
 
 def _run(card: Card, file: str) -> str:

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml import CollectionEndEvent, CollectionStartEvent
+from yaml import YAMLError
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import sealed, to_json
+from pipeline.config.yaml import load
 from pipeline.planning.specs import Spec
-
-# The safe loader, in C where PyYAML has it: dvc.lock has thousands of lines.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DEEPEST = 50  # DVC's own has six
 
 
 @dataclass(frozen=True)
@@ -79,11 +75,10 @@ def read_stage(path: Path, name: str) -> Lock:
 def parse(content: bytes, name: str) -> Lock:
     """The lock in the bytes of a dvc.lock; `name` is for the message where it is damaged."""
     try:
-        _check_depth(content)
-        stages = yaml.load(content, LOADER)["stages"]
+        stages = load(content)["stages"]
         # Another stage's DVC may be writing the file at this moment: the part that it has come to is empty.
         return Lock({name: {key: part for key, part in (each or {}).items() if part} for name, each in stages.items()})
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (YAMLError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{name} is damaged ({reason}): delete it and run `dvc repro`") from None
 
@@ -91,12 +86,3 @@ def parse(content: bytes, name: str) -> Lock:
 def spec_hash(spec: Spec) -> str:
     """The MD5 that DVC records of the spec's file."""
     return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()
-
-
-def _check_depth(content: bytes) -> None:
-    """Refuse what nests as no dvc.lock does: the loader in C would end the process. Raises `ValueError`."""
-    depth = 0
-    for event in yaml.parse(content, LOADER):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError("it is nested too deeply")

@@ -135,7 +135,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right(path: Path_, value: Any
     [
         ("", r"^params\.yaml must be a mapping"),
         ("- a", r"^params\.yaml must be a mapping"),
-        ("a: [", r"^params\.yaml, line 1, column 5: "),
+        ("a: [", r"^params\.yaml, line 2, column 1: "),
         ("a: b: c", r"^params\.yaml, line 1, column 5: "),
         ("\x00", r"^params\.yaml cannot be read as YAML"),
     ],

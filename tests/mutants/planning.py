@@ -10,6 +10,8 @@ COMPRESS = "pipeline/planning/compress.py"
 PARAMS_TESTS = "tests/config/test_params.py::test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts"
 FINGERPRINT = "pipeline/planning/fingerprint.py"
 FINGERPRINT_TESTS = "tests/planning/test_fingerprint.py"
+YAML = "pipeline/config/yaml.py"
+YAML_TESTS = "tests/config/test_yaml.py"
 
 MUTANTS = [
     Mutant(
@@ -220,6 +222,9 @@ MUTANTS = [
         "not unfinished and State",
         "tests/commands/test_gc.py::test_finished_goes_unfinished_stays_until_asked_for",
     ),
-    Mutant("pipeline/config/yaml.py", "if key.value in given:", "if key in given:", "tests/config/test_yaml.py"),
-    Mutant("pipeline/config/yaml.py", "[eE][-+]?", "[eE][-+]", "tests/config/test_yaml.py"),
+    Mutant(YAML, "if found in given:", "if key in given:", YAML_TESTS),
+    Mutant(YAML, "[0-9][0-9_]*[eE][-+]?", "[0-9][0-9_]*[eE][-+]", YAML_TESTS),
+    Mutant(YAML, "int(digits[2:], base) if base else int(digits)", "int(digits, 0)", YAML_TESTS),
+    Mutant(YAML, "for _class in (_Loader, _Dumper):", "for _class in (_Loader,):", YAML_TESTS),
+    Mutant(YAML, "any(open_in_flow) and", "not open_in_flow and", YAML_TESTS),
 ]
