@@ -54,19 +54,6 @@ def test_a_misspelt_command_is_answered_with_the_nearest() -> None:
     assert "teacher" in answer.output
 
 
-@pytest.mark.parametrize("package", ["stages", "pipeline"])
-def test_help_imports_no_torch(package: str) -> None:
-    code = (
-        f"import sys, runpy; sys.argv = [{package!r}, '--help']\n"
-        f"try: runpy.run_module({package!r}, run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "print('torch' in sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage" in done.stdout
-    assert done.stderr.strip() == "False"
-
-
 class OutOfMemoryError(RuntimeError):
     """Named as torch's own of a GPU."""
 

@@ -59,25 +59,8 @@ def paired_shares(only_a: int, only_b: int, count: int) -> Paired:
 
 
 def student_t(share: float, freedom: int) -> float:
-    """The t within which Student's distribution of `freedom` degrees of freedom has `share`, 0 < share < 1.
+    """The t within which Student's distribution of `freedom` degrees of freedom has `share`, 0 < share < 1."""
+    # Late, as it takes long to import; scipy.stats, which asks the same function, takes twice that.
+    from scipy.special import stdtrit
 
-    Its angle, atan(t / sqrt(freedom)), is found by bisection, to the last bit.
-    """
-    low, high = 0.0, math.pi / 2
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _share_within(middle, freedom) < share else (low, middle)
-    return math.sqrt(freedom) * math.tan(high)
-
-
-def _share_within(angle: float, freedom: int) -> float:
-    """Share of Student's distribution within +-sqrt(freedom) tan(angle), by its finite series.
-
-    Abramowitz & Stegun 1964, 26.7.3 for odd and 26.7.4 for even degrees of freedom.
-    """
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for power in range(1 + odd, freedom, 2):
-        total += term
-        term *= power / (power + 1) * math.cos(angle) ** 2
-    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+    return float(stdtrit(freedom, (1 + share) / 2))

@@ -186,6 +186,7 @@ MUTANTS = [
         "student_t(0.95, each.count)",
         "tests/evaluation/test_statistics.py",
     ),
+    Mutant("pipeline/evaluation/statistics.py", "(1 + share) / 2", "share", "tests/evaluation/test_statistics.py"),
     Mutant("pipeline/evaluation/cost.py", "times[WARM_UP:]", "times", "tests/evaluation/test_cost.py"),
     Mutant(
         "pipeline/evaluation/cost.py",
