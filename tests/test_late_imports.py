@@ -35,18 +35,18 @@ def imported(*arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("arguments", [("pipeline", "--help"), ("stages", "--help"), ("pipeline", "seeds", "--help")])
-def test_help_imports_none(arguments: tuple[str, ...]) -> None:
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert imported(*arguments) == []
 
 
-def test_plan_imports_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_imports_nothing_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in (PARAMS, ROOT / "dvc.yaml"):
         Path(path.name).write_bytes(path.read_bytes())
     assert imported("stages", "plan") == []
 
 
-def test_a_slot_that_carries_imports_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_that_carries_imports_nothing_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of DVC's repository; within one, the last result is looked for in DVC's cache."""
     monkeypatch.chdir(tmp_path)
     with node.writing("refinery/g1") as folder:

@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline.base.signals import deferred
 from pipeline.config import params
 from pipeline.console.progress import log
-from pipeline.engines import gpus, graph, schedule
+from pipeline.dvc import internals
+from pipeline.engines import gpus, schedule
 from pipeline.engines.process import Process
 from pipeline.engines.room import Room
 from pipeline.engines.schedule import Needs
@@ -39,7 +40,7 @@ def repro(targets: list[str], jobs: int | None) -> int:
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *targets])
     began = time.monotonic()
-    needs = graph.read(targets)
+    needs = internals.needs(targets)
     run = _Run(gpus.environments(jobs, own))
     # `plan` always runs, and only after it can be known what else is due.
     run.together(schedule.among(needs, {PLAN}), Room([None] * jobs, []))
@@ -47,7 +48,7 @@ def repro(targets: list[str], jobs: int | None) -> int:
     run.not_begun = [*rest]
     if run.status == 0:
         cards = gpus.of_places(jobs, specs.read("machine")["device"], gpus.visible(os.environ))
-        run.together(schedule.among(rest, schedule.due(rest, graph.changed())), Room(cards, rest))
+        run.together(schedule.among(rest, schedule.due(rest, internals.changed())), Room(cards, rest))
     run.close(len(rest), time.monotonic() - began)
     return run.status
 

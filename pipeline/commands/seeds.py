@@ -4,8 +4,6 @@ Each seed is an experiment of DVC's, so that it resumes, is shared and is compar
 what would be run: asking again for the same thing finds what is there and runs what is missing.
 """
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,10 +60,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
         if state == "failed":
-            again = ["--force"] if name in known else []
-            _dvc(
-                "exp", "run", "--queue", "--name", name, *again, *(word for each in overrides for word in ("-S", each))
-            )
+            queue.add(name, overrides, again=name in known)
     if only_queue:
         log(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
@@ -135,10 +130,3 @@ def _difference(pairs: Sequence[tuple[float, float]]) -> str:
     found = paired([a for a, _ in pairs], [b for _, b in pairs])
     interval = "" if found.interval is None else f" [{found.interval[0]:+.1f}, {found.interval[1]:+.1f}]"
     return f"{found.mean:+.1f}{interval}"
-
-
-def _dvc(*arguments: str) -> None:
-    ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        said = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
-        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(said.split())}")

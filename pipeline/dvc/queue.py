@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,20 @@ def check() -> None:
             f"DVC's queue cannot use a cache whose path has letters beyond ASCII ({folder}): move the repository, or "
             "name another folder for the cache (`dvc cache dir --local PATH`)"
         )
+
+
+def add(name: str, overrides: Sequence[str], again: bool) -> None:
+    """Queue one experiment: params.yaml with `overrides`, each `key=value`. With `again`, one that failed.
+
+    Raises:
+        UserError: DVC refuses it; in DVC's words.
+    """
+    arguments = ["exp", "run", "--queue", "--name", name, *(["--force"] if again else [])]
+    arguments += [word for each in overrides for word in ("-S", each)]
+    ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        said = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
+        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(said.split())}")
 
 
 def run(jobs: int) -> None:

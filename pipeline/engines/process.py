@@ -1,6 +1,7 @@
 """A stage in a DVC process of its own.
 
-It is a fork of this one, which has imported DVC already: importing takes longer than what DVC does for a small stage.
+It is a fork of this one, which has imported DVC to read the graph: importing takes longer than what DVC does for a
+small stage.
 """
 
 import multiprocessing
@@ -13,11 +14,10 @@ from contextlib import suppress
 from types import FrameType
 
 import psutil
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.repo.reproduce import reproduce
 
+from pipeline.base.errors import UserError
 from pipeline.base.signals import end_with_parent
+from pipeline.dvc import internals
 
 UNCHANGED = 10  # exit status of the process where the stage was not due
 AGAIN = 0.2  # seconds
@@ -121,11 +121,9 @@ def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> N
     _tell_the_stage()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
-        with Repo(_wait_for_lock=True) as repo:
-            repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
-            ran = reproduce(repo, stage, single_item=True)
-    except DvcException as error:
-        print(f"ERROR: {': '.join(_causes(error))}", file=sys.stderr, flush=True)
+        ran = internals.run(stage)
+    except UserError as error:
+        print(f"ERROR: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
     sys.exit(0 if ran else UNCHANGED)
 
@@ -149,7 +147,3 @@ def _tell_the_stage() -> None:
 
     for number in (*SIGNALS, signal.SIGALRM):
         signal.signal(number, tell)
-
-
-def _causes(error: BaseException | None) -> list[str]:
-    return [str(error), *_causes(error.__cause__)] if error else []

@@ -12,6 +12,8 @@ FINGERPRINT = "pipeline/planning/fingerprint.py"
 FINGERPRINT_TESTS = "tests/planning/test_fingerprint.py"
 YAML = "pipeline/config/yaml.py"
 YAML_TESTS = "tests/config/test_yaml.py"
+INTERNALS = "pipeline/dvc/internals.py"
+INTERNALS_TESTS = "tests/dvc/test_internals.py"
 
 MUTANTS = [
     Mutant(
@@ -209,6 +211,9 @@ MUTANTS = [
     ),
     Mutant("pipeline/dvc/lock.py", " or why(makers[path]) is not None)", ")", "tests/dvc/test_lock.py"),
     Mutant("pipeline/dvc/lock.py", 'outs[path] != dep.get("md5") or ', "", "tests/dvc/test_lock.py"),
+    Mutant(INTERNALS, "found |= {stage, *networkx.descendants(graph, stage)}", "found |= {stage}", INTERNALS_TESTS),
+    Mutant(INTERNALS, "return bool(reproduce(", "return not (reproduce(", INTERNALS_TESTS),
+    Mutant("pipeline/dvc/queue.py", '"tmp/exps/celery"', '"tmp/celery"', INTERNALS_TESTS),
     Mutant(
         "pipeline/dvc/cache.py",
         "for above in (path, *(str(each) for each in Path(path).parents)):",

@@ -1,17 +1,21 @@
-"""The graph as DVC has it: what each stage needs, and which of them have changed."""
+"""The stages as DVC has them: what each needs, which have changed, and to run one.
+
+Here and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to import:
+nothing but `python -m pipeline repro` does.
+"""
 
 from typing import Any
 
 import networkx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
-from dvc.repo.reproduce import get_active_graph
+from dvc.repo.reproduce import get_active_graph, reproduce
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
 
 
-def read(targets: list[str]) -> dict[str, set[str]]:
+def needs(targets: list[str]) -> dict[str, set[str]]:
     """Of each stage that `dvc repro` would look at for these targets, all without: the stages that it needs.
 
     Raises:
@@ -40,8 +44,26 @@ def changed() -> set[str]:
         return set(repo.status())
 
 
+def run(stage: str) -> bool:
+    """`dvc repro --single-item`; whether the stage was due.
+
+    Raises:
+        UserError: It failed, or DVC cannot run it; in DVC's words.
+    """
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
+            return bool(reproduce(repo, stage, single_item=True))
+    except DvcException as error:
+        raise UserError(": ".join(_causes(error))) from None
+
+
 def _collect(repo: Repo, target: str, names: list[str]) -> list[Any]:
     try:
         return list(repo.stage.collect(target))
     except DvcException:
         raise UserError(unknown("stage", target, names)) from None
+
+
+def _causes(error: BaseException | None) -> list[str]:
+    return [str(error), *_causes(error.__cause__)] if error else []

@@ -1,0 +1,159 @@
+"""All that we use of DVC is there, spelled as we use it: a new DVC fails here, with what it lacks."""
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import dvc
+import pytest
+from dvc.cli.parser import get_main_parser
+
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.dvc import cache, internals, queue
+from tests.scratch import ROOT
+
+# Module, name within it, parameters that we give.
+USED = [
+    ("dvc.config", "Config", ("dvc_dir", "validate")),
+    ("dvc.config", "Config.get", ()),
+    ("dvc.exceptions", "DvcException", ()),
+    ("dvc.repo", "Repo", ("_wait_for_lock",)),
+    ("dvc.repo", "Repo.__enter__", ()),
+    ("dvc.repo", "Repo.index", ()),
+    ("dvc.repo", "Repo.status", ()),
+    ("dvc.repo", "Repo.scm_context", ()),
+    ("dvc.repo", "lock_repo", ("repo",)),
+    ("dvc.repo.index", "Index.graph", ()),
+    ("dvc.repo.reproduce", "get_active_graph", ("graph",)),
+    ("dvc.repo.reproduce", "reproduce", ("self", "targets", "single_item")),
+    ("dvc.repo.scm_context", "SCMContext", ("quiet",)),
+    ("dvc.repo.stage", "StageLoad.collect", ("target",)),
+    ("dvc.stage", "Stage.addressing", ()),
+]
+COMMANDS = [
+    "repro teacher",
+    "exp show --json",
+    "exp run --queue --name x --force -S a=1 -S b=2",
+    " ".join([*queue.FOLLOW[3:], "2"]),
+    "queue status",
+    "queue logs x",
+    "queue kill x",
+    "queue start",
+    "cache dir --local x",
+]
+OF_DVC = {"dvc", "dvc_data", "dvc_objects", "dvc_task", "scmrepo"}
+
+
+def found(module: str, name: str) -> Any:
+    """What DVC has by that name; a sentence fails the test where it has none."""
+    value: Any = import_module(module)
+    for part in name.split("."):
+        assert hasattr(value, part), f"DVC {dvc.__version__} has no {module}.{name}: correct pipeline/dvc"
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize(("module", "name", "parameters"), USED, ids=lambda each: str(each))
+def test_dvc_has_what_we_use(module: str, name: str, parameters: tuple[str, ...]) -> None:
+    value = found(module, name)
+    if parameters:
+        missing = {*parameters} - {*_accepted(value)}
+        assert not missing, f"{module}.{name} of DVC {dvc.__version__} takes no {sorted(missing)}: correct pipeline/dvc"
+
+
+def _accepted(value: Any) -> list[str]:
+    accepted = [*inspect.signature(value).parameters]
+    return accepted if not inspect.isclass(value) else [*accepted, *inspect.getsource(value).split()]
+
+
+def test_the_table_names_all_that_is_imported() -> None:
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals)]
+    named = {(module, name.split(".")[0]) for module, name, _ in USED}
+    imported = {
+        (each.module or "", alias.name)
+        for tree in trees
+        for each in ast.walk(tree)
+        if isinstance(each, ast.ImportFrom) and (each.module or "").split(".")[0] in OF_DVC
+        for alias in each.names
+    }
+    assert imported
+    assert imported <= named
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_dvc_has_the_commands_that_we_call(command: str) -> None:
+    try:
+        get_main_parser().parse_args(command.split())
+    except Exception as error:
+        pytest.fail(f"DVC {dvc.__version__} does not understand `dvc {command}`: {error}")
+
+
+def test_workers_are_where_and_what_we_look_for() -> None:
+    folder = found("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.CELERY_DIR")
+    above = found("dvc.repo.experiments.utils", "EXEC_TMP_DIR")
+    assert f"tmp/{above}/{folder}" == queue.WORKERS.as_posix()
+    spawn = inspect.getsource(found("dvc.repo.experiments.queue.celery", "LocalCeleryQueue._spawn_worker"))
+    assert 'f"dvc-exp-worker-{num}"' in spawn
+    assert '"queue-worker"' in spawn
+    assert "pid" in found("dvc_task.proc.process", "ProcessInfo").__dataclass_fields__
+
+
+# Of a library of DVC's.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_file_lies_in_the_cache_where_we_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC itself caches a file and a folder, and we read both by what dvc.lock would record."""
+    monkeypatch.chdir(tmp_path)
+    repo = found("dvc.repo", "Repo").init(no_scm=True)
+    Path("single").write_text("one")
+    Path("folder").mkdir()
+    Path("folder/inner").write_text("two")
+    outs = {str(stage.outs[0]): stage.outs[0].hash_info.value for stage in repo.add(["single", "folder"])}
+    root = cache.folder()
+    assert root is not None
+    assert root == tmp_path / ".dvc" / "cache"
+    assert cache.read(root, outs, "single") == "one"
+    assert cache.read(root, outs, "folder/inner") == "two"
+
+
+def test_the_variable_of_an_experiments_home_is_dvcs() -> None:
+    assert found("dvc.env", "DVC_ROOT") in Path(paths.__file__).read_text()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_stages_are_read_and_run_and_what_dvc_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found("dvc.repo", "Repo").init(no_scm=True).close()
+    Path("dvc.yaml").write_text(
+        "stages:\n  teacher:\n    cmd: 'true'\n  student:\n    cmd: 'true'\n    deps: [x]\n"
+        "  after:\n    cmd: touch y\n    deps: [z]\n    outs: [y]\n  first:\n    cmd: touch z\n    outs: [z]\n"
+    )
+    assert internals.needs([]) == {"teacher": set(), "student": set(), "after": {"first"}, "first": set()}
+    assert internals.needs(["after"]) == {"after": {"first"}, "first": set()}
+    assert [internals.run("first"), internals.run("first")] == [True, False]
+    with pytest.raises(UserError, match="unknown stage 'techer', did you mean 'teacher'"):
+        internals.needs(["techer"])
+    with pytest.raises(UserError, match=r"failed to reproduce 'student'.*'x' does not exist"):
+        internals.run("student")
+    Path("dvc.yaml").write_text("stages: 3\n")
+    with pytest.raises(UserError, match="DVC cannot read the stages"):
+        internals.needs([])
+
+
+def test_no_other_file_of_ours_imports_dvc() -> None:
+    files = [path for folder in ("pipeline", "stages", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    importing = set()
+    for path in files:
+        for each in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in each.names] if isinstance(each, ast.Import) else []
+            if isinstance(each, ast.ImportFrom):
+                names = [each.module or ""]
+            elif isinstance(each, ast.Call) and ast.unparse(each.func).endswith(("import_module", "__import__")):
+                names = [str(argument.value) for argument in each.args if isinstance(argument, ast.Constant)]
+            if {name.split(".")[0] for name in names} & OF_DVC:
+                importing.add(path.relative_to(ROOT).as_posix())
+    assert importing == {"pipeline/dvc/cache.py", "pipeline/dvc/internals.py"}
