@@ -9,6 +9,8 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pipeline.base.errors import UserError
+
 RANDOM = "random.cpu"
 RANDOM_DEVICE = "random.cuda"
 # As safetensors names them.
@@ -29,14 +31,29 @@ TYPES = {
 def collect(learner: nn.Module, optimizers: Sequence[Optimizer], losses: Tensor) -> dict[str, Tensor]:
     """All tensors that training needs to go on, the generators among them.
 
-    `losses` lie on the device that computes.
+    `losses` lie on the device that computes. What an optimiser keeps beside tensors is one of bytes, as JSON.
+
+    Raises:
+        UserError: An optimiser keeps what can be saved in neither way.
     """
     tensors = {f"learner.{name}": tensor for name, tensor in learner.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
-        for index, slots in optimizer.state_dict()["state"].items():
+        content = optimizer.state_dict()
+        others: dict[int, dict[str, Any]] = {}
+        for index, slots in content["state"].items():
+            if not isinstance(index, int):
+                raise UserError(
+                    f"{type(optimizer).__name__} keeps {index!r} apart from its parameters, where it cannot be saved: "
+                    "keep it with each parameter, or in the parameter groups"
+                )
             for name, value in slots.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{index}.{name}"] = value
+                else:
+                    others.setdefault(index, {})[name] = value
+        groups = [{key: value for key, value in each.items() if key != "params"} for each in content["param_groups"]]
+        record = json.dumps(_pack({"state": others, "groups": groups}, type(optimizer).__name__))
+        tensors[f"optimizer.{number}"] = torch.frombuffer(bytearray(record.encode()), dtype=torch.uint8)
     tensors["losses"] = losses
     tensors[RANDOM] = torch.get_rng_state()
     if losses.is_cuda:
@@ -102,11 +119,48 @@ def restore(body: bytes, learner: nn.Module, optimizers: Sequence[Optimizer], lo
             if key.startswith(f"optimizer.{number}."):
                 _, _, index, name = key.split(".", 3)
                 slots.setdefault(int(index), {})[name] = _beside(parameters[int(index)], tensor)
-        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        record = tensors.get(f"optimizer.{number}")  # none of a release that saved tensors alone
+        others = _unpack(json.loads(record.numpy().tobytes())) if record is not None else {"state": {}, "groups": []}
+        groups = optimizer.state_dict()["param_groups"]
+        for group, saved in zip(groups, others["groups"], strict=False):
+            group.update(saved)
+        optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        for index, saved in slots.items():
+            now = optimizer.state[parameters[index]]
+            # Torch gives each the type of its parameter.
+            now.update(
+                {name: each.to(now[name].device) for name, each in saved.items() if each.dtype != now[name].dtype}
+            )
+        for index, saved in others["state"].items():
+            optimizer.state[parameters[index]].update(saved)
     losses.copy_(tensors["losses"])
     torch.set_rng_state(tensors[RANDOM])
     if RANDOM_DEVICE in tensors:
         torch.cuda.set_rng_state(tensors[RANDOM_DEVICE], losses.device)
+
+
+def _pack(value: Any, where: str) -> Any:
+    """Plain values as JSON of which `_unpack` makes the same again: types, order of keys and all bits of a number."""
+    match value:
+        case None | bool() | int() | float() | str() if type(value) in (type(None), bool, int, float, str):
+            return value
+        case list() | tuple() if type(value) in (list, tuple):
+            return {type(value).__name__: [_pack(each, f"{where}[{i}]") for i, each in enumerate(value)]}
+        case dict() if type(value) is dict:
+            return {"dict": [[_pack(key, where), _pack(each, f"{where}.{key}")] for key, each in value.items()]}
+    raise UserError(
+        f"{where} is of type {type(value).__name__}, which saved training cannot hold: "
+        "an optimiser may keep tensors of a parameter, and plain numbers, texts, lists, tuples and dicts"
+    )
+
+
+def _unpack(packed: Any) -> Any:
+    if not isinstance(packed, dict):
+        return packed
+    ((kind, items),) = packed.items()
+    if kind == "dict":
+        return {_unpack(key): _unpack(each) for key, each in items}
+    return (tuple if kind == "tuple" else list)(_unpack(each) for each in items)
 
 
 def _beside(parameter: Tensor, slot: Tensor) -> Tensor:
@@ -114,4 +168,4 @@ def _beside(parameter: Tensor, slot: Tensor) -> Tensor:
 
     A fused optimiser walks through the memory of both: of a slot in another order it takes other entries.
     """
-    return slot if slot.shape != parameter.shape else torch.empty_like(parameter).copy_(slot)
+    return slot if slot.shape != parameter.shape else torch.empty_like(parameter, dtype=slot.dtype).copy_(slot)

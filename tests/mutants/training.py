@@ -178,7 +178,28 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/snapshot.py",
-        "torch.empty_like(parameter).copy_(slot)",
+        "others.setdefault(index, {})[name] = value",
+        "others.setdefault(index, {})",
+        "tests/training/test_snapshot.py",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py", "group.update(saved)", "group.update({})", "tests/training/test_snapshot.py"
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        "if each.dtype != now[name].dtype",
+        "if False",
+        "tests/training/test_snapshot.py",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        '(tuple if kind == "tuple" else list)',
+        "list",
+        "tests/training/test_snapshot.py",
+    ),
+    Mutant(
+        "pipeline/training/snapshot.py",
+        "torch.empty_like(parameter, dtype=slot.dtype).copy_(slot)",
         "slot.clone()",
         "tests/training/test_precision.py::test_it_goes_on_exactly",
     ),
