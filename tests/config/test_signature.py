@@ -15,7 +15,6 @@ from pipeline.base.errors import UserError
 from pipeline.config import extension, signature
 
 PACKAGE = Path(str(pipeline.__file__)).parent
-SUPPLIED = frozenset({"channels", "size", "classes"})
 OBJECTIVES = [
     "attention_transfer",
     "born_again",
