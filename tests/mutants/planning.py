@@ -8,6 +8,8 @@ LIVE = "tests/planning/test_build.py::test_features_are_heard_live_and_a_live_te
 PAIRED = "tests/planning/test_build.py::test_paired_students_share_their_seed_and_generations_do_not"
 COMPRESS = "pipeline/planning/compress.py"
 PARAMS_TESTS = "tests/config/test_params.py::test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts"
+WIRING = "pipeline/planning/wiring.py"
+WIRE_TESTS = "tests/commands/test_wire.py"
 FINGERPRINT = "pipeline/planning/fingerprint.py"
 FINGERPRINT_TESTS = "tests/planning/test_fingerprint.py"
 YAML = "pipeline/config/yaml.py"
@@ -125,6 +127,20 @@ MUTANTS = [
         "if parameter.arg not in exclude",
         "if parameter.arg",
         "tests/config/test_signature.py",
+    ),
+    Mutant(WIRING, "{*each.written} == {*each.expected}", "{*each.written} >= {*each.expected}", WIRE_TESTS),
+    Mutant(WIRING, "name, reader=reader: name != reader", "name: True", WIRE_TESTS),
+    Mutant(WIRING, ', without=("metrics/refined.json",)', "", WIRE_TESTS),
+    Mutant(WIRING, 'f"{path}/".startswith(others)', "path.startswith(others)", WIRE_TESTS),
+    Mutant(
+        "pipeline/commands/wire.py", "column = self.value.value[0][1]", "column = self.value.value[-1][1]", WIRE_TESTS
+    ),
+    Mutant("pipeline/commands/wire.py", "if after != before and not check:", "if after != before:", WIRE_TESTS),
+    Mutant(
+        "pipeline/planning/parts.py",
+        '"refined": "pipeline/lineage/refined.py"',
+        '"refined": TRAINING',
+        "tests/planning/test_parts.py",
     ),
     Mutant(FINGERPRINT, "        yield from _running(child)\n", "", FINGERPRINT_TESTS),
     Mutant(
