@@ -7,8 +7,8 @@ def plan() -> None:
 
     from pipeline.base.paths import PLAN
     from pipeline.config import params
-    from pipeline.planning import build as plan
     from pipeline.planning import graph
+    from pipeline.planning.build import build
+    from pipeline.planning.specs.spec import write_specs
 
-    specs = plan.build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
-    plan.write(specs, PLAN)
+    write_specs(build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)

@@ -8,11 +8,12 @@ def prepare() -> None:
     from pipeline.config.data import Data
     from pipeline.console.progress import say
     from pipeline.data.prepare import prepare
-    from pipeline.planning import specs
+    from pipeline.planning.specs.prepare import PrepareSpec
+    from pipeline.planning.specs.spec import read_spec
 
-    spec = specs.read("prepare")
-    data = Data(**spec["data"])
+    spec = read_spec("prepare", PrepareSpec)
+    data = Data(**spec.data)
     with files.replacing(DATA) as folder:
         folder.mkdir()
-        header = prepare(data, resolve(data.root), spec["seed"], folder)
+        header = prepare(data, resolve(data.root), spec.seed, folder)
     say(f"prepare: {data.source}, {header['counts']}")

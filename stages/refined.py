@@ -6,10 +6,10 @@ def refined() -> None:
     from pipeline.console.progress import say
     from pipeline.lineage import node
     from pipeline.lineage.chain import best
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import RefinedSpec
+    from pipeline.planning.specs.spec import read_spec
 
-    spec = specs.read("refined")
-    chain = node.read(spec["chain"]).chain
+    chain = node.read(read_spec("refined", RefinedSpec).chain).chain
     winner = node.read(best(chain))
     node.carry("refined", winner)
     say("refined: " + ", ".join(f"{name} {100 * accuracy:.1f}" for name, accuracy in chain) + f"; best: {winner.name}")

@@ -6,9 +6,10 @@ def report() -> None:
     from pipeline.base import files
     from pipeline.base.paths import REPORT
     from pipeline.console.progress import say
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import ReportSpec
+    from pipeline.planning.specs.spec import read_spec
     from pipeline.report.page import render
     from pipeline.report.run import Run
 
-    files.write_text(REPORT, render(Run(specs.read("report"))))
+    files.write_text(REPORT, render(Run(read_spec("report", ReportSpec))))
     say(f"report: open {REPORT} in a browser")

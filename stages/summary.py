@@ -7,9 +7,9 @@ def summary() -> None:
     from pipeline.base.paths import METRICS
     from pipeline.console.progress import say
     from pipeline.lineage import results as summary
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import SummarySpec
+    from pipeline.planning.specs.spec import read_spec
 
-    spec = specs.read("summary")
-    table = summary.rows(spec["nodes"])
+    table = summary.rows(read_spec("summary", SummarySpec).nodes)
     files.write_json(METRICS / "summary.json", summary.figures(table))
     say(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")

@@ -20,6 +20,7 @@ from pipeline.data.rows import Rows
 from pipeline.data.views import cut, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
 from pipeline.models.surgery import describe
+from pipeline.planning.specs.compress import ComputeStepSpec
 from pipeline.training.export import Result
 from pipeline.training.learn import load
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.config.views import Views
     from pipeline.data.prepared import Prepared
     from pipeline.lineage.node import Node
+    from pipeline.planning.specs.compress import StepSpec
     from pipeline.training.device import Device
 
 BATCH = 64  # images a pass, for what looks at training views
@@ -38,7 +40,7 @@ STREAM = "compress"  # of views: none that a network was trained on
 class Work:
     """One step: its spec, the data, where to compute, and the node that it starts from."""
 
-    spec: dict[str, Any]
+    spec: StepSpec
     data: Prepared
     device: Device
     views: Views
@@ -47,7 +49,8 @@ class Work:
     @property
     def settings(self) -> dict[str, Any]:
         """The step's own, as params.yaml gives them; what is not given is absent."""
-        return self.spec["settings"]
+        assert isinstance(self.spec, ComputeStepSpec)
+        return self.spec.settings
 
     @property
     def of_images(self) -> dict[str, int]:
@@ -73,7 +76,7 @@ class Work:
         return islice(self._batches(mean_C, std_C), count)
 
     def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
-        data, where, seed = self.data, self.device.where, self.spec["training"]["views_seed"]
+        data, where, seed = self.data, self.device.where, self.spec.forward.views_seed
         pixels = Pixels(data.train.images, where, self.device.room())
         size = min(BATCH, len(pixels))
         for v in itertools.count(1):

@@ -85,8 +85,8 @@ def needs_teacher(objective: Mapping[str, Any]) -> bool:
     return any({"t_BC", "teacher"} & {*signature.needs(path_of(name), name)} for name in objective)
 
 
-def answers(objective: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether any term looks at the student's logits: if none does, its upper part is not trained."""
+def has_logits(objective: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any term takes the student's logits: if none does, its upper part is not trained."""
     for name, settings in objective.items():
         layers = settings.get("layers")
         if "z_BC" in signature.needs(path_of(name), name) or layers == "logits":

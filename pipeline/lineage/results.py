@@ -1,5 +1,6 @@
 """The figures that people compare, and the table that they read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ class Row:
     metrics: dict[str, Any]
 
 
-def rows(names: list[str]) -> list[Row]:
+def rows(names: Iterable[str]) -> list[Row]:
     """Read every node and the metrics of what stands behind it."""
     found = [each for each in map(node.read, names) if each.status != "skipped"]
     return [Row(each, _numbers(each)) for each in found]

@@ -1,20 +1,19 @@
 """The specs of the compress chain: steps on a trained network, in the order that params.yaml names."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, Distil, Export, Tune
 from pipeline.config.learner import Chain, Learner
 from pipeline.config.section import unknown
-from pipeline.config.term import answers, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.planning import graph
 from pipeline.planning.parts import carry, code, models
-from pipeline.planning.specs import Spec
-
-if TYPE_CHECKING:
-    from pipeline.planning.build import Planner
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
+from pipeline.planning.specs.spec import NodeSpec
+from pipeline.planning.specs.training import Bits, TuneSettings
 
 NETWORKS = ("teacher", "baseline", "direct", "student", "refined", "mutual")
 # Code that rebuilds a network which compression has changed, or which runs its file: found by name, not by import.
@@ -24,7 +23,7 @@ REBUILDING = (
 )
 
 
-def steps(planner: Planner) -> dict[str, Spec]:
+def steps(planner: Planner) -> dict[str, NodeSpec]:
     """One spec a slot, each step on the result of the one before; what is beyond the order carries.
 
     Raises:
@@ -33,7 +32,7 @@ def steps(planner: Planner) -> dict[str, Spec]:
     section = planner.params.compress
     graph.check_length(planner.stages, "compress", len(section.order), "compress.order")
     _check(planner)
-    specs = {}
+    specs: dict[str, NodeSpec] = {}
     previous, architecture = section.start, _architecture(planner, section.start)
     for number, slot in enumerate(graph.slots(planner.stages, "compress")):
         name = f"compress/{slot}"
@@ -51,53 +50,55 @@ def steps(planner: Planner) -> dict[str, Spec]:
 def teachers(section: Compress) -> set[str]:
     """The nodes outside of the chain whose labels of views it reads."""
     chosen = [section.steps[name] for name in section.order]
-    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _hears_stored(chosen[0]) else set()
-    tuned = any(isinstance(step, Tune) and _hears_stored(step) for step in chosen)
+    found = {section.start} if chosen and isinstance(chosen[0], Distil) and _learns_from_stored(chosen[0]) else set()
+    tuned = any(isinstance(step, Tune) and _learns_from_stored(step) for step in chosen)
     return found | ({section.teacher} if tuned else set())
 
 
-def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> Spec:
+def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> StepSpec:
     """The spec of one step; of its architecture only the code counts, but where it makes a fresh network."""
     section = planner.params.compress
     step = section.steps[section.order[number]]
-    spec: Spec = {
+    common = {
         "node": name,
-        "action": "compress",
         "step": section.order[number],
         "kind": step.kind,
         "previous": previous,
-        "follows": number > 0,
-        "answers": True,
-        "labels": planner.labels() if _teaches(section, number) else planner.labels() | {"views": 0},
+        "continues_chain": number > 0,
+        "has_logits": True,
+        "labels": planner.labels(views=_teaches(section, number)),
     }
     modules = [f"pipeline/compression/steps/{step.kind}.py", *REBUILDING, *models(architecture)]
     if not isinstance(step, Distil | Tune):
-        about = {"about": planner.about()} if isinstance(step, Export) else {}
-        return {
-            **spec,
-            **about,
-            "settings": step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
-            "training": planner.looking(),
-            "code": {"stage": code(["stages/compress.py", *modules])},
-        }
+        return ComputeStepSpec(
+            **common,
+            settings=step.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
+            images=planner.forward(),
+            about=planner.about() if isinstance(step, Export) else None,
+            code={"stage": code(["stages/compress.py", *modules])},
+        )
     teacher = previous if isinstance(step, Distil) else section.teacher
+    seed = planner.seed(section if step.seed is None else step, _role(section, number))
     where = f"compress.steps.{section.order[number]}"
-    learner = planner.learner(name, step, teacher, architecture, where=where)
-    training = learner["training"]
-    training["seed"] = planner.seed(section if step.seed is None else step, _role(section, number))
-    if isinstance(step, Tune):
-        grids = {"weight_bits": step.weight_bits, "activation_bits": step.activation_bits}
-        # Its architecture is that of the node before, whatever was done to it.
-        training |= {"architecture": None, "bits": grids if step.weight_bits else None}
-        spec["initial"] = previous
-    codes = planner.codes("compress", step, modules)
-    return {**spec, "teacher": learner["teacher"], "training": training, "code": codes}
+    # What tunes has the architecture of the node before, whatever was done to it.
+    own = architecture if isinstance(step, Distil) else None
+    training = planner.training(step, teacher, own, seed=seed, where=where)
+    spec = TrainStepSpec(
+        **common,
+        teacher=teacher if needs_teacher(step.objective) else None,
+        training=training,
+        code=planner.codes("compress", step, modules),
+    )
+    if isinstance(step, Distil):
+        return spec
+    bits = Bits(weight_bits=step.weight_bits, activation_bits=step.activation_bits) if step.weight_bits else None
+    return replace(spec, training=TuneSettings(**vars(training), bits=bits), initial=previous)
 
 
 def _teaches(section: Compress, number: int) -> bool:
     """Whether the step after this one learns from the labels that this one writes."""
     following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
-    return any(isinstance(step, Distil) and _hears_stored(step) for step in following)
+    return any(isinstance(step, Distil) and _learns_from_stored(step) for step in following)
 
 
 def _role(section: Compress, number: int) -> str:
@@ -106,7 +107,7 @@ def _role(section: Compress, number: int) -> str:
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
 
 
-def _hears_stored(learner: Learner) -> bool:
+def _learns_from_stored(learner: Learner) -> bool:
     objective = learner.objective
     return learner.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
 
@@ -126,7 +127,7 @@ def _check(planner: Planner) -> None:
 
 
 def _trained(planner: Planner) -> list[str]:
-    """The slots that params.yaml trains, and whose networks have answers."""
+    """The slots that params.yaml trains, and whose networks have logits."""
     params = planner.params
     lengths = {
         "assistant": params.assistant.links,
@@ -138,7 +139,7 @@ def _trained(planner: Planner) -> list[str]:
         for family, length in lengths.items()
         for slot in graph.slots(planner.stages, family)[:length]
     ]
-    return chains + [f"method/{name}" for name, method in params.method.items() if answers(method.objective)]
+    return chains + [f"method/{name}" for name, method in params.method.items() if has_logits(method.objective)]
 
 
 def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:

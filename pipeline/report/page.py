@@ -127,10 +127,10 @@ def facts(run: Run) -> dict[str, str]:
     counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
     channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
     return {
-        "source": spec["source"],
+        "source": spec.source,
         "images": f"{words.times(data.size, data.size)}, {channels}",
         "classes": f"{len(data.classes):,} classes",
         "counts": " / ".join(f"{count:,}" for count in counts.values()),
-        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec["seeds"].items()),
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec.seeds.items()),
         "hash": data.hash[:12],
     }

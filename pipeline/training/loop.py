@@ -8,10 +8,12 @@ Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their wei
 gradient's largest entry).
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +35,10 @@ from pipeline.training.saving import Saver
 from pipeline.training.snapshot import collect, restore
 from pipeline.training.state import State, facts
 from pipeline.training.teaching import Heard, Teaching
+
+if TYPE_CHECKING:
+    # The type only: what a spec holds decides a result, not how it is read.
+    from pipeline.planning.specs.training import TrainingSettings
 
 Row = dict[str, Any]
 Show = Callable[[Row], None]
@@ -58,8 +64,7 @@ class Training:
     """Networks on their way, from any saved position to the end.
 
     Args:
-        spec: The `training` part of a plan: architecture, objective, recipe, views, seed; for mutual learning
-            `members`, each with its own architecture, objective and seed, and `update`.
+        spec: The `training` part of a spec.
         data: The prepared data.
         teaching: Where what the teacher says comes from.
         device: Where and how to compute.
@@ -67,20 +72,20 @@ class Training:
     """
 
     def __init__(
-        self, spec: dict[str, Any], data: Prepared, teaching: Teaching, device: Device, begin: Begin | None = None
+        self, spec: TrainingSettings, data: Prepared, teaching: Teaching, device: Device, begin: Begin | None = None
     ) -> None:
         self.spec = spec
         self.data = data
         self.teaching = teaching
         self.device = device
-        self.recipe = Recipe(**spec["recipe"])
-        self.views = Views(**spec["views"])
+        self.recipe = Recipe(**spec.recipe)
+        self.views = Views(**spec.views)
         of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         self.networks = [
             Network(each, self.recipe, device, **of_data, teacher=teaching.shapes(), begin=begin)
-            for each in spec.get("members", [spec])
+            for each in spec.members or (spec,)
         ]
-        self.sequential = spec.get("update") == "sequential"
+        self.sequential = spec.update == "sequential"
         self.teaching.show([layer for each in self.networks for layer in each.objective.teacher_layers])
         self.learner = nn.ModuleList([each.learner for each in self.networks])
         self.optimizers = [each.optimizer for each in self.networks]
@@ -155,9 +160,9 @@ class Training:
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, Heard]]:
         """Rows, pixels and what the teacher says, of each batch of the current epoch from `start` on."""
         count, v = len(self.data.train), self.teaching.view(self.at.epoch)
-        drawn = draw(self.views, self.spec["views_seed"], self.teaching.stream, v, count, self.data.size)
+        drawn = draw(self.views, self.spec.views_seed, self.teaching.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        shown = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
+        shown = batches(order(self.spec.seed, self.at.epoch, count), self.recipe.batch_size)
         left = Rows.on(self.device.where, np.concatenate(shown)).split(len(shown[0]))[start:]
         cuts = cut_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
         for rows, x_BCHW in zip(left, cuts, strict=True):

@@ -3,9 +3,11 @@
 Legend: B batch, C classes, S steps of an epoch, L losses (their weighted total first).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,10 @@ from pipeline.training.device import Device
 from pipeline.training.recipe import optimizer
 from pipeline.training.teaching import Heard
 
+if TYPE_CHECKING:
+    # The type only: what a spec holds decides a result, not how it is read.
+    from pipeline.planning.specs.training import NetworkSettings, TrainingSettings
+
 AfterStep = Callable[[], None]
 # Gives a fresh network what it begins with, in place; what it returns is called after each step of the optimiser.
 Begin = Callable[[nn.Module], AfterStep | None]
@@ -30,7 +36,7 @@ class Network:
     """A network that looks at images and learns from what it saw.
 
     Args:
-        spec: `architecture`, `objective` and `seed`.
+        spec: What it is, and what it learns.
         begin: Where it does not begin with fresh weights.
         recipe: How to step.
         device: Where and how to compute.
@@ -40,7 +46,7 @@ class Network:
 
     def __init__(
         self,
-        spec: dict[str, Any],
+        spec: NetworkSettings | TrainingSettings,
         recipe: Recipe,
         device: Device,
         *,
@@ -53,12 +59,13 @@ class Network:
         self.recipe = recipe
         self.device = device
         # The network first: a method's adapters draw after it, so all methods share its initialisation.
-        torch.manual_seed(spec["seed"])
-        model = build(spec["architecture"], channels=channels, size=size, classes=classes)
+        torch.manual_seed(spec.seed)
+        assert spec.architecture is not None
+        model = build(spec.architecture, channels=channels, size=size, classes=classes)
         self.after_step = begin(model) if begin else None
         self.model = device.place(model)
-        student = shapes(self.model, channels, size) if needs_features(spec["objective"]) else None
-        self.objective = Objective(spec["objective"], student, teacher).to(device.where)
+        student = shapes(self.model, channels, size) if needs_features(spec.objective) else None
+        self.objective = Objective(spec.objective, student, teacher).to(device.where)
         # Learned together and saved together; only the model is exported.
         self.learner = nn.ModuleDict({"model": self.model, "objective": self.objective})
         self.frozen = self._freeze_unreached(channels, size)
