@@ -36,14 +36,14 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        'order(self.spec["seed"], self.at.epoch, count)',
-        'order(self.spec["seed"], 0, count)',
+        "order(self.spec.seed, self.at.epoch, count)",
+        "order(self.spec.seed, 0, count)",
         f"{TWIN}[baseline-{{}}]",
     ),
     Mutant(
         "pipeline/training/loop.py",
-        'draw(self.views, self.spec["views_seed"], self.teaching.stream, v,',
-        'draw(self.views, self.spec["views_seed"], "train", v,',
+        "draw(self.views, self.spec.views_seed, self.teaching.stream, v,",
+        'draw(self.views, self.spec.views_seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
     Mutant(
@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/network.py",
-        'torch.manual_seed(spec["seed"])',
+        "torch.manual_seed(spec.seed)",
         "torch.manual_seed(0)",
         f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
     ),
@@ -106,9 +106,9 @@ MUTANTS = [
         f"{LEARN}::test_another_teacher_has_another_key",
     ),
     Mutant(
-        "pipeline/training/learn.py",
-        '[spec["training"], spec["code"]["training"], content]',
-        '[spec["training"], content]',
+        "pipeline/training/state.py",
+        '[spec["training"], spec["code"]["training"], {',
+        '[spec["training"], {',
         f"{LEARN}::test_other_code_has_another_key",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.views import Views
@@ -19,12 +19,15 @@ from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
+from pipeline.planning.specs.spec import read_spec
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.state import VARIABLE, State
 from pipeline.training.teaching import Alone
 from tests.scratch import Scratch
+from tests.training.runs import changed
 
 DEVICE = Device(torch.device("cpu"), torch.float32)
 STEPS = 4
@@ -56,15 +59,15 @@ def workspace(copied: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return copied
 
 
-def spec(name: str) -> dict[str, Any]:
-    return files.read_sealed(Path("plan") / f"{name}.json")
+def spec(name: str) -> TrainSpec:
+    return read_spec(name, TrainSpec)
 
 
 def alone(recipe: dict[str, Any]) -> Training:
     """The baseline of the scratch repository with another recipe."""
-    training = spec("baseline")["training"]
-    recipe = {**training["recipe"], "epochs": 2, **recipe}
-    return Training({**training, "recipe": recipe}, prepared.read(DATA), Alone(), DEVICE)
+    training = spec("baseline").training
+    recipe = {**training.recipe, "epochs": 2, **recipe}
+    return Training(replace(training, recipe=recipe), prepared.read(DATA), Alone(), DEVICE)
 
 
 def run(training: Training, state: State, said: list[str] | None = None) -> dict[str, np.ndarray]:
@@ -141,8 +144,7 @@ def test_a_loss_that_is_not_finite_is_named_and_not_saved(workspace: Scratch, tm
 def trained(change: dict[str, Any], epochs: int) -> bytes:
     """Weights of `direct`, the student of the teacher, after training with another recipe or teaching."""
     plan = spec("direct")
-    recipe = {**plan["training"]["recipe"], "epochs": epochs}
-    learn({**plan, "training": {**plan["training"], "recipe": recipe, **change}})
+    learn(changed(plan, recipe={**plan.training.recipe, "epochs": epochs}, **change))
     return node.read("direct").weights.read_bytes()
 
 
@@ -155,16 +157,16 @@ def test_stored_labels_teach_what_a_live_teacher_would(workspace: Scratch) -> No
 
 @pytest.mark.parametrize("v", range(4))
 def test_the_label_of_a_view_is_what_the_teacher_says_of_its_pixels(workspace: Scratch, v: int) -> None:
-    data, teacher, plan = prepared.read(DATA), node.read("teacher"), spec("teacher")["training"]
+    data, teacher, plan = prepared.read(DATA), node.read("teacher"), spec("teacher").training
     assert teacher.architecture is not None
     model = rebuild(teacher.architecture)
     load_weights(model, teacher.weights, "teacher")
     model.eval()
-    views, count = Views(**plan["views"]), len(data.train)
-    described = describe(views, plan["views_seed"], "labels", count)
+    views, count = Views(**plan.views), len(data.train)
+    described = describe(views, plan.views_seed, "labels", count)
     recorded = teacher.hashes["labels"]
     labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
-    drawn = draw(views, plan["views_seed"], "labels", v, count, data.size)
+    drawn = draw(views, plan.views_seed, "labels", v, count, data.size)
     images_NCHW = torch.from_numpy(np.array(data.train.images))
     mean_C, std_C = torch.tensor(data.mean), torch.tensor(data.std)
     for row in (0, 1, 31, 32, count - 1):
