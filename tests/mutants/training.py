@@ -94,8 +94,8 @@ MUTANTS = [
     Mutant("pipeline/training/teaching.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
     # Progress that is saved and used again.
     Mutant(
-        "pipeline/training/learn.py",
-        '{"data": data.hash, "lineage"',
+        "pipeline/training/state.py",
+        '{"data": data, "lineage"',
         '{"lineage"',
         f"{LEARN}::test_other_data_have_another_key",
     ),
