@@ -21,6 +21,8 @@ from pipeline.labels.format import Format
 from pipeline.labels.labeller import Forward, label
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
+from pipeline.planning.specs.machine import MachineSpec
+from pipeline.planning.specs.training import TrainingSettings
 from pipeline.training.device import Device, choose
 from pipeline.training.loop import Training
 from pipeline.training.teacher import NoTeacher, Teacher
@@ -30,9 +32,9 @@ HARD = {"cross_entropy": {"weight": 1.0, "label_smoothing": 0.0}}
 SOFT = {"soft_targets": {"weight": 1.0, "temperature": 4.0}}
 
 
-def device(precision: str = "auto") -> Device:
-    """The GPU where there is one, else one thread of the CPU."""
-    return choose({"device": "auto", "threads": 1}, precision)
+def device(precision: str = "auto", name: str = "auto") -> Device:
+    """The GPU where there is one, or the device of that name; of a CPU one thread."""
+    return choose(MachineSpec(device=name, precision=precision, threads=1, state_every=20), precision)
 
 
 def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, classes: int = 10) -> Prepared:
@@ -114,15 +116,33 @@ def training(
     lr: float = 0.01,
 ) -> Training:
     """A training as a stage has it."""
-    spec = {
-        "architecture": dict(architecture),
-        "objective": dict(objective),
-        "recipe": {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4},
-        "views": dict(views),
-        "views_seed": 0,
-        "seed": seed,
-    }
+    recipe = {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4}
+    spec = settings(architecture, objective, recipe, views, seed=seed)
     return kind(spec, data, teacher or NoTeacher(), on or device())
+
+
+def settings(
+    architecture: Mapping[str, Any],
+    objective: Mapping[str, Any],
+    recipe: dict[str, Any],
+    views: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    **more: Any,
+) -> TrainingSettings:
+    """The training part of a spec; who teaches and at what precision is told to the training itself."""
+    return TrainingSettings(
+        **more,
+        architecture=dict(architecture),
+        objective=dict(objective),
+        recipe=recipe,
+        views=dict(views),
+        views_seed=0,
+        precision="auto",
+        teaching="stored",
+        teacher_batch=None,
+        seed=seed,
+    )
 
 
 def epochs(of: Training) -> Iterator[None]:

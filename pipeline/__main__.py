@@ -51,9 +51,10 @@ def summary() -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
     from pipeline.lineage import results as summary
     from pipeline.lineage import tables
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import SummarySpec
+    from pipeline.planning.specs.spec import read_spec
 
-    table = summary.rows(specs.read("summary")["nodes"])
+    table = summary.rows(read_spec("summary", SummarySpec).nodes)
     summary.show(summary.lines(table))
     if steps := tables.lines(table):
         summary.show(steps)
@@ -120,11 +121,13 @@ def study(
     from pipeline.commands import study
     from pipeline.config import params
     from pipeline.lineage.results import markdown, show
-    from pipeline.planning import build, graph
+    from pipeline.planning import graph
+    from pipeline.planning.build import build
 
     read = params.read(Path("params.yaml"))
-    specs = build.build(read, graph.read(Path("dvc.yaml")))
-    names = methods.split(",") if methods else [name for name in read.method if specs[f"method/{name}"]["answers"]]
+    specs = build(read, graph.read(Path("dvc.yaml")))
+    comparable = study.comparable(specs)
+    names = methods.split(",") if methods else [name for name in read.method if name in comparable]
     arms = study.compare(specs, names, range(seeds))
     cells = study.table(arms)
     files.write_json(out, study.as_json(arms))

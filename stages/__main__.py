@@ -3,7 +3,7 @@
 # A command hands its spec to what does the work, which it imports only then. It decides nothing about a result, so that
 # this file is in no fingerprint: `BODIES` of pipeline/planning/parts.py names the code that is.
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,9 +22,11 @@ def plan() -> None:
 
     from pipeline.base.paths import PLAN
     from pipeline.config import params
-    from pipeline.planning import build, graph
+    from pipeline.planning import graph
+    from pipeline.planning.build import build
+    from pipeline.planning.specs.spec import write_specs
 
-    build.write(build.build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)
+    write_specs(build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)
 
 
 @app.command()
@@ -33,11 +35,12 @@ def prepare() -> None:
     from pipeline.config.data import Data
     from pipeline.console.progress import log
     from pipeline.data.prepare import write
-    from pipeline.planning import specs
+    from pipeline.planning.specs.prepare import PrepareSpec
+    from pipeline.planning.specs.spec import read_spec
 
-    spec = specs.read("prepare")
-    data = Data(**spec["data"])
-    header = write(data, spec["seed"])
+    spec = read_spec("prepare", PrepareSpec)
+    data = Data(**spec.data)
+    header = write(data, spec.seed)
     log(f"prepare: {data.source}, {header['counts']}")
 
 
@@ -81,9 +84,10 @@ def refinery(slot: Slot) -> None:
 def refined() -> None:
     """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
     from pipeline.lineage.refined import pick
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import RefinedSpec
+    from pipeline.planning.specs.spec import read_spec
 
-    pick(specs.read("refined"))
+    pick(read_spec("refined", RefinedSpec))
 
 
 @app.command("born_again")
@@ -96,9 +100,10 @@ def born_again(slot: Slot) -> None:
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
     from pipeline.lineage.ensemble import write_ensemble
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import EnsembleSpec
+    from pipeline.planning.specs.spec import read_spec
 
-    write_ensemble(specs.read("ensemble"))
+    write_ensemble(read_spec("ensemble", EnsembleSpec))
 
 
 @app.command()
@@ -116,32 +121,36 @@ def mutual() -> None:
 @app.command()
 def compress(slot: Slot) -> None:
     """Do one step of the compress chain, or carry the one before."""
-    from pipeline.training.stage import advance
+    from pipeline.training.stage import is_idle, perform
 
-    def step(spec: dict[str, Any]) -> None:
-        from pipeline.compression.stage import run
+    name = f"compress/{slot}"
+    if is_idle(name):
+        return
+    from pipeline.compression.stage import run
+    from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
+    from pipeline.planning.specs.spec import read_spec
 
-        run(spec)
-
-    advance(f"compress/{slot}", step)
+    perform(run, read_spec(name, TrainStepSpec, ComputeStepSpec))
 
 
 @app.command()
 def summary() -> None:
     """Gather the figures that people compare."""
     from pipeline.lineage.results import summarise
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import SummarySpec
+    from pipeline.planning.specs.spec import read_spec
 
-    summarise(specs.read("summary"))
+    summarise(read_spec("summary", SummarySpec))
 
 
 @app.command()
 def report() -> None:
     """Write report.html: the whole run on one page."""
-    from pipeline.planning import specs
+    from pipeline.planning.specs.readers import ReportSpec
+    from pipeline.planning.specs.spec import read_spec
     from pipeline.report.page import write
 
-    write(specs.read("report"))
+    write(read_spec("report", ReportSpec))
 
 
 def main() -> None:

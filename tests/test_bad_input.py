@@ -19,7 +19,10 @@ from pipeline.data import listing, prepared
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning import build as plan
-from pipeline.planning import graph, specs
+from pipeline.planning import graph
+from pipeline.planning.specs.slots import CarrySpec
+from pipeline.planning.specs.spec import NodeSpec, read_spec, write_specs
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import stage
 from pipeline.training.state import State
 from tests.scratch import PARAMS, ROOT
@@ -181,7 +184,7 @@ def test_a_path_that_leads_nowhere(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["g99", "", "../teacher", "/etc/passwd", "g1/x", "g\n1"])
 def test_a_slot_that_is_not_there(workspace: Path, name: str) -> None:
-    plan.write({"refinery/g1": {"node": "refinery/g1"}, "teacher": {"node": "teacher"}}, PLAN)
+    write_specs({name: NodeSpec(node=name) for name in ("refinery/g1", "teacher")}, PLAN)
     with pytest.raises(UserError, match=r"refinery has no slot .* gives it g1"):
         stage.advance(f"refinery/{name}")
     assert os.listdir() == ["plan"]
@@ -206,7 +209,7 @@ def test_a_stage_before_plan(workspace: Path) -> None:
 )
 @pytest.mark.parametrize("what", ["spec", "node"])
 def test_a_damaged_record_is_never_believed(workspace: Path, damage: Callable[[str], str], what: str) -> None:
-    plan.write({"a": {"node": "a", "action": "carry", "previous": "b", "one": 1}}, PLAN)
+    write_specs({"a": CarrySpec(node="a", previous="b", code="1")}, PLAN)
     carry = Node("b", "carried", origin="carry", chain=(("previous", 0.1),), hashes={"previous": "1"})
     with node.writing("b") as folder:
         node.write(folder, carry)
@@ -339,6 +342,7 @@ def test_imported_weights_that_are_no_weights(tmp_path: Path, spoil: Callable[[A
 
 
 def test_what_is_whole_is_read(workspace: Path) -> None:
-    plan.write(build({}), PLAN)
-    assert specs.read("teacher")["node"] == "teacher"
-    assert specs.read("refinery/g1")["node"] == "refinery/g1"
+    specs = build({})
+    write_specs(specs, PLAN)
+    assert read_spec("teacher", TrainSpec) == specs["teacher"]
+    assert read_spec("refinery/g1", TrainSpec) == specs["refinery/g1"]

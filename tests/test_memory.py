@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.planning.specs.spec import write_specs
+
 ROOM = 104 << 20  # bytes beyond what the imports have taken; 8 MiB of it are the stack of the thread that saves
 TRAIN = 50_000  # images of 3 x 32 x 32: 154 MB
 
@@ -30,7 +32,6 @@ def _train(folder: str, resident: int, output: str) -> None:
     from pipeline.console.errors import run
     from pipeline.data import prepare
     from pipeline.data.images import Source
-    from pipeline.planning import build
     from pipeline.training import device, learn
     from pipeline.training.state import VARIABLE
     from tests.faults import process  # noqa: F401  what a first step imports, imported before the limit
@@ -53,7 +54,7 @@ def _train(folder: str, resident: int, output: str) -> None:
             "labels": {"views": 1},
         },
     )
-    build.write(specs, PLAN)
+    write_specs(specs, PLAN)
     DATA.mkdir(parents=True)
     header = prepare.prepare(params.read(Path("params.yaml")).data, Path(), 0, DATA)
     assert np.prod(header["shapes"]["train"]) > 1.25 * ROOM

@@ -18,6 +18,7 @@ from pipeline.config.term import complete_term
 from pipeline.config.yaml import read_yaml
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights, save_weights
+from pipeline.planning.specs.training import NetworkSettings
 from pipeline.training.device import Device
 from pipeline.training.learner import AfterStep, InitWeights
 from pipeline.training.loop import Training
@@ -41,15 +42,9 @@ def training(
 ) -> Training:
     """Two epochs of six steps; `more` goes into the spec."""
     recipe = {"epochs": EPOCHS, "batch_size": setting.sizes.batch, "lr": 0.01, "weight_decay": 5e-4}
-    spec = {
-        "architecture": network or setting.network,
-        "objective": objective,
-        "recipe": {**recipe, "optimizer": optimizer},
-        "views": VIEWS,
-        "views_seed": 0,
-        "seed": 1,  # not the teacher's: a student that starts as its teacher has nothing to learn
-        **more,
-    }
+    recipe |= {"optimizer": optimizer}
+    # Another seed than the teacher's: a student that begins as its teacher has nothing to learn.
+    spec = world.settings(network or setting.network, objective, recipe, VIEWS, seed=1, **more)
     return Training(spec, setting.data, teacher or NoTeacher(), on, init_weights)
 
 
@@ -69,7 +64,7 @@ def arms(setting: Setting) -> dict[str, Build]:
             on, objective, setting.live(on), init_weights=hinted(setting) if after_hint else None
         )
     objective = _complete(params["mutual"]["objective"])
-    peers = [{"architecture": setting.network, "objective": objective, "seed": k} for k in (1, 2)]
+    peers = tuple(NetworkSettings(architecture=setting.network, objective=objective, seed=k) for k in (1, 2))
     for update in ("sequential", "simultaneous"):
         found[f"mutual {update}"] = partial(make, members=peers, update=update)
     found["on grids"] = partial(make, init_weights=on_grids)

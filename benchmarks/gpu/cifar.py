@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import world
 from benchmarks.gpu.finding import Check, Finding, of_figure
 from benchmarks.gpu.setting import Setting
 from benchmarks.measure import Figure, clock
@@ -79,14 +80,8 @@ def _architecture(setting: Setting) -> dict[str, Any]:
 
 def _training(setting: Setting, data: Prepared, on: Device, epochs: int) -> Training:
     recipe = {"epochs": epochs, "batch_size": setting.sizes.wide_batch, "lr": LR, "momentum": MOMENTUM}
-    spec = {
-        "architecture": _architecture(setting),
-        "objective": {"cross_entropy": {"weight": 1.0}},
-        "recipe": {**recipe, "weight_decay": DECAY, "warmup": WARMUP},
-        "views": VIEWS,
-        "views_seed": 0,
-        "seed": 0,
-    }
+    recipe |= {"weight_decay": DECAY, "warmup": WARMUP}
+    spec = world.settings(_architecture(setting), {"cross_entropy": {"weight": 1.0}}, recipe, VIEWS)
     return Training(spec, data, NoTeacher(), on)
 
 

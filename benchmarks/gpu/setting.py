@@ -13,7 +13,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.labels.format import Format
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.store import Labels
-from pipeline.training.device import Device, choose
+from pipeline.training.device import Device
 from pipeline.training.teacher import LiveTeacher
 
 VIEWS = {"shift": 4, "flip": True, "scale": 0.5}
@@ -156,7 +156,7 @@ class Setting:
 
     def cpu(self) -> Device:
         """What the GPU is compared with."""
-        return choose({"device": "cpu", "threads": 1}, "float32")
+        return world.device("float32", "cpu")
 
     @cached_property
     def data(self) -> Prepared:

@@ -14,7 +14,10 @@ from pipeline.config import params
 from pipeline.config.yaml import dump, read_yaml
 from pipeline.data.prepare import prepare
 from pipeline.lineage import node
-from pipeline.planning import build, graph, specs
+from pipeline.planning import graph
+from pipeline.planning.build import build
+from pipeline.planning.specs.spec import read_spec, write_specs
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.learn import learn
 from pipeline.training.state import VARIABLE
 
@@ -41,7 +44,7 @@ def _prepare(setting: Setting) -> Iterator[Finding]:
         path = setting.folder / "repository" / "params.yaml"
         path.write_text(dump(whole))
         read = params.read(path)
-        build.write(build.build(read, graph.read(CODE / "dvc.yaml")), PLAN)
+        write_specs(build(read, graph.read(CODE / "dvc.yaml")), PLAN)
         DATA.parent.mkdir(parents=True, exist_ok=True)
         header = prepare(read.data, path.parent, 0, DATA)
     yield Finding("plan and data", header["counts"]["train"], " images")
@@ -49,7 +52,7 @@ def _prepare(setting: Setting) -> Iterator[Finding]:
 
 def _learn(setting: Setting, name: str) -> Iterator[Finding]:
     with _inside(setting):
-        learn(specs.read(name))
+        learn(read_spec(name, TrainSpec))
         numbers = node.read_numbers(node.read(name).source)
     accuracy = numbers.get("validation", {}).get("accuracy")
     sentence = "It gives no answers." if accuracy is None else f"Validation accuracy {100 * accuracy:.1f} %."

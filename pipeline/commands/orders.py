@@ -23,8 +23,9 @@ from pipeline.config.section import wording
 from pipeline.console.progress import log
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.lineage import node
-from pipeline.planning import build
-from pipeline.planning.specs import Spec
+from pipeline.planning.build import build
+from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
+from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.training.state import VARIABLE, state_root
 
 
@@ -91,7 +92,7 @@ def _specs(params: Params, stages: dict[str, Any], order: list[str], seed: int) 
         section = Compress.model_validate({**given, "order": tuple(order), "seed": seed})
     except ValidationError as error:
         raise UserError(f"{','.join(order)}: {wording(error.errors()[0])}") from None
-    return build.build(params.model_copy(update={"compress": section}), stages)
+    return build(params.model_copy(update={"compress": section}), stages)
 
 
 @contextmanager
@@ -117,8 +118,8 @@ def _apart() -> Iterator[None]:
 
 def _run(specs: dict[str, Spec]) -> dict[str, Any]:
     """The metrics of the last step."""
-    build.write(specs, PLAN)
-    steps = [spec for name, spec in specs.items() if name.startswith("compress/") and spec["action"] == "compress"]
+    write_specs(specs, PLAN)
+    steps = [spec for spec in specs.values() if isinstance(spec, TrainStepSpec | ComputeStepSpec)]
     for spec in steps:
         run(spec)
-    return node.read_numbers(steps[-1]["node"])
+    return node.read_numbers(steps[-1].node)

@@ -17,7 +17,7 @@ from pipeline.engines.process import Process
 from pipeline.engines.room import Room
 from pipeline.engines.schedule import Needs
 from pipeline.engines.screen import showing
-from pipeline.planning import specs
+from pipeline.planning.specs.machine import read_machine
 
 PLAN = "plan"
 LOOK = 0.2  # seconds between looks at what runs
@@ -47,7 +47,7 @@ def repro(targets: list[str], jobs: int | None) -> int:
     rest = schedule.among(needs, needs.keys() - {PLAN})
     run.not_begun = [*rest]
     if run.status == 0:
-        cards = gpus.of_places(jobs, specs.read("machine")["device"], gpus.visible(os.environ))
+        cards = gpus.of_places(jobs, read_machine().device, gpus.visible(os.environ))
         run.together(schedule.among(rest, schedule.due(rest, internals.changed())), Room(cards, rest))
     run.close(len(rest), time.monotonic() - began)
     return run.status

@@ -9,10 +9,12 @@ from pipeline.dvc import lock
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.lineage.results import learned_from
-from pipeline.planning import build, graph
+from pipeline.planning import graph
+from pipeline.planning.build import build
+from pipeline.planning.specs.spec import NodeSpec
+from pipeline.planning.specs.training import TrainingSpec, TrainSpec
 from pipeline.training.state import State, state_root
 
-WITHOUT_NODE = ("prepare", "summary", "report", "machine")
 NEW = "not run yet"
 
 
@@ -27,7 +29,7 @@ class Standing:
         running: How far its training has come, where that was begun and is not over.
     """
 
-    spec: build.Spec
+    spec: NodeSpec
     node: Node | None
     stale: str | None
     running: str | None
@@ -35,7 +37,7 @@ class Standing:
     @property
     def name(self) -> str:
         """Of the node."""
-        return self.spec["node"]
+        return self.spec.node
 
     @property
     def state(self) -> str:
@@ -55,17 +57,22 @@ class Standing:
     @property
     def teacher(self) -> str:
         """Whom it learns from."""
-        return str(self.spec.get("teacher") or "") if self.node is None else learned_from(self.node)
+        return self.planned_teacher if self.node is None else learned_from(self.node)
+
+    @property
+    def planned_teacher(self) -> str:
+        """Whom the spec names; empty where it names nobody."""
+        return (self.spec.teacher if isinstance(self.spec, TrainingSpec) else None) or ""
 
 
 def standings() -> list[Standing]:
     """All nodes, in the order of the lineage."""
-    specs = build.build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
+    specs = build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
     stale = lock.read(Path("dvc.lock")).stale(specs)
     return [
         Standing(spec, _read(name), stale[name], _progress(name, spec))
         for name, spec in specs.items()
-        if name not in WITHOUT_NODE
+        if isinstance(spec, NodeSpec)
     ]
 
 
@@ -82,9 +89,9 @@ def _read(name: str) -> Node | None:
         return None
 
 
-def _progress(name: str, spec: build.Spec) -> str | None:
+def _progress(name: str, spec: NodeSpec) -> str | None:
     """The epoch of the newest unfinished training state of a node that is to be trained."""
-    if spec.get("action") != "train":
+    if not isinstance(spec, TrainSpec):
         return None
     found = [(path.stat().st_mtime, path.parent) for path in (state_root() / name).glob("*/state")]
     if not found:

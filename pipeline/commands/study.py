@@ -5,10 +5,9 @@ of trials: hard labels choose a learning rate, a method chooses the weight of it
 paired: a seed decides initialisation and order for all arms alike.
 """
 
-import copy
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +21,9 @@ from pipeline.data.batches import Pixels
 from pipeline.evaluation.metrics import accuracy
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.labels.labeller import predict
-from pipeline.planning.specs import Spec
+from pipeline.planning.specs.machine import MachineSpec
+from pipeline.planning.specs.spec import Spec, SpecKind
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
 from pipeline.training.learn import open_teacher
@@ -45,7 +46,7 @@ class Arm:
     seconds: float
 
 
-def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
+def compare(specs: Mapping[str, Spec], names: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
     """Tune and run each arm; the first is hard labels.
 
     Args:
@@ -58,16 +59,16 @@ def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) 
     """
     _check(specs, names)
     data = prepared.read(DATA)
-    device = choose(specs["machine"], specs[HARD]["training"]["precision"])
+    device = choose(_of(specs, "machine", MachineSpec), _of(specs, HARD, TrainSpec).training.precision)
     arms = []
     for name in (HARD, *(f"method/{each}" for each in names)):
         tried = {
-            factor: summary([_run(_scaled(specs, name, factor, seed), data, device)[0] for seed in TUNING_SEEDS]).mean
+            factor: summary([_run(specs, name, factor, seed, data, device)[0] for seed in TUNING_SEEDS]).mean
             for factor in FACTORS
         }
         factor = max(tried, key=lambda each: tried[each])
         began = time.perf_counter()
-        reached = [_run(_scaled(specs, name, factor, seed), data, device) for seed in seeds]
+        reached = [_run(specs, name, factor, seed, data, device) for seed in seeds]
         seconds = (time.perf_counter() - began) / len(seeds)
         arm = Arm(name, factor, tuple(each[0] for each in reached), tuple(each[1] for each in reached), seconds)
         log(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
@@ -75,13 +76,20 @@ def compare(specs: dict[str, Spec], names: Sequence[str], seeds: Sequence[int]) 
     return arms
 
 
-def _check(specs: dict[str, Spec], names: Sequence[str]) -> None:
+def comparable(specs: Mapping[str, Spec]) -> list[str]:
+    """The methods of params.yaml that train the whole network."""
+    return [
+        name.removeprefix("method/")
+        for name, spec in specs.items()
+        if name.startswith("method/") and isinstance(spec, TrainSpec) and spec.has_logits
+    ]
+
+
+def _check(specs: Mapping[str, Spec], names: Sequence[str]) -> None:
     """Refuse what is not a method to compare, before anything is trained."""
-    methods = {name.removeprefix("method/"): spec for name, spec in specs.items() if name.startswith("method/")}
-    comparable = [name for name, spec in methods.items() if spec.get("answers")]
     for name in names:
-        if name not in comparable:
-            raise UserError(f"study: {unknown('method', name, comparable)}")
+        if name not in comparable(specs):
+            raise UserError(f"study: {unknown('method', name, comparable(specs))}")
 
 
 def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
@@ -110,26 +118,33 @@ def as_json(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     return [asdict(arm) for arm in arms]
 
 
-def _scaled(specs: dict[str, Spec], name: str, factor: float, seed: int) -> Spec:
-    """A spec with another seed, and the arm's one free setting times `factor`."""
-    spec = copy.deepcopy(specs[name])
-    training = spec["training"]
-    training["seed"] = seed
-    if name == HARD:
-        training["recipe"]["lr"] *= factor
-    for term, settings in training["objective"].items():
-        if term != SHARED:
-            settings["weight"] *= factor
-            if settings["final"] is not None:
-                settings["final"] *= factor
-    if "initial" in spec:
-        spec["initial"] = _scaled(specs, spec["initial"], 1.0, seed)
+def _of(specs: Mapping[str, Spec], name: str, kind: type[SpecKind]) -> SpecKind:
+    spec = specs[name]
+    assert isinstance(spec, kind)
     return spec
 
 
-def _run(spec: Spec, data: prepared.Prepared, device: Device) -> tuple[float, float]:
+def _scaled(spec: TrainSpec, factor: float, seed: int) -> TrainSpec:
+    """A spec with another seed, and the arm's one free setting times `factor`."""
+    training = spec.training
+    recipe, objective = training.recipe, training.objective
+    if spec.node == HARD:
+        recipe = recipe | {"lr": recipe["lr"] * factor}
+    objective = {term: each if term == SHARED else _term(each, factor) for term, each in objective.items()}
+    return replace(spec, training=replace(training, recipe=recipe, objective=objective, seed=seed))
+
+
+def _term(settings: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A term that counts `factor` times as much."""
+    final = None if settings["final"] is None else settings["final"] * factor
+    return settings | {"weight": settings["weight"] * factor, "final": final}
+
+
+def _run(
+    specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
+) -> tuple[float, float]:
     """Validation and test accuracy of one training."""
-    model = _train(spec, data, device).model.eval()
+    model = _train(specs, name, factor, seed, data, device).model.eval()
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())
@@ -139,12 +154,15 @@ def _run(spec: Spec, data: prepared.Prepared, device: Device) -> tuple[float, fl
     return found[0], found[1]
 
 
-def _train(spec: Spec, data: prepared.Prepared, device: Device) -> Training:
+def _train(
+    specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
+) -> Training:
     """One training from the first step to the last; a method that starts from another's weights has that one first."""
+    spec = _scaled(_of(specs, name, TrainSpec), factor, seed)
     teacher, _ = open_teacher(spec, data, device)
-    training = Training(spec["training"], data, teacher, device)
-    if "initial" in spec:
-        before = _train(spec["initial"], data, device)
+    training = Training(spec.training, data, teacher, device)
+    if spec.initial:
+        before = _train(specs, spec.initial, 1.0, seed, data, device)
         training.model.load_state_dict(before.model.state_dict())
     for _ in range(training.recipe.epochs):
         for _ in training.epoch():

@@ -7,6 +7,8 @@ from rich.tree import Tree
 
 from pipeline.commands.status import NEW, Standing, standings
 from pipeline.console.training import uncut
+from pipeline.planning.specs.slots import CarrySpec, SkipSpec
+from pipeline.planning.specs.training import NetworkSpec
 
 ROOT = "hard labels"
 LEGEND = "  (validation accuracy in percent; = slots that carry the network)"
@@ -38,18 +40,18 @@ def tree(found: Sequence[Standing]) -> Tree:
 
 def _stands_for_another(each: Standing) -> bool:
     """Whether a node is, or is to be, a pointer, or was switched off."""
-    if each.node is None or each.spec.get("action") in ("carry", "skip"):
-        return each.spec.get("action") in ("carry", "skip")
+    if each.node is None or isinstance(each.spec, CarrySpec | SkipSpec):
+        return isinstance(each.spec, CarrySpec | SkipSpec)
     own = (each.node.origin or "").startswith(f"{each.name}/{PEERS}")
     return not each.stale and not own and each.node.status in ("carried", "skipped")
 
 
 def _parent(each: Standing, sources: dict[str, str]) -> str:
     """The node that it hangs on: of a chain the one before, else the first that taught it, of members the last."""
-    if previous := each.spec.get("previous"):
-        return sources.get(str(previous), str(previous))
+    if isinstance(each.spec, NetworkSpec | CarrySpec) and (previous := each.spec.previous):
+        return sources.get(previous, previous)
     if each.node is None:
-        return each.spec.get("teacher") or ""
+        return each.planned_teacher
     taught = [item["teacher"] for item in each.node.lineage]
     return taught[-1 if each.node.status == "computed" else 0] if taught else ""
 

@@ -19,7 +19,8 @@ from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import rebuild
-from pipeline.planning import specs
+from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec
+from pipeline.planning.specs.machine import read_machine
 from pipeline.training import hardware
 from pipeline.training.device import choose
 from pipeline.training.export import curve, fill, numbers
@@ -27,7 +28,7 @@ from pipeline.training.export import curve, fill, numbers
 SPLITS = ("validation", "test")
 
 
-def run(spec: dict[str, Any]) -> None:
+def run(spec: StepSpec) -> None:
     """Do the step that `spec` describes and write its node.
 
     Raises:
@@ -35,11 +36,11 @@ def run(spec: dict[str, Any]) -> None:
         Stopped: A signal asked to stop; progress of a training is saved.
     """
     data = prepared.read(DATA)
-    device = choose(specs.read("machine"), spec["training"]["precision"])
-    work = Work(spec, data, device, Views(**spec["training"]["views"]), node.read(spec["previous"]))
+    device = choose(read_machine(), spec.forward.precision)
+    work = Work(spec, data, device, Views(**spec.forward.views), node.read(spec.previous))
     # By name, so that a step depends on the code of its own kind only.
-    made = importlib.import_module(f"pipeline.compression.steps.{spec['kind']}").run(work, **work.settings)
-    name, teacher = spec["node"], node.read("teacher")
+    made = importlib.import_module(f"pipeline.compression.steps.{spec.kind}").run(work, **work.settings)
+    name, teacher = spec.node, node.read("teacher")
     with node.writing(name) as folder:
         if isinstance(made, ChangedNetwork):
             metrics = _network(folder, work, made, teacher)
@@ -51,14 +52,13 @@ def run(spec: dict[str, Any]) -> None:
     node.write_numbers(name, metrics, rows)
     faster = metrics["cost"]["latency"]["batch_1"]["ratio"]
     log(
-        f"{name}: {spec['step']}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
+        f"{name}: {spec.step}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
         f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher on {metrics['cost']['timed_on']}"
     )
 
 
 def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> dict[str, Any]:
-    spec = {**work.spec, "training": {**work.spec["training"], "architecture": made.architecture}}
-    metrics = fill(folder, spec, work.data, work.device, made.result, teacher)
+    metrics = fill(folder, work.spec, made.architecture, work.data, work.device, made.result, teacher)
     written = folder / "model.safetensors"
     metrics |= _of_step(work, made.report, written)
     metrics["nonzeros"] = costs.nonzeros(weight for weight in made.result.model.parameters() if weight.ndim > 1)
@@ -74,7 +74,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     spec, data, previous = work.spec, work.data, work.previous
     report = made.write(folder)
     path = folder / "model.onnx"
-    threads = specs.read("machine")["threads"]
+    threads = read_machine().threads
     runtime = Runtime(path, threads=threads)
     logits = {split: torch.from_numpy(runtime.logits(getattr(data, split).images)) for split in SPLITS}
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
@@ -96,12 +96,12 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             **hardware.peak(work.device.where),
         },
     }
-    before = previous.chain if spec["follows"] else previous.chain[-1:]
-    chain = (*before, (spec["node"], found["validation"]["accuracy"]))
+    before = previous.chain if spec.continues_chain else previous.chain[-1:]
+    chain = (*before, (spec.node, found["validation"]["accuracy"]))
     node.write(
         folder,
         Node(
-            spec["node"],
+            spec.node,
             "computed",
             ("weights", "predictions"),
             format="onnx",
@@ -111,16 +111,16 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             hashes=hashes,
         ),
     )
-    if "about" in spec:
+    if isinstance(spec, ComputeStepSpec) and spec.about:
         counts = {split: len(getattr(data, split)) for split in ("train", *SPLITS)}
         text = model_card(
             work.card,
-            name=spec["node"],
+            name=spec.node,
             counts=counts,
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run
-            **spec["about"],
+            **spec.about,
         )
         write_text(folder / "MODEL_CARD.md", text)
     return metrics
@@ -128,8 +128,8 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
 
 def _of_step(work: Work, report: dict[str, Any], path: Path) -> dict[str, Any]:
     return {
-        "step": work.spec["step"],
-        "kind": work.spec["kind"],
+        "step": work.spec.step,
+        "kind": work.spec.kind,
         "report": report,
         "compressed_bytes": cost.compressed_bytes(path),
     }

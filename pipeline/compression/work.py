@@ -20,6 +20,8 @@ from pipeline.data.rows import Rows
 from pipeline.data.views import augment, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
 from pipeline.models.surgery import describe
+from pipeline.planning.specs.compress import ComputeStepSpec
+from pipeline.planning.specs.training import TuneSettings
 from pipeline.training.export import Result
 from pipeline.training.learn import load
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.config.views import Views
     from pipeline.data.prepared import Prepared
     from pipeline.lineage.node import Node
+    from pipeline.planning.specs.compress import StepSpec
     from pipeline.training.device import Device
 
 BATCH = 64  # images a pass, for what looks at training views
@@ -38,7 +41,7 @@ STREAM = "compress"  # of views: none that a network was trained on
 class Work:
     """One step: its spec, the data, where to compute, and the node that it starts from."""
 
-    spec: dict[str, Any]
+    spec: StepSpec
     data: Prepared
     device: Device
     views: Views
@@ -47,11 +50,12 @@ class Work:
     @property
     def settings(self) -> dict[str, Any]:
         """The step's own, as `run` of its file takes them; what is not given is absent."""
-        if "settings" in self.spec:
-            return self.spec["settings"]
+        if isinstance(self.spec, ComputeStepSpec):
+            return self.spec.settings
         # Of a step that trains they are part of what its saved state is bound to.
-        training = self.spec["training"]
-        return {**(training.get("bits") or {}), **training.get("settings", {})}
+        training = self.spec.training
+        bits = training.bits.as_json() if isinstance(training, TuneSettings) and training.bits else {}
+        return {**bits, **(training.settings or {})}
 
     @property
     def of_images(self) -> dict[str, int]:
@@ -77,7 +81,7 @@ class Work:
         return islice(self._batches(mean_C, std_C), count)
 
     def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
-        data, where, seed = self.data, self.device.where, self.spec["training"]["views_seed"]
+        data, where, seed = self.data, self.device.where, self.spec.forward.views_seed
         pixels = Pixels(data.train.images, where, self.device.room())
         size = min(BATCH, len(pixels))
         for v in itertools.count(1):

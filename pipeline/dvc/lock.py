@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from yaml import YAMLError
 from pipeline.base.errors import UserError
 from pipeline.base.files import sealed, to_json
 from pipeline.config.yaml import load
-from pipeline.planning.specs import Spec
+from pipeline.planning.specs.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Lock:
         """The recorded hash of every out, by path."""
         return {out["path"]: out.get("md5", "") for stage in self.stages.values() for out in stage.get("outs", [])}
 
-    def stale(self, specs: dict[str, Spec]) -> dict[str, str | None]:
+    def stale(self, specs: Mapping[str, Spec]) -> dict[str, str | None]:
         """For each node: None where its last result still holds, else why not.
 
         Args:
@@ -85,4 +86,4 @@ def parse(content: bytes, name: str) -> Lock:
 
 def spec_hash(spec: Spec) -> str:
     """The MD5 that DVC records of the spec's file."""
-    return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()
+    return hashlib.md5(to_json(sealed(spec.as_json())).encode()).hexdigest()

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from pipeline.base import files
 from pipeline.base.paths import PLAN
 from pipeline.dvc import previous_run
 from pipeline.engines import gpus
+from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
+from pipeline.planning.specs.spec import read_spec_if
+from pipeline.planning.specs.training import TrainSpec
 
 AROUND = 1 << 30  # bytes: of CUDA and its libraries in each process, which torch does not count
 AGAIN = 5.0  # seconds between two looks at a GPU
@@ -89,5 +91,5 @@ def _node(stage: str) -> str:
 
 def _trains(stage: str) -> bool:
     """Whether its spec has something to compute on a GPU; slots that carry have not, nor has what only reads."""
-    path = PLAN / f"{_node(stage)}.json"
-    return path.is_file() and "training" in files.read_sealed(path)
+    name = _node(stage)
+    return (PLAN / f"{name}.json").is_file() and bool(read_spec_if(name, TrainSpec, TrainStepSpec, ComputeStepSpec))

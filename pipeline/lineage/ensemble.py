@@ -24,16 +24,17 @@ from pipeline.labels.store import LabelsHeader, open_labels, write_header, write
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
+from pipeline.planning.specs.readers import EnsembleSpec
 
 SPLITS = ("validation", "test")
 CHUNK = 4096  # rows of all members in memory at a time
 
 
-def write_ensemble(spec: dict[str, Any]) -> None:
+def write_ensemble(spec: EnsembleSpec) -> None:
     """Combine the members that `spec` names; slots that stand for the same network count once."""
-    name, rule = spec["node"], spec["rule"]
+    name, rule = spec.node, spec.rule
     data = prepared.read(DATA)
-    members = _distinct(spec["members"])
+    members = _distinct(spec.members)
     stored = [read_predictions(member) for member in members]
     y_N = {split: torch.from_numpy(getattr(data, split).labels.copy()) for split in SPLITS}
     logits_MNC = {split: torch.stack([each[split] for each in stored]) for split in SPLITS}
@@ -69,7 +70,7 @@ def write_ensemble(spec: dict[str, Any]) -> None:
     log(f"{name}: validation {100 * found['validation']['accuracy']:.1f} % ({firsts or 'one member'})")
 
 
-def _distinct(names: list[str]) -> list[Node]:
+def _distinct(names: tuple[str, ...]) -> list[Node]:
     """The networks behind the slots, each once."""
     nodes = {each.source: node.read(each.source) for each in map(node.read, names)}
     if without := [each.name for each in nodes.values() if not {"predictions", "labels"} <= {*each.provides}]:
@@ -77,12 +78,12 @@ def _distinct(names: list[str]) -> list[Node]:
     return list(nodes.values())
 
 
-def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: Tensor | None, data: Prepared) -> str:
+def _label(folder: Path, spec: EnsembleSpec, members: list[Node], weights_M: Tensor | None, data: Prepared) -> str:
     """Combine the members' labels view by view: all views where the ensemble teaches, else the clean one."""
-    views = describe(Views(**spec["views"]), spec["views_seed"], "labels", len(data.train))
+    views = describe(Views(**spec.views), spec.views_seed, "labels", len(data.train))
     bound: dict[str, Any] = {"data_hash": data.hash, "views": views, "classes": data.classes}
     opened = [open_labels(member.labels, recorded=member.hashes["labels"], **bound) for member in members]
-    count = min(labels.views for labels in opened) if spec["teaches"] else 0
+    count = min(labels.views for labels in opened) if spec.teaches else 0
     # A mean of probabilities is computed in float32 whatever the members stored.
     form = opened[0].header.format
     form = Format("dense", "float32") if form.kind == "dense" else form
@@ -90,13 +91,13 @@ def _label(folder: Path, spec: dict[str, Any], members: list[Node], weights_M: T
     for v in range(count + 1):
         # A chunk at a time: members times samples times classes can be more than any memory.
         chunks = (
-            combine(torch.stack([labels.rows(v, rows_B) for labels in opened]), spec["rule"], weights_M)
+            combine(torch.stack([labels.rows(v, rows_B) for labels in opened]), spec.rule, weights_M)
             for rows_B in torch.arange(len(data.train)).split(CHUNK)
         )
-        write_view(folder, v, chunks, form, spec["node"])
-    content = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec["rule"]]
+        write_view(folder, v, chunks, form, spec.node)
+    content = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec.rule]
     header = LabelsHeader(
-        teacher=spec["node"],
+        teacher=spec.node,
         teacher_hash=files.digest(content),
         data_hash=data.hash,
         view_spec=views,

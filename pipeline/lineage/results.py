@@ -1,5 +1,6 @@
 """The figures that people compare, and the table that they read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from pipeline.base.paths import METRICS
 from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.readers import SummarySpec
 
 FIGURES = ("teacher", "student", "baseline", "direct", "refined", "ensemble")
 
@@ -20,14 +22,14 @@ class Row:
     metrics: dict[str, Any]
 
 
-def summarise(spec: dict[str, Any]) -> None:
+def summarise(spec: SummarySpec) -> None:
     """Write `metrics/summary.json` of the nodes that `spec` names."""
-    table = rows(spec["nodes"])
+    table = rows(spec.nodes)
     files.write_json(METRICS / "summary.json", figures(table))
     log(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")
 
 
-def rows(names: list[str]) -> list[Row]:
+def rows(names: Iterable[str]) -> list[Row]:
     """Read every node and the metrics of what stands behind it."""
     found = [each for each in map(node.read, names) if each.status != "skipped"]
     return [Row(each, _numbers(each)) for each in found]

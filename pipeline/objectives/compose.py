@@ -21,7 +21,7 @@ from pipeline.base.errors import UserError
 from pipeline.config import signature
 from pipeline.config.extension import OBJECTIVES
 from pipeline.config.section import unknown
-from pipeline.config.term import Layers, Schedule, complete_term
+from pipeline.config.term import Schedule
 from pipeline.objectives.pairing import LOGITS, Pair, Shapes, pairs
 
 
@@ -54,7 +54,7 @@ class Objective(nn.Module):
     """The objective of params.yaml: term name -> settings.
 
     Args:
-        terms: Settings of each term's code, and what every term has (`pipeline.config.term`).
+        terms: All settings of each term, as `pipeline.config.term.complete_term` gives them.
         student: Shapes of the student's layers; needed where a term compares features.
         teacher: Shapes of the teacher's layers, likewise.
 
@@ -67,8 +67,6 @@ class Objective(nn.Module):
         self, terms: Mapping[str, Mapping[str, Any]], student: Shapes | None = None, teacher: Shapes | None = None
     ) -> None:
         super().__init__()
-        if not terms:
-            raise UserError("params.yaml, objective: name a term, such as `cross_entropy: {weight: 1}`")
         self.terms = {name: _term(name, settings, student, teacher) for name, settings in terms.items()}
         # Learned adapters are trained, saved and counted with the student, and are not exported with it.
         learned = {name: term.loss for name, term in self.terms.items() if isinstance(term.loss, nn.Module)}
@@ -110,36 +108,34 @@ def _layer(features: Mapping[str, Tensor], name: str, logits_BC: Tensor | None) 
 
 
 def _term(name: str, settings: Mapping[str, Any], student: Shapes | None, teacher: Shapes | None) -> Term:
-    """Find, check and bind one term; whatever does not fit is a `UserError`."""
+    """Bind one term, whose settings were checked with params.yaml; layers that do not fit are a `UserError`."""
     where = f"params.yaml, objective.{name}"
-    try:
-        needs = OBJECTIVES.needs(name)
-    except UserError as error:
-        raise UserError(f"params.yaml, objective: {error}") from None
+    needs = OBJECTIVES.needs(name)
     for need in needs:
         if need not in SIGNALS:
             raise UserError(f"pipeline/objectives/{name}.py: {unknown('signal', need, SIGNALS)}")
-    complete = complete_term(name, settings, where)
-    schedule = Schedule(**{key: complete.pop(key) for key in Schedule.model_fields})
+    own = dict(settings)
+    schedule = Schedule(**{key: own.pop(key) for key in settings if key in Schedule.model_fields})
+    layers = own.pop("layers", None)
     found: tuple[Pair, ...] = ()
-    if Layers.model_fields.keys() & complete.keys():
+    if layers is not None:
         if student is None or teacher is None:
             raise UserError(f"{where} compares features, and there is no teacher network to give them")
-        found = pairs(complete.pop("layers"), student, teacher, where)
+        found = pairs(layers, student, teacher, where)
     module = importlib.import_module(f"pipeline.objectives.{name}")
     if not found:
-        return Term(schedule, needs, found, partial(getattr(module, name), **complete))
+        return Term(schedule, needs, found, partial(getattr(module, name), **own))
     assert student is not None and teacher is not None
     try:
         if hasattr(module, name):
-            term = Term(schedule, needs, found, partial(getattr(module, name), **complete))
+            term = Term(schedule, needs, found, partial(getattr(module, name), **own))
         else:
             shapes = ([student[pair.student] for pair in found], [teacher[pair.teacher] for pair in found])
-            term = Term(schedule, needs, found, getattr(module, signature.class_name(name))(*shapes, **complete))
+            term = Term(schedule, needs, found, getattr(module, signature.class_name(name))(*shapes, **own))
         _try(name, term, student, teacher)
     except UserError as error:
-        layers = ", ".join(f"{pair.student}: {pair.teacher}" for pair in found)
-        raise UserError(f"{where}, layers {layers}: {error}") from None
+        compared = ", ".join(f"{pair.student}: {pair.teacher}" for pair in found)
+        raise UserError(f"{where}, layers {compared}: {error}") from None
     return term
 
 

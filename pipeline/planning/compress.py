@@ -1,8 +1,7 @@
 """The specs of the compress chain: steps on a trained network, in the order that params.yaml names."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, Fresh, Step
@@ -12,10 +11,10 @@ from pipeline.config.section import unknown
 from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.planning import graph
 from pipeline.planning.parts import BODIES, carry, code, models
-from pipeline.planning.specs import Spec
-
-if TYPE_CHECKING:
-    from pipeline.planning.build import Planner
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
+from pipeline.planning.specs.spec import NodeSpec
+from pipeline.planning.specs.training import GridSettings, TuneSettings
 
 NETWORKS = ("teacher", "baseline", "direct", "student", "refined", "mutual")
 # Code that rebuilds a network which compression has changed, or which runs its file: found by name, not by import.
@@ -25,7 +24,7 @@ REBUILDING = (
 )
 
 
-def steps(planner: Planner) -> dict[str, Spec]:
+def steps(planner: Planner) -> dict[str, NodeSpec]:
     """One spec a slot, each step on the result of the one before; what is beyond the order carries.
 
     Raises:
@@ -34,7 +33,7 @@ def steps(planner: Planner) -> dict[str, Spec]:
     section = planner.params.compress
     graph.check_length(planner.stages, "compress", len(section.order), "compress.order")
     _check(planner)
-    specs = {}
+    specs: dict[str, NodeSpec] = {}
     previous, architecture = section.start, _architecture(planner, section.start)
     for number, slot in enumerate(graph.slots(planner.stages, "compress")):
         name = f"compress/{slot}"
@@ -52,50 +51,50 @@ def steps(planner: Planner) -> dict[str, Spec]:
 def teachers(section: Compress) -> set[str]:
     """The nodes outside of the chain whose labels of views it reads."""
     chosen = [section.steps[name] for name in section.order]
-    found = {section.start} if chosen and chosen[0].makes == "fresh" and _hears_stored(chosen[0]) else set()
-    tuned = any(step.makes == "tuned" and _hears_stored(step) for step in chosen)
+    found = {section.start} if chosen and chosen[0].makes == "fresh" and _learns_from_stored(chosen[0]) else set()
+    tuned = any(step.makes == "tuned" and _learns_from_stored(step) for step in chosen)
     return found | ({section.teacher} if tuned else set())
 
 
-def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> Spec:
+def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> StepSpec:
     """The spec of one step; of its architecture only the code counts, but where it makes a fresh network."""
     section = planner.params.compress
     step = section.steps[section.order[number]]
-    spec: Spec = {
+    common = {
         "node": name,
-        "action": "compress",
         "step": section.order[number],
         "kind": step.kind,
         "previous": previous,
-        "follows": number > 0,
-        "answers": True,
-        "labels": planner.labels() if _teaches(section, number) else planner.labels() | {"views": 0},
+        "continues_chain": number > 0,
+        "has_logits": True,
+        "labels": planner.labels(views=_teaches(section, number)),
     }
     modules = [STEPS.code(step.kind), *REBUILDING, *models(architecture)]
     settings = _given(step)
     if not isinstance(step, TrainingSection):
-        about = {"about": planner.about()} if step.makes == "shipped" else {}
-        return {
-            **spec,
-            **about,
-            "settings": settings,
-            "training": planner.view_settings(),
-            "code": {"stage": code([BODIES["compress"], *modules])},
-        }
-    teacher = previous if step.makes == "fresh" else section.teacher
+        return ComputeStepSpec(
+            **common,
+            settings=settings,
+            images=planner.forward(),
+            about=planner.about() if step.makes == "shipped" else None,
+            code={"stage": code([BODIES["compress"], *modules])},
+        )
+    fresh = step.makes == "fresh"
+    teacher = previous if fresh else section.teacher
+    seed = planner.seed(section if step.seed is None else step, _role(section, number))
     where = f"compress.steps.{section.order[number]}"
-    learner = planner.learner(name, step, teacher, architecture, where=where)
-    training = learner["training"]
-    training["seed"] = planner.seed(section if step.seed is None else step, _role(section, number))
-    if step.makes == "tuned":
-        grids = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")} if step.on_grids else None
-        # Its architecture is that of the node before, whatever was done to it.
-        training |= {"architecture": None, "bits": grids}
-        spec["initial"] = previous
-    if settings:
-        training["settings"] = settings
-    codes = planner.codes("compress", step, modules)
-    return {**spec, "teacher": learner["teacher"], "training": training, "code": codes}
+    # What tunes has the architecture of the node before, whatever was done to it.
+    training = planner.training(step, teacher, architecture if fresh else None, seed=seed, where=where)
+    if not fresh:
+        bits = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")}
+        training = TuneSettings(**vars(training), bits=GridSettings(**bits) if step.on_grids else None)
+    return TrainStepSpec(
+        **common,
+        teacher=teacher if needs_teacher(step.objective) else None,
+        training=replace(training, settings=settings or None),
+        initial=None if fresh else previous,
+        code=planner.codes("compress", step, modules),
+    )
 
 
 def _given(step: Step) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def _given(step: Step) -> dict[str, Any]:
 def _teaches(section: Compress, number: int) -> bool:
     """Whether the step after this one learns from the labels that this one writes."""
     following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
-    return any(step.makes == "fresh" and _hears_stored(step) for step in following)
+    return any(step.makes == "fresh" and _learns_from_stored(step) for step in following)
 
 
 def _role(section: Compress, number: int) -> str:
@@ -116,7 +115,7 @@ def _role(section: Compress, number: int) -> str:
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
 
 
-def _hears_stored(step: Step) -> bool:
+def _learns_from_stored(step: Step) -> bool:
     if not isinstance(step, TrainingSection):
         return False
     objective = step.objective
@@ -138,7 +137,7 @@ def _check(planner: Planner) -> None:
 
 
 def _trained(planner: Planner) -> list[str]:
-    """The slots that params.yaml trains, and whose networks have answers."""
+    """The slots that params.yaml trains, and whose networks have logits."""
     params = planner.params
     lengths = {
         "assistant": params.assistant.links,

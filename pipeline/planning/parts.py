@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.base.paths import CODE
 from pipeline.config.extension import FAMILIES
 from pipeline.planning.fingerprint import fingerprint
-from pipeline.planning.specs import Spec
+from pipeline.planning.specs.slots import CarrySpec
 
 TRAINING = "pipeline/training/stage.py"
 # Where the code of each stage begins that is in its fingerprint.
@@ -28,9 +28,9 @@ def seed(base: int, role: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{base}:{role}".encode()).digest()[:4], "big")
 
 
-def carry(name: str, previous: str) -> Spec:
+def carry(name: str, previous: str) -> CarrySpec:
     """The spec of a slot that stands for the one before."""
-    return {"node": name, "action": "carry", "previous": previous, "code": code(["pipeline/lineage/node.py"])}
+    return CarrySpec(node=name, previous=previous, code=code(["pipeline/lineage/node.py"]))
 
 
 def models(architecture: dict[str, Any]) -> list[str]:

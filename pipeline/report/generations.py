@@ -34,9 +34,9 @@ class Generations:
 
 def generations(run: Run, family: str) -> Generations | None:
     """The generations of a chain; None where none was trained."""
-    rule = run.spec["chains"][family]
+    rule = run.spec.chains[family]
     trained = [entry for entry in run.networks if entry.family == family and entry.test is not None]
-    first = run.find(rule["from"])
+    first = run.find(rule.start)
     if not trained or first is None:
         return None
     every = [run.entries.get(first.node.source, first), *trained]
@@ -49,10 +49,10 @@ def generations(run: Run, family: str) -> Generations | None:
         names=names,
         validation=validation,
         test=[entry.test or 0.0 for entry in every],
-        asked=rule["generations"],
-        stopped=len(trained) < rule["generations"],
+        asked=rule.generations,
+        stopped=len(trained) < rule.generations,
         best=names.index(picked) if picked in names else validation.index(max(validation)),
-        patience=rule["patience"],
+        patience=rule.patience,
         beside=(beside.name, beside.test) if beside and beside.test is not None else None,
     )
 

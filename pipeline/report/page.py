@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.base import files
 from pipeline.base.paths import REPORT
 from pipeline.console.progress import log
+from pipeline.planning.specs.readers import ReportSpec
 from pipeline.report import (
     agreement,
     attention,
@@ -54,7 +55,7 @@ SECTIONS: tuple[Callable[[Run], PageSection | None], ...] = (
 )
 
 
-def write(spec: dict[str, Any]) -> None:
+def write(spec: ReportSpec) -> None:
     """Write report.html of the nodes that `spec` names."""
     files.write_text(REPORT, render(Run(spec)))
     log(f"report: open {REPORT} in a browser")
@@ -136,10 +137,10 @@ def facts(run: Run) -> dict[str, str]:
     counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
     channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
     return {
-        "source": spec["source"],
+        "source": spec.source,
         "images": f"{words.times(data.size, data.size)}, {channels}",
         "classes": f"{len(data.classes):,} classes",
         "counts": " / ".join(f"{count:,}" for count in counts.values()),
-        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec["seeds"].items()),
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in spec.seeds.items()),
         "hash": data.hash[:12],
     }

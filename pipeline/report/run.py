@@ -17,6 +17,7 @@ from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
 from pipeline.lineage import results
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.readers import ReportSpec
 
 Curve = dict[str, list[float]]
 
@@ -68,13 +69,13 @@ class Run:
     """A finished run, read as it is asked for.
 
     Args:
-        spec: The report's: `nodes` in the order of the lineage, `chains`, `views`, `views_seed`, `seeds`.
+        spec: The report's.
     """
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: ReportSpec) -> None:
         self.spec = spec
-        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in results.rows(spec["nodes"])}
-        self.skipped = [name for name in spec["nodes"] if name not in self.entries]
+        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in results.rows(spec.nodes)}
+        self.skipped = [name for name in spec.nodes if name not in self.entries]
         self.data: Prepared = prepared.read(DATA)
         self._guesses: dict[str, np.ndarray] = {}
 

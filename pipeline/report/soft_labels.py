@@ -80,7 +80,7 @@ def section(run: Run) -> PageSection | None:
     entry = run.entries.get(TEACHER)
     if entry is None or "labels" not in entry.node.provides:
         return None
-    data, views, seed = run.data, Views(**run.spec["views"]), run.spec["views_seed"]
+    data, views, seed = run.data, Views(**run.spec.views), run.spec.views_seed
     stream = describe(views, seed, "labels", len(data.train))
     recorded = entry.node.hashes["labels"]
     labels = open_labels(entry.node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)

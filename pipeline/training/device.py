@@ -1,10 +1,12 @@
 """The device, and how a forward pass runs on it: precision, memory layout, threads, room."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 from pipeline.base.errors import UserError
 from pipeline.training.exactness import environment, fix_kernels
 from pipeline.training.hardware import find, has_bfloat16
+
+if TYPE_CHECKING:
+    # The type only: what a spec holds decides a result, not how it is read.
+    from pipeline.planning.specs.machine import MachineSpec
 
 SHARE = 0.2  # of a GPU's free memory, for each of the three things that are kept on it, images twice and labels
 HOST_BYTES = 2 << 30  # the same where the memory is the machine's own, which keeps what it read of files anyway
@@ -90,15 +96,15 @@ class Device:
         }
 
 
-def choose(machine: dict[str, Any], precision: str) -> Device:
+def choose(machine: MachineSpec, precision: str) -> Device:
     """The device that the params ask for; `auto` takes a GPU where there is one, and bfloat16 on it.
 
     Raises:
         UserError: As of `hardware.find`.
     """
-    if machine["threads"]:
-        torch.set_num_threads(machine["threads"])
-    device = find(machine["device"])
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+    device = find(machine.device)
     tf32 = precision == "tf32"
     if device.type == "cuda":
         fix_kernels(tf32)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from pipeline.lineage import node
 from pipeline.lineage.node import CURVE_COLUMNS, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.files import save_weights
+from pipeline.planning.specs.training import NetworkSpec, TrainSpec
 from pipeline.training import hardware
 from pipeline.training.device import Device
 
@@ -42,28 +43,30 @@ class Result:
     save: Callable[[nn.Module, Path], None] = save_weights
 
 
-def export(spec: dict[str, Any], data: Prepared, device: Device, result: Result) -> None:
+def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
     """Write the node, its metrics and its curve.
 
     Raises:
         UserError: A logit is not finite.
     """
-    with node.writing(spec["node"]) as folder:
-        metrics = fill(folder, spec, data, device, result)
-    node.write_numbers(spec["node"], metrics, curve(result.rows))
+    assert spec.training.architecture is not None
+    with node.writing(spec.node) as folder:
+        metrics = fill(folder, spec, spec.training.architecture, data, device, result)
+    node.write_numbers(spec.node, metrics, curve(result.rows))
 
 
-def export_peers(spec: dict[str, Any], data: Prepared, device: Device, results: list[Result]) -> None:
+def export_peers(spec: TrainSpec, data: Prepared, device: Device, results: list[Result]) -> None:
     """Write the members of a mutual training, each a whole node, below the node that carries one of them."""
-    name = spec["node"]
+    name = spec.node
     numbers = {}
     with node.writing(name) as folder:
-        for k, (member, result) in enumerate(zip(spec["training"]["members"], results, strict=True), start=1):
-            own = {**spec, "node": f"{name}/members/{k}", "training": {**spec["training"], **member}}
+        for k, (member, result) in enumerate(zip(spec.training.members or (), results, strict=True), start=1):
+            own = replace(spec, node=f"{name}/members/{k}")
             (folder / "members" / str(k)).mkdir(parents=True)
-            numbers[own["node"]] = fill(folder / "members" / str(k), own, data, device, result), curve(result.rows)
-        picked = f"{name}/members/{spec['carries']}"
-        node.write(folder, node.pointer(name, node.read_at(folder / "members" / str(spec["carries"]))))
+            metrics = fill(folder / "members" / str(k), own, member.architecture, data, device, result)
+            numbers[own.node] = metrics, curve(result.rows)
+        picked = f"{name}/members/{spec.carries}"
+        node.write(folder, node.pointer(name, node.read_at(folder / "members" / str(spec.carries))))
     try:
         for member, (metrics, rows) in numbers.items():
             node.write_numbers(member, metrics, rows)
@@ -74,7 +77,13 @@ def export_peers(spec: dict[str, Any], data: Prepared, device: Device, results: 
 
 
 def fill(
-    folder: Path, spec: dict[str, Any], data: Prepared, device: Device, result: Result, beside: Node | None = None
+    folder: Path,
+    spec: NetworkSpec,
+    architecture: dict[str, Any],
+    data: Prepared,
+    device: Device,
+    result: Result,
+    beside: Node | None = None,
 ) -> dict[str, Any]:
     """Write a node into its folder; return its metrics, those of nearness to `beside` or else to its only teacher.
 
@@ -92,7 +101,7 @@ def fill(
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
     chain: ChainAccuracies = ()
-    if spec["answers"]:
+    if spec.has_logits:
         inference = Inference(device, model, data)
         logits = {split: inference.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
@@ -100,9 +109,9 @@ def fill(
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         # Named, since times on a card and on a CPU do not compare.
         metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
-        chain = ((spec["node"], metrics["validation"]["accuracy"]),)
+        chain = ((spec.node, metrics["validation"]["accuracy"]),)
     metrics["cost"] |= hardware.peak(device.where)
-    node.write(folder, _node(spec, data, result, hashes, chain))
+    node.write(folder, _node(spec, architecture, data, result, hashes, chain))
     return metrics
 
 
@@ -122,23 +131,23 @@ class Inference:
         mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
         return predict(self.forward, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
 
-    def label(self, spec: dict[str, Any], folder: Path, weights: str) -> str:
+    def label(self, spec: NetworkSpec, folder: Path, weights: str) -> str:
         """Write the label set that the spec asks for; return its hash."""
-        settings, training = spec["labels"], spec["training"]
+        settings, forward = spec.labels, spec.forward
         classes = len(self.data.classes)
         folder.mkdir()
         return label(
             self.forward,
             self._pixels("train"),
             self.data,
-            Views(**training["views"]),
-            training["views_seed"],
-            settings["views"],
-            batch_size=settings["batch_size"],
-            format=choose(classes, self.device.compute_type, settings["kind"], settings["k"]),
+            Views(**forward.views),
+            forward.views_seed,
+            settings.views,
+            batch_size=settings.batch_size,
+            format=choose(classes, self.device.compute_type, settings.kind, settings.k),
             folder=folder,
             device=self.device.where,
-            teacher=spec["node"],
+            teacher=spec.node,
             teacher_hash=weights,
         )
 
@@ -148,11 +157,17 @@ class Inference:
         return cost.latency_ms(self.forward, x_1CHW)
 
 
-def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str, str], chain: ChainAccuracies) -> Node:
-    architecture = spec["training"]["architecture"]
+def _node(
+    spec: NetworkSpec,
+    architecture: dict[str, Any],
+    data: Prepared,
+    result: Result,
+    hashes: dict[str, str],
+    chain: ChainAccuracies,
+) -> Node:
     supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     return Node(
-        name=spec["node"],
+        name=spec.node,
         status=result.status,
         provides=("features", *hashes),
         format="safetensors",
@@ -163,12 +178,12 @@ def _node(spec: dict[str, Any], data: Prepared, result: Result, hashes: dict[str
     )
 
 
-def _chain_before(spec: dict[str, Any], architecture: dict[str, Any], supplied: dict[str, int]) -> ChainAccuracies:
+def _chain_before(spec: NetworkSpec, architecture: dict[str, Any], supplied: dict[str, int]) -> ChainAccuracies:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
-    if spec["previous"] is None:
+    if spec.previous is None:
         return ()
-    previous = node.read(spec["previous"])
-    if spec["follows"]:
+    previous = node.read(spec.previous)
+    if spec.continues_chain:
         return previous.chain
     return previous.chain[-1:] if previous.architecture == {**architecture, **supplied} else ()
 

@@ -6,28 +6,28 @@ from pipeline.console.training import Job
 from pipeline.dvc import previous_run
 from pipeline.evaluation.cost import parameters
 from pipeline.lineage import node
+from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
 
 
-def describe(spec: dict[str, Any], training: Training, device: Device) -> Job:
+def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
     """What learns what, from whom, how much of it, and where."""
-    members = spec["training"].get("members", [spec["training"]])
-    networks = [_words(each["architecture"]) for each in members]
-    size = sum(parameters(learner.model) for learner in training.learners)
-    teacher = "its peers" if len(members) > 1 else "hard labels"
-    if spec["teacher"]:
-        teacher = node.read(spec["teacher"]).source
-    how = f"{spec['training']['teaching']}, " if spec["teacher"] else ""
+    networks = [_words(each.architecture or {}) for each in spec.training.members or (spec.training,)]
+    size = sum(parameters(network.model) for network in training.learners)
+    teacher = "its peers" if len(networks) > 1 else "hard labels"
+    if spec.teacher:
+        teacher = node.read(spec.teacher).source
+    how = f"{spec.training.teaching}, " if spec.teacher else ""
     where = device.describe()
     return Job(
-        node=spec["node"],
+        node=spec.node,
         learns_from=f"{teacher} ({how}{' + '.join(training.learners[0].objective.terms)})",
         network=f"{' and '.join(networks)} ({size:,} parameters)",
         machine=", ".join([where["device"], where["precision"], *_threads(where.get("threads"))]),
         images=training.steps * training.recipe.batch_size,
         epochs=training.recipe.epochs,
-        previous_run=previous_run.read(spec["node"]),
+        previous_run=previous_run.read(spec.node),
     )
 
 

@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -26,19 +27,22 @@ from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
-from pipeline.planning import specs
+from pipeline.planning.specs.machine import read_machine
+from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, TrainingSpec, TrainSpec, WeightsFile
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
-from pipeline.training.state import holding
+from pipeline.training.state import holding, state_key
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 Lineage = tuple[dict[str, str], ...]
+AnyTrainingSpec = TypeVar("AnyTrainingSpec", bound=TrainingSpec)
+AnySettings = TypeVar("AnySettings", NetworkSettings, TrainingSettings)
 
 
-def learn(spec: dict[str, Any]) -> None:
+def learn(spec: TrainSpec) -> None:
     """Train the node that `spec` describes, or import it, and export it.
 
     Raises:
@@ -47,39 +51,36 @@ def learn(spec: dict[str, Any]) -> None:
     """
     data = prepared.read(DATA)
     spec = sized(spec, data)
-    device = choose(specs.read("machine"), spec["training"]["precision"])
-    if spec.get("weights"):
-        export(spec, data, device, _imported(spec, data, device))
+    device = choose(read_machine(), spec.training.precision)
+    if spec.weights:
+        export(spec, data, device, _imported(spec, spec.weights, data, device))
         return
     results = train(spec, data, device)
-    if "members" in spec["training"]:
+    if spec.training.members:
         export_peers(spec, data, device, results)
     else:
         export(spec, data, device, results[0])
 
 
-def sized(spec: dict[str, Any], data: Prepared) -> dict[str, Any]:
+def sized(spec: AnyTrainingSpec, data: Prepared) -> AnyTrainingSpec:
     """The spec with every budget of an architecture turned into the width that it allows for this data."""
-    training = dict(spec["training"])
+    training = spec.training
     of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
-    if "members" in training:
-        training["members"] = [_sized(each, of_data) for each in training["members"]]
-    return {**spec, "training": _sized(training, of_data)}
+    members = training.members and tuple(_sized(each, of_data) for each in training.members)
+    return replace(spec, training=_sized(replace(training, members=members), of_data))
 
 
-def _sized(learner: dict[str, Any], of_data: dict[str, int]) -> dict[str, Any]:
-    architecture = dict(learner["architecture"])
+def _sized(network: AnySettings, of_data: dict[str, int]) -> AnySettings:
+    architecture = dict(network.architecture or {})
     budget = architecture.pop("budget", None)
     if budget is None:
-        return learner
+        return network
     # By name, so that only stages with a budget depend on this code.
     fit_width = importlib.import_module("pipeline.models.budget").fit_width
-    return {**learner, "architecture": fit_width(architecture, **of_data, **budget)}
+    return replace(network, architecture=fit_width(architecture, **of_data, **budget))
 
 
-def train(
-    spec: dict[str, Any], data: Prepared, device: Device, init_weights: InitWeights | None = None
-) -> list[Result]:
+def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: InitWeights | None = None) -> list[Result]:
     """Train the networks of a sized spec, or go on where they were; one result a network.
 
     Args:
@@ -91,22 +92,21 @@ def train(
         UserError, Stopped: As of `learn`.
     """
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
-    choose_format(len(data.classes), device.compute_type, spec["labels"]["kind"], spec["labels"]["k"])
-    name = spec["node"]
+    choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k)
+    name = spec.node
     teacher, lineage = open_teacher(spec, data, device)
-    if "initial" in spec:
-        initial = node.read(spec["initial"])
+    if spec.initial:
+        initial = node.read(spec.initial)
         lineage += ({"teacher": initial.source, "read": "initial weights", "hash": checked_weights(initial)},)
         load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
-    content = {"data": data.hash, "lineage": [item["hash"] for item in lineage]}
-    key = files.digest([spec["training"], spec["code"]["training"], content])
+    key = state_key(spec.as_json(), data.hash, [item["hash"] for item in lineage])
     with holding(name, key, log) as state:
-        training = Training(spec["training"], data, teacher, device, init_weights)
-        validate = _validation(training) if spec["answers"] else lambda model: None
+        training = Training(spec.training, data, teacher, device, init_weights)
+        validate = _validation(training) if spec.has_logits else lambda model: None
         header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
-            training.run(state, validate, show, log, specs.read("machine")["state_every"])
+            training.run(state, validate, show, log, read_machine().state_every)
     return [
         Result("trained", learner.model, lineage, training.rows(k), training.at.seconds, parameters(learner.objective))
         for k, learner in enumerate(training.learners)
@@ -127,35 +127,36 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     return validate
 
 
-def open_teacher(spec: dict[str, Any], data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
-    """The teacher of this node, and what of it is really read."""
-    training = spec["training"]
-    if spec["teacher"] is None:
+def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
+    """How this node hears its teacher, and what of the teacher is really read."""
+    training = spec.training
+    if spec.teacher is None:
         return NoTeacher(), ()
-    teacher = node.read(spec["teacher"])
-    read = "labels" if training["teaching"] == "stored" else "weights"
+    teacher = node.read(spec.teacher)
+    read = "labels" if training.teaching == "stored" else "weights"
     if read not in teacher.provides:
-        raise UserError(f"{spec['node']} needs the {read} of {teacher.source}, which has {', '.join(teacher.provides)}")
+        raise UserError(f"{spec.node} needs the {read} of {teacher.source}, which has {', '.join(teacher.provides)}")
     lineage = ({"teacher": teacher.source, "read": read, "hash": teacher.hashes[read]},)
     if read == "labels":
-        views = describe(Views(**training["views"]), training["views_seed"], "labels", len(data.train))
+        views = describe(Views(**training.views), training.views_seed, "labels", len(data.train))
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
         _warn_of_tail(spec, labels)
         return StoredLabels(labels, device), lineage
     if teacher.format != "safetensors":
-        raise UserError(f"{spec['node']} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
+        raise UserError(f"{spec.node} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
-    return LiveTeacher(model, device, training["teacher_batch"], data.channels, data.size), lineage
+    assert training.teacher_batch is not None
+    return LiveTeacher(model, device, training.teacher_batch, data.channels, data.size), lineage
 
 
-def _warn_of_tail(spec: dict[str, Any], labels: Labels) -> None:
+def _warn_of_tail(spec: TrainingSpec, labels: Labels) -> None:
     """Say so where a temperature asks for what the labels do not hold."""
-    hottest = max(term.get("temperature", 1.0) for term in spec["training"]["objective"].values())
+    hottest = max(term.get("temperature", 1.0) for term in spec.training.objective.values())
     kept = labels.header.format.k
     if kept is not None and hottest > 1:
         log(
-            f"{spec['node']}: labels.kind topk keeps {kept} of {len(labels.header.classes)} logits and the probability "
+            f"{spec.node}: labels.kind topk keeps {kept} of {len(labels.header.classes)} logits and the probability "
             f"of the rest at temperature 1; at {hottest:g} that can cost accuracy, which dense does not"
         )
 
@@ -176,15 +177,14 @@ def checked_weights(of: Node) -> str:
     return of.hashes["weights"]
 
 
-def _imported(spec: dict[str, Any], data: Prepared, device: Device) -> Result:
+def _imported(spec: TrainSpec, weights: WeightsFile, data: Prepared, device: Device) -> Result:
     """A network trained elsewhere, from the file that params.yaml names."""
-    weights = spec["weights"]
-    path = resolve(weights["file"])
+    path = resolve(weights.file)
     if not path.is_file():
-        raise UserError(f"params.yaml: teacher.weights.file is {weights['file']!r}, but there is no file {path}")
-    if (found := files.sha256(path)) != weights["sha256"]:
+        raise UserError(f"params.yaml: teacher.weights.file is {weights.file!r}, but there is no file {path}")
+    if (found := files.sha256(path)) != weights.sha256:
         raise UserError(f"params.yaml: teacher.weights.sha256 is not that of {path}, which is {found}")
-    architecture = spec["training"]["architecture"]
-    model = build(architecture, channels=data.channels, size=data.size, classes=len(data.classes))
+    assert spec.training.architecture is not None
+    model = build(spec.training.architecture, channels=data.channels, size=data.size, classes=len(data.classes))
     load_weights(model, path, "teacher.weights.file of params.yaml")
     return Result("imported", device.place(model), (), [], 0.0)

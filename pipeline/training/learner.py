@@ -3,9 +3,11 @@
 Legend: B batch, C classes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,10 @@ from pipeline.objectives.pairing import LOGITS, Shapes
 from pipeline.training.device import Device
 from pipeline.training.recipe import optimizer
 
+if TYPE_CHECKING:
+    # The type only: what a spec holds decides a result, not how it is read.
+    from pipeline.planning.specs.training import NetworkSettings, TrainingSettings
+
 AfterStep = Callable[[], None]
 # Initialises a fresh network, in place; what it returns is called after each step of the optimiser.
 InitWeights = Callable[[nn.Module], AfterStep | None]
@@ -29,7 +35,7 @@ class Learner:
     """What of a training belongs to one network.
 
     Args:
-        spec: `architecture`, `objective` and `seed`.
+        spec: What it is, and what it learns.
         recipe: How to step.
         device: Where and how to compute.
         channels, size, classes: Of the data.
@@ -46,7 +52,7 @@ class Learner:
 
     def __init__(
         self,
-        spec: dict[str, Any],
+        spec: NetworkSettings | TrainingSettings,
         recipe: Recipe,
         device: Device,
         *,
@@ -58,12 +64,13 @@ class Learner:
     ) -> None:
         self.device = device
         # The network first: a method's adapters draw after it, so all methods share its initialisation.
-        torch.manual_seed(spec["seed"])
-        model = build(spec["architecture"], channels=channels, size=size, classes=classes)
+        torch.manual_seed(spec.seed)
+        assert spec.architecture is not None
+        model = build(spec.architecture, channels=channels, size=size, classes=classes)
         self.after_step = init_weights(model) if init_weights else None
         self.model = device.place(model)
-        student = shapes(self.model, channels, size) if needs_features(spec["objective"]) else None
-        self.objective = Objective(spec["objective"], student, teacher).to(device.where)
+        student = shapes(self.model, channels, size) if needs_features(spec.objective) else None
+        self.objective = Objective(spec.objective, student, teacher).to(device.where)
         self.trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         self.frozen = self._freeze_unreached(channels, size)
         self.optimizer = optimizer(recipe, self.trained, device.where)

@@ -9,9 +9,11 @@ Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their wei
 gradient's largest entry).
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,6 +39,10 @@ from pipeline.training.saving import Saver
 from pipeline.training.state import State
 from pipeline.training.teacher import Teacher, TeacherOutput
 
+if TYPE_CHECKING:
+    # The type only: what a spec holds decides a result, not how it is read.
+    from pipeline.planning.specs.training import TrainingSettings
+
 Validate = Callable[[nn.Module], float | None]
 
 
@@ -44,8 +50,7 @@ class Training:
     """Networks on their way, from any saved position to the end.
 
     Args:
-        spec: The `training` part of a plan: architecture, objective, recipe, views, seed; for mutual learning
-            `members`, each with its own architecture, objective and seed, and `update`.
+        spec: The `training` part of a spec.
         data: The prepared data.
         teacher: Where logits and features to learn from come from.
         device: Where and how to compute.
@@ -54,7 +59,7 @@ class Training:
 
     def __init__(
         self,
-        spec: dict[str, Any],
+        spec: TrainingSettings,
         data: Prepared,
         teacher: Teacher,
         device: Device,
@@ -64,14 +69,14 @@ class Training:
         self.data = data
         self.teacher = teacher
         self.device = device
-        self.recipe = Recipe(**spec["recipe"])
-        self.views = Views(**spec["views"])
+        self.recipe = Recipe(**spec.recipe)
+        self.views = Views(**spec.views)
         of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         self.learners = [
             Learner(each, self.recipe, device, **of_data, teacher=teacher.shapes(), init_weights=init_weights)
-            for each in spec.get("members", [spec])
+            for each in spec.members or (spec,)
         ]
-        self.sequential = spec.get("update") == "sequential"
+        self.sequential = spec.update == "sequential"
         self.teacher.tap([layer for each in self.learners for layer in each.objective.teacher_layers])
         self.trained = nn.ModuleList([each.trained for each in self.learners])
         self.optimizers = [each.optimizer for each in self.learners]
@@ -150,9 +155,9 @@ class Training:
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
         count, v = len(self.data.train), self.teacher.view(self.at.epoch)
-        drawn = draw(self.views, self.spec["views_seed"], self.teacher.stream, v, count, self.data.size)
+        drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        ordered = batches(order(self.spec["seed"], self.at.epoch, count), self.recipe.batch_size)
+        ordered = batches(order(self.spec.seed, self.at.epoch, count), self.recipe.batch_size)
         left = Rows.on(self.device.where, np.concatenate(ordered)).split(len(ordered[0]))[start:]
         augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
         for rows, x_BCHW in zip(left, augmented, strict=True):

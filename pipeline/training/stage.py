@@ -4,43 +4,54 @@ Carrying must cost nothing: torch, and what prints the result, are imported only
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.chain import stopped
-from pipeline.planning import specs
+from pipeline.planning.specs.slots import CarrySpec, SkipSpec
+from pipeline.planning.specs.spec import NodeSpec, read_spec, read_spec_if
+
+AnyNodeSpec = TypeVar("AnyNodeSpec", bound=NodeSpec)
 
 
-def advance(name: str, work: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Run the stage of node `name` by its spec; `work` is what it does unless it carries: to train."""
-    spec = specs.read(name)
-    if spec["action"] == "skip":
-        node.skip(name)
-        log(f"{name}: not in params.yaml, skipped")
+def advance(name: str) -> None:
+    """Run the stage of node `name`: train, unless it carries."""
+    if is_idle(name):
         return
-    if spec["action"] == "carry":
-        origin = node.carry(name, node.read(spec["previous"])).origin
-        log(f"{name}: beyond the asked length, carries {origin}")
-        return
-    if spec["follows"] and "stop" in spec:
-        previous = node.read(spec["previous"])
+    from pipeline.planning.specs.training import TrainSpec
+
+    spec = read_spec(name, TrainSpec)
+    if spec.stop and spec.previous:
+        previous = node.read(spec.previous)
         accuracies = [accuracy for _, accuracy in previous.chain]
-        if previous.status == "carried" or stopped(accuracies, **spec["stop"]):
+        if previous.status == "carried" or stopped(accuracies, spec.stop.patience, spec.stop.min_gain):
             origin = node.carry(name, previous).origin
             log(f"{name}: validation accuracy has stopped rising, carries {origin}")
             return
-    if work is None:
-        from pipeline.training.learn import learn as work
-    perform(work, spec)
+    from pipeline.training.learn import learn
+
+    perform(learn, spec)
 
 
-def perform(work: Callable[[dict[str, Any]], None], spec: dict[str, Any]) -> None:
+def is_idle(name: str) -> bool:
+    """Carry or skip where the spec of node `name` says so; whether it did."""
+    spec = read_spec_if(name, CarrySpec, SkipSpec)
+    if isinstance(spec, SkipSpec):
+        node.skip(name)
+        log(f"{name}: not in params.yaml, skipped")
+    elif spec:
+        origin = node.carry(name, node.read(spec.previous)).origin
+        log(f"{name}: beyond the asked length, carries {origin}")
+    return spec is not None
+
+
+def perform(work: Callable[[AnyNodeSpec], None], spec: AnyNodeSpec) -> None:
     """Do the work of a node, and print its result beside that of the previous run."""
     from pipeline.console.training import closing
     from pipeline.dvc import previous_run
 
-    name = spec["node"]
+    name = spec.node
     before = previous_run.read(name)
     work(spec)
     closing(name, node.read_numbers(node.read(name).source), before)

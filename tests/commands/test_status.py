@@ -9,7 +9,10 @@ from safetensors.numpy import save
 
 from pipeline.commands import status
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.slots import CarrySpec
+from pipeline.planning.specs.spec import NodeSpec
 from pipeline.training.state import VARIABLE, State
+from tests.planning.test_build import build
 from tests.scratch import Scratch
 
 
@@ -76,8 +79,8 @@ def test_progress_is_that_of_the_newest_training_that_is_not_over(own_state: Pat
         facts = {"epochs": 9, "position": {"epoch": epoch}}
         State(folder).save(save({}, {"facts": json.dumps(facts)}))
         os.utime(folder / "state", (1000 - number, 1000 - number))
-    assert status._progress("student", {"action": "train"}) == "in progress: epoch 4 of 9"
-    assert status._progress("student", {"action": "carry"}) is None
+    assert status._progress("student", build()["student"]) == "in progress: epoch 4 of 9"
+    assert status._progress("student", CarrySpec(node="student", previous="teacher", code="")) is None
 
 
 def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries() -> None:
@@ -85,6 +88,6 @@ def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carrie
     trained = Node("refinery/g2", "trained", chain=chain)
     carried = Node("refinery/g3", "carried", chain=chain, origin="refinery/g2")
     for each in (trained, carried):
-        assert status.Standing({"node": each.name}, each, None, None).accuracy == "75.0"
-    assert status.Standing({"node": "x"}, trained, "its spec changed", None).state == "stale: its spec changed"
-    assert status.Standing({"node": "x"}, carried, None, None).state == "carried (refinery/g2)"
+        assert status.Standing(NodeSpec(node=each.name), each, None, None).accuracy == "75.0"
+    assert status.Standing(NodeSpec(node="x"), trained, "its spec changed", None).state == "stale: its spec changed"
+    assert status.Standing(NodeSpec(node="x"), carried, None, None).state == "carried (refinery/g2)"

@@ -13,9 +13,9 @@ from pipeline.base.paths import DATA
 from pipeline.commands import study
 from pipeline.commands.study import FACTORS, HARD, TUNING_SEEDS, Arm, as_json, compare, table
 from pipeline.data import prepared
-from pipeline.data.prepared import Prepared
 from pipeline.evaluation.statistics import paired
 from pipeline.lineage.results import markdown
+from pipeline.planning.specs.slots import SkipSpec
 from pipeline.training.loop import Training
 from tests.training.runs import CPU, equal, furnish, inside
 
@@ -77,38 +77,37 @@ def test_a_seed_decides_start_and_order_for_all_arms_alike(specs: dict[str, Any]
     data = prepared.read(DATA)
 
     def start(name: str, factor: float, seed: int) -> Training:
-        spec = study._scaled(specs, name, factor, seed)
+        spec = study._scaled(specs[name], factor, seed)
         teacher, _ = study.open_teacher(spec, data, CPU)
-        return Training(spec["training"], data, teacher, CPU)
+        return Training(spec.training, data, teacher, CPU)
 
     hard = start(HARD, 0.3, 7)
     for name in NAMES:
         of = start(f"method/{name}", 3.0, 7)
-        assert equal(hard.model.state_dict(), of.model.state_dict()) and of.spec["seed"] == hard.spec["seed"] == 7
+        assert equal(hard.model.state_dict(), of.model.state_dict()) and of.spec.seed == hard.spec.seed == 7
     assert not equal(hard.model.state_dict(), start(HARD, 0.3, 8).model.state_dict())
 
 
 def test_one_setting_is_scaled_and_nothing_else(specs: dict[str, Any]) -> None:
-    before = json.dumps(specs)
-    hard, fitnet = study._scaled(specs, HARD, 3.0, 5), study._scaled(specs, "method/fitnet", 3.0, 5)
-    assert json.dumps(specs) == before
-    assert hard["training"]["recipe"]["lr"] == pytest.approx(3 * specs[HARD]["training"]["recipe"]["lr"])
-    assert hard["training"]["objective"] == specs[HARD]["training"]["objective"]
-    terms = fitnet["training"]["objective"]
-    assert terms["cross_entropy"] == specs["method/fitnet"]["training"]["objective"]["cross_entropy"]
+    before = {name: json.dumps(spec.as_json()) for name, spec in specs.items()}
+    hard, fitnet = study._scaled(specs[HARD], 3.0, 5), study._scaled(specs["method/fitnet"], 3.0, 5)
+    assert {name: json.dumps(spec.as_json()) for name, spec in specs.items()} == before
+    assert hard.training.recipe["lr"] == pytest.approx(3 * specs[HARD].training.recipe["lr"])
+    assert hard.training.objective == specs[HARD].training.objective
+    terms = fitnet.training.objective
+    assert terms["cross_entropy"] == specs["method/fitnet"].training.objective["cross_entropy"]
     assert (terms["soft_targets"]["weight"], terms["soft_targets"]["final"]) == pytest.approx((2.7, 0.3))
-    assert fitnet["training"]["recipe"] == specs["method/fitnet"]["training"]["recipe"]
-    first = fitnet["initial"]["training"]
-    assert first["seed"] == 5 and first["objective"] == specs["method/hint"]["training"]["objective"]
+    assert fitnet.training.recipe == specs["method/fitnet"].training.recipe
+    assert fitnet.training.seed == 5 and fitnet.initial == "method/hint"
 
 
 def test_it_trains_what_the_stage_trains(specs: dict[str, Any], arms: list[Arm]) -> None:
     """One reported figure made again, by hand: the arm's factor, that seed, clean test images."""
     arm = arms[1]
-    spec = study._scaled(specs, arm.name, arm.factor, SEEDS[1])
+    spec = study._scaled(specs[arm.name], arm.factor, SEEDS[1])
     data = prepared.read(DATA)
     teacher, _ = study.open_teacher(spec, data, CPU)
-    of = Training(spec["training"], data, teacher, CPU)
+    of = Training(spec.training, data, teacher, CPU)
     for _ in range(of.recipe.epochs):
         for _ in of.epoch():
             pass
@@ -133,7 +132,7 @@ def test_the_second_stage_starts_from_the_first_one(specs: dict[str, Any], monke
 
     monkeypatch.setattr(Training, "epoch", note)
     data = prepared.read(DATA)
-    of = study._train(study._scaled(specs, "method/fitnet", 1.0, 3), data, CPU)
+    of = study._train(specs, "method/fitnet", 1.0, 3, data, CPU)
     hint, second = trained
     assert second is of and [*hint.learners[0].objective.terms] == ["fitnet_hint"]
     assert equal(starts[1], hint.model.state_dict()) and not equal(starts[0], starts[1])
@@ -144,14 +143,9 @@ def test_the_factor_is_the_best_on_validation(specs: dict[str, Any], monkeypatch
     """Test accuracy favours the first factor, validation the last but one seed's mean: only the latter counts."""
     runs: list[tuple[str, float, int]] = []
 
-    def known(spec: dict[str, Any], data: Prepared, device: Any) -> tuple[float, float]:
-        name, seed = spec["node"], spec["training"]["seed"]
-        own, whole = spec["training"], specs[name]["training"]
-        factor = own["recipe"]["lr"] / whole["recipe"]["lr"]
-        if name != HARD:
-            factor = own["objective"]["soft_targets"]["weight"] / whole["objective"]["soft_targets"]["weight"]
-        runs.append((name, round(factor, 3), seed))
-        validation = {0.3: (0.9, 0.1), 1.0: (0.6, 0.6), 3.0: (0.2, 0.8)}[round(factor, 3)]
+    def known(specs: Any, name: str, factor: float, seed: int, data: Any, device: Any) -> tuple[float, float]:
+        runs.append((name, factor, seed))
+        validation = {0.3: (0.9, 0.1), 1.0: (0.6, 0.6), 3.0: (0.2, 0.8)}[factor]
         return (validation[seed - TUNING_SEEDS[0]] if seed in TUNING_SEEDS else 0.5), 1.0 - factor / 4
 
     monkeypatch.setattr(study, "_run", known)
@@ -189,4 +183,4 @@ def test_what_cannot_be_compared_is_refused_before_training(
 
 def test_a_method_that_params_yaml_does_not_name_cannot_be_compared(specs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="unknown method 'pkt'"):
-        compare(specs | {"method/pkt": {"node": "method/pkt", "action": "skip"}}, ["pkt"], SEEDS)
+        compare(specs | {"method/pkt": SkipSpec(node="method/pkt", code="")}, ["pkt"], SEEDS)

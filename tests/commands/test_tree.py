@@ -8,6 +8,7 @@ import pytest
 from pipeline.commands.status import Standing
 from pipeline.commands.tree import draw, tree
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.spec import NodeSpec
 from tests.scratch import Scratch
 
 Drawn = Callable[[Scratch], list[str]]
@@ -62,7 +63,7 @@ def test_after_a_change_what_is_stale_says_why(copied: Scratch, drawn: Drawn) ->
 def test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member() -> None:
     def standing(name: str, status: Any, *teachers: str) -> Standing:
         lineage = tuple({"teacher": each, "read": "labels", "hash": "0" * 64} for each in teachers)
-        return Standing({"node": name, "action": "train"}, Node(name, status, lineage=lineage), None, None)
+        return Standing(NodeSpec(node=name), Node(name, status, lineage=lineage), None, None)
 
     root = tree(
         [

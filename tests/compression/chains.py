@@ -11,7 +11,8 @@ from pipeline.base.paths import PLAN
 from pipeline.compression import costs
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
-from pipeline.planning import build, graph
+from pipeline.planning import graph
+from pipeline.planning.specs.spec import write_specs
 from stages.__main__ import compress
 from tests.training.runs import STAGES, inside, planned
 
@@ -48,7 +49,7 @@ def ordered(folder: Path, order: list[str], change: Mapping[str, Any] | None = N
 def run(folder: Path, order: list[str], change: Mapping[str, Any] | None = None) -> list[Node]:
     """Run the chain in the current folder; its nodes."""
     specs = ordered(folder, order, change)
-    build.write(specs, PLAN)
+    write_specs(specs, PLAN)
     slots = graph.slots(STAGES, "compress")[: len(order)]
     for slot in slots:
         compress(slot)

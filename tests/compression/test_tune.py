@@ -1,5 +1,6 @@
 """Where tuning starts: the weights of the node before, what is zero kept so, and grids where bits are given."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from pipeline.lineage.node import Node
 from pipeline.models.build import rebuild
 from pipeline.models.fake_quantise import InputGrid
 from pipeline.models.files import save_weights
+from pipeline.planning.specs.compress import TrainStepSpec
+from pipeline.planning.specs.training import GridSettings
+from tests.compression.chains import ordered
 from tests.compression.nets import ARCHITECTURES, CHANNELS, CLASSES, SIZE, trained
 from tests.compression.test_work import work
 
 ARCHITECTURE = {**ARCHITECTURES[0], "channels": CHANNELS, "size": SIZE, "classes": CLASSES}
 
 
-def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any) -> tuple[nn.Module, Any, dict[str, Any]]:
+def begun(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bits: GridSettings | None
+) -> tuple[nn.Module, Any, dict[str, Any]]:
     """A fresh network as tuning begins with it, what it calls after each step, and the architecture of the node."""
     monkeypatch.chdir(folder)
     pruned = trained(ARCHITECTURES[0])
@@ -31,13 +37,15 @@ def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, bits: Any) -> tuple[nn.
     model = rebuild(ARCHITECTURE)
     kept: list[Any] = []
 
-    def train(spec: dict[str, Any], data: Any, device: Any, begin: Any) -> tuple[str]:
+    def train(spec: TrainStepSpec, data: Any, device: Any, begin: Any) -> tuple[str]:
         kept.append(begin(model))
         return ("result",)
 
     monkeypatch.setattr(tune, "train", train)
     of = work(5)
-    made = tune.run(Work({"training": {}}, of.data, of.device, of.views, previous), **(bits or {}))
+    spec = ordered(folder, ["tune"])["compress/c1"]
+    spec = replace(spec, training=replace(spec.training, bits=bits))
+    made = tune.run(Work(spec, of.data, of.device, of.views, previous))
     return model, kept[0], made.architecture
 
 
@@ -59,9 +67,9 @@ def test_it_starts_from_the_node_before_and_zeros_stay_zero(tmp_path: Path, monk
 def test_on_grids_zeros_stay_zero_too_and_the_node_says_which_grids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bits = {"weight_bits": 4, "activation_bits": 4}
+    bits = GridSettings(weight_bits=4, activation_bits=8)
     model, keep, architecture = begun(tmp_path, monkeypatch, bits)
-    assert architecture["grids"] == bits
+    assert architecture["grids"] == {"weight_bits": 4, "activation_bits": 8}
     assert any(isinstance(module, InputGrid) for module in model.modules())
     weight = model.get_parameter("stage1.0.parametrizations.weight.original")
     zeros = weight == 0

@@ -1,6 +1,6 @@
 """What a step of the compress chain works with: the training views that it sees, and who it has learned from."""
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from pipeline.data.batches import order
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, draw
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.compress import ComputeStepSpec
+from pipeline.planning.specs.training import ForwardSettings, LabelSettings
 from tests.training.runs import CPU
 
 COUNT, SIZE = BATCH + 9, 6
@@ -23,7 +25,18 @@ def work(count: int = COUNT) -> Work:
     images = np.random.default_rng(0).integers(0, 256, (count, 2, SIZE, SIZE), np.uint8)
     split = Split(cast("np.memmap", images), np.zeros(count, np.int64))
     data = Prepared(split, split, split, split.labels, ("a", "b"), MEAN, STD, 2, SIZE, "hash")
-    spec: dict[str, Any] = {"training": {"views_seed": 3}, "settings": {}}
+    spec = ComputeStepSpec(
+        node="compress/c1",
+        step="export",
+        kind="export",
+        previous="student",
+        continues_chain=False,
+        has_logits=True,
+        labels=LabelSettings(views=0, kind="auto", k=None, batch_size=32),
+        settings={},
+        images=ForwardSettings(views=VIEWS.model_dump(), views_seed=3, precision="float32"),
+        code={},
+    )
     return Work(spec, data, CPU, VIEWS, Node("student", "trained"))
 
 

@@ -166,4 +166,4 @@ def test_any_value_anywhere_gives_a_plan_or_a_sentence(path: Path_, value: Any) 
         assert str(error)
         return
     for spec in specs.values():
-        files.to_json(spec)
+        files.to_json(spec.as_json())

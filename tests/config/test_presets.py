@@ -45,11 +45,11 @@ def test_a_preset_makes_a_plan(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     folder(tmp_path / "images", {"ball": 3, "cat": 3})
     checked = params.check(parse(presets.apply(COMMITTED, name), "params.yaml"), "params.yaml")
-    specs = build.build(checked, graph.read(ROOT / "dvc.yaml"))
+    specs: Any = build.build(checked, graph.read(ROOT / "dvc.yaml"))
     wanted = read_yaml(presets.FOLDER / f"{name}.yaml")
-    assert specs["prepare"]["data"]["source"] == wanted["data"]["source"]
-    assert specs["student"]["training"]["recipe"]["epochs"] == wanted["student"]["recipe"]["epochs"]
-    assert specs["teacher"]["training"]["architecture"]["family"] == wanted["teacher"]["architecture"]["family"]
+    assert specs["prepare"].data["source"] == wanted["data"]["source"]
+    assert specs["student"].training.recipe["epochs"] == wanted["student"]["recipe"]["epochs"]
+    assert specs["teacher"].training.architecture["family"] == wanted["teacher"]["architecture"]["family"]
 
 
 @pytest.mark.parametrize("name", NAMES)

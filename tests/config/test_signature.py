@@ -15,6 +15,7 @@ from pipeline.base.errors import UserError
 from pipeline.config import extension, signature
 
 PACKAGE = Path(str(pipeline.__file__)).parent
+SUPPLIED = extension.FAMILIES.supplied
 OBJECTIVES = [
     "attention_transfer",
     "born_again",

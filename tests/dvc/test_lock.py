@@ -5,13 +5,9 @@ from typing import Any
 
 from pipeline.dvc import lock
 from pipeline.dvc.lock import Lock, spec_hash
+from pipeline.planning.specs.spec import NodeSpec
 
-SPECS: dict[str, dict[str, Any]] = {
-    "prepare": {"node": "prepare"},
-    "teacher": {"node": "teacher"},
-    "refinery/g1": {"node": "refinery/g1"},
-    "student": {"node": "student"},
-}
+SPECS = {name: NodeSpec(node=name) for name in ("prepare", "teacher", "refinery/g1", "student")}
 
 
 def stage(node: str, outs: dict[str, str], **read: str) -> dict[str, Any]:
@@ -36,7 +32,7 @@ def test_nothing_is_stale_after_a_run() -> None:
 
 
 def test_a_changed_spec_makes_its_node_stale_and_all_that_learn_from_it() -> None:
-    changed = SPECS | {"teacher": {"node": "teacher", "seed": 1}}
+    changed = SPECS | {"teacher": NodeSpec(node="another")}
     assert Lock(recorded()).stale(changed) == {
         "prepare": None,
         "teacher": "its spec changed",

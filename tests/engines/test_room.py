@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base import files
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.engines import gpus
 from pipeline.engines.room import AROUND, Room
+from pipeline.planning.specs.spec import write_specs
+from tests.planning.test_build import build
 
 GIB = 1 << 30
 WHOLE = 80 * GIB
@@ -38,9 +39,8 @@ class Card:
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     """The card, and a plan in the current folder: networks, and a stage that trains nothing."""
     monkeypatch.chdir(tmp_path)
-    for name in ("teacher", "student", "method/dkd"):
-        files.write_sealed(Path("plan") / f"{name}.json", {"training": {}})
-    files.write_sealed(Path("plan/refinery/g8.json"), {"action": "carry"})
+    names = ("teacher", "student", "method/dkd", "refinery/g8")
+    write_specs({name: spec for name, spec in build().items() if name in names}, Path("plan"))
     found = Card()
     monkeypatch.setattr(gpus, "memory", found.memory)
     monkeypatch.setattr(previous_run, "read", found.last)

@@ -3,6 +3,7 @@
 Legend: N images, C classes, M members.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,17 +22,19 @@ from pipeline.labels.store import LabelsHeader, open_labels, write_header, write
 from pipeline.lineage import ensemble, node
 from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
+from pipeline.planning.specs.readers import EnsembleSpec
 
 CLASSES = ("a", "b", "c")
 TRAIN, VALIDATION, TEST, VIEWS = 5, 40, 30, 2
-SPEC: dict[str, Any] = {
-    "node": "ensemble",
-    "members": ["born_again/g1", "born_again/g2", "born_again/g3"],
-    "rule": "probabilities",
-    "teaches": True,
-    "views": Views(shift=1).model_dump(mode="json"),
-    "views_seed": 4,
-}
+SPEC = EnsembleSpec(
+    node="ensemble",
+    members=("born_again/g1", "born_again/g2", "born_again/g3"),
+    rule="probabilities",
+    teaches=True,
+    views=Views(shift=1).model_dump(mode="json"),
+    views_seed=4,
+    code="",
+)
 
 
 class Split(SimpleNamespace):
@@ -117,7 +120,7 @@ def test_each_network_counts_once_and_each_crop_has_the_labels_of_that_crop(memb
 
 def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
     """By trying all of a grid; on test the other member is the better one."""
-    ensemble.write_ensemble({**SPEC, "rule": "weighted"})
+    ensemble.write_ensemble(replace(SPEC, rule="weighted"))
     stored = [read_predictions(each)["validation"] for each in members]
     y_N = torch.from_numpy(DATA.validation.labels)
 
@@ -133,7 +136,7 @@ def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
 
 
 def test_an_ensemble_that_teaches_nobody_labels_the_clean_view_alone(members: list[Node]) -> None:
-    ensemble.write_ensemble({**SPEC, "teaches": False})
+    ensemble.write_ensemble(replace(SPEC, teaches=False))
     found = labels(node.read("ensemble"))
     assert found.views == 0
     expected = mixture([labels(each).view(0) for each in members], [0.5, 0.5])

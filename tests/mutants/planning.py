@@ -2,7 +2,10 @@
 
 from tests.mutants.mutant import Mutant
 
-PLAN = "pipeline/planning/build.py"
+PLANNER = "pipeline/planning/planner.py"
+METHODS = "pipeline/planning/methods.py"
+SPEC = "pipeline/planning/specs/spec.py"
+SPEC_TESTS = "tests/planning/test_specs.py"
 CODE = "tests/planning/test_build.py::test_the_code_of_a_network_is_that_of_all_that_trains_it"
 LIVE = "tests/planning/test_build.py::test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size"
 PAIRED = "tests/planning/test_build.py::test_paired_students_share_their_seed_and_generations_do_not"
@@ -19,33 +22,57 @@ INTERNALS_TESTS = "tests/dvc/test_internals.py"
 
 MUTANTS = [
     Mutant(
-        PLAN,
-        "                if number > 1:\n",
-        "                if number > 2:\n",
+        "pipeline/planning/chains.py",
+        "stop=rule) if number > 1",
+        "stop=rule) if number > 2",
         "tests/planning/test_build.py::test_every_generation_but_the_first_may_stop_the_chain",
     ),
-    Mutant(PLAN, 'labels["batch_size"] if teaching == "live" else None', "None", LIVE),
-    Mutant(PLAN, '"live" if needs_features(section.objective) else section.teaching', "section.teaching", LIVE),
-    Mutant(PLAN, 'code(["pipeline/training/loop.py", *modules])', 'code(["pipeline/training/loop.py"])', CODE),
+    Mutant(PLANNER, 'self.labels().batch_size if teaching == "live" else None', "None", LIVE),
+    Mutant(PLANNER, '"live" if needs_features(section.objective) else section.teaching', "section.teaching", LIVE),
+    Mutant(PLANNER, 'code(["pipeline/training/loop.py", *modules])', 'code(["pipeline/training/loop.py"])', CODE),
     Mutant(
-        PLAN,
+        PLANNER,
         "self.params.seeds.train if section.seed is None else section.seed",
         "section.seed or self.params.seeds.train",
         "tests/planning/test_build.py::test_a_seed_of_its_own_counts_whatever_it_is",
     ),
-    Mutant(PLAN, '{"baseline", "direct", "method"}', '{"baseline", "direct"}', PAIRED),
+    Mutant(PLANNER, '{"baseline", "direct", "method"}', '{"baseline", "direct"}', PAIRED),
     Mutant(
-        PLAN,
+        METHODS,
         'f"mutual/members/{k}"',
         '"mutual/members"',
         "tests/planning/test_build.py::test_peers_start_from_different_weights",
     ),
-    Mutant(PLAN, "for each in architectures for path in models(each)", "for path in models(architectures[0])", CODE),
+    Mutant(METHODS, "for each in architectures for path in models(each)", "for path in models(architectures[0])", CODE),
     Mutant(
-        PLAN,
-        "if family not in TEACHING and name",
-        "if family not in TEACHING or name",
+        PLANNER,
+        "family in TEACHING or name",
+        "family in TEACHING and name",
         "tests/planning/test_build.py::test_only_who_teaches_labels_views",
+    ),
+    Mutant(
+        "pipeline/planning/build.py",
+        "if isinstance(spec, NodeSpec)]",
+        'if name != "prepare"]',
+        "tests/planning/test_build.py::test_what_is_no_network_is_not_taken_for_one",
+    ),
+    Mutant(
+        SPEC,
+        "type(value) is hint or",
+        "isinstance(value, hint) or",
+        f"{SPEC_TESTS}::test_a_spec_of_another_version_is_one_sentence",
+    ),
+    Mutant(
+        SPEC,
+        'if value.get("node", name) != name else []',
+        "if False else []",
+        f"{SPEC_TESTS}::test_a_spec_of_another_version_is_one_sentence",
+    ),
+    Mutant(
+        SPEC,
+        "if not (value is default is None)",
+        "if value is not None",
+        f"{SPEC_TESTS}::test_what_is_optional_is_left_out_and_what_is_null_is_told",
     ),
     Mutant(
         "pipeline/planning/parts.py",
@@ -61,7 +88,7 @@ MUTANTS = [
     ),
     Mutant(
         COMPRESS,
-        'previous if step.makes == "fresh" else section.teacher',
+        "previous if fresh else section.teacher",
         "section.teacher",
         "tests/planning/test_compress.py::test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_of_the_section",
     ),
@@ -120,8 +147,18 @@ MUTANTS = [
         "for other in (name, *point.names())",
         "tests/config/test_extension.py::test_of_a_key_that_several_declare_the_named_ones_counts",
     ),
-    Mutant(PLAN, ", SOURCES.code(data.source)]", "]", CODE),
-    Mutant(PLAN, "for term in section.objective), optimizer]", "for term in section.objective)]", CODE),
+    Mutant("pipeline/planning/build.py", ", SOURCES.code(data.source)]", "]", CODE),
+    Mutant(
+        "pipeline/planning/planner.py",
+        "for term in section.objective), optimizer]",
+        "for term in section.objective)]",
+        CODE,
+    ),
+        "pipeline/planning/planner.py",
+        "for term in section.objective), optimizer]",
+        "for term in section.objective)]",
+        CODE,
+    ),
     Mutant(
         "pipeline/config/signature.py",
         "if parameter.arg not in exclude",

@@ -36,14 +36,14 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        'order(self.spec["seed"], self.at.epoch, count)',
-        'order(self.spec["seed"], 0, count)',
+        "order(self.spec.seed, self.at.epoch, count)",
+        "order(self.spec.seed, 0, count)",
         f"{TWIN}[baseline-{{}}]",
     ),
     Mutant(
         "pipeline/training/loop.py",
-        'draw(self.views, self.spec["views_seed"], self.teacher.stream, v,',
-        'draw(self.views, self.spec["views_seed"], "train", v,',
+        "draw(self.views, self.spec.views_seed, self.teacher.stream, v,",
+        'draw(self.views, self.spec.views_seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
     Mutant(
@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/learner.py",
-        'torch.manual_seed(spec["seed"])',
+        "torch.manual_seed(spec.seed)",
         "torch.manual_seed(0)",
         f"{METHODS}::test_it_starts_where_hard_labels_start_and_sees_the_same_batches[dkd]",
     ),
@@ -114,8 +114,8 @@ MUTANTS = [
     Mutant("pipeline/training/teacher.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
     # Progress that is saved and used again.
     Mutant(
-        "pipeline/training/learn.py",
-        '{"data": data.hash, "lineage"',
+        "pipeline/training/state.py",
+        '{"data": data, "lineage"',
         '{"lineage"',
         f"{LEARN}::test_other_data_have_another_key",
     ),
@@ -126,9 +126,9 @@ MUTANTS = [
         f"{LEARN}::test_another_teacher_has_another_key",
     ),
     Mutant(
-        "pipeline/training/learn.py",
-        '[spec["training"], spec["code"]["training"], content]',
-        '[spec["training"], content]',
+        "pipeline/training/state.py",
+        '[spec["training"], spec["code"]["training"], {',
+        '[spec["training"], {',
         f"{LEARN}::test_other_code_has_another_key",
     ),
     Mutant(

@@ -61,7 +61,7 @@ def test_stages_of_a_network_without_any() -> None:
 
 def test_features_need_a_network_that_teaches() -> None:
     with pytest.raises(UserError, match=r"objective\.rkd compares features, and there is no teacher network"):
-        Objective({"rkd": {}}, STUDENT, None)
+        Objective({"rkd": {"layers": "embedding"}}, STUDENT, None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The plan: each spec holds what its stage needs, and nothing that does not concern it."""
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.planning import build as plan
-from pipeline.planning import compress, graph
+from pipeline.planning import compress, graph, methods, planner
+from pipeline.planning.specs.spec import Spec, write_specs
+from pipeline.planning.specs.training import NetworkSpec, StopRule, TrainingSpec
 from tests.scratch import PARAMS, ROOT, merged
 
 DEFAULT = yaml.safe_load(PARAMS.read_text())
@@ -24,7 +27,7 @@ BASE: dict[str, Any] = {
 }
 
 
-def build(changes: dict[str, Any] | None = None, stages: dict[str, Any] = STAGES) -> dict[str, plan.Spec]:
+def build(changes: dict[str, Any] | None = None, stages: dict[str, Any] = STAGES) -> dict[str, Any]:
     whole = merged(merged(DEFAULT, BASE), changes or {})
     return plan.build(params.Params.model_validate(params._inherit(whole)), stages)
 
@@ -33,7 +36,7 @@ def changed(changes: dict[str, Any]) -> set[str]:
     """The nodes whose spec is another one after a change of params.yaml."""
     before, after = build(), build(changes)
     assert before.keys() == after.keys()
-    return {name for name in before if files.to_json(before[name]) != files.to_json(after[name])}
+    return {name for name in before if before[name].as_json() != after[name].as_json()}
 
 
 def without_sets(value: Any) -> str | None:
@@ -59,8 +62,8 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
         previous = {"assistant": "teacher", "refinery": "baseline", "born_again": "teacher"}[family]
         for number, slot in enumerate(graph.slots(STAGES, family), start=1):
             spec = specs[f"{family}/{slot}"]
-            assert spec["action"] == ("train" if number <= length else "carry")
-            assert spec["previous"] == previous
+            assert spec.action == ("train" if number <= length else "carry")
+            assert spec.previous == previous
             previous = f"{family}/{slot}"
 
 
@@ -107,8 +110,8 @@ def test_the_report_is_concerned_by_what_it_tells_of_the_params(changes: dict[st
     assert ("report" in changed(changes)) == told
 
 
-def trained_seeds(specs: dict[str, plan.Spec]) -> dict[str, int]:
-    return {name: spec["training"]["seed"] for name, spec in specs.items() if "seed" in spec.get("training", {})}
+def trained_seeds(specs: dict[str, Spec]) -> dict[str, int]:
+    return {name: spec.training.seed for name, spec in specs.items() if isinstance(spec, TrainingSpec)}
 
 
 def test_paired_students_share_their_seed_and_generations_do_not() -> None:
@@ -138,58 +141,55 @@ def test_a_seed_of_its_own_counts_whatever_it_is() -> None:
 
 
 def test_peers_start_from_different_weights() -> None:
-    members = build()["mutual"]["training"]["members"]
-    assert len({each["seed"] for each in members}) == len(members) > 1
+    members = build()["mutual"].training.members
+    assert len({each.seed for each in members}) == len(members) > 1
 
 
 def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a change of a loss, or of a family of networks, would leave results that are not its own."""
-    for module in (plan, compress):
+    for module in (planner, compress, plan):
         monkeypatch.setattr(module, "code", " ".join)
     peers = {"p1": {"family": "plain", "widths": [4]}, "p2": {"family": "residual", "width": 4}}
     specs = build({"mutual": {"architectures": peers}})
-    trained = {name: spec for name, spec in specs.items() if "objective" in spec.get("training", {})}
+    trained = {name: spec for name, spec in specs.items() if isinstance(spec, TrainingSpec)}
     assert {"teacher", "student", "refinery/g1", "method/dkd", "mutual", "compress/c1"} <= trained.keys()
     for name, spec in trained.items():
-        training = spec["training"]
-        used = [training["architecture"], *(each["architecture"] for each in training.get("members", []))]
-        files_of_it = [f"pipeline/objectives/{term}.py" for term in training["objective"]]
+        training = spec.training
+        used = [each.architecture for each in (training, *(training.members or ()))]
+        files_of_it = [f"pipeline/objectives/{term}.py" for term in training.objective]
         files_of_it += [f"pipeline/models/{each['family']}.py" for each in used if each]
-        files_of_it.append(f"pipeline/training/optimizers/{training['recipe']['optimizer']}.py")
+        files_of_it.append(f"pipeline/training/optimizers/{training.recipe['optimizer']}.py")
         for kind in ("training", "stage"):
-            assert {*files_of_it} <= {*spec["code"][kind].split()}, (name, kind)
-        assert "pipeline/training/loop.py" in spec["code"]["training"].split()
-    assert "pipeline/data/sources/digits.py" in specs["prepare"]["code"].split()
+            assert {*files_of_it} <= {*spec.code[kind].split()}, (name, kind)
+        assert "pipeline/training/loop.py" in spec.code["training"].split()
+    assert "pipeline/data/sources/digits.py" in specs["prepare"].code.split()
 
 
 def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:
-    stored = build()["student"]["training"]
-    assert (stored["teaching"], stored["teacher_batch"]) == ("stored", None)
-    live = build({"student": {"teaching": "live"}})["student"]["training"]
-    assert (live["teaching"], live["teacher_batch"]) == ("live", DEFAULT["training"]["batch_size"])
-    assert (
-        build({"labels": {"batch_size": 7}, "student": {"teaching": "live"}})["student"]["training"]["teacher_batch"]
-        == 7
-    )
-    features = build({"student": {"objective": {"attention_transfer": {}}}})["student"]["training"]
-    assert features["teaching"] == "live", "no features are stored"
+    stored = build()["student"].training
+    assert (stored.teaching, stored.teacher_batch) == ("stored", None)
+    live = build({"student": {"teaching": "live"}})["student"].training
+    assert (live.teaching, live.teacher_batch) == ("live", DEFAULT["training"]["batch_size"])
+    assert build({"labels": {"batch_size": 7}, "student": {"teaching": "live"}})["student"].training.teacher_batch == 7
+    features = build({"student": {"objective": {"attention_transfer": {}}}})["student"].training
+    assert features.teaching == "live", "no features are stored"
 
 
 def test_every_generation_but_the_first_may_stop_the_chain() -> None:
     specs = build({"refinery": {"generations": 4, "patience": 2, "min_gain": 0.01}})
-    rules = [specs[f"refinery/g{number}"].get("stop") for number in range(1, 6)]
-    assert rules == [None, *[{"patience": 2, "min_gain": 0.01}] * 3, None]
+    rules = [specs[f"refinery/g{number}"].stop for number in range(1, 5)]
+    assert rules == [None, *[StopRule(patience=2, min_gain=0.01)] * 3]
 
 
 def test_every_slot_can_be_asked_for() -> None:
     for family in ("refinery", "born_again"):
         every = graph.slots(STAGES, family)
         specs = build({family: {"generations": len(every)}})
-        assert {specs[f"{family}/{slot}"]["action"] for slot in every} == {"train"}
+        assert {specs[f"{family}/{slot}"].action for slot in every} == {"train"}
 
 
 def test_only_who_teaches_labels_views() -> None:
-    views = {name: spec["labels"]["views"] for name, spec in build().items() if "labels" in spec}
+    views = {name: spec.labels.views for name, spec in build().items() if isinstance(spec, NetworkSpec)}
     teaching = {name for name, count in views.items() if count}
     expected = {"teacher", "assistant/t1", "baseline", *slots("refinery", 1, 2), *slots("born_again", 1, 2)}
     assert teaching == expected
@@ -223,14 +223,35 @@ def test_too_many_generations_name_the_lines_to_add() -> None:
     assert list(stages["born_again"]["foreach"])[-2:] == ["g9", "g10"]
     assert stages["born_again"]["foreach"]["g10"] == {"prev": "born_again/g9"}
     assert lines[3] == "and run `python -m pipeline wire`"
-    assert build({"born_again": {"generations": 10}}, stages)["born_again/g10"]["action"] == "train"
+    assert build({"born_again": {"generations": 10}}, stages)["born_again/g10"].action == "train"
 
 
 def test_specs_are_written_one_a_node(tmp_path: Path) -> None:
     specs = build()
     (tmp_path / "plan").mkdir()
     (tmp_path / "plan" / "gone.json").write_text("{}")
-    plan.write(specs, tmp_path / "plan")
+    write_specs(specs, tmp_path / "plan")
     found = {str(path.relative_to(tmp_path / "plan").with_suffix("")) for path in tmp_path.rglob("*.json")}
     assert found == specs.keys()
-    assert files.read_sealed(tmp_path / "plan" / "refinery" / "g1.json") == specs["refinery/g1"]
+    assert files.read_sealed(tmp_path / "plan" / "refinery" / "g1.json") == specs["refinery/g1"].as_json()
+
+
+def test_what_is_no_network_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of stage declares that it leaves a network; one that does not stays out of the table and of the page."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class AuditSpec(Spec):
+        node: str
+
+    usual = methods.methods
+    monkeypatch.setattr(methods, "methods", lambda planner: {**usual(planner), "audit": AuditSpec(node="audit")})
+    specs = build()
+    monkeypatch.undo()
+    assert {name: spec for name, spec in specs.items() if name != "audit"} == build()
+    assert specs["audit"] == AuditSpec(node="audit")
+    assert "audit" not in {*specs["summary"].nodes, *specs["report"].nodes}
+
+
+def test_every_node_of_the_lineage_is_a_network() -> None:
+    specs = build()
+    assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}

@@ -10,7 +10,8 @@ from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.planning import build as plan
 from pipeline.planning import compress as compress_plan
-from pipeline.planning import graph
+from pipeline.planning import graph, planner
+from pipeline.planning.specs.training import NetworkSpec
 from tests.compression.chains import STEPS
 from tests.planning.test_build import DEFAULT, STAGES, without_sets
 from tests.scratch import Scratch, merged
@@ -18,13 +19,13 @@ from tests.scratch import Scratch, merged
 FAR = {"architecture": {"family": "plain", "widths": [4, 8]}}
 
 
-def build(order: list[str], change: dict[str, Any] | None = None) -> dict[str, plan.Spec]:
+def build(order: list[str], change: dict[str, Any] | None = None) -> dict[str, Any]:
     section = merged({**DEFAULT["compress"], "order": order, "steps": STEPS}, change or {})
     return plan.build(params.Params.model_validate(params._inherit({**DEFAULT, "compress": section})), STAGES)
 
 
-def changed(before: dict[str, plan.Spec], after: dict[str, plan.Spec]) -> set[str]:
-    return {name for name in before if files.to_json(before[name]) != files.to_json(after[name])}
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {name for name in before if before[name].as_json() != after[name].as_json()}
 
 
 def slots(first: int, last: int) -> set[str]:
@@ -34,10 +35,10 @@ def slots(first: int, last: int) -> set[str]:
 def test_each_name_is_a_slot_and_the_rest_carries() -> None:
     specs = build(["small", "thin", "int8"])
     chain = [specs[f"compress/{slot}"] for slot in graph.slots(STAGES, "compress")]
-    assert [spec["action"] for spec in chain] == ["compress"] * 3 + ["carry"] * 5
-    assert [spec["previous"] for spec in chain] == ["teacher", *(f"compress/c{n}" for n in range(1, 8))]
-    assert [spec["kind"] for spec in chain[:3]] == ["distil", "prune", "quantise"]
-    assert all(spec["action"] == "carry" for name, spec in build([]).items() if name.startswith("compress/"))
+    assert [spec.action for spec in chain] == ["compress"] * 3 + ["carry"] * 5
+    assert [spec.previous for spec in chain] == ["teacher", *(f"compress/c{n}" for n in range(1, 8))]
+    assert [spec.kind for spec in chain[:3]] == ["distil", "prune", "quantise"]
+    assert all(spec.action == "carry" for name, spec in build([]).items() if name.startswith("compress/"))
 
 
 @pytest.mark.parametrize(
@@ -58,30 +59,28 @@ def test_a_change_reaches_the_steps_that_it_concerns(order: list[str], change: A
 
 def test_a_step_that_comes_again_learns_in_another_order() -> None:
     specs = build(["thin", "tune", "thin", "tune"])
-    seeds = [specs[f"compress/c{n}"]["training"].get("seed") for n in (1, 2, 3, 4)]
-    assert seeds[0] is seeds[2] is None
-    assert seeds[1] != seeds[3]
+    assert specs["compress/c2"].training.seed != specs["compress/c4"].training.seed
 
 
 def test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_of_the_section() -> None:
     specs = build(["small", "tune", "small"], {"teacher": "direct", "from": "baseline"})
-    assert [specs[f"compress/c{n}"]["teacher"] for n in (1, 2, 3)] == ["baseline", "direct", "compress/c2"]
+    assert [specs[f"compress/c{n}"].teacher for n in (1, 2, 3)] == ["baseline", "direct", "compress/c2"]
 
 
 def test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compress_plan, "code", " ".join)
-    monkeypatch.setattr(plan, "code", " ".join)
+    monkeypatch.setattr(planner, "code", " ".join)
     specs = build(["small", "thin", "book", "tune4", "grids"])
     kinds = ("distil", "prune", "codebook", "tune", "quantise")
     rebuilding = {f"pipeline/models/{name}.py" for name in ("surgery", "fake_quantise", "codebook")}
     for number, kind in enumerate(kinds, start=1):
-        used = specs[f"compress/c{number}"]["code"]["stage"].split()
+        used = specs[f"compress/c{number}"].code["stage"].split()
         assert {*rebuilding, f"pipeline/compression/steps/{kind}.py"} <= {*used}
 
 
 def test_a_fresh_network_lies_on_no_grids() -> None:
     specs = build(["tune4", "small", "float16"])
-    assert [specs[f"compress/c{n}"]["kind"] for n in (1, 2, 3)] == ["tune", "distil", "quantise"]
+    assert [specs[f"compress/c{n}"].kind for n in (1, 2, 3)] == ["tune", "distil", "quantise"]
 
 
 def test_only_who_is_heard_labels_views() -> None:
@@ -89,7 +88,7 @@ def test_only_who_is_heard_labels_views() -> None:
 
     def labelled(*order: str, **change: Any) -> set[str]:
         specs = build([*order], change)
-        return {name for name, spec in specs.items() if spec.get("labels", {}).get("views") == views}
+        return {name for name, spec in specs.items() if isinstance(spec, NetworkSpec) and spec.labels.views == views}
 
     alone = labelled()
     assert labelled("small", "thin", "int8") == alone
@@ -98,9 +97,9 @@ def test_only_who_is_heard_labels_views() -> None:
     assert labelled("tune", teacher="direct") == alone | {"direct"}
     assert labelled("thin", teacher="direct") == alone
     assert labelled("small", **{"from": "method/dist"}) == alone | {"method/dist"}
-    assert not build([])["ensemble"]["teaches"]
-    assert build(["small"], {"from": "ensemble"})["ensemble"]["teaches"]
-    assert build(["tune"], {"teacher": "ensemble"})["ensemble"]["teaches"]
+    assert not build([])["ensemble"].teaches
+    assert build(["small"], {"from": "ensemble"})["ensemble"].teaches
+    assert build(["tune"], {"teacher": "ensemble"})["ensemble"].teaches
 
 
 @pytest.mark.parametrize(
@@ -164,7 +163,7 @@ def test_a_step_that_makes_no_sense_is_one_sentence(step: dict[str, Any], messag
     assert "[" not in str(raised.value).split(":")[1], "tags are no keys"
 
 
-def read(folder: Path, compress: dict[str, Any]) -> dict[str, plan.Spec]:
+def read(folder: Path, compress: dict[str, Any]) -> dict[str, Any]:
     path = folder / "params.yaml"
     files.write_json(path, {**DEFAULT, "compress": compress})  # JSON is YAML
     return plan.build(params.read(path), STAGES)

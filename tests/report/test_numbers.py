@@ -13,6 +13,7 @@ from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, draw
 from pipeline.evaluation.metrics import ece
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.readers import ChainSettings
 from pipeline.report.agreement import agreement
 from pipeline.report.attention import pick
 from pipeline.report.calibration import reliability
@@ -64,8 +65,8 @@ class Made:
         self.networks = [each for each in entries if each.own]
         self.answering = self.networks
         self.answers = {name: np.array(each) for name, each in answers.items()}
-        rule = {"from": "baseline", "generations": 3, "patience": 1}
-        self.spec = {"chains": {"refinery": rule}}
+        rule = ChainSettings(start="baseline", generations=3, patience=1)
+        self.spec = SimpleNamespace(chains={"refinery": rule})
 
     def find(self, name: str) -> Entry | None:
         return self.entries.get(name)

@@ -14,7 +14,8 @@ from pipeline.data import prepared
 from pipeline.labels import store
 from pipeline.labels.store import open_labels
 from pipeline.lineage.node import EMPTY_CURVE
-from pipeline.planning import specs
+from pipeline.planning.specs.readers import ReportSpec
+from pipeline.planning.specs.spec import read_spec
 from pipeline.report import (
     agreement,
     attention,
@@ -51,7 +52,7 @@ HOSTILE = ['<script>alert("x")</script>', "<img src=x onerror=alert(1)>", "a & b
 @pytest.fixture
 def run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.chdir(lineage.folder)
-    yield Run(specs.read("report"))
+    yield Run(read_spec("report", ReportSpec))
 
 
 @pytest.fixture(scope="module")
@@ -231,15 +232,15 @@ def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
     from pipeline.models.files import load_weights
 
     node, data = run.entries["teacher"].node, run.data
-    views = Views(**run.spec["views"])
+    views = Views(**run.spec.views)
     assert node.architecture is not None
     model = rebuild(node.architecture).eval()
     load_weights(model, node.weights, "the teacher")
-    stream = describe(views, run.spec["views_seed"], "labels", len(data.train))
+    stream = describe(views, run.spec.views_seed, "labels", len(data.train))
     recorded = node.hashes["labels"]
     labels = open_labels(node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)
     for v, row in ((1, 0), (2, 17), (3, 99)):
-        pixels = torch.from_numpy(soft_labels.crop(data, views, run.spec["views_seed"], v, row))
+        pixels = torch.from_numpy(soft_labels.crop(data, views, run.spec.views_seed, v, row))
         x_1CHW = normalise(pixels[None], torch.tensor(data.mean), torch.tensor(data.std))
         with torch.no_grad():
             assert torch.allclose(model(x_1CHW)[0], labels.view(v)[row], atol=1e-5)
@@ -267,7 +268,7 @@ def test_names_of_strangers_are_text(copied: Scratch, monkeypatch: pytest.Monkey
     classes = read(DATA).classes
     monkeypatch.setattr(prepared, "read", lambda folder: dataclasses.replace(read(folder), classes=tuple(names)))
     monkeypatch.setattr(store, "open_labels", lambda *args, **bound: real(*args, **{**bound, "classes": classes}))
-    page = parse(render(Run(specs.read("report"))))
+    page = parse(render(Run(read_spec("report", ReportSpec))))
     assert page.faults == []
     assert page.all("script") == []
     assert not any("onerror" in attributes for _, attributes in page.elements)
@@ -280,8 +281,8 @@ def test_what_is_not_there_is_left_out(copied: Scratch, monkeypatch: pytest.Monk
     """Without chains and methods, and with a student that torch cannot run."""
     monkeypatch.chdir(copied.folder)
     changed(copied, "artifacts/student/node.json", {"format": "onnx", "provides": ["predictions"]}, sealed=True)
-    spec = specs.read("report")
-    few = Run(spec | {"nodes": ["teacher", "student", "baseline", "refined", "ensemble"]})
+    spec = read_spec("report", ReportSpec)
+    few = Run(dataclasses.replace(spec, nodes=("teacher", "student", "baseline", "refined", "ensemble")))
     page = parse(render(few))
     assert page.faults == []
     assert [each["id"] for each in page.all("section")] == [
@@ -295,7 +296,7 @@ def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.
     monkeypatch.chdir(copied.folder)
     changed(copied, "artifacts/teacher/node.json", {"status": "imported"}, sealed=True)
     (copied.folder / "curves" / "teacher.csv").write_text(EMPTY_CURVE)
-    run = Run(specs.read("report"))
+    run = Run(read_spec("report", ReportSpec))
     assert lineage.rows(run)[0].kind == lineage.rows(run)[0].says == "imported"
     assert "teacher" not in {line.name for line in curves.lines(run, ("teacher", "student"))}
     assert parse(render(run)).faults == []
@@ -303,7 +304,7 @@ def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.
 
 def test_a_run_of_one_network_has_a_page(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copied.folder)
-    page = parse(render(Run(specs.read("report") | {"nodes": ["teacher"]})))
+    page = parse(render(Run(dataclasses.replace(read_spec("report", ReportSpec), nodes=("teacher",)))))
     assert page.faults == []
     there = [each["id"] for each in page.all("section")]
     assert there == ["lineage", "tradeoff", "calibration", "soft-labels", "attention", "curves", "cost"]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from pipeline.config import params
 from pipeline.config.yaml import read_yaml
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
-from pipeline.planning import build, graph
+from pipeline.planning import graph
+from pipeline.planning.build import build
+from pipeline.planning.specs.machine import MachineSpec
+from pipeline.planning.specs.spec import write_specs
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.loop import Training
@@ -49,7 +54,12 @@ def planned(folder: Path, change: Change | None = None) -> dict[str, Any]:
     whole = _merged(_merged(raw, SMALL), change or {})
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
-    return build.build(params.read(path), STAGES)
+    return build(params.read(path), STAGES)
+
+
+def machine(device: str = "cpu", threads: int | None = None) -> MachineSpec:
+    """A device and its threads, as plan hands them on."""
+    return MachineSpec(device=device, precision="auto", threads=threads, state_every=20)
 
 
 @contextmanager
@@ -64,22 +74,27 @@ def inside(folder: Path) -> Iterator[None]:
 def furnish(folder: Path, change: Change | None = None) -> dict[str, Any]:
     """Digits, plan and a trained teacher, in the current folder; return the specs."""
     specs = planned(folder, change)
-    build.write(specs, PLAN)
+    write_specs(specs, PLAN)
     DATA.parent.mkdir(parents=True)
     prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
     learn(specs["teacher"])
     return specs
 
 
-def training(spec: Mapping[str, Any], **changes: Any) -> Training:
-    """A fresh training of a node by its spec, under its own teacher; `changes` go into the training part."""
-    spec = {**spec, "training": {**spec["training"], **changes}}
+def changed(spec: TrainSpec, **changes: Any) -> TrainSpec:
+    """The spec with another training."""
+    return replace(spec, training=replace(spec.training, **changes))
+
+
+def training(spec: TrainSpec, **changes: Any) -> Training:
+    """A fresh training of a node by its spec, heard as its stage hears it; `changes` go into the training part."""
+    spec = changed(spec, **changes)
     data = prepared.read(DATA)
     teacher, _ = open_teacher(spec, data, CPU)
-    return Training(spec["training"], data, teacher, CPU)
+    return Training(spec.training, data, teacher, CPU)
 
 
-def live(spec: Mapping[str, Any]) -> Training:
+def live(spec: TrainSpec) -> Training:
     """The same under a live teacher, also where labels are stored."""
     return training(spec, teaching="live", teacher_batch=32)
 

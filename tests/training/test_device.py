@@ -1,15 +1,14 @@
 """What runs in which type, and where the number of threads comes from."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
 
 from pipeline.base.errors import UserError
 from pipeline.training.device import Device, choose
+from tests.training.runs import machine
 
-CPU: dict[str, Any] = {"device": "cpu", "threads": None}
+CPU = machine()
 
 
 @pytest.fixture
@@ -39,14 +38,14 @@ def test_the_precision_is_the_one_that_was_asked_for() -> None:
 def test_threads_are_those_of_the_params_and_else_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    choose(CPU | {"threads": 3}, "float32")
+    choose(machine(threads=3), "float32")
     choose(CPU, "float32")
     assert asked == [3]
 
 
 def test_a_device_that_is_not_here_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"machine\.device is 'cuda:99', which this machine does not have"):
-        choose(CPU | {"device": "cuda:99"}, "float32")
+        choose(machine("cuda:99"), "float32")
 
 
 def test_only_bfloat16_and_gpus_change_the_layout_of_images() -> None:

@@ -17,7 +17,7 @@ from pipeline.training import device as device_module
 from pipeline.training import exactness
 from pipeline.training.device import Device, choose
 from tests.training import runs
-from tests.training.runs import METHODS, furnish, inside
+from tests.training.runs import METHODS, furnish, inside, machine
 
 GPU = Device(torch.device("cuda"), torch.bfloat16)
 GIB = 1 << 30
@@ -81,7 +81,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_gpu_computes_in_the_type_asked_for_and_in_one_order(
     gpu: None, precision: str, dtype: torch.dtype, tf32: bool
 ) -> None:
-    device = choose({"device": "auto", "threads": None}, precision)
+    device = choose(machine("auto"), precision)
     assert (device.where.type, device.dtype, device.tf32) == ("cuda", dtype, tf32)
     described = device.describe()
     assert described["precision"] == ("tf32" if tf32 else str(dtype).removeprefix("torch."))
@@ -98,13 +98,13 @@ def test_a_gpu_computes_in_the_type_asked_for_and_in_one_order(
 def test_tf32_is_refused_where_it_is_not(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *args: (7, 5))
     with pytest.raises(UserError, match=r"machine\.precision is tf32, which cuda does not have: use float32"):
-        choose({"device": "auto", "threads": None}, "tf32")
+        choose(machine("auto"), "tf32")
     with pytest.raises(UserError, match=r"machine\.precision is tf32, which cpu does not have"):
-        choose({"device": "cpu", "threads": None}, "tf32")
+        choose(machine("cpu"), "tf32")
 
 
 def test_a_cpu_leaves_torchs_switches_alone() -> None:
-    choose({"device": "cpu", "threads": 1}, "auto")
+    choose(machine("cpu", 1), "auto")
     assert not torch.backends.cudnn.deterministic
     assert torch.backends.cuda.flash_sdp_enabled()
 
@@ -172,7 +172,7 @@ def test_no_term_adds_up_in_the_order_of_threads(
     specs: dict[str, Any], name: str, layers: dict[str, str] | None
 ) -> None:
     spec = specs[f"method/{name}"]
-    objective = spec["training"]["objective"]
+    objective = spec.training.objective
     if layers:
         objective = {key: term | ({"layers": layers} if "layers" in term else {}) for key, term in objective.items()}
     of = runs.training(spec, objective=objective, teaching="live", teacher_batch=32)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config import params
 from pipeline.data.prepare import prepare
 from pipeline.lineage import node
+from pipeline.planning.specs.machine import MachineSpec
+from pipeline.planning.specs.spec import write_specs
 from pipeline.training import hardware
 from pipeline.training.device import choose
 from pipeline.training.learn import learn
@@ -114,7 +115,7 @@ def test_the_gpu_that_is_meant_is_asked_what_it_can(machine: Machine, monkeypatc
 
     monkeypatch.setattr(torch.cuda, "device", using)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: current.index == 1)
-    found = {asked: choose({"device": asked, "threads": None}, "auto").dtype for asked in ("cuda:0", "cuda:1", "cpu")}
+    found = {asked: choose(runs.machine(asked), "auto").dtype for asked in ("cuda:0", "cuda:1", "cpu")}
     assert found == {"cuda:0": torch.float32, "cuda:1": torch.bfloat16, "cpu": torch.float32}
 
 
@@ -123,7 +124,7 @@ def test_the_peak_of_a_gpu_stands_among_the_costs(tmp_path: Path, monkeypatch: p
         spec = runs.planned(tmp_path)["baseline"]
         DATA.parent.mkdir(parents=True)
         prepare(params.read(Path("params.yaml")).data, tmp_path, 0, DATA)
-        files.write_sealed(Path("plan/machine.json"), {**runs.SMALL["machine"], "state_every": 20})
+        write_specs({"machine": MachineSpec(**runs.SMALL["machine"], state_every=20)}, Path("plan"))
         learn(spec)
         assert "peak_gpu_bytes" not in node.read_numbers("baseline")["cost"]
         monkeypatch.setattr(hardware, "peak", lambda device: {"peak_gpu_bytes": 7})

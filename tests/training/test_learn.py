@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,17 @@ from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import checkpoint
 from pipeline.training.device import Device
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.state import state_root
 from tests.training import runs
-from tests.training.runs import CPU, equal, furnish, inside, run, stopped_after, tensors, training
-
-Spec = dict[str, Any]
+from tests.training.runs import CPU, changed, equal, furnish, inside, run, stopped_after, tensors, training
 
 
 @pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Spec]]:
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, TrainSpec]]:
     folder = tmp_path_factory.mktemp("learn") / "workspace"
     folder.mkdir()
     with inside(folder):
@@ -43,36 +43,31 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 
 
 @pytest.fixture
-def specs(furnished: tuple[Path, dict[str, Spec]], tmp_path: Path) -> Iterator[dict[str, Spec]]:
+def specs(furnished: tuple[Path, dict[str, TrainSpec]], tmp_path: Path) -> Iterator[dict[str, TrainSpec]]:
     """A copy of the workspace for each test: data and teacher are changed here."""
     folder, found = furnished
     with inside(Path(shutil.copytree(folder, tmp_path / "workspace"))):
         yield found
 
 
-def changed(spec: Spec, **changes: Any) -> Spec:
-    """The spec with another training."""
-    return {**spec, "training": {**spec["training"], **changes}}
-
-
-def relearned(spec: Spec, change: Callable[[], Spec]) -> bool:
+def relearned(spec: TrainSpec, change: Callable[[], TrainSpec]) -> bool:
     """Learn twice as it is and once after a change: whether the last one was another training."""
-    folder = state_root() / spec["node"]
+    folder = state_root() / spec.node
     learn(spec)
-    weights, keys = node.read(spec["node"]).hashes["weights"], {*folder.iterdir()}
+    weights, keys = node.read(spec.node).hashes["weights"], {*folder.iterdir()}
     assert len(keys) == 1
     learn(spec)
     assert {*folder.iterdir()} == keys, "what is the same has the same key"
     learn(change())
-    assert (node.read(spec["node"]).hashes["weights"] == weights) is ({*folder.iterdir()} == keys)
+    assert (node.read(spec.node).hashes["weights"] == weights) is ({*folder.iterdir()} == keys)
     return {*folder.iterdir()} > keys
 
 
-def test_other_data_have_another_key(specs: dict[str, Spec]) -> None:
+def test_other_data_have_another_key(specs: dict[str, TrainSpec]) -> None:
     """Else weights that never saw these images would be exported as trained on them."""
     spec = specs["baseline"]
 
-    def another_split() -> Spec:
+    def another_split() -> TrainSpec:
         prepare(params.read(Path("params.yaml")).data, Path(), 1, DATA)
         return spec
 
@@ -80,37 +75,37 @@ def test_other_data_have_another_key(specs: dict[str, Spec]) -> None:
 
 
 @pytest.mark.parametrize("how", [{"teaching": "stored"}, {"teaching": "live", "teacher_batch": 32}], ids=str)
-def test_another_teacher_has_another_key(specs: dict[str, Spec], how: dict[str, Any]) -> None:
+def test_another_teacher_has_another_key(specs: dict[str, TrainSpec], how: dict[str, Any]) -> None:
     """One of the same name, the same architecture and the same data."""
     spec = changed(specs["direct"], **how)
 
-    def another_teacher() -> Spec:
+    def another_teacher() -> TrainSpec:
         learn(changed(specs["teacher"], seed=1))
         return spec
 
     assert relearned(spec, another_teacher)
 
 
-def test_other_first_weights_have_another_key(specs: dict[str, Spec]) -> None:
-    first, spec = specs["baseline"], {**specs["direct"], "initial": "baseline"}
+def test_other_first_weights_have_another_key(specs: dict[str, TrainSpec]) -> None:
+    first, spec = specs["baseline"], replace(specs["direct"], initial="baseline")
     learn(first)
 
-    def another_beginning() -> Spec:
+    def another_beginning() -> TrainSpec:
         learn(changed(first, seed=1))
         return spec
 
     assert relearned(spec, another_beginning)
 
 
-def test_another_recipe_has_another_key(specs: dict[str, Spec]) -> None:
+def test_another_recipe_has_another_key(specs: dict[str, TrainSpec]) -> None:
     spec = specs["baseline"]
-    assert relearned(spec, lambda: changed(spec, recipe=spec["training"]["recipe"] | {"lr": 0.01}))
+    assert relearned(spec, lambda: changed(spec, recipe=spec.training.recipe | {"lr": 0.01}))
 
 
-def test_other_code_has_another_key(specs: dict[str, Spec]) -> None:
+def test_other_code_has_another_key(specs: dict[str, TrainSpec]) -> None:
     spec = specs["baseline"]
     learn(spec)
-    learn({**spec, "code": {**spec["code"], "training": "0" * 64}})
+    learn(replace(spec, code={**spec.code, "training": "0" * 64}))
     assert len([*(state_root() / "baseline").iterdir()]) == 2
 
 
@@ -129,7 +124,7 @@ ENVIRONMENTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_progress_of_another_environment_is_not_used(
-    specs: dict[str, Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    specs: dict[str, TrainSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     stopped_after(training(specs["baseline"]), tmp_path / "state", 3)
     ENVIRONMENTS[name](monkeypatch)
@@ -161,7 +156,7 @@ def share_right(z_NC: Tensor, y_N: np.ndarray) -> float:
     return sum(int(z_C.argmax()) == int(y) for z_C, y in zip(z_NC, y_N, strict=True)) / len(y_N)
 
 
-def test_a_node_records_what_its_weights_give(specs: dict[str, Spec]) -> None:
+def test_a_node_records_what_its_weights_give(specs: dict[str, TrainSpec]) -> None:
     learn(specs["direct"])
     data, found, numbers = prepared.read(DATA), node.read("direct"), node.read_numbers("direct")
     student, teacher = network("direct"), network("teacher")
@@ -186,9 +181,9 @@ def test_a_node_records_what_its_weights_give(specs: dict[str, Spec]) -> None:
     assert float(rows[-1]["validation_accuracy"]) == pytest.approx(right["validation"])
 
 
-def test_its_labels_are_what_its_weights_give_for_each_view(specs: dict[str, Spec]) -> None:
-    data, found, spec = prepared.read(DATA), node.read("teacher"), specs["teacher"]["training"]
-    views, seed, count = Views(**spec["views"]), spec["views_seed"], len(data.train)
+def test_its_labels_are_what_its_weights_give_for_each_view(specs: dict[str, TrainSpec]) -> None:
+    data, found, spec = prepared.read(DATA), node.read("teacher"), specs["teacher"].training
+    views, seed, count = Views(**spec.views), spec.views_seed, len(data.train)
     described = describe(views, seed, "labels", count)
     recorded = found.hashes["labels"]
     labels = open_labels(found.labels, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
@@ -201,7 +196,7 @@ def test_its_labels_are_what_its_weights_give_for_each_view(specs: dict[str, Spe
         torch.testing.assert_close(labels.view(v), z_NC, rtol=1e-4, atol=1e-4)
 
 
-def test_training_seconds_are_those_of_all_epochs(specs: dict[str, Spec], tmp_path: Path) -> None:
+def test_training_seconds_are_those_of_all_epochs(specs: dict[str, TrainSpec], tmp_path: Path) -> None:
     of = training(specs["baseline"])
     run(of, tmp_path / "state")
     images = of.steps * of.recipe.batch_size
@@ -209,7 +204,7 @@ def test_training_seconds_are_those_of_all_epochs(specs: dict[str, Spec], tmp_pa
 
 
 @pytest.mark.parametrize("teaching", ["stored", "live"])
-def test_lineage_names_what_is_really_read(specs: dict[str, Spec], teaching: str) -> None:
+def test_lineage_names_what_is_really_read(specs: dict[str, TrainSpec], teaching: str) -> None:
     teacher = node.read("teacher")
     read = {"stored": "labels", "live": "weights"}[teaching]
     spec = changed(specs["direct"], teaching=teaching, teacher_batch=32)
@@ -219,7 +214,7 @@ def test_lineage_names_what_is_really_read(specs: dict[str, Spec], teaching: str
     assert teacher.hashes["labels"] != teacher.hashes["weights"]
 
 
-def test_a_teacher_whose_weights_are_damaged_teaches_nobody(specs: dict[str, Spec]) -> None:
+def test_a_teacher_whose_weights_are_damaged_teaches_nobody(specs: dict[str, TrainSpec]) -> None:
     path = node.read("teacher").weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # the last bits of a weight: the file can still be read

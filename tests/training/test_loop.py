@@ -1,5 +1,6 @@
 """The training loop: exact under interruption, and the same from stored labels as under a live teacher."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.data import prepared
 from pipeline.lineage import node
+from pipeline.planning.specs.spec import read_spec
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.state import VARIABLE, State
 from pipeline.training.teacher import NoTeacher
 from tests.scratch import Scratch
+from tests.training.runs import changed
 
 DEVICE = Device(torch.device("cpu"), torch.float32)
 STEPS = 4
@@ -49,15 +52,15 @@ def workspace(copied: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return copied
 
 
-def spec(name: str) -> dict[str, Any]:
-    return files.read_sealed(Path("plan") / f"{name}.json")
+def spec(name: str) -> TrainSpec:
+    return read_spec(name, TrainSpec)
 
 
 def baseline(recipe: dict[str, Any]) -> Training:
     """The baseline of the scratch repository with another recipe."""
-    training = spec("baseline")["training"]
-    recipe = {**training["recipe"], "epochs": 2, **recipe}
-    return Training({**training, "recipe": recipe}, prepared.read(DATA), NoTeacher(), DEVICE)
+    training = spec("baseline").training
+    recipe = {**training.recipe, "epochs": 2, **recipe}
+    return Training(replace(training, recipe=recipe), prepared.read(DATA), NoTeacher(), DEVICE)
 
 
 def run(training: Training, state: State, logged: list[str] | None = None) -> dict[str, np.ndarray]:
@@ -120,8 +123,7 @@ def test_a_loss_that_is_not_finite_is_named_and_not_saved(workspace: Scratch, tm
 def trained(change: dict[str, Any], epochs: int) -> bytes:
     """Weights of `direct`, the student of the teacher, after training with another recipe or teaching."""
     plan = spec("direct")
-    recipe = {**plan["training"]["recipe"], "epochs": epochs}
-    learn({**plan, "training": {**plan["training"], "recipe": recipe, **change}})
+    learn(changed(plan, recipe={**plan.training.recipe, "epochs": epochs}, **change))
     return node.read("direct").weights.read_bytes()
 
 

@@ -1,5 +1,6 @@
 """Every method of params.yaml inside training: who learns, who does not, and what is left behind."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.lineage import node
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
 from pipeline.models.taps import shapes, tapped
+from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.state import State, facts
@@ -22,6 +24,7 @@ from tests.training.runs import (
     CPU,
     EPOCHS,
     METHODS,
+    changed,
     curves,
     digest,
     equal,
@@ -85,7 +88,7 @@ def test_all_that_should_learn_gets_gradient_and_nothing_else(specs: dict[str, A
     of = training(spec)
     start = {key: tensor.clone() for key, tensor in of.model.state_dict().items()}
     found = reached(of)
-    above = upper(of) if not spec["answers"] else []
+    above = upper(of) if not spec.has_logits else []
     for parameter, was_reached in found.items():
         frozen = parameter.removeprefix("0.model.").split(".")[0] in above
         assert was_reached is not frozen, parameter
@@ -108,16 +111,16 @@ def upper(of: Training) -> list[str]:
 
 
 def test_only_the_hint_leaves_layers_out(specs: dict[str, Any]) -> None:
-    without_logits = [name for name in METHODS if not specs[f"method/{name}"]["answers"]]
-    assert without_logits == [name for name, each in METHODS.items() if [*each["objective"]] == ["fitnet_hint"]]
-    assert "hint" in without_logits
+    silent = [name for name in METHODS if not specs[f"method/{name}"].has_logits]
+    assert silent == [name for name, each in METHODS.items() if [*each["objective"]] == ["fitnet_hint"]]
+    assert "hint" in silent
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_starts_where_hard_labels_start_and_sees_the_same_batches(specs: dict[str, Any], name: str) -> None:
     hard, of = training(specs["baseline"]), training(specs[f"method/{name}"])
     assert equal(hard.model.state_dict(), of.model.state_dict())
-    assert hard.spec["seed"] == of.spec["seed"]
+    assert hard.spec.seed == of.spec.seed
     assert training(specs["baseline"], seed=1).model.state_dict().keys() == of.model.state_dict().keys()
     assert not equal(training(specs["baseline"], seed=1).model.state_dict(), of.model.state_dict())
 
@@ -126,7 +129,7 @@ def test_it_starts_where_hard_labels_start_and_sees_the_same_batches(specs: dict
 def test_stored_labels_teach_what_a_live_teacher_teaches(specs: dict[str, Any], tmp_path: Path, name: str) -> None:
     spec = specs[f"method/{name}"]
     of = training(spec)
-    if spec["training"]["teaching"] == "live":
+    if spec.training.teacher == "live":
         assert isinstance(of.teacher, LiveTeacher)
         return
     assert not isinstance(of.teacher, LiveTeacher)
@@ -154,40 +157,38 @@ def test_adapters_learn_and_are_saved(specs: dict[str, Any], tmp_path: Path, nam
 @pytest.mark.parametrize("name", METHODS)
 def test_its_node_is_the_plain_student(specs: dict[str, Any], name: str) -> None:
     spec = specs[f"method/{name}"]
-    for each in [spec.get("initial"), spec["node"]]:
+    for each in [spec.initial, spec.node]:
         if each and not (Path("artifacts") / each / "node.json").exists():
             learn(specs[each])
-    written = node.read(spec["node"])
+    written = node.read(spec.node)
     assert written.status == "trained" and written.architecture is not None
     plain = rebuild(written.architecture)
     assert load_file(written.weights).keys() == plain.state_dict().keys()
     load_weights(plain, written.weights, "the node's weights")
-    numbers = node.read_numbers(spec["node"])
+    numbers = node.read_numbers(spec.node)
     assert numbers["parameters"] == count(plain)
     assert numbers["adapter_parameters"] == count(training(spec).learners[0].objective)
-    assert ("predictions" in written.provides) is spec["answers"]
-    assert ("predictions" in written.hashes) is spec["answers"]
-    assert [item["teacher"] for item in written.lineage] == [
-        each for each in (spec["teacher"], spec.get("initial")) if each
-    ]
+    assert ("predictions" in written.provides) is spec.has_logits
+    assert ("predictions" in written.hashes) is spec.has_logits
+    assert [item["teacher"] for item in written.lineage] == [each for each in (spec.teacher, spec.initial) if each]
 
 
 @pytest.mark.parametrize("name", STARTED)
 def test_a_second_stage_starts_from_the_first_ones_weights(specs: dict[str, Any], name: str) -> None:
     spec = specs[f"method/{name}"]
-    frozen = {**spec, "node": "method/still", "training": {**spec["training"], "recipe": still(spec)}}
-    if not (Path("artifacts") / spec["initial"] / "node.json").exists():
-        learn(specs[spec["initial"]])
+    frozen = replace(changed(spec, recipe=still(spec)), node="method/still")
+    if not (Path("artifacts") / spec.initial / "node.json").exists():
+        learn(specs[spec.initial])
     learn(frozen)
-    before, after = load_file(node.read(spec["initial"]).weights), load_file(node.read("method/still").weights)
+    before, after = load_file(node.read(spec.initial).weights), load_file(node.read("method/still").weights)
     for key, start in training(spec).model.named_parameters():
         torch.testing.assert_close(after[key], before[key], rtol=0, atol=1e-20)
         assert start.ndim == 1 or not torch.equal(start, after[key]) or not key.startswith("stage1")
 
 
-def still(spec: dict[str, Any]) -> dict[str, Any]:
+def still(spec: TrainSpec) -> dict[str, Any]:
     """A recipe whose steps are too short to move a float."""
-    return spec["training"]["recipe"] | {"lr": 1e-30, "weight_decay": 0.0}
+    return spec.training.recipe | {"lr": 1e-30, "weight_decay": 0.0}
 
 
 RESUMED = [

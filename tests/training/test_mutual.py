@@ -16,6 +16,7 @@ from pipeline.data.rows import Rows
 from pipeline.lineage import node
 from pipeline.models.build import build
 from pipeline.objectives.compose import Objective, Signals
+from pipeline.planning.specs.training import NetworkSettings, TrainSpec
 from pipeline.training.learn import learn
 from pipeline.training.learner import Learner
 from pipeline.training.loop import Training
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
         yield folder
 
 
-def spec(folder: Path, peers: int, update: str, clip: float | None, **change: Any) -> dict[str, Any]:
+def spec(folder: Path, peers: int, update: str, clip: float | None, **change: Any) -> TrainSpec:
     """The spec of `mutual` at a constant learning rate, with networks of different shape."""
     constant = {"lr": RATE, "momentum": MOMENTUM, "weight_decay": DECAY, "schedule": "constant", "warmup": 0.0}
     section = {"peers": peers, "update": update, "recipe": constant | {"clip": clip}, **change}
@@ -49,9 +50,9 @@ def spec(folder: Path, peers: int, update: str, clip: float | None, **change: An
 class Peer:
     """A network and its optimiser, written out."""
 
-    def __init__(self, member: dict[str, Any], clip: float | None) -> None:
-        torch.manual_seed(member["seed"])
-        self.net = build(member["architecture"], channels=1, size=8, classes=10)
+    def __init__(self, member: NetworkSettings, clip: float | None) -> None:
+        torch.manual_seed(member.seed)
+        self.net = build(member.architecture, channels=1, size=8, classes=10)
         self.clip = clip
         self.speed = [torch.zeros_like(parameter) for parameter in self.net.parameters()]
 
@@ -132,7 +133,7 @@ def test_it_is_hand_written_alternating_steps(folder: Path, peers: int, update: 
     through(of)
     assert len(batches) == 8 and len(of.learners) == peers
     norms = []
-    right, wrong = ([Peer(member, clip) for member in asked["training"]["members"]] for _ in range(2))
+    right, wrong = ([Peer(member, clip) for member in asked.training.members or ()] for _ in range(2))
     for x_BCHW, y_B in batches:
         norms += alternate(right, x_BCHW, y_B, update == SEQUENTIAL)
         alternate(wrong, x_BCHW, y_B, update != SEQUENTIAL)
@@ -188,13 +189,13 @@ def test_running_statistics_see_each_batch_once(folder: Path, update: str) -> No
 
 def test_each_member_has_its_own_seed(folder: Path) -> None:
     asked = spec(folder, 3, SEQUENTIAL, None)
-    seeds = [member["seed"] for member in asked["training"]["members"]]
+    seeds = [member.seed for member in asked.training.members or ()]
     assert len({*seeds}) == 3
     of = training(asked)
     p1, _, p3 = (network.model.state_dict() for network in of.learners)
     assert p1.keys() == p3.keys() and not equal(p1, p3)
     # Adding a peer moves nobody.
-    assert [member["seed"] for member in spec(folder, 2, SEQUENTIAL, None)["training"]["members"]] == seeds[:2]
+    assert [member.seed for member in spec(folder, 2, SEQUENTIAL, None).training.members or ()] == seeds[:2]
 
 
 def test_the_ensemble_of_peers_has_the_same_gradient(folder: Path) -> None:

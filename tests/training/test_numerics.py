@@ -21,7 +21,7 @@ from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import build
-from pipeline.planning import build as plan
+from pipeline.planning.specs.spec import write_specs
 from pipeline.training.learn import learn
 from pipeline.training.learner import Learner
 from pipeline.training.loop import Training
@@ -153,7 +153,7 @@ def test_odd_data_train_or_say_why_not(tmp_path: Path, name: str) -> None:
     with inside(tmp_path):
         data = {"source": "imagefolder", "root": "images", "per_class": None, "grayscale": True}
         specs = planned(tmp_path, {**change, "data": {**data, **change.get("data", {})}})
-        plan.write(specs, PLAN)
+        write_specs(specs, PLAN)
         DATA.parent.mkdir(parents=True)
         read = params.read(tmp_path / "params.yaml")
         header = prepare(read.data, tmp_path / "images", 0, DATA)

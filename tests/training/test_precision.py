@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from pipeline.base.paths import ARTIFACTS
 from pipeline.training.device import choose
 from tests.training import runs
-from tests.training.runs import curves, equal, run, stopped_after, tensors
+from tests.training.runs import curves, equal, machine, run, stopped_after, tensors
 
-BFLOAT16 = choose({"device": "cpu", "threads": 1}, "bfloat16")
+BFLOAT16 = choose(machine("cpu", 1), "bfloat16")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from pipeline.config import params
 from pipeline.config.yaml import read_yaml
 from pipeline.lineage import node
 from pipeline.planning import build
+from pipeline.planning.specs.slots import SkipSpec
+from pipeline.planning.specs.spec import write_specs
+from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.stage import advance
 from tests.training.runs import METHODS, STAGES, inside, planned
 
@@ -50,11 +53,11 @@ def without(folder: Path, name: str) -> dict[str, Any]:
 
 def test_a_slot_that_params_yaml_does_not_name_is_skipped(tmp_path: Path) -> None:
     whole, fewer = planned(tmp_path), without(tmp_path, "pkt")
-    assert fewer["method/pkt"]["action"] == "skip"
+    assert isinstance(fewer["method/pkt"], SkipSpec)
     changed = [name for name in whole if whole[name] != fewer[name]]
     assert changed == ["method/pkt"]
     with inside(tmp_path):
-        build.write(fewer, Path("plan"))
+        write_specs(fewer, Path("plan"))
         advance("method/pkt")
         assert node.read("method/pkt").status == "skipped"
         assert node.read("method/pkt").provides == ()
@@ -68,10 +71,10 @@ def test_a_changed_objective_concerns_its_own_spec_only(tmp_path: Path) -> None:
 
 def test_all_of_the_students_kind_are_paired(tmp_path: Path) -> None:
     specs = planned(tmp_path)
-    seeds = {name: spec["training"]["seed"] for name, spec in specs.items() if "seed" in spec.get("training", {})}
+    seeds = {name: spec.training.seed for name, spec in specs.items() if isinstance(spec, TrainingSpec)}
     shared = {name for name, seed in seeds.items() if seed == seeds["baseline"]}
     assert shared == STUDENT_OF
-    assert seeds["method/dkd"] != planned(tmp_path, {"method": {"dkd": {"seed": 3}}})["method/dkd"]["training"]["seed"]
+    assert seeds["method/dkd"] != planned(tmp_path, {"method": {"dkd": {"seed": 3}}})["method/dkd"].training.seed
 
 
 def test_the_graph_reads_what_the_plan_reads(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_the_graph_reads_what_the_plan_reads(tmp_path: Path) -> None:
     slots = STAGES["method"]["foreach"]
     assert {*METHODS} <= {*slots}
     for name in METHODS:
-        initial = specs[f"method/{name}"].get("initial")
+        initial = specs[f"method/{name}"].initial
         assert slots[name]["reads"] == (initial or "teacher")
     stages = copy.deepcopy(STAGES)
     stages["method"]["foreach"]["fitnet"]["reads"] = "teacher"

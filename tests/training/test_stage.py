@@ -1,17 +1,20 @@
 """What a slot of a chain does when its turn comes, without training: whether it carries, and what."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.base import files
 from pipeline.base.paths import PLAN
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.spec import write_specs
+from pipeline.planning.specs.training import StopRule
 from pipeline.training import stage
+from tests.planning.test_build import build
 
-RULE = {"patience": 1, "min_gain": 0.0}
+SPECS: Any = build()
 
 
 class Trains(Exception):
@@ -40,8 +43,8 @@ def generations(*accuracies: float) -> None:
 def asked(number: int) -> str:
     """Write the spec of a generation that was asked for; return its name."""
     name, previous = f"refinery/g{number}", f"refinery/g{number - 1}"
-    spec = {"node": name, "action": "train", "previous": previous, "follows": True, "stop": RULE}
-    files.write_sealed(PLAN / f"{name}.json", spec)
+    spec = replace(SPECS["refinery/g2"], node=name, previous=previous, stop=StopRule(patience=1, min_gain=0.0))
+    write_specs({name: spec}, PLAN)
     return name
 
 

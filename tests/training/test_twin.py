@@ -1,5 +1,6 @@
 """The loop against its slow twin: a batch at a time, from the pixels to the sum of losses. Same bits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.objectives.compose import Signals
 from pipeline.training.loop import Training
 from pipeline.training.recipe import learning_rate
 from tests import reference
-from tests.training.runs import equal, furnish, inside, live, tensors, training
+from tests.training.runs import changed, equal, furnish, inside, live, tensors, training
 
 LAYERS = {"stage1": "stage2"}
 THREE = {
@@ -49,9 +50,9 @@ def slowly(of: Training) -> Tensor:
     whole, kept = recipe.epochs * of.steps, []
     for epoch in range(recipe.epochs):
         v = of.teacher.view(epoch)
-        drawn = draw(of.views, of.spec["views_seed"], of.teacher.stream, v, len(data.train), data.size)
+        drawn = draw(of.views, of.spec.views_seed, of.teacher.stream, v, len(data.train), data.size)
         network.train()
-        for step, rows in enumerate(batches(order(of.spec["seed"], epoch, len(data.train)), recipe.batch_size)):
+        for step, rows in enumerate(batches(order(of.spec.seed, epoch, len(data.train)), recipe.batch_size)):
             done, rows_B = epoch * of.steps + step, torch.from_numpy(rows)
             images_BCHW = torch.from_numpy(np.array(data.train.images[rows]))
             x_BCHW = augment(images_BCHW, drawn, rows_B, torch.tensor(data.mean), torch.tensor(data.std))
@@ -61,7 +62,7 @@ def slowly(of: Training) -> Tensor:
             losses = network.objective(signals)
             weighted = network.objective.weighted(losses, done / whole)
             for name, value in zip(losses, weighted, strict=True):
-                weight = reference.weight(of.spec["objective"][name], done, whole)
+                weight = reference.weight(of.spec.objective[name], done, whole)
                 torch.testing.assert_close(value, weight * losses[name], rtol=1e-5, atol=1e-7)
             total = torch.stack(weighted).sum()
             rate = learning_rate(recipe, done, whole)
@@ -94,8 +95,8 @@ def test_losses_and_weights_are_the_slow_twins(specs: dict[str, Any], name: str,
     make = live if "fitnet_hint" in changes.get("objective", {}) or name == "method/fsp" else training
     spec = specs[name]
     if name == "student":
-        spec = {**spec, "teacher": "teacher"}
-    whole = {**spec, "training": {**spec["training"], **changes}}
+        spec = replace(spec, teacher="teacher")
+    whole = changed(spec, **changes)
     quick, slow = make(whole), make(whole)
     assert torch.equal(quickly(quick), slowly(slow))
     assert equal(tensors(quick), tensors(slow))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_nor_do_peers_that_step_together(specs: dict[str, Any]) -> None:
 def test_nor_does_tuning_on_grids(specs: dict[str, Any]) -> None:
     spec, data = specs["baseline"], prepared.read(DATA)
     teacher, _ = open_teacher(spec, data, runs.CPU)
-    of = Training({**spec["training"], "architecture": DEEP}, data, teacher, runs.CPU, on_grids)
+    of = Training(replace(spec.training, architecture=DEEP), data, teacher, runs.CPU, on_grids)
     assert waits(steps(of)) == 0
 
 
@@ -92,7 +93,7 @@ def test_a_number_that_is_asked_for_is_counted() -> None:
 def test_a_step_copies_nothing_between_devices(specs: dict[str, Any], meta: Device, name: str) -> None:
     spec, data = specs[name], prepared.read(DATA)
     teacher, _ = open_teacher(spec, data, meta)
-    step = steps(Training(spec["training"], data, teacher, meta))
+    step = steps(Training(spec.training, data, teacher, meta))
     with Copies() as copies:
         step()
     assert copies.between == 0
@@ -113,7 +114,7 @@ def test_what_does_not_fit_is_sent_without_waiting(
         monkeypatch.setattr(f"{module}.send", record)
     spec, data = specs["direct"], prepared.read(DATA)
     teacher, _ = open_teacher(spec, data, meta)
-    step = steps(Training(spec["training"], data, teacher, meta))
+    step = steps(Training(spec.training, data, teacher, meta))
     assert sorted(map(len, sent)) == [2, 4], "labels of the first step, and images"
     with Copies() as copies:
         step()

@@ -10,7 +10,7 @@ from pipeline.base.paths import DATA, PLAN
 from pipeline.config import params
 from pipeline.data.prepare import prepare
 from pipeline.lineage import node
-from pipeline.planning import build
+from pipeline.planning.specs.spec import write_specs
 from pipeline.training.state import VARIABLE, state_root
 from tests import bare
 from tests.training import runs
@@ -28,7 +28,7 @@ stages:
 
 def test_a_stage_trains_where_dvc_is_not_installed(tmp_path: Path) -> None:
     with runs.inside(tmp_path):
-        build.write(runs.planned(tmp_path), PLAN)
+        write_specs(runs.planned(tmp_path), PLAN)
         DATA.parent.mkdir(parents=True)
         prepare(params.read(tmp_path / "params.yaml").data, tmp_path, 0, DATA)
         Path(".dvc").mkdir()

@@ -60,7 +60,7 @@ def run(
     learned = work.previous.architecture.get("grids")
     if form == "int8" and learned and (learned["weight_bits"], learned["activation_bits"]) != (8, 8):
         raise UserError(
-            f"params.yaml: compress.steps.{work.spec['step']}.form is int8, but {work.previous.source} was tuned for "
+            f"params.yaml: compress.steps.{work.spec.step}.form is int8, but {work.previous.source} was tuned for "
             f"{learned['weight_bits']} bits (activations: {learned['activation_bits']}): use form: grids, or tune for 8"
         )
 

@@ -1,6 +1,7 @@
 """The network of the node before learns on: what pruning set to zero stays zero, and grids stay grids."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,7 @@ from pipeline.config.numbers import Bits
 from pipeline.models.build import unsupplied
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights
+from pipeline.planning.specs.compress import TrainStepSpec
 from pipeline.training.learn import train
 
 MAKES = "tuned"
@@ -27,7 +29,8 @@ def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | 
     """Train from the weights of the node before; with bits on grids (quantisation-aware training)."""
     assert work.previous.architecture is not None
     architecture = unsupplied(work.previous.architecture)
-    training = {**work.spec["training"], "architecture": architecture}
+    assert isinstance(work.spec, TrainStepSpec)
+    training = replace(work.spec.training, architecture=architecture)
 
     def init_weights(model: nn.Module) -> Callable[[], None] | None:
         load_weights(model, work.previous.weights, f"the weights of {work.previous.source}")
@@ -35,6 +38,6 @@ def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | 
             fake_quantise(model, weight_bits, activation_bits)
         return Masks.of_zeros(model).keeper(model)
 
-    (result,) = train({**work.spec, "training": training}, work.data, work.device, init_weights)
+    (result,) = train(replace(work.spec, training=training), work.data, work.device, init_weights)
     grids = {"weight_bits": weight_bits, "activation_bits": activation_bits}
     return ChangedNetwork(result, architecture | ({"grids": grids} if weight_bits else {}))

@@ -1,0 +1,67 @@
+"""The specs of chains: teacher assistants, and the generations of the refinery and of the born-again networks."""
+
+from dataclasses import replace
+
+from pipeline.base.errors import UserError
+from pipeline.config.network import ChainSection
+from pipeline.config.section import unknown
+from pipeline.planning import graph
+from pipeline.planning.parts import carry
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.spec import NodeSpec
+from pipeline.planning.specs.training import StopRule
+
+STARTS = ("teacher", "baseline", "direct", "student", "refined", "ensemble")
+
+
+def assistants(planner: Planner) -> dict[str, NodeSpec]:
+    """Each link learns from the one before, the first from the teacher."""
+    section = planner.params.assistant
+    graph.check_length(planner.stages, "assistant", section.links, "assistant.links")
+    slots = graph.slots(planner.stages, "assistant")
+    for slot in section.architectures:
+        if slot not in slots:
+            raise UserError(f"params.yaml: assistant.architectures: {unknown('slot', slot, slots)}")
+    specs: dict[str, NodeSpec] = {}
+    previous = "teacher"
+    for number, slot in enumerate(slots, start=1):
+        name = f"assistant/{slot}"
+        if number <= section.links:
+            specs[name] = planner.train(name, section, previous, section.architectures[slot], number > 1)
+        else:
+            specs[name] = carry(name, previous)
+        previous = name
+    return specs
+
+
+def generations(planner: Planner, family: str, section: ChainSection) -> dict[str, NodeSpec]:
+    """Each generation learns from the one before, the first from what the chain starts from."""
+    graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
+    _check_start(planner, family, section)
+    architecture = section.architecture or planner.architecture(family, section.start)
+    rule = StopRule(patience=section.patience, min_gain=section.min_gain)
+    specs: dict[str, NodeSpec] = {}
+    previous = section.start
+    for number, slot in enumerate(graph.slots(planner.stages, family), start=1):
+        name = f"{family}/{slot}"
+        if number <= section.generations:
+            spec = planner.train(name, section, previous, architecture, number > 1)
+            specs[name] = replace(spec, stop=rule) if number > 1 else spec
+        else:
+            specs[name] = carry(name, previous)
+        previous = name
+    return specs
+
+
+def _check_start(planner: Planner, family: str, section: ChainSection) -> None:
+    start, params = section.start, planner.params
+    links = [f"assistant/t{n}" for n in range(1, params.assistant.links + 1)]
+    allowed = [name for name in (*STARTS, *links) if family == "born_again" or name != "refined"]
+    allowed = [name for name in allowed if family == "refinery" or name != "ensemble"]
+    if start not in allowed:
+        raise UserError(f"params.yaml: {family}.from is {start!r}, must be one of {', '.join(allowed)}")
+    if (params.refinery.start, params.born_again.start) == ("ensemble", "refined"):
+        raise UserError(
+            "params.yaml: refinery.from is ensemble and born_again.from is refined, so that each would wait for "
+            "the other: let one of them start from teacher, baseline, direct or student"
+        )

@@ -1,0 +1,70 @@
+"""The specs of the comparison: the same student by each method, and networks that teach each other."""
+
+from dataclasses import replace
+
+from pipeline.base.errors import UserError
+from pipeline.config.section import unknown
+from pipeline.planning import graph
+from pipeline.planning.parts import code, models
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.slots import SkipSpec
+from pipeline.planning.specs.spec import NodeSpec
+from pipeline.planning.specs.training import NetworkSettings, TrainSpec
+from pipeline.planning.wiring import COMMAND
+
+
+def methods(planner: Planner) -> dict[str, NodeSpec]:
+    """The same student from the same teacher by each method; one that params.yaml does not name is skipped."""
+    slots = graph.slots(planner.stages, "method")
+    sections = planner.params.method
+    for name in sections:
+        if name not in slots:
+            raise UserError(
+                f"params.yaml: method: {unknown('method', name, slots)}; a new one needs "
+                f"`{name}: {{reads: teacher}}` in stages.method.foreach of dvc.yaml; then {COMMAND}"
+            )
+    specs: dict[str, NodeSpec] = {}
+    for slot in slots:
+        name = f"method/{slot}"
+        if slot not in sections:
+            specs[name] = SkipSpec(node=name, code=code(["pipeline/lineage/node.py"]))
+            continue
+        spec = planner.network(name, sections[slot], "teacher")
+        specs[name] = replace(spec, initial=_initial(planner, slot)) if sections[slot].initial else spec
+    return specs
+
+
+def _initial(planner: Planner, slot: str) -> str:
+    """The node of the method whose weights another one begins with."""
+    sections = planner.params.method
+    initial = sections[slot].initial
+    if initial not in sections:
+        raise UserError(
+            f"params.yaml: method.{slot}.initial is {initial!r}, which is not in params.yaml: "
+            f"give method.{initial}, or leave method.{slot} out, too"
+        )
+    if planner.stages["method"]["foreach"][slot].get("reads") != f"method/{initial}":
+        raise UserError(
+            f"params.yaml: method.{slot}.initial is {initial!r}: in dvc.yaml, "
+            f"stages.method.foreach.{slot}.reads must be method/{initial}"
+        )
+    return f"method/{initial}"
+
+
+def mutual(planner: Planner) -> TrainSpec:
+    """Networks that teach each other, on the batches of the first one."""
+    section = planner.params.mutual
+    architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
+    alone = planner.train("mutual", section, None, architectures[0])
+    members = [
+        NetworkSettings(
+            architecture=each, objective=section.objective, seed=planner.seed(section, f"mutual/members/{k}")
+        )
+        for k, each in enumerate(architectures, start=1)
+    ]
+    return replace(
+        alone,
+        training=replace(alone.training, update=section.update, members=tuple(members)),
+        carries=section.carries,
+        code=planner.codes("mutual", section, [path for each in architectures for path in models(each)]),
+    )

@@ -1,0 +1,147 @@
+"""The params and the graph, at hand for the specs of every family, and what those have in common."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import UserError
+from pipeline.config.compress import Compress
+from pipeline.config.extension import OBJECTIVES, OPTIMIZERS, SOURCES
+from pipeline.config.network import NetworkSection, TrainingSection
+from pipeline.config.params import Params
+from pipeline.config.term import has_logits, needs_features, needs_teacher
+from pipeline.planning import graph
+from pipeline.planning.parts import BODIES, code, models, seed
+from pipeline.planning.specs.training import ForwardSettings, LabelSettings, TrainingSettings, TrainSpec
+
+CHAINS = ("assistant", "refinery", "born_again")
+TEACHING = ("teacher", *CHAINS)
+
+
+class Planner:
+    """The params and the graph.
+
+    Args:
+        params: params.yaml.
+        stages: Those of dvc.yaml.
+        label_writers: The nodes whose labels of views somebody reads, besides those of the families that always teach.
+    """
+
+    def __init__(self, params: Params, stages: dict[str, Any], label_writers: set[str]) -> None:
+        self.params = params
+        self.stages = stages
+        self.label_writers = label_writers
+
+    def last(self, family: str) -> str:
+        """The last slot of a chain, which stands for the last one trained."""
+        return f"{family}/{graph.slots(self.stages, family)[-1]}"
+
+    def network(self, name: str, section: NetworkSection, teacher: str | None) -> TrainSpec:
+        """The spec of a network that stands alone in its section."""
+        return self.train(name, section, teacher, section.architecture)
+
+    def train(
+        self,
+        name: str,
+        section: TrainingSection,
+        teacher: str | None,
+        architecture: dict[str, Any],
+        continues_chain: bool = False,
+    ) -> TrainSpec:
+        """The spec of one network to train."""
+        family = name.split("/")[0]
+        return TrainSpec(
+            node=name,
+            teacher=teacher if needs_teacher(section.objective) else None,
+            previous=teacher if family in CHAINS else None,
+            continues_chain=continues_chain,
+            has_logits=has_logits(section.objective),
+            training=self.training(section, teacher, architecture, seed=self.seed(section, _role(name)), where=family),
+            labels=self.labels(views=family in TEACHING or name in self.label_writers),
+            code=self.codes(family, section, models(architecture)),
+        )
+
+    def training(
+        self,
+        section: TrainingSection,
+        teacher: str | None,
+        architecture: dict[str, Any] | None,
+        *,
+        seed: int,
+        where: str,
+    ) -> TrainingSettings:
+        """What decides the weights of one network; `where` is the section's key in params.yaml."""
+        if teacher is None and needs_teacher(section.objective):
+            raise UserError(f"params.yaml: {where}.objective needs a teacher, but {where} has none: use cross_entropy")
+        # Features are not stored: whoever compares them needs a live teacher.
+        teaching = "live" if needs_features(section.objective) else section.teaching
+        if teacher == "ensemble" and teaching == "live":
+            raise UserError(
+                f"params.yaml: {where} needs a live teacher, but the ensemble has no weights to run: "
+                f"use {where}.teaching: stored, and no objective on features"
+            )
+        return TrainingSettings(
+            **vars(self.forward()),
+            architecture=architecture,
+            objective=section.objective,
+            recipe=section.recipe.model_dump(mode="json"),
+            teaching=teaching,
+            teacher_batch=self.labels().batch_size if teaching == "live" else None,
+            seed=seed,
+        )
+
+    def seed(self, section: TrainingSection | Compress, role: str) -> int:
+        """The seed of a role in a section."""
+        return seed(self.params.seeds.train if section.seed is None else section.seed, role)
+
+    def codes(self, family: str, section: TrainingSection, models: list[str]) -> dict[str, str]:
+        """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
+        optimizer = OPTIMIZERS.code(section.recipe.optimizer)
+        modules = [*models, *(OBJECTIVES.code(term) for term in section.objective), optimizer]
+        return {
+            "training": code(["pipeline/training/loop.py", *modules]),
+            "stage": code([BODIES[family], *modules]),
+        }
+
+    def forward(self) -> ForwardSettings:
+        """How images are shown to a network."""
+        params = self.params
+        return ForwardSettings(
+            views=params.views.model_dump(mode="json"),
+            views_seed=params.seeds.views,
+            precision=params.machine.precision,
+        )
+
+    def labels(self, views: bool = True) -> LabelSettings:
+        """How a node writes its labels, of views or of the clean one alone; a live teacher has batches of that size."""
+        labels = self.params.labels
+        return LabelSettings(
+            views=labels.views if views else 0,
+            kind=labels.kind,
+            k=labels.k,
+            batch_size=labels.batch_size or self.params.training.batch_size,
+        )
+
+    def about(self) -> dict[str, Any]:
+        """What a page or a card says of how a run was asked for: images and seeds."""
+        data = self.params.data
+        # What has files of the user's own is called as their folder.
+        source = Path(data.root).name if SOURCES.helper(data.source, "files") else data.source
+        return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
+
+    def architecture(self, family: str, start: str) -> dict[str, Any]:
+        """A chain has the architecture of the network it starts from, unless it names its own."""
+        params = self.params
+        if start == "ensemble":
+            raise UserError(
+                f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"
+            )
+        if start == "refined":
+            return params.refinery.architecture or self.architecture("refinery", params.refinery.start)
+        if start.startswith("assistant/"):
+            return params.assistant.architectures[start.split("/")[1]]
+        return getattr(params, start).architecture
+
+
+def _role(name: str) -> str:
+    """All networks of the student's kind share initialisation and order, so that they compare pairwise."""
+    return "student" if name.split("/")[0] in {"baseline", "direct", "method"} else name

@@ -1,0 +1,56 @@
+"""The specs of stages that read nodes and train nothing."""
+
+from collections.abc import Sequence
+
+from pipeline.base import files
+from pipeline.base.paths import CODE
+from pipeline.planning import graph
+from pipeline.planning.parts import BODIES, code
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.readers import ChainSettings, EnsembleSpec, RefinedSpec, ReportSpec, SummarySpec
+
+TEMPLATES = CODE / "pipeline" / "report" / "templates"
+
+
+def refined(planner: Planner) -> RefinedSpec:
+    """Picks the best generation of the refinery."""
+    return RefinedSpec(node="refined", chain=planner.last("refinery"), code=code([BODIES["refined"]]))
+
+
+def ensemble(planner: Planner) -> EnsembleSpec:
+    """What to combine, and how."""
+    params = planner.params
+    return EnsembleSpec(
+        node="ensemble",
+        members=tuple(f"born_again/{slot}" for slot in graph.slots(planner.stages, "born_again")),
+        teaches="ensemble" in planner.label_writers,
+        rule=params.ensemble.rule,
+        views=params.views.model_dump(mode="json"),
+        views_seed=params.seeds.views,
+        code=code([BODIES["ensemble"]]),
+    )
+
+
+def summary(networks: Sequence[str]) -> SummarySpec:
+    """Gathers the figures of these networks."""
+    return SummarySpec(node="summary", nodes=tuple(networks), code=code([BODIES["summary"]]))
+
+
+def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
+    """The page that shows these networks, and what it says of how that was asked for."""
+    params = planner.params
+    chains = {"refinery": params.refinery, "born_again": params.born_again}
+    return ReportSpec(
+        node="report",
+        nodes=tuple(networks),
+        chains={
+            family: ChainSettings(start=each.start, generations=each.generations, patience=each.patience)
+            for family, each in chains.items()
+        },
+        **planner.about(),
+        views=params.views.model_dump(mode="json"),
+        views_seed=params.seeds.views,
+        # The code's fingerprint sees Python only.
+        templates={path.name: files.sha256(path) for path in sorted(TEMPLATES.iterdir())},
+        code=code([BODIES["report"]]),
+    )

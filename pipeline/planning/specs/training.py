@@ -1,0 +1,149 @@
+"""Specs of stages that make a network, and of those among them that train it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.planning.specs.spec import Code, NodeSpec, SectionValues, Settings
+
+TermSettings = dict[str, dict[str, Any]]  # settings of each term
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardSettings(Settings):
+    """How images are shown to a network, in training or not."""
+
+    views: SectionValues
+    views_seed: int
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(Settings):
+    """How a node writes its soft labels: how many views beside the clean one, and in which form."""
+
+    views: int
+    kind: Literal["auto", "dense", "topk"]
+    k: int | None
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Settings):
+    """One network of a training."""
+
+    architecture: dict[str, Any]
+    objective: TermSettings
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(ForwardSettings):
+    """What decides trained weights, besides code and what is read: the key of saved state is made of it.
+
+    Attributes:
+        architecture: None where it is that of the node before.
+        seed: Decides the order of batches, too.
+        settings: A compress step's own, beyond these; None where it has none.
+        update, members: Of networks that teach each other, on the batches of the first one.
+    """
+
+    architecture: dict[str, Any] | None
+    objective: TermSettings
+    recipe: SectionValues
+    teaching: Literal["stored", "live"]
+    teacher_batch: int | None
+    seed: int
+    settings: dict[str, Any] | None = None
+    update: Literal["sequential", "simultaneous"] | None = None
+    members: tuple[NetworkSettings, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSettings(Settings):
+    """Of the grids on which a network computes."""
+
+    weight_bits: int
+    activation_bits: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings(TrainingSettings):
+    """The network of the node before learns on, on grids where there are bits."""
+
+    bits: GridSettings | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule(Settings):
+    """When a chain has stopped rising."""
+
+    patience: int | None
+    min_gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile(Settings):
+    """Weights that were trained elsewhere."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec(NodeSpec):
+    """A stage that makes a network of its own.
+
+    Attributes:
+        previous: The node before it in its chain, where it is in one.
+        continues_chain: Whether that is a link of the same chain, and not what the chain starts from.
+        has_logits: Whether its logits mean anything; else only its lower part was trained.
+        labels: The soft labels to write.
+    """
+
+    previous: str | None
+    continues_chain: bool
+    has_logits: bool
+    labels: LabelSettings
+
+    @property
+    def forward(self) -> ForwardSettings:
+        """How images are shown to it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpec(NetworkSpec):
+    """A stage that trains.
+
+    Attributes:
+        teacher: The node that it learns from; None where it learns from hard labels, or from its peers.
+        code: Fingerprints of what decides the weights (`training`), and of what decides all that is left (`stage`).
+        initial: The node whose weights it begins with.
+    """
+
+    teacher: str | None
+    training: TrainingSettings | TuneSettings
+    code: dict[str, Code]
+    initial: str | None = None
+
+    @property
+    def forward(self) -> ForwardSettings:
+        """How images are shown to it."""
+        return self.training
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec(TrainingSpec):
+    """A network of the lineage.
+
+    Attributes:
+        stop: When the chain has stopped rising, so that this link carries the one before.
+        weights: What to import in place of training.
+        carries: Of networks that teach each other, the number (from 1) of the one that the node stands for.
+    """
+
+    action: Literal["train"] = "train"
+    training: TrainingSettings
+    stop: StopRule | None = None
+    weights: WeightsFile | None = None
+    carries: int | None = None
