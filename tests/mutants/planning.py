@@ -154,11 +154,6 @@ MUTANTS = [
         "for term in section.objective)]",
         CODE,
     ),
-        "pipeline/planning/planner.py",
-        "for term in section.objective), optimizer]",
-        "for term in section.objective)]",
-        CODE,
-    ),
     Mutant(
         "pipeline/config/signature.py",
         "if parameter.arg not in exclude",
