@@ -120,11 +120,11 @@ def _loop(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     on = setting.device(precision)
     arms = {
         "ours": world.epochs(case.training(setting, on)).__next__,
-        "ready batches": by_hand(case.training(setting, on), on, cutting=False),
-        "cutting": by_hand(case.training(setting, on), on, cutting=True),
+        "ready batches": by_hand(case.training(setting, on), on, augmenting=False),
+        "augmenting": by_hand(case.training(setting, on), on, augmenting=True),
     }
     seconds = interleaved(arms, setting.sizes.rounds)
-    for below in ("ready batches", "cutting"):
+    for below in ("ready batches", "augmenting"):
         name = f"{case.name}, {precision}: ours ÷ {below}"
         yield of_figure(ratio(name, seconds, "ours", below, goal=setting.goal(1.03)))
 

@@ -123,7 +123,7 @@ def test_devices_agree_and_drawn_may_stay_on_the_cpu(views: Views, device: str) 
 
 
 @SOME
-def test_cutting_changes_none_of_its_inputs(views: Views) -> None:
+def test_augmenting_changes_none_of_its_inputs(views: Views) -> None:
     images_NCHW, drawn = IMAGES_NCHW.clone(), drawn_of(views)
     x_NCHW = augment(images_NCHW, drawn, ROWS_N, MEAN_C, STD_C)
     x_NCHW.zero_()

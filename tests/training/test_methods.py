@@ -164,7 +164,7 @@ def test_its_node_is_the_plain_student(specs: dict[str, Any], name: str) -> None
     load_weights(plain, written.weights, "the node's weights")
     numbers = node.read_numbers(spec["node"])
     assert numbers["parameters"] == count(plain)
-    assert numbers["adapter_parameters"] == count(training(spec).networks[0].objective)
+    assert numbers["adapter_parameters"] == count(training(spec).learners[0].objective)
     assert ("predictions" in written.provides) is spec["answers"]
     assert ("predictions" in written.hashes) is spec["answers"]
     assert [item["teacher"] for item in written.lineage] == [
