@@ -1,8 +1,8 @@
-"""What a method or a family of networks takes, read from its function's signature, never imported.
+"""What a function takes, read from its signature; its file is never imported.
 
-The file that implements a thing is the only place that declares its parameters: a loss lists the
-signals it needs as positional parameters and its settings as keyword-only ones. Parsing instead of
-importing keeps torch out of whoever only wants to check params.yaml.
+The file that implements a thing is the only place that declares its parameters: what it is handed as
+positional parameters and its settings as keyword-only ones. Parsing instead of importing keeps torch
+out of whoever only wants to check params.yaml.
 """
 
 import __future__
