@@ -237,11 +237,11 @@ def weights_of(of: Training, names: tuple[str, str]) -> list[tuple[float, float,
 
 def test_a_term_warms_up_and_another_fades_inside_training(folder: Path, specs: dict[str, Any]) -> None:
     terms = {"cross_entropy": {"weight": 1.0}, "dkd": {"weight": 2.0, "warmup": 0.5}}
-    changed = planned(folder, {"method": {"dkd": {"objective": terms}}})
-    assert changed["method/dkd"]["training"]["objective"]["dkd"]["warmup"] == 0.5
+    other = planned(folder, {"method": {"dkd": {"objective": terms}}})
+    assert other["method/dkd"].training.objective["dkd"]["warmup"] == 0.5
     rises = [0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0]
     for (total, hard, soft), weight in zip(
-        weights_of(training(changed["method/dkd"]), ("cross_entropy", "dkd")), rises, strict=True
+        weights_of(training(other["method/dkd"]), ("cross_entropy", "dkd")), rises, strict=True
     ):
         assert total == pytest.approx(hard + weight * soft, rel=1e-5)
     falls = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]  # 0.9 to 0.1 over 8 steps; 0.1 just after the last
