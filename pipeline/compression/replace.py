@@ -128,16 +128,16 @@ def _fit(model: nn.Module, layer: str, new: nn.Module, batches: Iterable[Tensor]
     if first_BCHW is None:
         raise UserError("replace: there are no batches to imitate the layer on: give two or more")
     optimizer = torch.optim.Adam(new.parameters(), lr)
-    held = _heard(model, layer, first_BCHW)
+    held = _input_and_output(model, layer, first_BCHW)
     start = _error(new, *held)
     done = 0
     for x_BCHW in rest:
         if steps:
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 + math.cos(math.pi * done / steps)) / 2
-        heard_BCHW, said_BCHW = _heard(model, layer, x_BCHW)
+        input_BCHW, output_BCHW = _input_and_output(model, layer, x_BCHW)
         # In units of the old outputs, so that one rate does for every layer.
-        loss = F.mse_loss(new(heard_BCHW), said_BCHW) / said_BCHW.square().mean().clamp_min(1e-12)
+        loss = F.mse_loss(new(input_BCHW), output_BCHW) / output_BCHW.square().mean().clamp_min(1e-12)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -148,7 +148,7 @@ def _fit(model: nn.Module, layer: str, new: nn.Module, batches: Iterable[Tensor]
 
 
 @torch.no_grad()
-def _heard(model: nn.Module, layer: str, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+def _input_and_output(model: nn.Module, layer: str, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """The layer's inputs and outputs."""
     inputs: list[Tensor] = []
     hook = model.get_submodule(layer).register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
@@ -161,5 +161,5 @@ def _heard(model: nn.Module, layer: str, x_BCHW: Tensor) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def _error(new: nn.Module, heard_BCHW: Tensor, said_BCHW: Tensor) -> float:
-    return float((new(heard_BCHW) - said_BCHW).norm() / said_BCHW.norm())
+def _error(new: nn.Module, input_BCHW: Tensor, output_BCHW: Tensor) -> float:
+    return float((new(input_BCHW) - output_BCHW).norm() / output_BCHW.norm())

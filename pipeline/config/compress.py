@@ -106,7 +106,7 @@ AnyStep = Annotated[
 
 
 class Compress(Section):
-    """Where the chain starts, whom its tuning hears, and its steps."""
+    """Where the chain starts, whom its tuning learns from, and its steps."""
 
     start: str = Field(default="teacher", alias="from")
     teacher: str = "teacher"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("pipeline", "stages")
+PACKAGES = ("pipeline",)
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:

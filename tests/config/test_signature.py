@@ -49,26 +49,27 @@ NAMES = {
     extension.SOURCES: SOURCES,
     extension.STEPS: STEPS,
 }
-FUNCTIONS = [(point.folder, name, point.function or name) for point, names in NAMES.items() for name in names]
+FUNCTIONS = [(point, name) for point, names in NAMES.items() for name in names]
 
 
 def test_everything_that_can_be_named_is_found_and_nothing_else():
     assert {point: point.names() for point in NAMES} == NAMES
 
 
-@pytest.mark.parametrize(("folder", "file", "name"), FUNCTIONS)
-def test_it_agrees_with_the_imported_function(folder: str, file: str, name: str):
-    path = PACKAGE / folder / f"{file}.py"
-    module = importlib.import_module(f"pipeline.{folder}.{file}".replace("/", "."))
+@pytest.mark.parametrize(("point", "file"), FUNCTIONS)
+def test_it_agrees_with_the_imported_function(point: extension.ExtensionPoint, file: str):
+    name = point.function or file
+    path = PACKAGE / point.folder / f"{file}.py"
+    module = importlib.import_module(f"pipeline.{point.folder}.{file}".replace("/", "."))
     learned = getattr(module, signature.class_name(name), None)
     takes, sets = (learned.forward, learned.__init__) if learned else (getattr(module, name),) * 2
     taken = inspect.signature(takes).parameters.values()
     needed = tuple(p.name for p in taken if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")
     assert signature.needs(path, name) == needed
     parameters = inspect.signature(sets).parameters.values()
-    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in SUPPLIED}
+    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in point.supplied}
     hints = typing.get_type_hints(sets, include_extras=True)
-    model = signature.settings(path, name, SUPPLIED)
+    model = signature.settings(path, name, point.supplied)
     assert set(model.model_fields) == set(own)
     given = model.model_json_schema().get("properties", {})
     for key, field in model.model_fields.items():
@@ -112,7 +113,7 @@ def test_the_model_is_frozen_and_refuses_unknown_keys(tmp_path: Path):
 
 def test_excluded_names_are_no_settings(tmp_path: Path):
     path = write(tmp_path, "def build(*, size: int, width: Count = 2): ...\n")
-    assert signature.validated(signature.settings(path, "build", SUPPLIED), {}, "x") == {"width": 2}
+    assert signature.validated(signature.settings(path, "build", frozenset({"size"})), {}, "x") == {"width": 2}
 
 
 @pytest.mark.parametrize(

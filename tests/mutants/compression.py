@@ -101,8 +101,8 @@ MUTANTS = [
     Mutant("pipeline/compression/replace.py", "(1 + math.cos(", "(1 - math.cos(", REPLACE_TESTS),
     Mutant(
         "pipeline/compression/replace.py",
-        "held = _heard(model, layer, first_BCHW)",
-        "held = _heard(model, layer, first_BCHW * 0)",
+        "held = _input_and_output(model, layer, first_BCHW)",
+        "held = _input_and_output(model, layer, first_BCHW * 0)",
         REPLACE_TESTS,
     ),
     Mutant(

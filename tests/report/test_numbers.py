@@ -205,7 +205,7 @@ def test_times_of_two_devices_stand_in_charts_of_their_own() -> None:
         timed("teacher", 0.9, latency_ms=1.0, timed_on="A Card 9000"),
         timed("student", 0.8, latency_ms=0.5, timed_on="A Card 9000"),
         timed("file", 0.8, latency={"batch_1": {"ms": 4.0}}, timed_on="cpu"),
-        timed("vote", 0.95),
+        timed("ensemble", 0.95),
     ]
     run: Any = SimpleNamespace(networks=networks, entries={each.name: each for each in networks})
     times = {cost.title: {p.name: p.cost for p in points(run, cost)} for cost in costs(run)[2:]}
