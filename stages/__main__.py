@@ -1,7 +1,7 @@
 """`python -m stages <verb>`: one command a stage. DVC calls them; a person can, too."""
 
 # A command hands its spec to what does the work, which it imports only then. It decides nothing about a result, so that
-# this file is in no fingerprint: `BODIES` of pipeline/planning/parts.py names the code that is.
+# this file is in no fingerprint: `BODIES` of pipeline/planning/units.py names the code that is.
 
 from typing import Annotated
 

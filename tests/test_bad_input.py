@@ -209,7 +209,7 @@ def test_a_stage_before_plan(workspace: Path) -> None:
 )
 @pytest.mark.parametrize("what", ["spec", "node"])
 def test_a_damaged_record_is_never_believed(workspace: Path, damage: Callable[[str], str], what: str) -> None:
-    write_specs({"a": CarrySpec(node="a", previous="b", code="1")}, PLAN)
+    write_specs({"a": CarrySpec(node="a", previous="b", code={"stage": {"source digits": "1"}})}, PLAN)
     carry = Node("b", "carried", origin="carry", chain=(("previous", 0.1),), hashes={"previous": "1"})
     with node.writing("b") as folder:
         node.write(folder, carry)

@@ -11,13 +11,13 @@ from typing import Any
 from pipeline.base.paths import resolve
 from pipeline.config.extension import SOURCES
 from pipeline.config.params import Params
-from pipeline.planning import chains, compress, methods, readers
-from pipeline.planning.parts import BODIES, code
+from pipeline.planning import chains, compress, methods, readers, units
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
 from pipeline.planning.specs.training import TrainSpec, WeightsFile
+from pipeline.planning.units import code
 
 
 def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
@@ -64,7 +64,7 @@ def prepare(planner: Planner) -> PrepareSpec:
         data=data.model_dump(mode="json"),
         seed=planner.params.seeds.data,
         files=listed(resolve(data.root), **data.settings) if listed else None,
-        code=code([BODIES["prepare"], SOURCES.code(data.source)]),
+        code={"stage": code(units.stage("prepare") | units.source(data.source))},
     )
 
 

@@ -9,19 +9,15 @@ from pipeline.config.extension import STEPS
 from pipeline.config.network import ChainSection, TrainingSection
 from pipeline.config.section import unknown
 from pipeline.config.term import has_logits, needs_features, needs_teacher
-from pipeline.planning import graph
-from pipeline.planning.parts import BODIES, carry, code, models
+from pipeline.planning import graph, units
+from pipeline.planning.parts import carry
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import GridSettings, TuneSettings
+from pipeline.planning.units import code
 
 NETWORKS = ("teacher", "baseline", "direct", "student", "refined", "mutual")
-# Code that rebuilds a network which compression has changed, or which runs its file: found by name, not by import.
-REBUILDING = (
-    *(f"pipeline/models/{name}.py" for name in ("surgery", "fake_quantise", "codebook")),
-    "pipeline/compression/footprint.py",
-)
 
 
 def steps(planner: Planner) -> dict[str, NodeSpec]:
@@ -69,7 +65,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         "has_logits": True,
         "labels": planner.labels(views=_teaches(section, number)),
     }
-    modules = [STEPS.code(step.kind), *REBUILDING, *models(architecture)]
+    used = units.step(step.kind) | units.REBUILDING | units.model(architecture)
     settings = _given(step)
     if not isinstance(step, TrainingSection):
         return ComputeStepSpec(
@@ -77,7 +73,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
             settings=settings,
             images=planner.forward(),
             about=planner.about() if step.makes == "shipped" else None,
-            code={"stage": code([BODIES["compress"], *modules])},
+            code={"stage": code(units.stage("compress") | used)},
         )
     fresh = step.makes == "fresh"
     teacher = previous if fresh else section.teacher
@@ -93,7 +89,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         teacher=teacher if needs_teacher(step.objective) else None,
         training=replace(training, settings=settings or None),
         initial=None if fresh else previous,
-        code=planner.codes("compress", step, modules),
+        code=planner.codes("compress", step, used),
     )
 
 

@@ -1,101 +1,396 @@
-"""What code a stage really uses, as one hash that ignores comments, docstrings and formatting.
+"""What a file of ours means, with all that it imports, as one hash: neither text nor place counts.
 
-The closure is found by reading imports, not by importing: it starts from the stage's own files and
-follows every import of our packages, inside functions too. `__init__.py` files are empty and are not
-followed; imports under `if TYPE_CHECKING` never run and are not followed either.
+Comments, docstrings, formatting and `if TYPE_CHECKING` do not count. An import of ours counts by the content of what
+it names: each reference to a name that it binds is hashed as (hash of the module, attribute), so that moving or
+renaming a module, or importing it in another form, changes nothing. Modules that import each other in a circle are
+hashed together.
+
+The files are read, not imported. What cannot be followed is refused, but for a module that `importlib.import_module`
+is given by a name that is not written out there: plan lists such modules beside those that load them.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 
-PACKAGES = ("pipeline",)
+from pipeline.base.errors import UserError
+
+PACKAGES = ("pipeline", "stages")
+IGNORED = frozenset({"ctx", "kind", "type_comment"})
+# Nodes whose texts are no names that they bind; `alias` is looked at with its import.
+UNBINDING = frozenset({ast.Attribute, ast.keyword, ast.Constant, ast.alias, ast.Load, ast.Store, ast.Call, ast.Expr})
 
 
-def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """Hash of the import closure of `files`, all below the project folder `root`."""
-    total = hashlib.sha256()
-    for path in sorted(closure(root, files)):
-        total.update(f"{path.relative_to(root).as_posix()} {_meaning(path)}\n".encode())
-    return total.hexdigest()
+def fingerprint(root: Path, path: Path) -> str:
+    """Hash of the meaning of the file `path`, below the project folder `root`.
+
+    Raises:
+        UserError: An import of ours cannot be followed.
+    """
+    return _project(root).hash(path)
 
 
-def closure(root: Path, files: Iterable[Path]) -> set[Path]:
-    """All of our files that `files` import, directly or not, and `files` themselves."""
+def closure(root: Path, paths: Iterable[Path]) -> set[Path]:
+    """All of our files that `paths` import, directly or not, and `paths` themselves."""
     found: set[Path] = set()
-    waiting = list(files)
+    waiting = list(paths)
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_imports(root, path))
+            waiting.extend(_project(root).meaning(path).imports)
     return found
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+@dataclass(frozen=True)
+class _Target:
+    """What an import of ours binds a name to: a module or package, or an attribute of a module."""
+
+    module: str
+    attribute: str = ""
+
+
+# Text, or a file whose hash stands there.
+_Text = str | Path
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What one file means: text and files, and imports beside each other, whose order does not count."""
+
+    parts: list[_Text | list[tuple[_Text, ...]]]
+
+    @cached_property
+    def imports(self) -> dict[Path, None]:
+        """The files of ours that it needs, each once."""
+        beside = chain.from_iterable(chain.from_iterable(part for part in self.parts if isinstance(part, list)))
+        return {each: None for each in chain(self.parts, beside) if isinstance(each, Path)}
+
+    def hash(self, of: Mapping[Path, str]) -> str:
+        """The hash of all, by the hash of each file in it."""
+        texts = [
+            str(sorted("".join(_text(each, of) for each in item) for item in part))
+            if isinstance(part, list)
+            else _text(part, of)
+            for part in self.parts
+        ]
+        return hashlib.sha256("".join(texts).encode()).hexdigest()
+
+
+def _text(part: _Text, of: Mapping[Path, str]) -> str:
+    return part if isinstance(part, str) else f"<{of[part]}>"
 
 
 @cache
-def _imports(root: Path, path: Path) -> tuple[Path, ...]:
-    """The files of our packages that one file imports."""
-    found = []
-    for node in _running(_tree(path)):
+def _project(root: Path) -> "_Project":
+    return _Project(root)
+
+
+class _Project:
+    """The hashes of a project's files, found when they are asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._meanings: dict[Path, _Meaning] = {}
+        self._hashes: dict[Path, str] = {}
+        self._packages: dict[Path, bool] = {}
+
+    def hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._settle(path, {}, [])
+        return self._hashes[path]
+
+    def meaning(self, path: Path) -> _Meaning:
+        if path not in self._meanings:
+            self._meanings[path] = _Reader(self, path).read()
+        return self._meanings[path]
+
+    def file(self, module: str) -> Path | None:
+        """The file of a module; None of a package, and of what is not there."""
+        path = self.root.joinpath(*module.split("."))
+        if self.is_package(path):
+            return None
+        file = path.with_suffix(".py")
+        return file if file.is_file() else None
+
+    def is_package(self, folder: Path) -> bool:
+        """Whether a folder is a package, whose `__init__.py`, which any import of a part of it runs, must be empty."""
+        if folder not in self._packages:
+            init = folder / "__init__.py"
+            self._packages[folder] = init.is_file()
+            if init.is_file() and any(not _is_text(each) for each in ast.parse(init.read_bytes()).body):
+                raise UserError(f"{init.relative_to(self.root)} holds code: move it to a module, and import that")
+        return self._packages[folder]
+
+    def _settle(self, path: Path, lowest: dict[Path, int], stack: list[Path]) -> int:
+        """Hash `path` and what it imports, circle by circle (Tarjan 1972: strongly connected components).
+
+        Args:
+            lowest: Of each file that was met, the place in the search of the first file that it leads back to.
+            stack: Those that may still turn out to stand in a circle.
+        """
+        place = lowest[path] = len(lowest)
+        start = len(stack)
+        stack.append(path)
+        for each in self.meaning(path).imports:
+            if each in self._hashes:
+                continue
+            lowest[path] = min(lowest[path], lowest[each] if each in lowest else self._settle(each, lowest, stack))
+        if lowest[path] == place:
+            self._hashes |= self._of_circle(stack[start:])
+            del stack[start:]
+        return lowest[path]
+
+    def _of_circle(self, circle: list[Path]) -> dict[Path, str]:
+        """The hashes of files that need each other; most circles are one file that needs none of itself.
+
+        Each round lets every file see one import further into the circle: after as many as there are files, two
+        have the same hash only where they mean the same.
+        """
+        inside = dict.fromkeys(circle, "")
+        known = self._hashes
+        if len(circle) == 1 and circle[0] not in self.meaning(circle[0]).imports:
+            return {circle[0]: self.meaning(circle[0]).hash(known)}
+        for _ in circle:
+            seen = known | inside
+            inside = {path: self.meaning(path).hash(seen) for path in circle}
+        whole = " ".join(sorted(inside.values()))
+        return {path: hashlib.sha256(f"{whole} {own}".encode()).hexdigest() for path, own in inside.items()}
+
+
+class _Reader:
+    """Reads one file.
+
+    A name counts as what it is bound to only where an import of ours is all that binds it in the whole file, to one
+    thing, and nothing else is bound to that. Any other stays as it is written, and the import with it: nothing
+    needs to be known of scopes.
+    """
+
+    def __init__(self, project: _Project, path: Path) -> None:
+        self.project = project
+        self.path = path
+        self.module = ".".join(path.relative_to(project.root).with_suffix("").parts)
+        self.tree = ast.parse(path.read_bytes(), str(path))
+        self.parts: list[_Text | list[tuple[_Text, ...]]] = []
+        self.bound = self._bound()
+
+    def read(self) -> _Meaning:
+        self._write(self.tree)
+        return _Meaning(self.parts)
+
+    def _bound(self) -> dict[str, _Target]:
+        """The names that count as what they are bound to."""
+        targets: dict[str, set[_Target]] = defaultdict(set)
+        others: set[str] = set()
+        for node in _running(self.tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for alias in node.names:
+                    found = self._target(node, alias)
+                    name = alias.asname or (alias.name.split(".")[0] if isinstance(node, ast.Import) else alias.name)
+                    if found is None:
+                        others.add(name)
+                    else:
+                        targets[name].add(found)
+            elif type(node) not in UNBINDING and not (type(node) is ast.Name and type(node.ctx) is ast.Load):
+                # Whatever the syntax, a name that is bound is a text among the fields of its node.
+                for name in node._fields:
+                    value = getattr(node, name, None)
+                    if isinstance(value, str):
+                        others.add(value)
+                    elif isinstance(value, list):
+                        others.update(each for each in value if isinstance(each, str))
+        owners: dict[_Target, set[str]] = defaultdict(set)
+        for name, found in targets.items():
+            for target in found:
+                owners[target].add(name)
+        return {
+            name: target
+            for name, (target, *more) in targets.items()
+            if not more and name not in others and len(owners[target]) == 1
+        }
+
+    def _target(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> _Target | None:
+        """What a name of an import statement is bound to; None where that is not ours."""
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            # `from package import name`: the name may be a module or something inside one.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if alias.name.split(".")[0] not in PACKAGES:
+                return None
+            return _Target(alias.name if alias.asname else alias.name.split(".")[0])
+        source = self._source(node)
+        if source.split(".")[0] not in PACKAGES:
+            return None
+        if alias.name == "*":
+            raise self._refused(node, f"imports all of {source}: name what is needed")
+        whole = f"{source}.{alias.name}"
+        if self.project.file(source):
+            return _Target(source, alias.name)
+        if self.project.file(whole) or self._is_package(whole):
+            return _Target(whole)
+        raise self._refused(node, f"imports {whole}, which is not there")
+
+    def _source(self, node: ast.ImportFrom) -> str:
+        """The module or package that an import takes names from; for a relative one, from here."""
+        if node.level == 0:
+            return node.module or ""
+        above = self.module.split(".")[: -node.level]
+        if not above:
+            raise self._refused(node, "has an import from above the top folder")
+        return ".".join([*above, *([node.module] if node.module else [])])
+
+    def _is_package(self, module: str) -> bool:
+        folder = self.project.root.joinpath(*module.split("."))
+        return self.project.is_package(folder) or folder.is_dir()
+
+    def _file(self, node: ast.AST, module: str) -> Path:
+        path = self.project.file(module)
+        if path is None:
+            why = "a package" if self._is_package(module) else "not there"
+            raise self._refused(node, f"uses {module}, which is {why}: import the module that is meant")
+        for above in path.parents:
+            if above == self.project.root:
+                break
+            self.project.is_package(above)
+        return path
+
+    def _refused(self, node: ast.AST, what: str) -> UserError:
+        return UserError(f"{self.path.relative_to(self.project.root)}, line {getattr(node, 'lineno', 0)} {what}")
+
+    def _write(self, value: object) -> None:
+        """Add what a part of the tree means.
+
+        Written out here because `ast.dump` differs between Python versions: fields that are empty are left
+        out, so that a field which a later version adds does not change the hash.
+        """
+        if isinstance(value, ast.AST):
+            if not self._write_reference(value):
+                self._write_node(value)
+        elif isinstance(value, list):
+            self._write_list(value)
         else:
-            continue
-        for name in names:
-            file = root.joinpath(*name.split(".")).with_suffix(".py")
-            if name.split(".")[0] in PACKAGES and file.is_file():
-                found.append(file)
-    return tuple(found)
+            self.parts.append(repr(value))
+
+    def _write_node(self, node: ast.AST, fields: tuple[str, ...] | None = None) -> None:
+        self.parts.append(f"({type(node).__name__}")
+        for name in fields or node._fields:
+            value = getattr(node, name, None)
+            if value is None or value == [] or name in IGNORED:
+                continue
+            self.parts.append(f" {name}=")
+            self._write(value)
+        self.parts.append(")")
+
+    def _write_list(self, values: list[object]) -> None:
+        self.parts.append("[")
+        beside: dict[str, tuple[_Text, ...]] = {}  # imports one after the other: a later one of a name wins
+        for value in values:
+            if _is_text(value):
+                continue
+            if isinstance(value, ast.Import | ast.ImportFrom):
+                foreign = [alias for alias in value.names if not self._write_import(value, alias, beside)]
+                if not foreign:
+                    continue
+                if len(foreign) < len(value.names):
+                    value = ast.Import(foreign)
+            if beside:
+                self.parts.append(list(beside.values()))
+                beside = {}
+            if isinstance(value, ast.If) and _is_for_types(value):
+                if value.orelse:
+                    self._write_node(value, ("test", "orelse"))
+            else:
+                self._write(value)
+        if beside:
+            self.parts.append(list(beside.values()))
+        self.parts.append("]")
+
+    def _write_import(
+        self, node: ast.Import | ast.ImportFrom, alias: ast.alias, beside: dict[str, tuple[_Text, ...]]
+    ) -> bool:
+        """Note an import of ours among those beside it; False where it is not ours."""
+        target = self._target(node, alias)
+        if target is None:
+            return False
+        name = alias.asname or alias.name
+        if isinstance(node, ast.Import):
+            # `import a.b` binds `a`, and needs `a.b`.
+            beside[name] = (self._file(node, alias.name), " ")
+            bound = name.split(".")[0]
+        else:
+            bound = name
+            if self.project.file(target.module):
+                beside[name] = (self._file(node, target.module), f" {target.attribute}")
+        if bound not in self.bound:
+            if name not in beside or not self.project.file(target.module):
+                raise self._refused(node, f"binds {bound} to a package, and something else does: import a module")
+            beside[name] += (f" {name}",)
+        return True
+
+    def _write_reference(self, node: ast.AST) -> bool:
+        """Add what a reference into our modules names; False where the node is none."""
+        if isinstance(node, ast.Name):
+            if node.id == "__import__":
+                raise self._refused(node, "uses __import__: use importlib.import_module")
+            target = self.bound.get(node.id)
+            if target is None:
+                return False
+            self.parts += [self._file(node, target.module), f" {target.attribute}" if target.attribute else ""]
+            return True
+        if isinstance(node, ast.Call):
+            module = self._loaded(node)
+        elif isinstance(node, ast.Attribute):
+            module = self._dotted(node)
+        else:
+            return False
+        if module is None:
+            return False
+        self.parts.append(self._file(node, module))
+        return True
+
+    def _dotted(self, node: ast.expr) -> str | None:
+        """The module or package that an expression such as `pipeline.training.loop` names; None of any other."""
+        if isinstance(node, ast.Name):
+            target = self.bound.get(node.id)
+            return target.module if target and not target.attribute else None
+        if isinstance(node, ast.Attribute):
+            before = self._dotted(node.value)
+            if before is not None and not self.project.file(before):
+                return f"{before}.{node.attr}"
+        return None
+
+    def _loaded(self, node: ast.Call) -> str | None:
+        """The module of ours that `importlib.import_module` is given by a name that is written out; else None."""
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+        if name != "import_module" or not node.args or not isinstance(node.args[0], ast.Constant):
+            return None
+        module = str(node.args[0].value)
+        if module.startswith("."):
+            raise self._refused(node, f"loads {module}: write the module's whole name")
+        return module if module.split(".")[0] in PACKAGES else None
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that can run: all but the bodies of `if TYPE_CHECKING`."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from _running(child)
+    """Every node below that can run: all but the bodies of `if TYPE_CHECKING`."""
+    waiting = [node]
+    while waiting:
+        parent = waiting.pop()
+        for name, value in ast.iter_fields(parent):
+            if name == "body" and isinstance(parent, ast.If) and _is_for_types(parent):
+                continue
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST):
+                    yield child
+                    waiting.append(child)
 
 
-@cache
-def _meaning(path: Path) -> str:
-    """Hash of one file's parsed tree.
-
-    Written out here because `ast.dump` differs between Python versions: fields that are empty are left
-    out, so that a field which a later version adds does not change the hash.
-    """
-    parts: list[str] = []
-
-    def walk(value: object) -> None:
-        if isinstance(value, ast.AST):
-            parts.append(f"({type(value).__name__}")
-            for name, field in ast.iter_fields(value):
-                if field is None or field == [] or name in {"ctx", "kind", "type_comment"}:
-                    continue
-                parts.append(f" {name}=")
-                walk(field)
-            parts.append(")")
-        elif isinstance(value, list):
-            parts.append("[")
-            for item in value:
-                if not _is_text(item):
-                    walk(item)
-            parts.append("]")
-        else:
-            parts.append(repr(value))
-
-    walk(_tree(path))
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+def _is_for_types(node: ast.If) -> bool:
+    """Whether it is `if TYPE_CHECKING`."""
+    test = node.test
+    return (test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)) == "TYPE_CHECKING"
 
 
 def _is_text(node: object) -> bool:

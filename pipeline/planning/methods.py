@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
-from pipeline.planning import graph
-from pipeline.planning.parts import code, models
+from pipeline.planning import graph, units
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import NetworkSettings, TrainSpec
+from pipeline.planning.units import code
 from pipeline.planning.wiring import COMMAND
 
 
@@ -27,7 +27,7 @@ def methods(planner: Planner) -> dict[str, NodeSpec]:
     for slot in slots:
         name = f"method/{slot}"
         if slot not in sections:
-            specs[name] = SkipSpec(node=name, code=code(["pipeline/lineage/node.py"]))
+            specs[name] = SkipSpec(node=name, code={"stage": code(units.NODE)})
             continue
         spec = planner.network(name, sections[slot], "teacher")
         specs[name] = replace(spec, initial=_initial(planner, slot)) if sections[slot].initial else spec
@@ -66,5 +66,7 @@ def mutual(planner: Planner) -> TrainSpec:
         alone,
         training=replace(alone.training, update=section.update, members=tuple(members)),
         carries=section.carries,
-        code=planner.codes("mutual", section, [path for each in architectures for path in models(each)]),
+        code=planner.codes(
+            "mutual", section, {unit: path for each in architectures for unit, path in units.model(each).items()}
+        ),
     )

@@ -5,13 +5,14 @@ from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress
-from pipeline.config.extension import OBJECTIVES, OPTIMIZERS, SOURCES
+from pipeline.config.extension import SOURCES
 from pipeline.config.network import NetworkSection, TrainingSection
 from pipeline.config.params import Params
 from pipeline.config.term import has_logits, needs_features, needs_teacher
-from pipeline.planning import graph
-from pipeline.planning.parts import BODIES, code, models, seed
+from pipeline.planning import graph, units
+from pipeline.planning.parts import seed
 from pipeline.planning.specs.training import ForwardSettings, LabelSettings, TrainingSettings, TrainSpec
+from pipeline.planning.units import Units, code
 
 CHAINS = ("assistant", "refinery", "born_again")
 TEACHING = ("teacher", *CHAINS)
@@ -57,7 +58,7 @@ class Planner:
             has_logits=has_logits(section.objective),
             training=self.training(section, teacher, architecture, seed=self.seed(section, _role(name)), where=family),
             labels=self.labels(views=family in TEACHING or name in self.label_writers),
-            code=self.codes(family, section, models(architecture)),
+            code=self.codes(family, section, units.model(architecture)),
         )
 
     def training(
@@ -93,14 +94,12 @@ class Planner:
         """The seed of a role in a section."""
         return seed(self.params.seeds.train if section.seed is None else section.seed, role)
 
-    def codes(self, family: str, section: TrainingSection, models: list[str]) -> dict[str, str]:
+    def codes(self, verb: str, section: TrainingSection, networks: Units) -> dict[str, dict[str, str]]:
         """What decides the trained weights, and what decides the stage's outs: labelling and measuring, too."""
-        optimizer = OPTIMIZERS.code(section.recipe.optimizer)
-        modules = [*models, *(OBJECTIVES.code(term) for term in section.objective), optimizer]
-        return {
-            "training": code(["pipeline/training/loop.py", *modules]),
-            "stage": code([BODIES[family], *modules]),
-        }
+        used = networks | units.optimizer(section.recipe.optimizer)
+        for term in section.objective:
+            used |= units.objective(term)
+        return {"training": code(units.LOOP | used), "stage": code(units.stage(verb) | used)}
 
     def forward(self) -> ForwardSettings:
         """How images are shown to a network."""

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from pipeline.base import files
 from pipeline.base.paths import CODE
-from pipeline.planning import graph
-from pipeline.planning.parts import BODIES, code
+from pipeline.planning import graph, units
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.readers import ChainSettings, EnsembleSpec, RefinedSpec, ReportSpec, SummarySpec
+from pipeline.planning.units import code
 
 TEMPLATES = CODE / "pipeline" / "report" / "templates"
 
 
 def refined(planner: Planner) -> RefinedSpec:
     """Picks the best generation of the refinery."""
-    return RefinedSpec(node="refined", chain=planner.last("refinery"), code=code([BODIES["refined"]]))
+    return RefinedSpec(node="refined", chain=planner.last("refinery"), code={"stage": code(units.stage("refined"))})
 
 
 def ensemble(planner: Planner) -> EnsembleSpec:
@@ -27,13 +27,13 @@ def ensemble(planner: Planner) -> EnsembleSpec:
         rule=params.ensemble.rule,
         views=params.views.model_dump(mode="json"),
         views_seed=params.seeds.views,
-        code=code([BODIES["ensemble"]]),
+        code={"stage": code(units.stage("ensemble"))},
     )
 
 
 def summary(networks: Sequence[str]) -> SummarySpec:
     """Gathers the figures of these networks."""
-    return SummarySpec(node="summary", nodes=tuple(networks), code=code([BODIES["summary"]]))
+    return SummarySpec(node="summary", nodes=tuple(networks), code={"stage": code(units.stage("summary"))})
 
 
 def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
@@ -52,5 +52,5 @@ def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
         views_seed=params.seeds.views,
         # The code's fingerprint sees Python only.
         templates={path.name: files.sha256(path) for path in sorted(TEMPLATES.iterdir())},
-        code=code([BODIES["report"]]),
+        code={"stage": code(units.stage("report"))},
     )

@@ -38,6 +38,7 @@ from pipeline.training.state import holding, state_key
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 Lineage = tuple[dict[str, str], ...]
+BUDGET = "pipeline.models.budget"
 AnyTrainingSpec = TypeVar("AnyTrainingSpec", bound=TrainingSpec)
 AnySettings = TypeVar("AnySettings", NetworkSettings, TrainingSettings)
 
@@ -76,7 +77,7 @@ def _sized(network: AnySettings, of_data: dict[str, int]) -> AnySettings:
     if budget is None:
         return network
     # By name, so that only stages with a budget depend on this code.
-    fit_width = importlib.import_module("pipeline.models.budget").fit_width
+    fit_width = importlib.import_module(BUDGET).fit_width
     return replace(network, architecture=fit_width(architecture, **of_data, **budget))
 
 

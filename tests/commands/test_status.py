@@ -80,7 +80,7 @@ def test_progress_is_that_of_the_newest_training_that_is_not_over(own_state: Pat
         State(folder).save(save({}, {"facts": json.dumps(facts)}))
         os.utime(folder / "state", (1000 - number, 1000 - number))
     assert status._progress("student", build()["student"]) == "in progress: epoch 4 of 9"
-    assert status._progress("student", CarrySpec(node="student", previous="teacher", code="")) is None
+    assert status._progress("student", CarrySpec(node="student", previous="teacher", code={})) is None
 
 
 def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries() -> None:

@@ -183,4 +183,4 @@ def test_what_cannot_be_compared_is_refused_before_training(
 
 def test_a_method_that_params_yaml_does_not_name_cannot_be_compared(specs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="unknown method 'pkt'"):
-        compare(specs | {"method/pkt": SkipSpec(node="method/pkt", code="")}, ["pkt"], SEEDS)
+        compare(specs | {"method/pkt": SkipSpec(node="method/pkt", code={})}, ["pkt"], SEEDS)

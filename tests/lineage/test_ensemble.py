@@ -33,7 +33,7 @@ SPEC = EnsembleSpec(
     teaches=True,
     views=Views(shift=1).model_dump(mode="json"),
     views_seed=4,
-    code="",
+    code={},
 )
 
 

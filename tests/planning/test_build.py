@@ -148,7 +148,7 @@ def test_peers_start_from_different_weights() -> None:
 def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a change of a loss, or of a family of networks, would leave results that are not its own."""
     for module in (planner, compress, plan):
-        monkeypatch.setattr(module, "code", " ".join)
+        monkeypatch.setattr(module, "code", dict)
     peers = {"p1": {"family": "plain", "widths": [4]}, "p2": {"family": "residual", "width": 4}}
     specs = build({"mutual": {"architectures": peers}})
     trained = {name: spec for name, spec in specs.items() if isinstance(spec, TrainingSpec)}
@@ -160,9 +160,9 @@ def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest
         files_of_it += [f"pipeline/models/{each['family']}.py" for each in used if each]
         files_of_it.append(f"pipeline/training/optimizers/{training.recipe['optimizer']}.py")
         for kind in ("training", "stage"):
-            assert {*files_of_it} <= {*spec.code[kind].split()}, (name, kind)
-        assert "pipeline/training/loop.py" in spec.code["training"].split()
-    assert "pipeline/data/sources/digits.py" in specs["prepare"].code.split()
+            assert {*files_of_it} <= {*spec.code[kind].values()}, (name, kind)
+        assert "pipeline/training/loop.py" in spec.code["training"].values()
+    assert "pipeline/data/sources/digits.py" in specs["prepare"].code["stage"].values()
 
 
 def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:

@@ -68,13 +68,13 @@ def test_who_distils_learns_from_the_node_before_and_who_tunes_from_the_teacher_
 
 
 def test_every_step_has_the_code_that_rebuilds_what_the_one_before_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compress_plan, "code", " ".join)
-    monkeypatch.setattr(planner, "code", " ".join)
+    monkeypatch.setattr(compress_plan, "code", dict)
+    monkeypatch.setattr(planner, "code", dict)
     specs = build(["small", "thin", "book", "tune4", "grids"])
     kinds = ("distil", "prune", "codebook", "tune", "quantise")
     rebuilding = {f"pipeline/models/{name}.py" for name in ("surgery", "fake_quantise", "codebook")}
     for number, kind in enumerate(kinds, start=1):
-        used = specs[f"compress/c{number}"].code["stage"].split()
+        used = specs[f"compress/c{number}"].code["stage"].values()
         assert {*rebuilding, f"pipeline/compression/steps/{kind}.py"} <= {*used}
 
 

@@ -105,7 +105,7 @@ def test_another_recipe_has_another_key(specs: dict[str, TrainSpec]) -> None:
 def test_other_code_has_another_key(specs: dict[str, TrainSpec]) -> None:
     spec = specs["baseline"]
     learn(spec)
-    learn(replace(spec, code={**spec.code, "training": "0" * 64}))
+    learn(replace(spec, code={**spec.code, "training": {"loop": "0" * 64}}))
     assert len([*(state_root() / "baseline").iterdir()]) == 2
 
 

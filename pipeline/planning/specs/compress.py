@@ -34,7 +34,7 @@ class ComputeStepSpec(NetworkSpec):
     settings: dict[str, Any]
     images: ForwardSettings
     about: dict[str, Any] | None = None
-    code: dict[str, Code]
+    code: Code
 
     @property
     def forward(self) -> ForwardSettings:

@@ -16,7 +16,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import PLAN
 
-Code = str  # a fingerprint
+Code = dict[str, dict[str, str]]  # fingerprints of units, of those that decide weights apart
 SectionValues = dict[str, Any]  # of params.yaml, complete: all defaults are filled in
 
 

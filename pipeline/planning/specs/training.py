@@ -123,7 +123,7 @@ class TrainingSpec(NetworkSpec):
 
     teacher: str | None
     training: TrainingSettings | TuneSettings
-    code: dict[str, Code]
+    code: Code
     initial: str | None = None
 
     @property

@@ -3,7 +3,7 @@
 from pipeline.base.paths import CODE
 from pipeline.config.yaml import read_yaml
 from pipeline.planning.fingerprint import closure
-from pipeline.planning.parts import BODIES
+from pipeline.planning.units import BODIES
 from tests.scratch import ROOT
 
 TRAINED = {"teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again", "method", "mutual"}
