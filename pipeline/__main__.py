@@ -217,6 +217,18 @@ def wire(
 
 
 @app.command()
+def accept(
+    dry: Annotated[bool, typer.Option("--dry", help="Only say what would be taken over.")] = False,
+) -> None:
+    """After an upgrade: take over the results that the release leaves as they are, instead of making them again."""
+    from pipeline.commands.accept import accept
+    from pipeline.console.progress import log
+
+    for line in accept(dry=dry).lines():
+        log(line)
+
+
+@app.command()
 def gc(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove that of unfinished training, too.")] = False,
 ) -> None:

@@ -116,19 +116,25 @@ class Scratch:
         return Scratch(folder, state)
 
 
-def create(folder: Path) -> Scratch:
-    """A git and DVC repository with our code and tiny params; nothing has run in it."""
+def bring(folder: Path, root: Path = ROOT) -> None:
+    """Copy our code, or that of another checkout, and all that comes with it."""
     without = shutil.ignore_patterns("__pycache__")
     for name in COPIED:
-        source, target = ROOT / name, folder / name
+        source, target = root / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target, ignore=without)
         else:
             shutil.copy2(source, target)
+
+
+def create(folder: Path, root: Path = ROOT) -> Scratch:
+    """A git and DVC repository with our code, or that of another checkout, and tiny params; nothing has run in it."""
+    bring(folder, root)
     scratch = Scratch(folder)
     (folder / ".dvc" / "config").write_text(CONFIG)
-    params = yaml.safe_load(PARAMS.read_text())
+    params = yaml.safe_load((root / PARAMS.relative_to(ROOT)).read_text())
     params["method"] = {name: params["method"][name] for name in METHODS}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     scratch.edit({name: {"recipe": {"epochs": 2}} for name, section in params.items() if "recipe" in (section or {})})

@@ -57,8 +57,13 @@ def read_json(root: Path, outs: dict[str, str], path: str) -> Any:
         return None
 
 
+def path(root: Path, md5: str) -> Path:
+    """Where the cache `root` has the file of this hash, if it has it."""
+    return root / "files" / "md5" / md5[:2] / md5[2:]
+
+
 def _content(root: Path, md5: str) -> str | None:
     try:
-        return (root / "files" / "md5" / md5[:2] / md5[2:]).read_text()
+        return path(root, md5).read_text()
     except (OSError, UnicodeDecodeError):
         return None

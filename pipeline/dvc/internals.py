@@ -4,10 +4,13 @@ Here and in `cache` alone we use DVC's Python, and a test names what a new DVC h
 nothing but `python -m pipeline repro` does.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import networkx
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import get_active_graph, reproduce
 
@@ -36,6 +39,22 @@ def needs(targets: list[str]) -> dict[str, set[str]]:
     except DvcException as error:
         reason = " ".join(str(error).split())
         raise UserError(f"DVC cannot read the stages ({reason}): correct that; a dvc.lock can be deleted") from None
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Keep DVC from this repository's dvc.lock meanwhile.
+
+    Raises:
+        UserError: DVC runs here, or cannot open the repository.
+    """
+    try:
+        with Repo() as repo, lock_repo(repo):
+            yield
+    except LockError:
+        raise UserError("DVC runs in this repository: give the command again when it has ended") from None
+    except DvcException as error:
+        raise UserError(f"DVC cannot open this repository ({' '.join(str(error).split())}): correct that") from None
 
 
 def changed() -> set[str]:

@@ -48,7 +48,7 @@ class Lock:
             for dep in recorded.get("deps", []):
                 path = dep["path"]
                 if path == f"plan/{node}.json":
-                    if dep.get("md5") != spec_hash(specs[node]):
+                    if dep.get("md5") != spec_hash(specs[node].as_json()):
                         found[node] = "its spec changed"
                 elif path in makers and (outs[path] != dep.get("md5") or why(makers[path]) is not None):
                     found[node] = f"{makers[path].replace('@', '/')} comes first"
@@ -84,6 +84,6 @@ def parse(content: bytes, name: str) -> Lock:
         raise UserError(f"{name} is damaged ({reason}): delete it and run `dvc repro`") from None
 
 
-def spec_hash(spec: Spec) -> str:
-    """The MD5 that DVC records of the spec's file."""
-    return hashlib.md5(to_json(sealed(spec.as_json())).encode()).hexdigest()
+def spec_hash(spec: dict[str, Any]) -> str:
+    """The MD5 that DVC records of the file of a spec, given as JSON."""
+    return hashlib.md5(to_json(sealed(spec)).encode()).hexdigest()

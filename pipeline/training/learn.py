@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,12 +32,12 @@ from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, 
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
+from pipeline.training.key import Lineage, key, of_initial, of_teacher
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
-from pipeline.training.state import holding, state_key
+from pipeline.training.state import holding
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
-Lineage = tuple[dict[str, str], ...]
 BUDGET = "pipeline.models.budget"
 AnyTrainingSpec = TypeVar("AnyTrainingSpec", bound=TrainingSpec)
 AnySettings = TypeVar("AnySettings", NetworkSettings, TrainingSettings)
@@ -66,19 +66,23 @@ def learn(spec: TrainSpec) -> None:
 def sized(spec: AnyTrainingSpec, data: Prepared) -> AnyTrainingSpec:
     """The spec with every budget of an architecture turned into the width that it allows for this data."""
     training = spec.training
-    of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
-    members = training.members and tuple(_sized(each, of_data) for each in training.members)
-    return replace(spec, training=_sized(replace(training, members=members), of_data))
+    members = training.members and tuple(_sized(each, data) for each in training.members)
+    return replace(spec, training=_sized(replace(training, members=members), data))
 
 
-def _sized(network: AnySettings, of_data: dict[str, int]) -> AnySettings:
-    architecture = dict(network.architecture or {})
+def _sized(network: AnySettings, data: Prepared) -> AnySettings:
+    return replace(network, architecture=fitted(network.architecture, data)) if network.architecture else network
+
+
+def fitted(architecture: dict[str, Any], data: Prepared) -> dict[str, Any]:
+    """An architecture without budget: of the width that its budget allows for this data."""
+    architecture = dict(architecture)
     budget = architecture.pop("budget", None)
     if budget is None:
-        return network
+        return architecture
+    of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     # By name, so that only stages with a budget depend on this code.
-    fit_width = importlib.import_module(BUDGET).fit_width
-    return replace(network, architecture=fit_width(architecture, **of_data, **budget))
+    return importlib.import_module(BUDGET).fit_width(architecture, **of_data, **budget)
 
 
 def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: InitWeights | None = None) -> list[Result]:
@@ -98,11 +102,12 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     teacher, lineage = open_teacher(spec, data, device)
     if spec.initial:
         initial = node.read(spec.initial)
-        lineage += ({"teacher": initial.source, "read": "initial weights", "hash": checked_weights(initial)},)
+        checked_weights(initial)
+        lineage += of_initial(spec)
         load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
-    key = state_key(spec.as_json(), data.hash, [item["hash"] for item in lineage])
-    with holding(name, key, log) as state:
+    saved = key(spec.training.as_json(), spec.code["training"], data.hash, lineage)
+    with holding(name, saved, log) as state:
         training = Training(spec.training, data, teacher, device, init_weights)
         validate = _validation(training) if spec.has_logits else lambda model: None
         header(describe_job(spec, training, device))
@@ -130,15 +135,11 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
 
 def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
     """How this node hears its teacher, and what of the teacher is really read."""
-    training = spec.training
+    training, lineage = spec.training, of_teacher(spec)
     if spec.teacher is None:
-        return NoTeacher(), ()
+        return NoTeacher(), lineage
     teacher = node.read(spec.teacher)
-    read = "labels" if training.teaching == "stored" else "weights"
-    if read not in teacher.provides:
-        raise UserError(f"{spec.node} needs the {read} of {teacher.source}, which has {', '.join(teacher.provides)}")
-    lineage = ({"teacher": teacher.source, "read": read, "hash": teacher.hashes[read]},)
-    if read == "labels":
+    if training.teaching == "stored":
         views = describe(Views(**training.views), training.views_seed, "labels", len(data.train))
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
@@ -171,11 +172,10 @@ def load(of: Node, device: Device) -> torch.nn.Module:
     return device.place(model)
 
 
-def checked_weights(of: Node) -> str:
-    """The hash of a node's weights, which its file still has."""
+def checked_weights(of: Node) -> None:
+    """Refuse a node's weights where its file no longer has their hash."""
     if files.sha256(of.weights) != of.hashes["weights"]:
         raise UserError(f"{of.weights} is damaged: delete {of.folder} and run `dvc repro`")
-    return of.hashes["weights"]
 
 
 def _imported(spec: TrainSpec, weights: WeightsFile, data: Prepared, device: Device) -> Result:

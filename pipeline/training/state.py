@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.dvc import cache
 
@@ -41,17 +40,6 @@ def state_root() -> Path:
         else "no .dvc folder here or above: run in the repository"
     )
     raise UserError(f"{why}, or set {VARIABLE} to a folder for training state")
-
-
-def state_key(spec: dict[str, Any], data: str, lineage: Sequence[str]) -> str:
-    """The key of a training: what decides its result.
-
-    Args:
-        spec: The JSON value of its spec, every budget turned into a width.
-        data: The hash of the prepared data.
-        lineage: The hash of each thing that it reads of other nodes.
-    """
-    return files.digest([spec["training"], spec["code"]["training"], {"data": data, "lineage": [*lineage]}])
 
 
 class State:

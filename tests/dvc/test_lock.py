@@ -12,7 +12,7 @@ SPECS = {name: NodeSpec(node=name) for name in ("prepare", "teacher", "refinery/
 
 def stage(node: str, outs: dict[str, str], **read: str) -> dict[str, Any]:
     """The record of a stage that ran by the spec of now; `read` are paths of other stages' outs, with their hash."""
-    deps = [{"path": f"plan/{node}.json", "md5": spec_hash(SPECS[node])}]
+    deps = [{"path": f"plan/{node}.json", "md5": spec_hash(SPECS[node].as_json())}]
     deps += [{"path": path, "md5": md5} for path, md5 in read.items()]
     return {"deps": deps, "outs": [{"path": path, "md5": md5} for path, md5 in outs.items()]}
 

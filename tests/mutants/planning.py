@@ -19,6 +19,11 @@ YAML = "pipeline/config/yaml.py"
 YAML_TESTS = "tests/config/test_yaml.py"
 INTERNALS = "pipeline/dvc/internals.py"
 INTERNALS_TESTS = "tests/dvc/test_internals.py"
+RELEASES = "pipeline/planning/releases.py"
+ACCEPT = (
+    "tests/commands/test_accept.py::test_every_other_difference_is_named "
+    "tests/commands/test_accept.py::test_what_is_listed_is_no_difference"
+)
 
 MUTANTS = [
     Mutant(
@@ -268,6 +273,28 @@ MUTANTS = [
         "tests/dvc/test_cache.py",
     ),
     Mutant("pipeline/dvc/previous_run.py", "statistics.median(rates)", "max(rates)", "tests/dvc/test_cache.py"),
+    Mutant(RELEASES, "new == newest and old in before", "old in before", ACCEPT),
+    Mutant(RELEASES, "new == newest and old in before", "new == newest", ACCEPT),
+    Mutant(RELEASES, "key in now and not any(", "not any(", ACCEPT),
+    Mutant(RELEASES, "implied=not in_both", "implied=False", ACCEPT),
+    Mutant(
+        "pipeline/dvc/relock.py",
+        'if lock.parse(text.encode(), "dvc.lock").stages != expected:',
+        "if not text:",
+        "tests/commands/test_accept.py::test_only_the_specs_of_the_lock_are_rewritten",
+    ),
+    Mutant(
+        "pipeline/commands/accept.py",
+        'startswith(("training.", "code.training"))',
+        'startswith("training.")',
+        "tests/commands/test_accept.py::test_training_goes_on_only_by_code_and_settings_that_are_known_to_be_the_same",
+    ),
+    Mutant(
+        "pipeline/training/moved_state.py",
+        "                    _move(now, was)\n",
+        "                    pass\n",
+        "tests/commands/test_accept.py::test_saved_training_moves_back_where_the_rest_fails",
+    ),
     Mutant(
         "pipeline/commands/gc.py",
         "not unfinished and not State",

@@ -114,25 +114,25 @@ MUTANTS = [
     Mutant("pipeline/training/teacher.py", "passes.append(dict(self.features))", "passes.append(self.features)", LIVE),
     # Progress that is saved and used again.
     Mutant(
-        "pipeline/training/state.py",
-        '{"data": data, "lineage"',
+        "pipeline/training/key.py",
+        '{"data": data_hash, "lineage"',
         '{"lineage"',
         f"{LEARN}::test_other_data_have_another_key",
     ),
     Mutant(
-        "pipeline/training/learn.py",
+        "pipeline/training/key.py",
         '[item["hash"] for item in lineage]',
         '[item["read"] for item in lineage]',
         f"{LEARN}::test_another_teacher_has_another_key",
     ),
     Mutant(
-        "pipeline/training/state.py",
-        '[spec["training"], spec["code"]["training"], {',
-        '[spec["training"], {',
+        "pipeline/training/key.py",
+        "[training, code, content]",
+        "[training, content]",
         f"{LEARN}::test_other_code_has_another_key",
     ),
     Mutant(
-        "pipeline/training/learn.py",
+        "pipeline/training/key.py",
         '"hash": teacher.hashes[read]',
         '"hash": teacher.hashes["weights"]',
         f"{LEARN}::test_lineage_names_what_is_really_read",

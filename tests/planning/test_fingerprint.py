@@ -160,6 +160,9 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, message: 
         of(tmp_path, {"b": B, "deep.b": B, "full.b": B, "full.__init__": "X = 1", "a": text})
 
 
+TWO = "def f():\n    from pipeline import {}\n    x.g()\ndef h():\n    from pipeline import {}\n    x.g()"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -179,6 +182,9 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, message: 
             "def f():\n    from pipeline.b import g as open\ndef h():\n    from pipeline.b import g as o\n    open(1)",
             "def f():\n    from pipeline.b import g as open\ndef h():\n    from pipeline.b import g as o\n    o(1)",
         ),
+        # One name of two things.
+        (TWO.format("b as x", "c as x"), TWO.format("b as x", "c as y")),
+        (TWO.format("b as x", "c as x"), TWO.format("b as y", "c as x")),
         ("from pipeline.b import g\ng = 1\nprint(g)", "g = 1\nfrom pipeline.b import g\nprint(g)"),
         ("from pipeline.b import g\nfrom os import g\ng()", "from os import g\nfrom pipeline.b import g\ng()"),
         (

@@ -1,0 +1,108 @@
+"""Saved training under another key: what a release only spells anew goes on where it was."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.data import prepared
+from pipeline.lineage import node
+from pipeline.planning.specs.training import TrainingSpec, TrainSpec
+from pipeline.training.key import key, lineage
+from pipeline.training.state import State, state_root
+
+Json = dict[str, Any]
+
+
+class MovedState:
+    """Folders of saved training, and those where the code of today looks for them.
+
+    Attributes:
+        moves: From old to new.
+    """
+
+    def __init__(self) -> None:
+        self.moves: dict[Path, Path] = {}
+
+    def add(self, name: str, old: Json, new: TrainingSpec) -> None:
+        """Add that of node `name`, whose training means the same by both specs, if there is any."""
+        folder = state_root() / name
+        if not folder.is_dir() or (isinstance(new, TrainSpec) and new.weights):
+            return
+        # Where what it reads is not there it cannot be told apart: nothing moves.
+        with suppress(UserError):
+            was, now = (folder / each for each in _keys(old, new))
+            if was != now and State(was).current.exists() and not State(now).current.exists():
+                self.moves[was] = now
+
+    @contextmanager
+    def moved(self) -> Iterator[None]:
+        """Move all; and back, where what follows fails.
+
+        Raises:
+            UserError: One is held by a process that trains; none has moved.
+        """
+        with ExitStack() as held:
+            for was in self.moves:
+                lock = held.enter_context((was / "lock").open("a"))
+                try:
+                    fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(
+                        f"{was.parent} is held by a training: give the command again when it ends"
+                    ) from None
+            try:
+                for was, now in self.moves.items():
+                    _move(was, now)
+                yield
+            except BaseException:
+                for was, now in self.moves.items():
+                    _move(now, was)
+                raise
+            for was in self.moves:
+                shutil.rmtree(was, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move the snapshots of one folder to another; there may be none."""
+    target.mkdir(exist_ok=True)
+    for name in (State(source).current.name, State(source).previous.name):
+        with suppress(FileNotFoundError):
+            os.replace(source / name, target / name)
+
+
+def _keys(old: Json, new: TrainingSpec) -> Iterator[str]:
+    """The keys of a training by both specs, on what it reads today."""
+    data, read = _data(), lineage(new)
+    for spec in (old, new.as_json()):
+        yield key(_training(spec), spec["code"]["training"], data.hash, read)
+
+
+def _training(spec: Json) -> Json:
+    """What a training is really asked for, with the architectures that it comes to, as its own release words it."""
+    # Only where there is something to move: this imports torch.
+    from pipeline.models.build import unsupplied
+    from pipeline.training.learn import fitted
+
+    training = spec["training"]
+    if spec.get("kind") == "tune":
+        architecture = node.read(spec["previous"]).architecture
+        assert architecture is not None
+        return {**training, "architecture": unsupplied(architecture)}
+    found = {**training, "architecture": fitted(training["architecture"], _data())}
+    if "members" in training:
+        found["members"] = [
+            {**each, "architecture": fitted(each["architecture"], _data())} for each in training["members"]
+        ]
+    return found
+
+
+@cache
+def _data() -> prepared.Prepared:
+    return prepared.read(DATA)
