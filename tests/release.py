@@ -33,7 +33,7 @@ def main() -> None:
 def updated(
     of: releases.Releases, today: dict[str, str], anew: list[str], released: dict[str, str]
 ) -> releases.Releases:
-    """The list with today's hashes at the end of their lines; a new line begins with that of the release, which may have named no such unit."""
+    """The list with today's hashes at the end of their lines; a new line begins with that of the release, if any."""
     code: dict[str, list[str | None]] = {}
     for unit in sorted(of.code.keys() | today.keys()):
         before: list[str | None] = [] if unit in anew else of.code.get(unit) or [released.get(unit)]

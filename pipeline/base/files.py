@@ -17,6 +17,8 @@ from typing import Any
 
 from pipeline.base.errors import UserError
 
+Json = dict[str, Any]
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

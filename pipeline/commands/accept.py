@@ -3,10 +3,10 @@
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.base.files import Json
 from pipeline.base.paths import PLAN
 from pipeline.config import params
 from pipeline.dvc import cache, internals, lock
@@ -16,7 +16,6 @@ from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.moved_state import MovedState
 
-Json = dict[str, Any]
 LOCK = Path("dvc.lock")
 NO_STAGE = "machine"
 

@@ -41,7 +41,8 @@ def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str)
     for each in overrides:
         if each.partition("=")[0].lstrip("+~") in {f"seeds.{name}" for name in vary}:
             raise UserError(f"-S {each}: this seed is what changes; take it out, or vary another one")
-    whole = build.build(read, graph.read(Path("dvc.yaml")))
+    specs = build.build(read, graph.read(Path("dvc.yaml")))
+    whole = {name: spec.as_json() for name, spec in specs.items()}
     content = files.digest([whole, [*overrides], [*vary]])[:6]
     return {
         f"{label}-{content}-{number}": [*overrides, *(f"seeds.{name}={first[name] + number}" for name in vary)]

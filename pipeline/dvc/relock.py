@@ -2,13 +2,10 @@
 
 import copy
 import re
-from typing import Any
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import sealed, to_json
+from pipeline.base.files import Json, sealed, to_json
 from pipeline.dvc import lock
-
-Json = dict[str, Any]
 
 
 def relocked(text: str, specs: dict[str, Json]) -> str:

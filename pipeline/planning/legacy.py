@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
+from pipeline.base.files import Json
+
 FILE = Path(__file__).with_name("legacy.json")
 REBUILDING = [f"rebuild {name}" for name in ("surgery", "fake_quantise", "codebook", "footprint")]
 

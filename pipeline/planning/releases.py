@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-Json = dict[str, Any]
+from pipeline.base.files import Json
+
 FILE = Path(__file__).with_name("releases.yaml")
 SHOWN = 3  # differences that a sentence names
 WIDTH = 40  # characters of a value

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pipeline.base.errors import UserError
+from pipeline.base.files import Json
 from pipeline.base.paths import DATA
 from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.planning.specs.training import TrainingSpec, TrainSpec
 from pipeline.training.key import key, lineage
 from pipeline.training.state import State, state_root
-
-Json = dict[str, Any]
 
 
 class MovedState:

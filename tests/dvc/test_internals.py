@@ -20,6 +20,7 @@ USED = [
     ("dvc.config", "Config", ("dvc_dir", "validate")),
     ("dvc.config", "Config.get", ()),
     ("dvc.exceptions", "DvcException", ()),
+    ("dvc.lock", "LockError", ()),
     ("dvc.repo", "Repo", ("_wait_for_lock",)),
     ("dvc.repo", "Repo.__enter__", ()),
     ("dvc.repo", "Repo.index", ()),

@@ -257,7 +257,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/dvc/lock.py",
-        'if dep.get("md5") != spec_hash(specs[node]):',
+        'if dep.get("md5") != spec_hash(specs[node].as_json()):',
         "if not specs[node]:",
         "tests/dvc/test_lock.py",
     ),
