@@ -43,5 +43,5 @@ def test_those_of_another_training_are_refused() -> None:
 def test_a_single_logit_that_is_no_number_is_named(value: float) -> None:
     broken = LOGITS["test"].clone()
     broken[2, 1] = value
-    with pytest.raises(UserError, match="test image 2 with a logit that is not finite"):
+    with pytest.raises(UserError, match="gives test image 2 a logit that is not finite"):
         written({**LOGITS, "test": broken})
