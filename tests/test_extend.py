@@ -151,5 +151,5 @@ def test_settings_of_a_step_that_trains_are_what_its_state_is_bound_to(fresh: Sc
 
 
 def test_plan_runs_a_check_alone_and_imports_no_torch(extended: Scratch) -> None:
-    code = "import sys; from stages.plan import plan; plan(); assert not {'torch', 'numpy'} & {*sys.modules}"
+    code = "import sys; from stages.__main__ import plan; plan(); assert not {'torch', 'numpy'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=extended.folder, env=extended.environment)
