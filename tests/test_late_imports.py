@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base import files
 from pipeline.base.paths import PLAN
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
+from pipeline.planning.specs.slots import CarrySpec
+from pipeline.planning.specs.spec import write_specs
 from tests.scratch import PARAMS, ROOT
 
 RUN = """
@@ -51,6 +52,6 @@ def test_a_slot_that_carries_imports_nothing_heavy(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with node.writing("refinery/g1") as folder:
         node.write(folder, Node("refinery/g1", "trained", chain=(("refinery/g1", 0.5),)))
-    files.write_sealed(PLAN / "refinery/g2.json", {"node": "refinery/g2", "action": "carry", "previous": "refinery/g1"})
+    write_specs({"refinery/g2": CarrySpec(node="refinery/g2", previous="refinery/g1", code={})}, PLAN)
     assert imported("stages", "refinery", "g2") == []
     assert node.read("refinery/g2").origin == "refinery/g1"

@@ -45,7 +45,8 @@ def begun(
     of = work(5)
     spec = ordered(folder, ["tune"])["compress/c1"]
     spec = replace(spec, training=replace(spec.training, bits=bits))
-    made = tune.run(Work(spec, of.data, of.device, of.views, previous))
+    of = Work(spec, of.data, of.device, of.views, previous)
+    made = tune.run(of, **of.settings)
     return model, kept[0], made.architecture
 
 

@@ -129,7 +129,7 @@ def test_it_starts_where_hard_labels_start_and_sees_the_same_batches(specs: dict
 def test_stored_labels_teach_what_a_live_teacher_teaches(specs: dict[str, Any], tmp_path: Path, name: str) -> None:
     spec = specs[f"method/{name}"]
     of = training(spec)
-    if spec.training.teacher == "live":
+    if spec.training.teaching == "live":
         assert isinstance(of.teacher, LiveTeacher)
         return
     assert not isinstance(of.teacher, LiveTeacher)
