@@ -1,4 +1,4 @@
-"""The kinds of numbers that parameters are made of, named once. Strict: a text or a truth value is no number."""
+"""The kinds of numbers that parameters are made of, named once. Strict: a string or a bool is no number."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What both command lines share: what a person can mend is one sentence on stderr, never a traceback."""
+"""What both command lines share: what a person can fix is one sentence on stderr, never a traceback."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ MENDABLE = {
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command; any other error than one that a person can mend is a defect of ours and keeps its traceback."""
+    """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
     try:
         app()
     except Stopped as stopped:
@@ -47,7 +47,7 @@ def run(app: typer.Typer) -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """The sentence for an error that a person can mend; None for any other."""
+    """The sentence for an error that a person can fix; None for any other."""
     if isinstance(error, UserError):
         return str(error)
     if memory.is_out(error):

@@ -54,7 +54,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise UserError(f"{path} under data.root cannot be read ({error.strerror}): mend or remove it") from None
+        raise UserError(f"{path} under data.root cannot be read ({error.strerror}): fix or remove it") from None
     if not stat.S_ISREG(found.st_mode):
         raise UserError(f"{path} under data.root is no regular file: take it out")
     return found.st_size, found.st_mtime_ns
@@ -92,7 +92,7 @@ def _names(folder: Path, within: Path | None, *, folders: bool) -> list[str]:
         ) from None
     for entry in visible:
         if entry.is_symlink() and not Path(entry).exists():
-            raise UserError(f"{entry.path} under data.root is a link that leads nowhere: mend or remove it")
+            raise UserError(f"{entry.path} under data.root is a link that leads nowhere: fix or remove it")
         if entry.is_symlink() and within and not (target := Path(entry).resolve()).is_relative_to(within):
             raise UserError(
                 f"{entry.path} under data.root is a link out of it, to {target}: take it out, or set data.links to "

@@ -49,7 +49,7 @@ class Lock:
                 path = dep["path"]
                 if path == f"plan/{node}.json":
                     if dep.get("md5") != spec_hash(specs[node].as_json()):
-                        found[node] = "its spec changed"
+                        found[node] = "its spec was modified"
                 elif path in makers and (outs[path] != dep.get("md5") or why(makers[path]) is not None):
                     found[node] = f"{makers[path].replace('@', '/')} comes first"
                 if found[node]:

@@ -94,7 +94,7 @@ class Labels:
         if "indices" in arrays and arrays["indices"].max() >= len(header.classes):
             raise UserError(f"{path} names classes that are not there: {remedy(self.folder)}")
         for name, array in arrays.items():
-            # Of the extremes, where one that is not finite is seen: no array of truth values as large as the labels.
+            # Of the extremes, where one that is not finite is seen: no array of bools as large as the labels.
             if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
                 row = int(np.argwhere(~np.isfinite(array))[0, 0])
                 raise UserError(f"{path} has {name} of row {row} that are not finite: {remedy(self.folder)}")

@@ -27,7 +27,7 @@ def find(asked: str) -> torch.device:
         if asked == "auto":
             log(f"machine.device is auto, and this runs on the CPU: the driver of the GPU does not work ({error})")
             return torch.device("cpu")
-        _refuse(asked, f"and its driver does not work ({error}): mend it until nvidia-smi lists the GPU, or use cpu")
+        _refuse(asked, f"and its driver does not work ({error}): fix it until nvidia-smi lists the GPU, or use cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -134,7 +134,7 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
 
 
 def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
-    """How this node hears its teacher, and what of the teacher is really read."""
+    """The source of what the teacher gives, and what of the teacher is really read."""
     training, lineage = spec.training, of_teacher(spec)
     if spec.teacher is None:
         return NoTeacher(), lineage

@@ -51,7 +51,7 @@ def test_after_a_change_what_is_stale_says_why(copied: Scratch, monkeypatch: pyt
     before = states(copied, monkeypatch)
     copied.edit({"refinery": {"recipe": {"lr": 0.001}}})
     found = states(copied, monkeypatch)
-    assert found["refinery/g1"][0] == "stale: its spec changed"
+    assert found["refinery/g1"][0] == "stale: its spec was modified"
     assert found["refined"][0].startswith("stale: refinery/g")
     assert {name for name in found if found[name] != before[name]} == {
         "refined",
@@ -89,5 +89,5 @@ def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carrie
     carried = Node("refinery/g3", "carried", chain=chain, origin="refinery/g2")
     for each in (trained, carried):
         assert status.Standing(NodeSpec(node=each.name), each, None, None).accuracy == "75.0"
-    assert status.Standing(NodeSpec(node="x"), trained, "its spec changed", None).state == "stale: its spec changed"
+    assert status.Standing(NodeSpec(node="x"), trained, "its spec was modified", None).state == "stale: its spec changed"
     assert status.Standing(NodeSpec(node="x"), carried, None, None).state == "carried (refinery/g2)"

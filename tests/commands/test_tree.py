@@ -56,7 +56,7 @@ def test_before_the_first_run(fresh: Scratch, drawn: Drawn) -> None:
 def test_after_a_change_what_is_stale_says_why(copied: Scratch, drawn: Drawn) -> None:
     copied.edit({"direct": {"recipe": {"epochs": 3}}})
     lines = drawn(copied)
-    assert line(lines, "direct").endswith("stale: its spec changed")
+    assert line(lines, "direct").endswith("stale: its spec was modified")
     assert "stale" not in line(lines, "student")
 
 

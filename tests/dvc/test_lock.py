@@ -35,7 +35,7 @@ def test_a_changed_spec_makes_its_node_stale_and_all_that_learn_from_it() -> Non
     changed = SPECS | {"teacher": NodeSpec(node="another")}
     assert Lock(recorded()).stale(changed) == {
         "prepare": None,
-        "teacher": "its spec changed",
+        "teacher": "its spec was modified",
         "refinery/g1": "teacher comes first",
         "student": None,
     }

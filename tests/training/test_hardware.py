@@ -90,7 +90,7 @@ def test_a_driver_that_does_not_work_is_no_gpu_that_is_not_here(
     assert hardware.find("auto") == torch.device("cpu")
     sentence = f"machine.device is auto, and this runs on the CPU: the driver of the GPU does not work ({why})\n"
     assert capsys.readouterr().out == sentence
-    with pytest.raises(UserError, match=re.escape(f"'cuda', and its driver does not work ({why}): mend it")):
+    with pytest.raises(UserError, match=re.escape(f"'cuda', and its driver does not work ({why}): fix it")):
         hardware.find("cuda")
 
 
