@@ -89,5 +89,6 @@ def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carrie
     carried = Node("refinery/g3", "carried", chain=chain, origin="refinery/g2")
     for each in (trained, carried):
         assert status.Standing(NodeSpec(node=each.name), each, None, None).accuracy == "75.0"
-    assert status.Standing(NodeSpec(node="x"), trained, "its spec was modified", None).state == "stale: its spec changed"
+    changed = "its spec was modified"
+    assert status.Standing(NodeSpec(node="x"), trained, changed, None).state == f"stale: {changed}"
     assert status.Standing(NodeSpec(node="x"), carried, None, None).state == "carried (refinery/g2)"
