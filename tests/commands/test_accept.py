@@ -244,6 +244,7 @@ def upgraded(copied: Scratch) -> Scratch:
     return copied
 
 
+@pytest.mark.long
 def test_what_is_listed_does_not_run_again_and_a_change_of_ones_own_does(upgraded: Scratch) -> None:
     upgraded.edit({"baseline": {"recipe": {"lr": 0.02}}})
     with (upgraded.folder / "pipeline" / "objectives" / "soft_targets.py").open("a") as file:
@@ -288,6 +289,7 @@ def trained(upgraded: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     return upgraded
 
 
+@pytest.mark.long
 def test_saved_training_goes_on_under_its_new_key_whatever_else_has_changed(trained: Scratch) -> None:
     trained.edit({"labels": {"views": 5}, "compress": {"steps": {"tune": {"recipe": {"epochs": 3}}}}})
     path = trained.folder / "dvc.lock"
@@ -302,6 +304,7 @@ def test_saved_training_goes_on_under_its_new_key_whatever_else_has_changed(trai
         assert "training was finished before" in trained.stage(name)
 
 
+@pytest.mark.long
 def test_nothing_is_written_while_a_training_runs_and_all_when_it_has_ended(trained: Scratch, lineage: Scratch) -> None:
     before, text = states(trained), (trained.folder / "dvc.lock").read_text()
     plans = results(trained.folder, "plan")

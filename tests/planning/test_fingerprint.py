@@ -281,6 +281,7 @@ class Moved(ast.NodeTransformer):
         return found
 
 
+@pytest.mark.long
 def test_a_move_of_every_file_changes_nothing_and_a_changed_definition_what_reaches_it(tmp_path: Path) -> None:
     every = units.every() | units.stage("summary") | units.stage("report")
     before = {unit: fingerprint(CODE, CODE / path) for unit, path in every.items()}
