@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks import world
 from benchmarks.gpu.finding import Check, Finding, of_figure
@@ -18,8 +19,10 @@ from benchmarks.loop import by_hand
 from benchmarks.measure import Figure, interleaved, ratio
 from benchmarks.others import student, with_timm
 from pipeline.data.prepared import Prepared
+from pipeline.training import replay
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
+from pipeline.training.replay import replayed as replayed_forward
 from pipeline.training.state import State
 from pipeline.training.teacher import StoredLabels, Teacher
 
@@ -90,6 +93,25 @@ def _speed(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     yield of_figure(Figure(f"{name}: share of time idle", idle, goal=goal))
 
 
+def replayed(setting: Setting) -> Iterator[Check]:
+    """An epoch of plain steps over one whose steps are replayed as CUDA graphs."""
+    for precision, case in itertools.product(QUICKEST, cases(setting)):
+        yield Check(f"{case.name}, {precision}", partial(_replayed, setting, case, precision))
+
+
+def _replayed(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
+    on = setting.device(precision)
+    plain = world.epochs(case.training(setting, on)).__next__
+
+    def without() -> None:
+        with patch.object(replay, "MOST", 0):
+            plain()
+
+    arms = {"replayed": world.epochs(case.training(setting, on)).__next__, "plain": without}
+    seconds = interleaved(arms, min(ROUNDS, setting.sizes.rounds))
+    yield of_figure(ratio(f"{case.name}, {precision}: plain ÷ replayed", seconds, "plain", "replayed", most=False))
+
+
 def stored(setting: Setting) -> Iterator[Check]:
     """An epoch from stored labels over a plain supervised one."""
     for case, precision in itertools.product(cases(setting)[:2], QUICKEST):
@@ -140,8 +162,9 @@ def _labelling(setting: Setting, case: Case) -> Iterator[Finding]:
     forward = on.forward(world.network(data, case.architecture, on))
     bare = world.forwards(forward, data, batch, on)
     fresh = (setting.folder / f"labelling {case.name} {number}" for number in itertools.count())
+    passes = replayed_forward(forward, on.where, "a forward pass")
     arms = {
-        "labels": lambda: world.labels(data, forward, next(fresh), on, count=2, batch=batch),
+        "labels": lambda: world.labels(data, passes, next(fresh), on, count=2, batch=batch),
         "forward": lambda: [bare() for _ in range(3)],  # the clean images and two views
     }
     seconds = interleaved(arms, setting.sizes.rounds)

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, Part]] = {
     },
     "fast": {
         "speed": fast.speed,
+        "replayed": fast.replayed,
         "stored": fast.stored,
         "loop": fast.loop,
         "cifar": cifar.cifar,

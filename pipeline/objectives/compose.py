@@ -80,9 +80,13 @@ class Objective(nn.Module):
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""
         return {name: term.loss(*_taken(name, term, signals)) for name, term in self.terms.items()}
 
-    def weighted(self, losses: Mapping[str, Tensor], share: float = 0.0) -> list[Tensor]:
-        """What `forward` gave, each times its weight after `share` of the training: what is added up and minimised."""
-        return [self.terms[name].schedule.at(share) * loss for name, loss in losses.items()]
+    def weights(self, share: float = 0.0) -> list[float]:
+        """The weight of each term after `share` of the training."""
+        return [term.schedule.at(share) for term in self.terms.values()]
+
+    def weighted(self, losses: Mapping[str, Tensor], weights: Sequence[float | Tensor]) -> list[Tensor]:
+        """What `forward` gave, each times its weight: what is added up and minimised."""
+        return [weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]
 
 
 def _taken(name: str, term: Term, signals: Signals) -> list[Any]:

@@ -25,6 +25,7 @@ from pipeline.models.files import save_weights
 from pipeline.planning.specs.training import NetworkSpec, TrainSpec
 from pipeline.training import hardware
 from pipeline.training.device import Device
+from pipeline.training.replay import replayed
 
 EVALUATION_BATCH = 256
 ChainAccuracies = tuple[tuple[str, float], ...]
@@ -122,6 +123,7 @@ class Inference:
         self.device = device
         self.data = data
         self.forward = device.forward(model)
+        self.passes = replayed(self.forward, device.where, "a forward pass")
 
     def _pixels(self, split: str) -> Pixels:
         return Pixels(getattr(self.data, split).images, self.device.where, self.device.room())
@@ -129,7 +131,7 @@ class Inference:
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""
         mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
-        return predict(self.forward, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        return predict(self.passes, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
 
     def label(self, spec: NetworkSpec, folder: Path, weights: str) -> str:
         """Write the label set that the spec asks for; return its hash."""
@@ -137,7 +139,7 @@ class Inference:
         classes = len(self.data.classes)
         folder.mkdir()
         return label(
-            self.forward,
+            self.passes,
             self._pixels("train"),
             self.data,
             Views(**forward.views),

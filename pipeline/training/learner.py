@@ -5,7 +5,7 @@ Legend: B batch, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.compose import Objective
 from pipeline.objectives.pairing import LOGITS, Shapes
 from pipeline.training.device import Device
-from pipeline.training.recipe import optimizer
+from pipeline.training.recipe import make_recordable, optimizer
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -75,6 +75,11 @@ class Learner:
         self.frozen = self._freeze_unreached(channels, size)
         self.optimizer = optimizer(recipe, self.trained, device.where)
         self.parameters = list(self.trained.parameters())  # to find them anew at each step takes as long as to use them
+        self.weights: Sequence[float | Tensor] = ()
+        # What changes from step to step: a step that is recorded (`replay.py`) cannot read a number of Python's.
+        self.now_L: Tensor | None = None
+        if device.where.type == "cuda" and make_recordable(self.optimizer):
+            self.now_L = torch.zeros(1 + len(self.objective.terms), device=device.where)
         self.names = ("loss", *self.objective.terms)
         norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
         self.norms = [norm for norm in norms if norm.track_running_stats]
@@ -98,15 +103,31 @@ class Learner:
             norm.track_running_stats = True
         return z_BC
 
+    def set(self, rate: float, share: float) -> None:
+        """Let the next step be one at this learning rate, after `share` of the training."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.weights = self.objective.weights(share)
+        if self.now_L is not None:
+            self.now_L.copy_(torch.tensor([rate, *self.weights]).pin_memory(), non_blocking=True)
+            self.weights = self.now_L[1:].unbind()
+
     def gradients(self) -> list[Tensor]:
         """Those that the backward pass left."""
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
-    def step(self, rate: float) -> None:
-        """A step of the optimiser at that learning rate, and what `init_weights` asked for after each."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+    def step(self) -> None:
+        """A step of the optimiser, and what `init_weights` asked for after each."""
+        if self.now_L is None:
+            self.optimizer.step()
+        else:
+            rates = [group["lr"] for group in self.optimizer.param_groups]
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.now_L[0]
+            self.optimizer.step()
+            # What is saved of a group are numbers.
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
         if self.after_step:
             self.after_step()
 

@@ -2,8 +2,8 @@
 
 The way of one batch: its views are drawn and augmented (`_batches`), the teacher gives its output for the very same
 pixels (`teacher.py`), and each network goes forward, has its loss, goes backward, is clipped and steps at the rate of
-the schedule (`_step`). A network, its objective and its optimiser are a learner (`learner.py`); several of them teach
-each other.
+the schedule (`_learn`). A network, its objective and its optimiser are a learner (`learner.py`); several of them teach
+each other. On a GPU `_learn` is recorded and replayed (`replay.py`).
 
 Legend: B batch, C classes, S steps of an epoch, K networks, L losses (their weighted total first, and last the
 gradient's largest entry).
@@ -12,7 +12,7 @@ gradient's largest entry).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.recipe import learning_rate
+from pipeline.training.replay import Replay
 from pipeline.training.saving import Saver
 from pipeline.training.state import State
 from pipeline.training.teacher import Teacher, TeacherOutput
@@ -87,6 +88,8 @@ class Training:
         self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
+        can_record = all(each.now_L is not None for each in self.learners)
+        self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         self.checkpoint = Checkpoint(device, self.recipe.epochs, self.trained, self.optimizers, self.losses_SKL)
 
@@ -164,29 +167,42 @@ class Training:
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
     def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput) -> None:
-        """One step of each network on one batch: all go forward, then one after the other learns."""
+        """One step of each network on one batch."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
+        # The schedules follow from the number of the step, so nothing of them is saved.
+        for learner in self.learners:
+            learner.set(learning_rate(self.recipe, done, whole), done / whole)
+        # Kept on the device: asking for a number at each step would make the device wait for us.
+        for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features)):
+            self.losses_SKL[step, k, : len(losses_L)] = losses_L
+
+    def _learn(
+        self, x_BCHW: Tensor, y_B: Tensor, t_BC: Tensor | None, teacher_features: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """All networks go forward on one batch, then one after the other learns; the losses (L,) of each.
+
+        Nothing in it may follow from a number that changes from step to step, unless it is a tensor on the device.
+        """
+        found: list[Tensor] = []
         z_KBC = [learner.forward(x_BCHW) for learner in self.learners]
         for k, learner in enumerate(self.learners):
             # Loss: each term by itself, and what it weighs at this point of the training.
             peers = [z_BC.detach() for other, z_BC in zip(self.learners, z_KBC, strict=True) if other is not learner]
-            signals = Signals(z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
+            signals = Signals(z_KBC[k], y_B, t_BC, learner.features, teacher_features, peers or None)
             losses = learner.objective(signals)
-            weighted = learner.objective.weighted(losses, done / whole)
+            weighted = learner.objective.weighted(losses, learner.weights)
             # Backward, from each term and not from their sum: the same gradient without a graph of the sum to build.
             learner.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(weighted)
             steepest = nn.utils.get_total_norm(learner.gradients(), float("inf"))
             if self.recipe.clip is not None:
                 nn.utils.clip_grad_norm_(learner.parameters, self.recipe.clip)
-            # Step, at the rate of the schedule: it follows from the number of the step, so nothing of it is saved.
-            learner.step(learning_rate(self.recipe, done, whole))
+            learner.step()
             with torch.no_grad():
-                losses_L = torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest])
-            # Kept on the device: asking for a number at each step would make the device wait for us.
-            self.losses_SKL[step, k, : len(losses_L)] = losses_L
+                found.append(torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest]))
             if self.sequential and learner is not self.learners[-1]:
                 z_KBC[k] = learner.forward_again(x_BCHW)
+        return tuple(found)
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]

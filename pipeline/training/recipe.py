@@ -28,6 +28,19 @@ def is_fused(device: torch.device) -> bool:
     return device.type in {"cpu", "cuda"}
 
 
+def make_recordable(optimizer: Optimizer) -> bool:
+    """Whether a GPU can record this optimiser's step, with the learning rate as a tensor: torch's fused ones.
+
+    Those that refuse it unless told are told.
+    """
+    if not all(group.get("fused") for group in optimizer.param_groups):
+        return False
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+    return True
+
+
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """Learning rate of step `step` (from 0) of `steps`: linear warm-up, then the schedule.
 

@@ -18,6 +18,7 @@ from pipeline.labels.store import Labels
 from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.pairing import Shapes
 from pipeline.training.device import Device
+from pipeline.training.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,15 @@ class LiveTeacher:
         self.layers = shapes(model, channels, size)
         self._hooks = ExitStack()
         self.features: dict[str, Tensor] = {}
+        self.replay = Replay(self._output, device.where, "the teacher's forward pass")
 
     def view(self, epoch: int) -> int:
         return 1 + epoch
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
+        return TeacherOutput(*self.replay(x_BCHW))
+
+    def _output(self, x_BCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         passes: list[dict[str, Tensor]] = []
 
         def forward(part_BCHW: Tensor) -> Tensor:
@@ -126,7 +131,7 @@ class LiveTeacher:
         with torch.no_grad():
             t_BC = forward_fixed(forward, x_BCHW, self.batch_size)
         features = {name: torch.cat([each[name] for each in passes])[: len(x_BCHW)] for name in self.features}
-        return TeacherOutput(t_BC, features)
+        return t_BC, features
 
     def shapes(self) -> Shapes | None:
         return self.layers

@@ -12,6 +12,8 @@ METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
 RESUMED = f"{METHODS}::test_stopped_anywhere_it_ends_bit_for_bit_the_same"
 LIVE = f"{METHODS}::test_a_live_teacher_shows_each_image_its_own_features"
+REPLAY = "tests/training/test_replay.py"
+RECORDING = "pipeline/training/replay.py"
 
 MUTANTS = [
     # Rates and steps.
@@ -78,10 +80,20 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "learner.step(learning_rate(self.recipe, done, whole))",
-        "learner.step(self.recipe.lr)",
+        "learner.set(learning_rate(self.recipe, done, whole), done / whole)",
+        "learner.set(self.recipe.lr, done / whole)",
         f"{TWIN}[baseline-{{}}]",
     ),
+    # What a GPU records and replays.
+    Mutant(
+        "pipeline/training/replay.py", "tuple(_each(Tensor.clone, one) for one in self.found)", "self.found", REPLAY
+    ),
+    Mutant(RECORDING, "place.copy_(one)", "pass", REPLAY),
+    Mutant(RECORDING, "given.stride(), ", "", REPLAY),
+    Mutant(RECORDING, "torch.cuda.set_rng_state(random, self.device)", "pass", REPLAY),
+    Mutant(RECORDING, "tuple(_each(Tensor.clone, one) for one in given)", "given", REPLAY),
+    Mutant("pipeline/training/learner.py", "self.weights = self.now_L[1:].unbind()", "pass", REPLAY),
+    Mutant("pipeline/training/learner.py", 'group["lr"] = self.now_L[0]', "pass", REPLAY),
     # The step after the one that broke is named.
     Mutant(
         "pipeline/training/finite.py",

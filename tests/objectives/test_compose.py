@@ -14,6 +14,10 @@ WITH_TEACHER = Signals(z_BC=BATCH["z_BC"], y_B=BATCH["y_B"], t_BC=BATCH["t_BC"])
 WITHOUT = Signals(z_BC=BATCH["z_BC"], y_B=BATCH["y_B"])
 
 
+def weighted(objective, losses, share=0.0):
+    return objective.weighted(losses, objective.weights(share))
+
+
 def test_terms_are_named_unweighted_and_summed_by_weight():
     objective = Objective({"cross_entropy": {"weight": 0.1}, "soft_targets": {"weight": 0.9, "temperature": 2}})
     losses = objective(WITH_TEACHER)
@@ -22,7 +26,7 @@ def test_terms_are_named_unweighted_and_summed_by_weight():
     kd = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=2.0)
     assert losses["cross_entropy"] == ce
     assert losses["soft_targets"] == kd
-    total = torch.stack(objective.weighted(losses)).sum()
+    total = torch.stack(weighted(objective, losses)).sum()
     torch.testing.assert_close(total, 0.1 * ce + 0.9 * kd)
     assert total.dtype == torch.float32
     assert total.shape == ()
@@ -31,7 +35,7 @@ def test_terms_are_named_unweighted_and_summed_by_weight():
 def test_weight_and_settings_have_defaults():
     objective = Objective({"soft_targets": {}})
     expected = loss("soft_targets")(BATCH["z_BC"], BATCH["t_BC"], temperature=4.0)
-    assert objective.weighted(objective(WITH_TEACHER)) == [expected]
+    assert weighted(objective, objective(WITH_TEACHER)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -50,14 +54,14 @@ def test_a_weight_rises_and_fades_as_its_slow_twin(schedule):
     losses = objective(WITH_TEACHER)
     for step in range(20):
         expected = reference.weight(schedule, step, 20) * losses["soft_targets"]
-        torch.testing.assert_close(objective.weighted(losses, step / 20), [expected])
+        torch.testing.assert_close(weighted(objective, losses, step / 20), [expected])
 
 
 def test_a_weighted_loss_has_the_weighted_gradient():
     z_BC = BATCH["z_BC"].clone().requires_grad_()
     objective = Objective({"logit_matching": {"weight": 3.0}})
-    (weighted,) = objective.weighted(objective(Signals(z_BC, BATCH["y_B"], BATCH["t_BC"])))
-    weighted.backward()
+    (found,) = weighted(objective, objective(Signals(z_BC, BATCH["y_B"], BATCH["t_BC"])))
+    found.backward()
     assert z_BC.grad is not None
     torch.testing.assert_close(z_BC.grad, 3.0 * (BATCH["z_BC"] - BATCH["t_BC"]) / 5)
 

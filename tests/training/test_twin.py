@@ -60,7 +60,7 @@ def slowly(of: Training) -> Tensor:
             y_B = torch.from_numpy(np.array(data.train.labels[rows]))
             signals = Signals(z_BC, y_B, teacher.t_BC, network.features, teacher.features)
             losses = network.objective(signals)
-            weighted = network.objective.weighted(losses, done / whole)
+            weighted = network.objective.weighted(losses, network.objective.weights(done / whole))
             for name, value in zip(losses, weighted, strict=True):
                 weight = reference.weight(of.spec.objective[name], done, whole)
                 torch.testing.assert_close(value, weight * losses[name], rtol=1e-5, atol=1e-7)
