@@ -198,8 +198,8 @@ def test_a_training_that_does_not_go_on_is_found(tmp_path: Path, monkeypatch: py
     setting = Setting(tmp_path, is_small=True)
     monkeypatch.setattr(right, "stopped", lambda of, folder, steps: None)
     build: Any = lambda on: training(setting, on)  # noqa: E731
-    twice, gone_on = right._repeat(setting, "hard", build, "float32")
-    assert twice.ok and gone_on.ok is False
+    twice, plain, gone_on = right._repeat(setting, "hard", build, "float32")
+    assert twice.ok and plain.ok and gone_on.ok is False
     assert gone_on.sentence.startswith("It did not go on where it was stopped")
 
 
