@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.faults.graph import resize
+from tests.faults.graph import resize, stages
 from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, create
 
 # Tiny nets are fastest on one thread, and bytes depend on the number.
@@ -45,7 +45,17 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
 @pytest.fixture(scope="session")
 def lineage(fresh: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """A repository in which the whole small graph has run once. To be read, not changed: `copied` is for that."""
-    return Scratch(made_once(tmp_path_factory, "lineage", lambda folder: fresh.copy(folder).repro()))
+
+    def make(folder: Path) -> None:
+        from tests.faults.process import run_all  # it has torch, which most of who reads this file can do without
+
+        scratch = fresh.copy(folder)
+        # A process that has torch is forked for each stage, in half the time of `dvc repro`, which has nothing to add:
+        # where DVC would run a stage again after this, `test_a_second_run_only_plans` fails.
+        run_all(stages(folder), folder, folder / ".dvc" / "training-state", folder.with_name("log"))
+        scratch.run("dvc", "commit", "--quiet", "--force")
+
+    return Scratch(made_once(tmp_path_factory, "lineage", make))
 
 
 @pytest.fixture
