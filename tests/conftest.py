@@ -14,6 +14,31 @@ from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, create
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# The file that makes the lineage, which takes longest; and those that take long and need none of it.
+FIRST = "tests/planning/test_graph.py"
+LONG = ("compression/test_chain.py", "compression/test_quantise.py", "faults/test_faults.py", "test_extend.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Else pytest-xdist begins with the files of most tests, whatever they take.
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)  # so that pytest-random-order has the last word
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An order in which no worker waits for another: one makes the lineage, while others do what needs none.
+
+    Then come the other files that use it, and the short ones last, so that all workers end at about the same time.
+    """
+    users = {item.path for item in items if "lineage" in getattr(item, "fixturenames", ())}
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.as_posix()
+        return 0 if name.endswith(FIRST) else 1 if name.endswith(LONG) else 2 if item.path in users else 3
+
+    items.sort(key=place)
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that this test run makes once: the first process of pytest-xdist that asks, while others wait."""
     top = factory.getbasetemp()

@@ -35,11 +35,9 @@ FILES = [
     "int8",
     "after",
     "float16",
-    "bfloat16",
-    "int8_weights",
     "int4_weights",
     "export",
-    pytest.param("program", marks=pytest.mark.long),
+    *(pytest.param(step, marks=pytest.mark.long) for step in ("bfloat16", "int8_weights", "program")),
 ]
 
 
