@@ -85,7 +85,7 @@ def test_a_fresh_network_lies_on_no_grids() -> None:
     assert [specs[f"compress/c{n}"].kind for n in (1, 2, 3)] == ["tune", "distil", "quantise"]
 
 
-def test_only_who_is_heard_labels_views() -> None:
+def test_only_a_teacher_labels_views() -> None:
     views = DEFAULT["labels"]["views"]
 
     def labelled(*order: str, **change: Any) -> set[str]:
