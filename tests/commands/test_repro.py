@@ -120,7 +120,7 @@ def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
     empty: Scratch, lineage: Scratch, number: signal.Signals
 ) -> None:
     process = begin(empty)
-    # A terminal's Ctrl-C is heard by the whole group; what runs is not of it, and is told by the command.
+    # A terminal's Ctrl-C goes to the whole group; what runs is not in it, and is stopped by the command.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     said, _ = process.communicate(timeout=60)
     if number == signal.SIGKILL:
