@@ -180,6 +180,19 @@ MUTANTS = [
         '"refined": TRAINING',
         "tests/planning/test_units.py",
     ),
+    # A step of compression depends on no code of its own; an optimiser's file on no stage.
+    Mutant(
+        "pipeline/planning/compress.py",
+        'code(units.stage("compress") | used)',
+        'code(units.stage("compress"))',
+        "tests/planning/test_compress.py::test_a_step_follows_the_meaning_of_its_own_code_only",
+    ),
+    Mutant(
+        "pipeline/planning/planner.py",
+        "networks | units.optimizer(section.recipe.optimizer)",
+        "networks",
+        "tests/test_extend.py::test_a_stage_depends_on_the_files_that_it_names",
+    ),
     Mutant(MEANING, " and name not in others", "", FINGERPRINT_TESTS),
     Mutant(MEANING, " and len(owners[target]) == 1", "", FINGERPRINT_TESTS),
     Mutant(MEANING, "not more and ", "", FINGERPRINT_TESTS),

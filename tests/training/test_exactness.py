@@ -45,7 +45,8 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that seems to have a GPU."""
+    """A machine that seems to have a GPU, and another workspace of cuBLAS."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: None)
     for name, value in {
         "is_available": True,
