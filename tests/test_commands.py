@@ -104,7 +104,7 @@ def failing(error: Exception) -> typer.Typer:
     return App()
 
 
-def test_a_full_output_is_said_once(tmp_path: Path) -> None:
+def test_a_full_output_is_one_message(tmp_path: Path) -> None:
     """`> /dev/full`: Python would complain a second time when it leaves."""
     code = (
         "import typer; from pipeline.console.errors import run\n"

@@ -18,12 +18,12 @@ PAGE = (ROOT / "docs" / "extend.md").read_text()
 EXAMPLE = re.compile(r"^`(pipeline/\S+\.py)`\n\n```python\n(.*?)```\n\n```yaml\n(.*?)```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall(PAGE)
 CODE = {path: code for path, code, _ in EXAMPLES}
-USERS = {
-    "pipeline/objectives/huber.py": {"direct"},
-    "pipeline/models/perceptron.py": {"teacher", "compress/c1"},
-    "pipeline/data/sources/stripes.py": {"prepare"},
-    "pipeline/compression/steps/rounding.py": {"compress/c1"},
-    "pipeline/training/optimizers/rmsprop.py": {"teacher"},
+USERS = {  # of each file: the unit of code that begins in it, and the nodes whose specs name that
+    "pipeline/objectives/huber.py": ("objective huber", {"direct"}),
+    "pipeline/models/perceptron.py": ("model perceptron", {"teacher", "compress/c1"}),
+    "pipeline/data/sources/stripes.py": ("source stripes", {"prepare"}),
+    "pipeline/compression/steps/rounding.py": ("step rounding", {"compress/c1"}),
+    "pipeline/training/optimizers/rmsprop.py": ("optimizer rmsprop", {"teacher"}),
 }
 RUN = (("plan",), ("prepare",), ("teacher",), ("direct",), ("compress", "c1"))
 # Of the born-again chain, which has the teacher's architecture and its own recipe.
@@ -33,6 +33,11 @@ BORN_AGAIN = {"born_again": {"architecture": {"family": "plain", "widths": [4]}}
 def specs(scratch: Scratch) -> dict[str, Any]:
     plan = scratch.folder / "plan"
     return {str(path.relative_to(plan).with_suffix("")): files.read_sealed(path) for path in plan.rglob("*.json")}
+
+
+def units(spec: dict[str, Any]) -> set[tuple[str, str]]:
+    """The units of code that a spec names, each with its hash."""
+    return {unit for part in spec["code"].values() for unit in part.items()}
 
 
 def add(scratch: Scratch) -> None:
@@ -72,12 +77,15 @@ def test_files_that_nothing_names_change_no_spec(fresh: Scratch, tmp_path: Path)
 
 def test_a_stage_depends_on_the_files_that_it_names(extended: Scratch, tmp_path: Path) -> None:
     scratch = extended.copy(tmp_path / "repository")
-    for path, users in USERS.items():
-        before = specs(scratch)
+    before = specs(scratch)
+    for path in USERS:
         (scratch.folder / path).write_text(f"{CODE[path]}\nUNUSED = 1\n")
-        scratch.stage("plan")
-        now = specs(scratch)
-        assert {name for name in now if now[name] != before[name]} == users, path
+    scratch.stage("plan")
+    now = specs(scratch)
+    found = {name: units(spec) - units(before[name]) for name, spec in now.items() if spec != before[name]}
+    assert {name: {unit for unit, _ in changed} for name, changed in found.items()} == {
+        name: {unit for unit, users in USERS.values() if name in users} for _, names in USERS.values() for name in names
+    }
 
 
 def test_a_source_and_its_settings(extended: Scratch) -> None:

@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.mark.long
 def test_it_finds_all_right_on_a_cpu_and_leaves_two_files(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["gpu.json", "gpu.txt"]
     value = json.loads((folder / "gpu.json").read_text())
@@ -59,6 +60,7 @@ def test_it_finds_all_right_on_a_cpu_and_leaves_two_files(folder: Path) -> None:
         assert each["value"] is not None or each["sentence"], each
 
 
+@pytest.mark.long
 def test_what_was_compared_was_not_nothing(folder: Path) -> None:
     found = {(each["part"], each["name"]): each for each in json.loads((folder / "gpu.json").read_text())["findings"]}
     assert found["gradients", "live dkd, bfloat16"]["value"] > 0

@@ -40,6 +40,7 @@ def test_make_knows_its_targets(lineage: Scratch, target: str) -> None:
     assert "activate" in said
 
 
+@pytest.mark.long
 def test_what_looks_at_a_finished_run(copied: Scratch) -> None:
     for command in LOOKS:
         said = copied.run(*command.split())

@@ -94,6 +94,7 @@ def test_asked_to_stop_it_saves_and_says_so(untrained: Scratch, lineage: Scratch
     assert results(untrained, "baseline") == results(lineage, "baseline")
 
 
+@pytest.mark.long
 def test_with_dvc_killed_alone_with_its_stage_and_by_ctrl_c(untrained: Scratch, lineage: Scratch) -> None:
     def struck_dvc(number: signal.Signals, group: bool) -> tuple[int, str]:
         before = saves(untrained)

@@ -1,6 +1,6 @@
 """Experiments side by side: which parameters differ, what came of it, and which stages they share.
 
-Bare `dvc exp show` prints every parameter and every dependency and cannot be told otherwise. Experiments that
+Bare `dvc exp show` prints every parameter and every dependency and has no option for less. Experiments that
 differ in nothing but their seeds, such as those of `python -m pipeline seeds`, are one column: mean and deviation.
 """
 
@@ -59,7 +59,7 @@ def columns(names: Sequence[str]) -> list[Column]:
             raise UserError(f"{unknown('experiment', name, known)}; `dvc exp list` names them")
         for each in matching:
             if known[each].state is not None:
-                raise UserError(f"experiment {each!r} is {known[each].state}: `dvc queue status` says more")
+                raise UserError(f"experiment {each!r} is {known[each].state}: see `dvc queue status`")
         chosen[name] = [known[each] for each in matching]
     if not chosen:
         raise UserError("nothing has run yet that could be compared: run `dvc repro`, or `dvc exp run -S key=value`")
@@ -140,7 +140,7 @@ def sharing(shown: Sequence[Column]) -> list[str]:
     """
     first = shown[0]
     by_seed = {seed_of(each): each for each in first.members}
-    said = []
+    sentences = []
     for column in shown:
         partners = [
             first.members[0] if column is first else by_seed.get(seed_of(each), first.members[0])
@@ -157,8 +157,8 @@ def sharing(shown: Sequence[Column]) -> list[str]:
         own = [name for name in stages if any(_record(a, name) != _record(b, name) for a, b in pairs)]
         whom = "among its seeds" if column is first else f"with {first.name}"
         rest = f"; its own: {', '.join(ranges(own, stages))}" if own else ""
-        said.append(f"{column.name} shares {len(stages) - len(own)} of {len(stages)} stages {whom}{rest}")
-    return said
+        sentences.append(f"{column.name} shares {len(stages) - len(own)} of {len(stages)} stages {whom}{rest}")
+    return sentences
 
 
 def ranges(some: Sequence[str], stages: Sequence[str]) -> list[str]:

@@ -47,7 +47,7 @@ def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds
     """
     planned = {
         (order, seed): _specs(params, stages, order.split(","), seed) for order in orders for seed in seeds
-    }  # all of them first: a wrong name is told before anything has run
+    }  # all of them first: a wrong name is refused before anything has run
     found = []
     with _apart():
         for order in orders:

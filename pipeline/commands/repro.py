@@ -20,12 +20,12 @@ from pipeline.engines.screen import showing
 from pipeline.planning.specs.machine import read_machine
 
 PLAN = "plan"
-LOOK = 0.2  # seconds between looks at what runs
+EVERY = 0.2  # seconds between checks of what runs
 NAMED = 8  # stages that a closing line names
 
 
 def repro(targets: list[str], jobs: int | None) -> int:
-    """Bring these stages up to date, all without, and say what came of it; the exit status.
+    """Bring these stages up to date, all without, and print what came of it; the exit status.
 
     Args:
         targets: As of `dvc repro`.
@@ -105,8 +105,8 @@ class _Run:
                 running.append(Process(stage, self.environments[place]))
                 return running[-1]
 
-            def look() -> None:
-                wait([each.sentinel for each in running], LOOK)
+            def check() -> None:
+                wait([each.sentinel for each in running], EVERY)
                 for each in [each for each in running if each.has_ended]:
                     running.remove(each)
                     room.leave(each.stage)
@@ -114,14 +114,14 @@ class _Run:
                     screen.ends(each.close())
                 screen.draw(running)
 
-            outcome = schedule.run(needs, len(self.environments), find, begin, look, stop_asked)
+            outcome = schedule.run(needs, len(self.environments), find, begin, check, stop_asked)
             self.signal = stop_asked()
         self.failed += outcome.failed
         self.stopped += outcome.stopped
         self.not_begun = outcome.not_begun
 
     def close(self, total: int, seconds: float) -> None:
-        """Say what came of it all."""
+        """Print what came of it all."""
         for stage in self.failed:
             print(f"error: {stage} failed: {self.ended[stage].why}", file=sys.stderr)
         if self.signal:

@@ -1,4 +1,4 @@
-"""One experiment over seeds: queue it, run it, and say what the seeds make of every network.
+"""One experiment over seeds: queue it, run it, and print the table of every network over the seeds.
 
 Each seed is an experiment of DVC's, so that it resumes, is shared and is compared as any other. Its name is made of
 what would be run: asking again for the same thing finds what is there and runs what is missing.
@@ -54,7 +54,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     """Queue what is neither done nor waiting, and run the queue to its end; return the experiments that are done.
 
     Raises:
-        UserError: DVC refuses an experiment, one has failed, or nobody is left to run those that wait.
+        UserError: DVC refuses an experiment, one has failed, or no worker is left to run those that wait.
     """
     queue.check()
     known = {each.name: each for each in experiments.read()}
@@ -70,7 +70,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
         raise UserError(
-            f"{missing[0]} is not done: `dvc queue status` and `dvc queue logs {missing[0]}` say why; "
+            f"{missing[0]} is not done: `dvc queue status` and `dvc queue logs {missing[0]}` tell why; "
             "give the command again to run what is missing"
         )
     return [done[name] for name in asked]

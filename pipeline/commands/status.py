@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def planned_teacher(self) -> str:
-        """Whom the spec names; empty where it names nobody."""
+        """The nodes that the spec names; empty where it names none."""
         return (self.spec.teacher if isinstance(self.spec, TrainingSpec) else None) or ""
 
 

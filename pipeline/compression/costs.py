@@ -87,6 +87,6 @@ def peak_memory(folder: Path) -> int:
     command = [sys.executable, "-m", "pipeline.compression.footprint", str(folder), str(BATCHES[-1])]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
-        said = run.stderr.strip().splitlines() or ["it said nothing"]
-        raise UserError(f"the memory of {folder} could not be measured: {said[-1]}")
+        printed = run.stderr.strip().splitlines() or ["it printed nothing"]
+        raise UserError(f"the memory of {folder} could not be measured: {printed[-1]}")
     return int(run.stdout)

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what goes beside a file that ships, for people and for the Hugging Face hub."""
+"""MODEL_CARD.md beside an exported file, for people and for the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCORES = {
     "ece": "expected calibration error",
     "brier": "Brier score",
 }
-SHOWN = 50  # classes that are spelt out
+SHOWN = 50  # classes whose names the card lists
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~$&])")
 
 USE = """\
@@ -77,12 +77,12 @@ def model_card(
         name: Of the node, e.g. `compress/c5`.
         source: Of the data: `data.source` of params.yaml, or what own images are called.
         counts: Images by split.
-        chain: (node, validation accuracy), from where the chain starts to what ships.
+        chain: (node, validation accuracy), from where the chain starts to the exported file.
         lineage: As in node.json: `teacher`, `read` and `hash` of what this node was made from.
         metrics: As in metrics/<name>.json; scores of a split that is not there are left out, cost as well.
         seeds: By what they decide.
         file: The model's, beside the card.
-        license: An identifier of the hub, such as `mit`; without one the card leaves it open.
+        license: An identifier of the hub, such as `mit`; without one the card names none.
     """
     parts = [
         _front(card, name, source, metrics, license),
@@ -98,7 +98,7 @@ def model_card(
 
 
 def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], license: str | None) -> str:
-    """What the hub reads."""
+    """The front matter, which the hub reads."""
     results = [
         {
             "task": {"type": "image-classification", "name": "Image Classification"},
@@ -143,12 +143,12 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
     ]
     near = metrics.get("teacher", {}).get("agreement")
     cost += [["same answer as the teacher, test", f"{near:.4f}"]] if near is not None else []
-    told = ", ".join(f"{what} {seed}" for what, seed in seeds.items())
-    said = (
-        f"One run, seeds {told}: no deviation over seeds is known. Selection and stopping looked at validation only. "
+    used = ", ".join(f"{what} {seed}" for what, seed in seeds.items())
+    notes = (
+        f"One run, seeds {used}: no deviation over seeds is known. Selection and stopping looked at validation only. "
         "A multiply-add counts as two operations. Times are of the machine that measured them."
     )
-    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), said])
+    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes])
 
 
 def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]]) -> str:
@@ -173,12 +173,12 @@ def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Names left, numbers right."""
+    """A Markdown table: the first column left-aligned, the others right-aligned."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     cells = [[cell if cell.startswith("---") else _plain(cell) for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is: class names come from folders of strangers."""
+    """Text with Markdown's own characters escaped: class names come from unknown folders."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -58,7 +58,7 @@ def _session(path: Path, threads: int | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    options.log_severity_level = 4  # an error is raised, and need not be printed too
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(

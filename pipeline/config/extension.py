@@ -1,6 +1,6 @@
 """What the project is extended by. One rule for all: a thing is one file, found by its name in its folder.
 
-The function of that file says what it takes. Positional parameters are what it is handed, keyword-only ones are its
+The function of that file declares what it takes. Positional parameters are what it is handed, keyword-only ones are its
 settings in params.yaml, with their types, ranges and defaults. Files are read, not imported (`config.signature`).
 """
 

@@ -122,7 +122,7 @@ def _steps(student: dict[str, Any], training: Any, steps: Any) -> Any:
 
 
 def _like(student: dict[str, Any], change: Any) -> Any:
-    """A section that says only where it differs from the student's."""
+    """A section that gives only what differs from the student's."""
     section = _merged(student, change)
     if isinstance(section, dict):
         section["recipe"] = _merged(student.get("recipe"), (change or {}).get("recipe"))

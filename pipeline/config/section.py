@@ -32,7 +32,7 @@ def fault(sentence: str) -> PydanticCustomError:
 
 
 def wording(fault: Mapping[str, Any]) -> str:
-    """What one fault of pydantic's says, in the words of params.yaml: what must be, and what is."""
+    """One fault of pydantic's, in the words of params.yaml: what must be, and what is."""
     match fault["type"]:
         case "fault":
             return fault["msg"]

@@ -42,8 +42,8 @@ def add(name: str, overrides: Sequence[str], again: bool) -> None:
     arguments += [word for each in overrides for word in ("-S", each)]
     ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        said = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
-        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(said.split())}")
+        error = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
+        raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(error.split())}")
 
 
 def run(jobs: int) -> None:

@@ -20,12 +20,12 @@ def visible(environment: Mapping[str, str]) -> list[str]:
 
 
 def memory(name: str) -> tuple[int, int] | None:
-    """Free and all bytes of a GPU; None where nobody says, as of one that is cut into instances (MIG).
+    """Free and all bytes of a GPU; None where the driver does not tell, as for one that is cut into instances (MIG).
 
     name: As CUDA_VISIBLE_DEVICES has it. (Of a bare number nvidia-smi may mean another GPU, where they are unlike.)
     """
-    said = _ask("--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits", "-i", name)
-    found = re.fullmatch(r"\s*(\d+), (\d+)\s*", said or "")
+    printed = _ask("--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits", "-i", name)
+    found = re.fullmatch(r"\s*(\d+), (\d+)\s*", printed or "")
     return (int(found[1]) << 20, int(found[2]) << 20) if found else None
 
 
@@ -40,7 +40,7 @@ def identifiers(listed: str) -> list[str]:
 
 
 def of_places(jobs: int, device: str, gpus: Sequence[str]) -> list[str | None]:
-    """The GPU that a stage at each place uses; None where it uses none, or one that nobody knows.
+    """The GPU that a stage at each place uses; None where it uses none, or an unknown one.
 
     device: `machine.device`; a number in it counts within what a stage sees.
     """

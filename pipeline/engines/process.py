@@ -29,13 +29,13 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM}
 class Process:
     """A stage that runs.
 
-    What it and DVC say goes to a file and not through a pipe: if this process dies, what a stage says while it saves
+    What it and DVC print goes to a file and not through a pipe: if this one dies, what a stage prints while it saves
     its state must not fail.
 
     Attributes:
         stage: As DVC names it.
         began: When, in seconds of the monotonic clock.
-        why: Where it failed, for what reason: in its own words, if it has said any.
+        why: Where it failed, for what reason: in its own words, if it has printed any.
     """
 
     def __init__(self, stage: str, environment: dict[str, str]) -> None:
@@ -79,17 +79,17 @@ class Process:
         self._process.terminate()
 
     def newest(self) -> str:
-        """The last line of what was said so far."""
+        """The last line of the output so far."""
         lines = self._read(TAIL).splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> str:
-        """All that was said by one that has ended."""
-        said = self._read()
+        """All output of one that has ended."""
+        output = self._read()
         self._output.close()
         self._status = 0 if self.unchanged else self._process.exitcode
-        self.why = self._reason(said.splitlines())
-        return said
+        self.why = self._reason(output.splitlines())
+        return output
 
     def _reason(self, lines: list[str]) -> str:
         """The stage's own sentence, else DVC's, else what ended the process."""

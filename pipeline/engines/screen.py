@@ -18,7 +18,7 @@ class Running(Protocol):
     began: float
 
     def newest(self) -> str:
-        """The last line that it has said."""
+        """The last line of its output."""
         ...
 
 
@@ -30,18 +30,18 @@ class Screen:
         self.ended = 0
 
     def begins(self, stage: str) -> None:
-        """Say that a stage is begun."""
+        """Print that a stage begins."""
         if self.total > 1:
             log(f"{stage} begins, {self.ended} of {self.total} are through")
 
     def waits(self, stage: str, why: str) -> None:
-        """Say that a stage could begin, but for the room that it needs."""
+        """Print that a stage waits for room on a GPU."""
         log(f"{stage} waits: {why}")
 
-    def ends(self, said: str) -> None:
-        """Show all that a stage said."""
+    def ends(self, output: str) -> None:
+        """Show all output of a stage."""
         self.ended += 1
-        log(f"{said.rstrip()}\n")
+        log(f"{output.rstrip()}\n")
 
     def draw(self, running: Sequence[Running]) -> None:
         """Show what runs."""
@@ -62,11 +62,11 @@ class _Terminal(Screen):
     def waits(self, stage: str, why: str) -> None:
         self.live.console.print(f"{stage} waits: {why}", markup=False, soft_wrap=True)
 
-    def ends(self, said: str) -> None:
+    def ends(self, output: str) -> None:
         from rich.text import Text
 
         self.ended += 1
-        self.live.console.print(Text.from_ansi(f"{said.rstrip()}\n"), soft_wrap=True)
+        self.live.console.print(Text.from_ansi(f"{output.rstrip()}\n"), soft_wrap=True)
 
     def draw(self, running: Sequence[Running]) -> None:
         from rich.text import Text

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.base.files import Json
+from pipeline.config.yaml import load
 
 FILE = Path(__file__).with_name("releases.yaml")
 SHOWN = 3  # differences that a sentence names
@@ -102,7 +101,7 @@ class Releases:
 
 def read() -> Releases:
     """The list that comes with this code."""
-    return Releases(**yaml.safe_load(FILE.read_text()))
+    return Releases(**load(FILE.read_bytes()))
 
 
 def in_words(found: list[Difference]) -> str:

@@ -1,4 +1,4 @@
-"""Where networks look: attention maps of teacher, student and baseline on the same test images.
+"""Attention maps of teacher, student and baseline on the same test images.
 
 Legend: B images, C channels, H, W of a layer's map.
 """
@@ -84,7 +84,7 @@ def section(run: Run) -> PageSection | None:
     if not networks:
         return None
     lead = (
-        "Where each network's activations are strong when it looks at a test image. Bright is much. Images on which "
+        "Where each network's activations are strong for a test image; the brighter, the stronger. Images on which "
         "student and baseline differ come first."
     )
     photos = [
@@ -95,7 +95,7 @@ def section(run: Run) -> PageSection | None:
         {
             "name": entry.name,
             "family": entry.family,
-            "looks": [
+            "maps": [
                 {
                     "uri": heat_uri(found.q_BHW[i]),
                     "answer": shortened(run.classes[int(run.guesses(entry.name)[row])], 14),
@@ -107,4 +107,4 @@ def section(run: Run) -> PageSection | None:
         for entry, found in networks
     ]
     taps = "; ".join(f"{entry.name}: {found.tap}, {times(*found.q_BHW.shape[1:])}" for entry, found in networks)
-    return PageSection("attention", "Where they look", lead, {"photos": photos, "lines": lines, "taps": taps})
+    return PageSection("attention", "Attention maps", lead, {"photos": photos, "lines": lines, "taps": taps})

@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at a page without reaching for the network."""
+"""A headless Chromium that opens a page and loads nothing else."""
 
 import shutil
 import subprocess
@@ -29,8 +29,8 @@ def find() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def look(page: Path, *arguments: str, width: int = 1280, height: int = 900, dark: bool = False) -> str:
-    """Open a page in a profile of its own, doing what the arguments say; return what the browser printed.
+def browse(page: Path, *arguments: str, width: int = 1280, height: int = 900, dark: bool = False) -> str:
+    """Open a page in a profile of its own, with these arguments of the browser; return what the browser printed.
 
     Raises:
         UserError: There is no browser, or it does not answer.

@@ -73,10 +73,12 @@ def chart(name: str, family: str, found: Reliability) -> Markup:
     parts += [text(x(t), base + 13, percent(t, 0), "tick", "middle") for t in (0, 0.5, 1)]
     parts.append(text(x(1), base + 25, "confidence, %", "tick", "end"))
     title = f"Reliability of {name}"
-    return picture(f"reliability-{name.replace('/', '-')}", frame.width, frame.height, title, says(found), *parts)
+    return picture(
+        f"reliability-{name.replace('/', '-')}", frame.width, frame.height, title, description(found), *parts
+    )
 
 
-def says(found: Reliability) -> str:
+def description(found: Reliability) -> str:
     """The figure in words."""
     surplus = found.surplus
     side = "too sure" if surplus > 0.01 else "not sure enough" if surplus < -0.01 else "about as sure as it should be"
@@ -108,12 +110,12 @@ def section(run: Run) -> PageSection | None:
         found = reliability(run.logits(entry), run.y_N)
         eces[name] = found.ece
         chart_of_it = chart(name, entry.family, found)
-        figures.append((shortened(name), Figure(chart_of_it, says(found), numbers(found))))
+        figures.append((shortened(name), Figure(chart_of_it, description(found), numbers(found))))
     if not figures:
         return None
     best = min(eces, key=lambda name: eces[name])
     lead = (
-        "Where a network says 80 %, is it right four times in five? Bars on the diagonal mean yes. "
+        "Of the images predicted with 80 % confidence, are four in five right? Bars on the diagonal mean yes. "
         f"The best calibrated of these is the {best} (ECE {percent(eces[best])} %)."
     )
     values = {"figures": figures, "count": len(run.y_N)}

@@ -91,10 +91,10 @@ def chart(title: str, found: Sequence[Line]) -> Markup:
         for each, height in zip(named, heights, strict=True)
     ]
     key = "curves-" + title.lower().replace(" ", "-")
-    return picture(key, frame.width, frame.height, f"{title}: validation accuracy by epoch", says(found), *parts)
+    return picture(key, frame.width, frame.height, f"{title}: validation accuracy by epoch", description(found), *parts)
 
 
-def says(found: Sequence[Line]) -> str:
+def description(found: Sequence[Line]) -> str:
     """Where the lines end."""
     last = sorted(found, key=lambda each: each.accuracy[-1])
     low, high = percent(last[0].accuracy[-1]), percent(last[-1].accuracy[-1])
@@ -109,7 +109,7 @@ def figure(title: str, found: Sequence[Line]) -> Figure:
     """The chart with its numbers."""
     rows = [(each.name, f"{each.epochs[-1]:g}", percent(each.accuracy[-1]), percent(each.best)) for each in found]
     table = Table(("network", "epochs", "last", "best on the way"), rows)
-    return Figure(chart(title, found), says(found), table)
+    return Figure(chart(title, found), description(found), table)
 
 
 def section(run: Run) -> PageSection | None:

@@ -87,7 +87,7 @@ def chart(found: Generations) -> Markup:
     for height, word in zip(heights, ("validation", "test"), strict=True):
         parts.append(text(x(len(found.names) - 1) + 14, height + 4, word, "name"))
     title = f"{FAMILIES[found.family]}: accuracy by generation"
-    return picture(f"generations-{found.family}", frame.width, frame.height, title, says(found), *parts)
+    return picture(f"generations-{found.family}", frame.width, frame.height, title, description(found), *parts)
 
 
 def _free(frame: Frame, taken: list[float]) -> float:
@@ -96,8 +96,8 @@ def _free(frame: Frame, taken: list[float]) -> float:
     return max(heights, key=lambda height: min(abs(height - other) for other in taken))
 
 
-def says(found: Generations) -> str:
-    """What one sees, in words."""
+def description(found: Generations) -> str:
+    """What the chart shows, in one or two sentences."""
     done = counted(len(found.names) - 1, "generation")
     if found.stopped:
         vain = counted(found.patience or 0, "generation")
@@ -121,7 +121,7 @@ def figure(found: Generations) -> Figure:
         words=2,
     )
     beside = f" The dashed level is {found.beside[0]} on test, {percent(found.beside[1])}." if found.beside else ""
-    return Figure(chart(found), says(found) + beside, table)
+    return Figure(chart(found), description(found) + beside, table)
 
 
 def section(run: Run) -> PageSection | None:
@@ -132,7 +132,7 @@ def section(run: Run) -> PageSection | None:
         return None
     lead = (
         "A generation learns from the soft labels of the one before it. Full dots are validation, which decides; "
-        "open dots are test, which only looks on."
+        "open dots are test, which decides nothing."
     )
     without = [FAMILIES[family] for family in FAMILIES if family not in there]
     return PageSection(

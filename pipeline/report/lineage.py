@@ -24,7 +24,7 @@ class GraphRow:
         name: The node, or the slots that carry it (`g4 … g8`).
         family: Decides its colour.
         kind: trained, imported, computed, picked (a reader's choice of another node) or carried.
-        says: Who taught it, in words.
+        origin: What it was made from, in words.
         size: Its parameters, in words.
         teachers: The rows that it hangs on, by name.
         validation, test: Accuracies, where it gives answers.
@@ -33,7 +33,7 @@ class GraphRow:
     name: str
     family: str
     kind: str
-    says: str
+    origin: str
     size: str = ""
     teachers: tuple[str, ...] = ()
     validation: float | None = None
@@ -80,16 +80,16 @@ def _row(entry: Entry, run: Run) -> GraphRow:
     if entry.own:
         kind = node.status if node.status != "carried" else "trained"  # it carries one of its own members
         teachers = [name for name in entry.taught_by if name in run.entries]
-        says = learned_from(node)
-        says = f"from {says}" if kind == "trained" and teachers else says
+        origin = learned_from(node)
+        origin = f"from {origin}" if kind == "trained" and teachers else origin
         if "step" in entry.metrics:
-            says = f"{entry.metrics['step']}, on {listed(teachers)}"
+            origin = f"{entry.metrics['step']}, on {listed(teachers)}"
         size = f"{amount(entry.metrics['parameters'])} parameters" if "parameters" in entry.metrics else ""
-        return GraphRow(entry.name, entry.family, kind, says, size, tuple(teachers), entry.validation, entry.test)
+        return GraphRow(entry.name, entry.family, kind, origin, size, tuple(teachers), entry.validation, entry.test)
     kind = "carried" if "/" in entry.name else "picked"
-    says = f"carry {node.source}" if kind == "carried" else f"is {node.source}"
+    origin = f"carry {node.source}" if kind == "carried" else f"is {node.source}"
     accuracies = (None, None) if kind == "carried" else (entry.validation, entry.test)
-    return GraphRow(entry.name, entry.family, kind, says, "", (node.source,), *accuracies)
+    return GraphRow(entry.name, entry.family, kind, origin, "", (node.source,), *accuracies)
 
 
 def rails(table: Sequence[GraphRow]) -> Rails:
@@ -112,7 +112,7 @@ def rails(table: Sequence[GraphRow]) -> Rails:
 
 
 def drawn(table: Sequence[GraphRow], graph: Rails) -> Markup:
-    """The rails beside the table; the table says the same in words, so this is hidden from screen readers."""
+    """The rails beside the table; the table has the same in words, so this is hidden from screen readers."""
     parts = []
     for (lane1, row1), (lane2, row2), family, dashed in graph.edges:
         x1, y1 = graph.at(lane1, row1)
@@ -139,7 +139,7 @@ def section(run: Run) -> PageSection:
     base = run.find("baseline")
     trained = sum(row.kind == "trained" for row in table)
     carried = sum(not entry.own and "/" in entry.name for entry in run.entries.values())
-    lead = f"{counted(trained, 'network')} trained, each hanging on whoever taught it."
+    lead = f"{counted(trained, 'network')} trained, each below its teachers."
     if carried:
         lead += f" {counted(carried, 'slot')} of the chains carry the network before them, at no cost."
     skipped = [name.removeprefix("method/") for name in run.skipped]

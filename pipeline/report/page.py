@@ -118,8 +118,8 @@ def tiles(run: Run) -> list[dict[str, Any]]:
         entry = run.find(name)
         if entry is not None:
             size = entry.metrics.get("parameters")
-            told = f"{words.amount(size)} parameters" if size else ""
-            found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": told})
+            amount = f"{words.amount(size)} parameters" if size else ""
+            found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": amount})
     if chain := compression.steps(run):
         last = chain[-1]
         what = f"{last.smaller:.1f} times smaller than the teacher" if last.smaller > 1 else "at the end of its steps"

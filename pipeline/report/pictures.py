@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.report.browser import look
+from pipeline.report.browser import browse
 
 TALL = 4000  # pixels: more than any part needs; what stays empty is cut off
 MARGIN = 40
@@ -55,7 +55,7 @@ def take(page: Path, folder: Path) -> Iterator[Path]:
         for picture in PICTURES:
             part, raw = Path(temporary) / "part.html", Path(temporary) / "raw.png"
             part.write_text(html.replace("</style>", f"{style(picture)}</style>", 1))
-            look(part, f"--screenshot={raw}", width=picture.width, height=picture.height, dark=picture.dark)
+            browse(part, f"--screenshot={raw}", width=picture.width, height=picture.height, dark=picture.dark)
             path = folder / f"{picture.name}.png"
             files.write_bytes(path, trimmed(raw))
             yield path

@@ -1,4 +1,4 @@
-"""What the soft labels look like: crops of which the teacher says something else than the hard label does.
+"""What the soft labels look like: crops for which the teacher predicts another class than the hard label.
 
 The crop of a stored label is not stored: it is drawn again from its seed, as the student drew it.
 
@@ -24,12 +24,12 @@ TOP = 3
 
 @dataclass(frozen=True)
 class Example:
-    """A crop and what is said of it.
+    """A crop and its label.
 
     Attributes:
         row, view: Where its label stands in the store.
         hard: The class in the data. noise: whether label noise put it there.
-        says: The teacher's likeliest classes and the hard one, highest first: name, probability, whether it is the
+        predicted: The teacher's likeliest classes and the hard one, highest first: name, probability, whether it is the
             hard one.
     """
 
@@ -37,7 +37,7 @@ class Example:
     view: int
     hard: str
     noise: bool
-    says: tuple[tuple[str, float, bool], ...]
+    predicted: tuple[tuple[str, float, bool], ...]
 
 
 def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple[list[tuple[int, int]], int]:
@@ -111,7 +111,7 @@ def section(run: Run) -> PageSection | None:
         f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. "
         "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
     )
-    return PageSection("soft-labels", "What the teacher says of a crop", lead, {"cards": cards, "notes": notes})
+    return PageSection("soft-labels", "What the teacher predicts for a crop", lead, {"cards": cards, "notes": notes})
 
 
 def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
@@ -125,7 +125,7 @@ def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
         view=view,
         hard=names[hard],
         noise=hard != int(data.true_labels[row]),
-        says=tuple((names[c], float(p_C[c]), c == hard) for c in shown),
+        predicted=tuple((names[c], float(p_C[c]), c == hard) for c in shown),
     )
 
 

@@ -27,7 +27,7 @@ def tag(name: str, *children: Markup | str, **attributes: object) -> Markup:
 
 
 def picture(key: str, width: float, height: float, title: str, description: str, *children: Markup) -> Markup:
-    """A whole chart: title and description are what a screen reader says of it; `key` is its own on the page."""
+    """A whole chart: title and description are for screen readers; `key` is its own on the page."""
     return tag(
         "svg",
         tag("title", title, id=f"{key}-title"),

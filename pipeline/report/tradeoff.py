@@ -1,4 +1,4 @@
-"""Accuracy against what a network costs: bytes, operations, time; and which networks nobody beats at both."""
+"""Accuracy against what a network costs: bytes, operations, time; and which networks no other beats at both."""
 
 import re
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ def chart(cost: Cost, found: Sequence[Point]) -> Markup:
     key, title = f"tradeoff-{cost.key.replace('_', '-')}", f"Test accuracy against {_lower(cost.title)}"
     if cost.device:
         key += "-" + re.sub(r"[^a-z0-9]+", "-", cost.device.lower())
-    return picture(key, frame.width, frame.height, title, says(found), *parts)
+    return picture(key, frame.width, frame.height, title, description(found), *parts)
 
 
 def _lower(title: str) -> str:
@@ -116,14 +116,14 @@ def _lower(title: str) -> str:
     return title[:1].lower() + title[1:]
 
 
-def says(found: Sequence[Point]) -> str:
+def description(found: Sequence[Point]) -> str:
     """Who is on the front, cheapest first."""
     front = sorted((p for p in found if p.front), key=lambda p: p.cost)
     return f"On the front: {listed(list(dict.fromkeys(p.name for p in front)))}."
 
 
 def _worth_a_label(found: Sequence[Point]) -> list[Point]:
-    """The front, then those that the page speaks of."""
+    """The front, then those that the page names."""
     known = ("teacher", "student", "baseline", "ensemble")
     order = [p for p in found if p.front] + [p for p in found if not p.front and p.name in known]
     first: dict[tuple[float, float], Point] = {}
@@ -141,7 +141,7 @@ def figure(cost: Cost, found: Sequence[Point]) -> Figure:
             for p in sorted(found, key=lambda p: (p.cost, -p.accuracy))
         ],
     )
-    return Figure(chart(cost, found), says(found), table)
+    return Figure(chart(cost, found), description(found), table)
 
 
 def section(run: Run) -> PageSection | None:

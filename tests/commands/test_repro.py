@@ -88,13 +88,13 @@ def test_a_branch_is_what_dvc_makes_of_it(empty: Scratch, lineage: Scratch) -> N
 
 def test_one_that_fails_stops_those_that_need_it_and_no_others(empty: Scratch) -> None:
     empty.edit({"baseline": {"recipe": {"lr": 1e30}}})
-    said = empty.run(*COMMAND, "refined", "direct", code=1)
+    said = empty.run(*COMMAND, "refined", "teacher", code=1)
     *_, failed, not_begun = said.rstrip().splitlines()
     assert re.fullmatch(r"error: baseline failed: .*not finite.*", failed), said
     slots = [f"refinery@g{number}" for number in range(1, LENGTHS["refinery"] + 1)]
     assert not_begun == f"not begun, as they need what failed: {', '.join(slots)}, refined"
     assert "Traceback" not in said
-    assert (empty.folder / "artifacts/direct/node.json").exists()
+    assert (empty.folder / "artifacts/teacher/node.json").exists()
     assert not (empty.folder / "artifacts/baseline").exists()
 
 
@@ -120,7 +120,7 @@ def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
     empty: Scratch, lineage: Scratch, number: signal.Signals
 ) -> None:
     process = begin(empty)
-    # A terminal's Ctrl-C is heard by the whole group; what runs is not of it, and is told by the command.
+    # A terminal's Ctrl-C goes to the whole group; what runs is not in it, and is stopped by the command.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     said, _ = process.communicate(timeout=60)
     if number == signal.SIGKILL:

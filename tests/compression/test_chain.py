@@ -35,11 +35,9 @@ FILES = [
     "int8",
     "after",
     "float16",
-    "bfloat16",
-    "int8_weights",
     "int4_weights",
     "export",
-    pytest.param("program", marks=pytest.mark.long),
+    *(pytest.param(step, marks=pytest.mark.long) for step in ("bfloat16", "int8_weights", "program")),
 ]
 
 
@@ -134,7 +132,7 @@ def test_what_was_tuned_on_grids_ships_on_them(shop: Path) -> None:
     assert again.architecture["grids"] == {"weight_bits": 8, "activation_bits": 8}
 
 
-def test_whole_numbers_need_a_tuning_for_eight_bits(shop: Path) -> None:
+def test_int8_needs_a_tuning_for_eight_bits(shop: Path) -> None:
     *_, shipped = run(shop, ["tune8", "int8"])
     assert metrics(shipped)["report"]["against_torch"]["agreement"] > 0.95
     with pytest.raises(UserError, match=r"steps\.int8\.form is int8, but compress/c1 was tuned for 4 bits"):

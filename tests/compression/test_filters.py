@@ -179,7 +179,7 @@ def test_a_factorised_network_can_be_pruned_and_rebuilt():
     assert torch.equal(again.eval()(images()), small(images()))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("mobilenet_v2", marks=pytest.mark.long)])
 def test_networks_of_torchvision_shrink_and_are_rebuilt(name: str):
     architecture = {"family": "torchvision", "name": name, "pretrained": False}
     net = plain(architecture).eval()

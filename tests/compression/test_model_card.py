@@ -82,7 +82,7 @@ def test_a_person_finds_scores_by_split_seeds_lineage_and_data() -> None:
     assert text == told()
 
 
-def test_what_was_not_measured_is_not_said() -> None:
+def test_what_was_not_measured_is_left_out() -> None:
     text = told(metrics={"test": SCORES})
     assert "| score | test (1,200 images) |" in text
     assert "milliseconds" not in text

@@ -28,7 +28,7 @@ def test_fitting_brings_the_new_layer_nearer_to_the_old(layer: str, groups: int 
     assert changed == {f"{layer}.0", f"{layer}.1"}
 
 
-def heard(net: nn.Module, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def input_and_output(net: nn.Module, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What the layer reads, and what it answers."""
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -49,7 +49,7 @@ def test_it_is_fitted_by_adam_along_a_cosine_and_judged_on_the_first_batch():
     optimizer = torch.optim.Adam(slow.parameters(), 0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
     for x_BCHW in BATCHES[1:9]:
-        given_BCHW, answer_BCHW = heard(net, x_BCHW)
+        given_BCHW, answer_BCHW = input_and_output(net, x_BCHW)
         loss = (slow(given_BCHW) - answer_BCHW).square().sum() / answer_BCHW.square().sum()
         optimizer.zero_grad()
         loss.backward()
@@ -58,7 +58,7 @@ def test_it_is_fitted_by_adam_along_a_cosine_and_judged_on_the_first_batch():
     small, report = replace(net, BATCHES[:9], layer=LAYER, lr=0.01)
     for name, tensor in slow.state_dict().items():
         torch.testing.assert_close(small.get_submodule(LAYER).state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
-    given_BCHW, answer_BCHW = heard(net, BATCHES[0])
+    given_BCHW, answer_BCHW = input_and_output(net, BATCHES[0])
     error = (slow(given_BCHW) - answer_BCHW).norm() / answer_BCHW.norm()
     assert report.error == pytest.approx(error.item(), rel=1e-2)
 

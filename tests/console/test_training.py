@@ -90,7 +90,7 @@ def test_a_table_says_what_has_changed(capsys: pytest.CaptureFixture[str], monke
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.2, "1 s"), (99, "99 s"), (150, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
 )
-def test_a_time_is_said_in_its_unit(seconds: float, words: str) -> None:
+def test_a_time_has_its_unit(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 

@@ -65,6 +65,7 @@ def accuracy(scratch: Scratch, node: str) -> float:
     return 100 * json.loads((scratch.folder / f"metrics/{node}.json").read_text())["test"]["accuracy"]
 
 
+@pytest.mark.long
 def test_seeds_are_experiments_and_the_table_is_of_their_figures(there: Scratch) -> None:
     assert [each.parameters["seeds.train"] for each in pair()] == [0, 1]
     kept = json.loads((there.folder.parent / "pair.json").read_text())
@@ -87,6 +88,7 @@ def test_seeds_are_experiments_and_the_table_is_of_their_figures(there: Scratch)
     assert cells[-1] in (there.folder.parent / "said").read_text()
 
 
+@pytest.mark.long
 def test_only_what_depends_on_the_seed_was_trained(there: Scratch) -> None:
     said = (there.folder.parent / "said").read_text()
     assert said.count("direct: learns from teacher") == 2
@@ -100,11 +102,13 @@ def test_only_what_depends_on_the_seed_was_trained(there: Scratch) -> None:
     assert sentence == f"{name} (2 seeds) shares {stages - 3} of {stages} stages among its seeds; {OWN}"
 
 
+@pytest.mark.long
 def test_asking_again_runs_nothing(there: Scratch) -> None:
     said = there.run(sys.executable, "-m", "pipeline", *ASKED)
     assert "direct" in said and "Reproducing" not in said
 
 
+@pytest.mark.long
 def test_experiments_beside_the_workspace(there: Scratch) -> None:
     shown = compare.columns([experiments.WORKSPACE, "pair"])
     assert compare.parameters(shown)[1:] == [("direct.recipe.epochs", "2", "3"), ("seeds.train", "0", "0, 1")]
@@ -119,6 +123,7 @@ def test_experiments_beside_the_workspace(there: Scratch) -> None:
     assert compare.sharing(shown)[0].endswith(OWN)
 
 
+@pytest.mark.long
 def test_two_seeds_by_name_are_two_columns(there: Scratch) -> None:
     shown = compare.columns(names(pair()))
     assert [column.name for column in shown] == names(pair())
@@ -127,6 +132,7 @@ def test_two_seeds_by_name_are_two_columns(there: Scratch) -> None:
         compare.columns(["pear"])
 
 
+@pytest.mark.long
 def test_plots_of_two_experiments_are_drawn_by_our_templates(there: Scratch) -> None:
     said = there.run("dvc", "plots", "diff", *names(pair()), "--json")
     plots = json.loads(said)["data"]
@@ -150,6 +156,7 @@ def test_plots_of_two_experiments_are_drawn_by_our_templates(there: Scratch) -> 
     assert "vegaEmbed" in (there.folder.parent / "plots/index.html").read_text()
 
 
+@pytest.mark.long
 def test_seeds_have_names_that_are_made_of_what_is_run(there: Scratch) -> None:
     made_of = seeds.names(2, ["student.recipe.lr=0.1"], ["train", "data"], "seeds")
     first, second = made_of

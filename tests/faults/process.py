@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +27,7 @@ import pipeline.training.stage  # noqa: F401
 import stages.__main__
 from pipeline.evaluation.cost import flops
 from pipeline.training.state import VARIABLE
+from tests.faults.graph import Stage
 from tests.faults.points import Fault, Points
 
 # Torch itself imports some of what a step needs when the first one is taken.
@@ -87,6 +89,13 @@ class Running:
             said = file.read()
         assert status is not None, f"still running after {LONGEST:.0f} s:\n{said}"
         return Ended(status, said)
+
+
+def run_all(found: Iterable[Stage], folder: Path, state: Path, log: Path) -> None:
+    """Run stages in a workspace, undisturbed, one after the other."""
+    for stage in found:
+        ended = Running(folder, state, stage.verb, log).end()
+        assert ended.status == 0, f"{stage.name}: {ended.said}"
 
 
 def _stage(

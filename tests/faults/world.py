@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.faults.compare import TOPS, difference, results
 from tests.faults.graph import Stage, resize, stages
 from tests.faults.points import Fault
-from tests.faults.process import Ended, Running
+from tests.faults.process import Ended, Running, run_all
 from tests.scratch import COMMIT, METHODS, Scratch, create
 
 # As little as has every kind of stage: trained, carried beyond the length, carried by the stop rule, computed.
@@ -120,8 +120,5 @@ def build(folder: Path) -> tuple[World, Scratch]:
     scratch.run(*COMMIT)
     # The report tells what a clock said, and teaches nobody.
     found = [stage for stage in stages(folder) if stage.name != "report"]
-    for stage in found:
-        log = folder.with_name(f"{folder.name}.log")
-        ended = Running(folder, folder.with_name(f"{folder.name}.state"), stage.verb, log).end()
-        assert ended.status == 0, f"{stage.name}: {ended.said}"
+    run_all(found, folder, folder.with_name(f"{folder.name}.state"), folder.with_name(f"{folder.name}.log"))
     return World(folder, results(folder), found), scratch

@@ -99,7 +99,7 @@ def test_stored_labels_are_bit_for_bit_a_live_teachers_in_any_order(
             assert torch.equal(labels.rows(v, rows_B), live_BC)
 
 
-def test_a_student_of_another_batch_size_hears_the_same_bits(tmp_path: Path, net: nn.Module, data: Prepared) -> None:
+def test_a_student_of_another_batch_size_gets_the_same_bits(tmp_path: Path, net: nn.Module, data: Prepared) -> None:
     labels = labelled(tmp_path, net, data, VIEWS[0], Format("dense", "float32"), count=1)
     for rows_B in torch.arange(COUNT).flip(0).split(2 * BATCH + 7):
         with torch.no_grad():

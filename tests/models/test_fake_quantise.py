@@ -70,7 +70,7 @@ def test_scales_follow_the_weights_in_training_and_only_there():
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_zeros_as_floats_give_the_bits_of_whole_numbers(bits):
+def test_zeros_as_floats_give_the_bits_of_integers(bits):
     weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
     grid = WeightGrid(weight, bits).eval()
     assert grid.zeros.is_floating_point(), "else a GPU is asked about them at each pass"

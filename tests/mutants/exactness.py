@@ -24,6 +24,13 @@ MUTANTS = [
         'os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)',
         "tests/training/test_exactness.py::test_a_gpu_computes_in_the_type_asked_for_and_in_one_order",
     ),
+    # Kernels of a GPU are chosen on a CPU, too.
+    Mutant(
+        "pipeline/training/device.py",
+        'if device.type == "cuda":\n        fix_kernels',
+        "if True:\n        fix_kernels",
+        "tests/training/test_hardware.py tests/training/test_exactness.py::test_a_cpu_leaves_torchs_switches_alone",
+    ),
     # Labels of the first view for every epoch.
     Mutant(
         "pipeline/training/teacher.py",

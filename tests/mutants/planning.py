@@ -7,13 +7,14 @@ METHODS = "pipeline/planning/methods.py"
 SPEC = "pipeline/planning/specs/spec.py"
 SPEC_TESTS = "tests/planning/test_specs.py"
 CODE = "tests/planning/test_build.py::test_the_code_of_a_network_is_that_of_all_that_trains_it"
-LIVE = "tests/planning/test_build.py::test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size"
+LIVE = "tests/planning/test_build.py::test_features_need_a_live_teacher_which_has_batches_of_one_size"
 PAIRED = "tests/planning/test_build.py::test_paired_students_share_their_seed_and_generations_do_not"
 COMPRESS = "pipeline/planning/compress.py"
 PARAMS_TESTS = "tests/config/test_params.py::test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts"
 WIRING = "pipeline/planning/wiring.py"
 WIRE_TESTS = "tests/commands/test_wire.py"
 FINGERPRINT = "pipeline/planning/fingerprint.py"
+MEANING = "pipeline/planning/meaning.py"
 FINGERPRINT_TESTS = "tests/planning/test_fingerprint.py"
 YAML = "pipeline/config/yaml.py"
 YAML_TESTS = "tests/config/test_yaml.py"
@@ -101,7 +102,7 @@ MUTANTS = [
         COMPRESS,
         "section.order[number + 1 : number + 2]",
         "section.order[number : number + 1]",
-        "tests/planning/test_compress.py::test_only_who_is_heard_labels_views",
+        "tests/planning/test_compress.py::test_only_a_teacher_labels_views",
     ),
     Mutant(
         COMPRESS,
@@ -179,14 +180,27 @@ MUTANTS = [
         '"refined": TRAINING',
         "tests/planning/test_units.py",
     ),
-    Mutant(FINGERPRINT, " and name not in others", "", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, " and len(owners[target]) == 1", "", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, "not more and ", "", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, "type(node.ctx) is ast.Load", "True", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, "str(sorted(", "str(list(", FINGERPRINT_TESTS),
+    # A step of compression depends on no code of its own; an optimiser's file on no stage.
+    Mutant(
+        "pipeline/planning/compress.py",
+        'code(units.stage("compress") | used)',
+        'code(units.stage("compress"))',
+        "tests/planning/test_compress.py::test_a_step_follows_the_meaning_of_its_own_code_only",
+    ),
+    Mutant(
+        "pipeline/planning/planner.py",
+        "networks | units.optimizer(section.recipe.optimizer)",
+        "networks",
+        "tests/test_extend.py::test_a_stage_depends_on_the_files_that_it_names",
+    ),
+    Mutant(MEANING, " and name not in others", "", FINGERPRINT_TESTS),
+    Mutant(MEANING, " and len(owners[target]) == 1", "", FINGERPRINT_TESTS),
+    Mutant(MEANING, "not more and ", "", FINGERPRINT_TESTS),
+    Mutant(MEANING, "type(node.ctx) is ast.Load", "True", FINGERPRINT_TESTS),
+    Mutant(MEANING, "str(sorted(", "str(list(", FINGERPRINT_TESTS),
     Mutant(FINGERPRINT, "for _ in circle:", "for _ in circle[:2]:", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, "if value.orelse:", "if not value.orelse:", FINGERPRINT_TESTS),
-    Mutant(FINGERPRINT, "self.parts.append(repr(value))", "self.parts.append(type(value).__name__)", FINGERPRINT_TESTS),
+    Mutant(MEANING, "if value.orelse:", "if not value.orelse:", FINGERPRINT_TESTS),
+    Mutant(MEANING, "self.parts.append(repr(value))", "self.parts.append(type(value).__name__)", FINGERPRINT_TESTS),
     Mutant(
         "pipeline/base/files.py",
         "            os.replace(aside, path)\n",

@@ -237,7 +237,7 @@ MUTANTS = [
         "pipeline/training/learn.py",
         '!= of.hashes["weights"]',
         '== ""',
-        f"{LEARN}::test_a_teacher_whose_weights_are_damaged_teaches_nobody",
+        f"{LEARN}::test_a_teacher_whose_weights_are_damaged_is_refused",
     ),
     Mutant("pipeline/training/export.py", "result.model.eval()", "result.model.train()", RECORDED),
     Mutant("pipeline/training/export.py", 'metrics["validation"]["accuracy"]', 'metrics["test"]["accuracy"]', RECORDED),

@@ -165,7 +165,7 @@ def test_the_code_of_a_network_is_that_of_all_that_trains_it(monkeypatch: pytest
     assert "pipeline/data/sources/digits.py" in specs["prepare"].code["stage"].values()
 
 
-def test_features_are_heard_live_and_a_live_teacher_answers_in_batches_of_one_size() -> None:
+def test_features_need_a_live_teacher_which_has_batches_of_one_size() -> None:
     stored = build()["student"].training
     assert (stored.teaching, stored.teacher_batch) == ("stored", None)
     live = build({"student": {"teaching": "live"}})["student"].training

@@ -132,7 +132,9 @@ def test_a_second_run_only_plans(copied: Scratch, lineage: Scratch) -> None:
 def test_one_more_generation_trains_one_network_and_going_back_none(copied: Scratch, lineage: Scratch) -> None:
     copied.edit({"born_again": {"generations": 2}})
     slots = [f"born_again@{slot}" for slot in SLOTS[1:]]
-    assert copied.repro() == ["plan", *slots, "ensemble", "summary", "report"]
+    # Without what reads every network, and would cost the test as much again: these show what runs and what does not.
+    targets = ("ensemble", "direct", "student", "refined", "mutual")
+    assert copied.repro(*targets) == ["plan", *slots, "ensemble"]
     assert node(copied, "born_again/g2")["status"] == "trained"
     assert [node(copied, f"born_again/{slot}")["origin"] for slot in SLOTS[2:]] == ["born_again/g2"] * 2
     assert [each["teacher"] for each in node(copied, "ensemble")["lineage"]] == ["born_again/g1", "born_again/g2"]

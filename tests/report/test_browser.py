@@ -38,7 +38,7 @@ def visit(page: Path, **settings: int | bool) -> Visit:
     """Open a page and write down what comes of it."""
     log = page.parent / "net.json"
     arguments = ("--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom")
-    said = browser.look(page, *arguments, **settings)  # pyright: ignore[reportArgumentType]
+    said = browser.browse(page, *arguments, **settings)  # pyright: ignore[reportArgumentType]
     console = re.findall(r'CONSOLE.*?\] "(.*)"', said)
     events = json.loads(log.read_text())["events"]
     asked = [event["params"] for event in events if "initiator" in event.get("params", {})]
@@ -82,7 +82,7 @@ def test_nothing_is_wider_than_the_window(page: Path, width: int) -> None:
     measured.write_text(html.replace("</head>", f"{MEASURE}</head>"))
     frame = page.with_name("frame.html")
     frame.write_text(FRAME.replace("WIDTH", str(width)))
-    said = browser.look(frame, "--dump-dom")
+    said = browser.browse(frame, "--dump-dom")
     inner, full, wide = json.loads(re.findall(r"<title>(\[.*?\])</title>", said)[0].replace("&quot;", '"'))
     assert (inner, full, wide) == (width, width, [])
 

@@ -124,7 +124,7 @@ def test_a_crop_is_the_one_that_its_label_was_made_of() -> None:
         assert np.array_equal(crop(data, views, 5, 2, row), expected.numpy().round())
 
 
-def test_the_front_is_what_nobody_beats() -> None:
+def test_the_front_is_what_no_other_beats() -> None:
     plain = [
         Point("cheap", "f", 1, 0.5),
         Point("same", "f", 1, 0.5),
@@ -164,7 +164,7 @@ def test_crops_that_differ_come_first_then_the_doubtful_each_image_once() -> Non
 
 
 @pytest.mark.parametrize(("hard", "shown"), [(4, [4, 1, 0]), (2, [4, 1, 0, 2])])
-def test_the_hard_label_is_among_what_the_teacher_says(hard: int, shown: list[int]) -> None:
+def test_the_hard_label_is_among_the_predictions_shown(hard: int, shown: list[int]) -> None:
     class Few:
         """What is read of prepared data."""
 
@@ -173,8 +173,8 @@ def test_the_hard_label_is_among_what_the_teacher_says(hard: int, shown: list[in
         true_labels = np.array([0, 2])
 
     found = example(np.array([0.2, 0.3, 0.05, 0.05, 0.4]), 1, 7, Few())  # pyright: ignore[reportArgumentType]
-    assert [Few.classes.index(name) for name, _, _ in found.says] == shown
-    assert [is_hard for _, _, is_hard in found.says] == [c == hard for c in shown]
+    assert [Few.classes.index(name) for name, _, _ in found.predicted] == shown
+    assert [is_hard for _, _, is_hard in found.predicted] == [c == hard for c in shown]
     assert (found.hard, found.noise) == (Few.classes[hard], hard != 2)
 
 

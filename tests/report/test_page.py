@@ -93,7 +93,7 @@ def test_it_needs_nothing_from_elsewhere(html: str, page: Page) -> None:
     assert "default-src 'none'" in (policy["content"] or "")
 
 
-def test_all_that_is_drawn_is_told_in_words_too(page: Page) -> None:
+def test_all_that_is_drawn_is_described_too(page: Page) -> None:
     assert all((each["alt"] or "").strip() for each in page.all("img"))
     names = {a["id"] for tag, a in page.elements if tag in ("title", "desc") and "id" in a}
     drawn = [each for each in page.all("svg") if each.get("aria-hidden") != "true"]
@@ -167,7 +167,7 @@ def test_the_refinery_stopped_and_born_again_did_not(run: Run) -> None:
     assert (born_again.names, born_again.asked, born_again.stopped) == (["teacher", "born_again/g1"], 1, False)
     assert born_again.beside is not None
     assert born_again.beside[0] == "ensemble"
-    assert "Stopped by itself after 1 generation of the 3 asked for" in generations.says(refinery)
+    assert "Stopped by itself after 1 generation of the 3 asked for" in generations.description(refinery)
 
 
 def test_methods_are_compared_image_by_image(run: Run) -> None:
@@ -297,7 +297,7 @@ def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.
     changed(copied, "artifacts/teacher/node.json", {"status": "imported"}, sealed=True)
     (copied.folder / "curves" / "teacher.csv").write_text(EMPTY_CURVE)
     run = Run(read_spec("report", ReportSpec))
-    assert lineage.rows(run)[0].kind == lineage.rows(run)[0].says == "imported"
+    assert lineage.rows(run)[0].kind == lineage.rows(run)[0].origin == "imported"
     assert "teacher" not in {line.name for line in curves.lines(run, ("teacher", "student"))}
     assert parse(render(run)).faults == []
 

@@ -28,7 +28,7 @@ def test_a_browser_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setattr(browser, "NAMES", ("chromium",))
     with pytest.raises(UserError, match="did not show"):
-        browser.look(tmp_path / "page.html")
+        browser.browse(tmp_path / "page.html")
 
 
 def test_every_section_that_is_asked_for_has_a_template() -> None:

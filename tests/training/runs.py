@@ -87,7 +87,7 @@ def changed(spec: TrainSpec, **changes: Any) -> TrainSpec:
 
 
 def training(spec: TrainSpec, **changes: Any) -> Training:
-    """A fresh training of a node by its spec, heard as its stage hears it; `changes` go into the training part."""
+    """A fresh training of a node by its spec, with its stage's teacher; `changes` go into the training part."""
     spec = changed(spec, **changes)
     data = prepared.read(DATA)
     teacher, _ = open_teacher(spec, data, CPU)

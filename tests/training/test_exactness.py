@@ -44,10 +44,8 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine that seems to have a GPU."""
-    cudnn, cuda = exactness._backends()
-    kept = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, cuda.matmul.allow_tf32
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that seems to have a GPU, and another workspace of cuBLAS."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: None)
     for name, value in {
@@ -62,11 +60,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "mem_get_info": (8 * GIB, 80 * GIB),
     }.items():
         monkeypatch.setattr(torch.cuda, name, lambda *args, value=value, **kwargs: value)
-    monkeypatch.setattr(cudnn, "version", lambda: 91000)
-    yield
-    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, cuda.matmul.allow_tf32 = kept
-    for switch in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
-        switch(True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
 
 
 @pytest.mark.parametrize(

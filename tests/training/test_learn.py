@@ -214,7 +214,7 @@ def test_lineage_names_what_is_really_read(specs: dict[str, TrainSpec], teaching
     assert teacher.hashes["labels"] != teacher.hashes["weights"]
 
 
-def test_a_teacher_whose_weights_are_damaged_teaches_nobody(specs: dict[str, TrainSpec]) -> None:
+def test_a_teacher_whose_weights_are_damaged_is_refused(specs: dict[str, TrainSpec]) -> None:
     path = node.read("teacher").weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # the last bits of a weight: the file can still be read
