@@ -114,7 +114,15 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
     return [
-        Result("trained", learner.model, lineage, training.rows(k), training.at.seconds, parameters(learner.objective))
+        Result(
+            "trained",
+            learner.model,
+            lineage,
+            training.rows(k),
+            training.at.seconds,
+            parameters(learner.objective),
+            balanced=training.balanced(k),
+        )
         for k, learner in enumerate(training.learners)
     ]
 
