@@ -61,7 +61,9 @@ class Place:
         members = settings.members and tuple(replace(each, seed=seed + k) for k, each in enumerate(settings.members))
         settings = replace(settings, recipe=settings.recipe | {"batch_size": size}, seed=seed, members=members)
         heard = needs_teacher(settings.objective)
-        live = LiveTeacher(self.teacher, self.device, size, self.data.channels, self.data.size) if heard else NoTeacher()
+        live = (
+            LiveTeacher(self.teacher, self.device, size, self.data.channels, self.data.size) if heard else NoTeacher()
+        )
         return Training(settings, self.data, live, self.device)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pipeline.objectives.layers import pooled, summed
 
 LAYERS = "embedding"
+WEIGHT = 5.0
 
 
 def rkd_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, metric: Literal["l2", "l1"] = "l2") -> Tensor:

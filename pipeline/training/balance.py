@@ -106,7 +106,7 @@ def _weight(name: str, times: float, ratio: float) -> float:
     if not LEAST <= ratio < math.inf:
         raise UserError(
             f"params.yaml, objective.{name}.balance: at the start the gradient of {name} is {ratio:.1g} times that of "
-            f"cross entropy, and no weight balances what is not between {LEAST:g} and infinity: give weight in its place"
+            f"cross entropy, and no weight balances less than {LEAST:g} or an infinite one: give weight in its place"
         )
     most = MOST * default_weight(name)
     weight = float(f"{min(times / ratio, most):.{DIGITS}g}")

@@ -35,7 +35,7 @@ OBJECTIVES = [
     Mutant("pipeline/objectives/dkd.py", "target_B2, others_BC.log_softmax(dim=1)", "target_B2, others_BC", LOGITS),
     Mutant("pipeline/objectives/dist.py", "(beta * inter + gamma * intra)", "(gamma * inter + beta * intra)", LOGITS),
     Mutant(
-        "pipeline/objectives/dist.py", "unit(s_BC - s_BC.mean(dim=dim, keepdim=True), dim)", "unit(s_BC, dim)", LOGITS
+        "pipeline/objectives/vectors.py", "unit(x - x.mean(dim=dim, keepdim=True), dim, length)", "unit(x, dim)", LOGITS
     ),
     Mutant(
         "pipeline/objectives/logit_standardisation.py",
