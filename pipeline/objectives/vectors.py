@@ -24,7 +24,7 @@ def unit(x: Tensor, dim: int, of: Tensor | None = None) -> Tensor:
 
 
 def centred(x: Tensor, dim: int) -> Tensor:
-    """x less its mean along `dim`, as `unit` vectors, same shape: 0 without gradient where x is constant but for rounding."""
+    """x less its mean along `dim`, as `unit` vectors, same shape: 0 where x is constant but for rounding."""
     length = torch.linalg.vector_norm(x.detach(), dim=dim, keepdim=True)
     return unit(x - x.mean(dim=dim, keepdim=True), dim, length)
 
