@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.base.errors import UserError
 from pipeline.lineage import node
+from pipeline.objectives.compose import Signals
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import loop
 from pipeline.training.learn import learn
@@ -70,7 +71,7 @@ def slow(of: Training, term: str) -> list[float]:
                     each.train()
                 outputs = [each.forward(x_BCHW) for each in of.learners]
                 peers = [z_BC.detach() for j, z_BC in enumerate(outputs) if j != k]
-                signals = loop.Signals(outputs[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
+                signals = Signals(outputs[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
                 loss = F.cross_entropy(outputs[k], y_B) if hard else learner.objective(signals)[term]
                 learner.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
