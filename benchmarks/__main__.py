@@ -83,5 +83,35 @@ def gpu(
         raise typer.Exit(1)
 
 
+@app.command()
+def gradients(out: Out = None, tiny: Tiny = False) -> None:
+    """How strong each method pulls as training starts: its gradient over that of cross entropy."""
+    from benchmarks.gradients import measure, tables
+    from pipeline.base.files import write_json
+    from pipeline.lineage.results import show
+
+    with tempfile.TemporaryDirectory() as folder:
+        measured = measure(Path(folder), tiny)
+    for table in tables(measured):
+        show(table)
+    if out is not None:
+        write_json(out, asdict(measured))
+
+
+@app.command()
+def weights(out: Out = None, tiny: Tiny = False) -> None:
+    """What default weights are worth on digits: each method over hard labels, at today's weight and the one before."""
+    from benchmarks.weights import Reached, measure, table
+    from pipeline.base.files import write_json
+    from pipeline.lineage.results import show
+
+    def keep(reached: Reached) -> None:
+        if out is not None:
+            write_json(out, reached)
+
+    with tempfile.TemporaryDirectory() as folder:
+        show(table(measure(Path(folder), tiny, keep)))
+
+
 if __name__ == "__main__":
     run(app)

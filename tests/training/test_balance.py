@@ -156,8 +156,8 @@ def test_the_weight_stands_in_the_node_of_each_network(
 
 def test_a_weight_is_at_most_100_times_the_default(specs: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     spec = balancing(specs["method/pkt"], "pkt", 1e6)
-    assert begun(spec) == [7000.0]  # the default is 70
-    assert "weight 7000, the most that it may be," in capsys.readouterr().out
+    assert begun(spec) == [6000.0]  # the default is 60
+    assert "weight 6000, the most that it may be," in capsys.readouterr().out
 
 
 def test_a_term_without_a_gradient_cannot_be_balanced(specs: dict[str, Any]) -> None:
