@@ -31,6 +31,7 @@ NAMES = {
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Out = Annotated[Path | None, typer.Option(help="JSON file to write, too.")]
+Docs = Annotated[Path | None, typer.Option(help="Page whose tables are written anew, too.")]
 Tiny = Annotated[bool, typer.Option(help="So small that it only shows that it runs: its figures mean nothing.")]
 
 
@@ -84,10 +85,10 @@ def gpu(
 
 
 @app.command()
-def gradients(out: Out = None, tiny: Tiny = False) -> None:
+def gradients(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
     """How strong each method pulls as training starts: its gradient over that of cross entropy."""
-    from benchmarks.gradients import measure, tables
-    from pipeline.base.files import write_json
+    from benchmarks.gradients import documented, measure, tables
+    from pipeline.base.files import write_json, write_text
     from pipeline.lineage.results import show
 
     with tempfile.TemporaryDirectory() as folder:
@@ -96,6 +97,8 @@ def gradients(out: Out = None, tiny: Tiny = False) -> None:
         show(table)
     if out is not None:
         write_json(out, asdict(measured))
+    if docs is not None:
+        write_text(docs, documented(docs.read_text(), measured))
 
 
 @app.command()

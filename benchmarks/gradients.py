@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks import world
+from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE
 from pipeline.config import params
 from pipeline.config.extension import OBJECTIVES
@@ -23,6 +24,7 @@ from pipeline.config.term import complete_term, needs_teacher
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.lineage.results import markdown
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.training import TrainingSettings, TrainSpec
@@ -107,7 +109,7 @@ def place(folder: Path, epochs: int | None = None, seed: int | None = None) -> P
 
 def methods(at: Place, sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -> dict[str, Strengths]:
     """Of each method as params.yaml has it, and of the networks that teach each other."""
-    names = [name for name in at.specs if name.startswith("method/") or name == "mutual"]
+    names = sorted(name for name in at.specs if name.startswith("method/") or name == "mutual")
     return {name: at.strengths(at.specs[name].training, sizes, seeds) for name in names}
 
 
@@ -167,6 +169,18 @@ def tables(of: Measured) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
     second: list[tuple[str, ...]] = [("objective", "weight", *sizes, "by the rule")]
     second += [(name, *_figures(each), f"{rule(each):g}") for name, each in of.defaults.items()]
     return first, second
+
+
+def documented(text: str, of: Measured) -> str:
+    """The text with both tables between their marks."""
+    for name, cells in zip(("methods", "defaults"), tables(of), strict=True):
+        mark = f"<!-- gradients: {name} -->\n"
+        before, _, rest = text.partition(mark)
+        _, end, after = rest.partition("<!-- end -->\n")
+        if not end:
+            raise UserError(f"the table of {name} has no place: it lies between {mark.strip()} and <!-- end -->")
+        text = f"{before}{mark}\n{markdown(cells)}\n{end}{after}"
+    return text
 
 
 def _figures(of: Strength) -> list[str]:
