@@ -122,7 +122,12 @@ OBJECTIVES = [
         "kernel_BP / kernel_BP.sum(dim=0, keepdim=True)",
         LAYERS,
     ),
-    Mutant("pipeline/objectives/vectors.py", "long = norm > (SHORTEST if", "long = norm > (-SHORTEST if", LAYERS),
+    Mutant(
+        "pipeline/objectives/vectors.py",
+        "long = norm > (SHORTEST if",
+        "long = norm > (-SHORTEST if",
+        f"{FEATURES}::test_unit_vectors_have_length_one_or_zero",
+    ),
     Mutant(
         "pipeline/objectives/layers.py",
         "loss(s.float(), t.detach().float())",
