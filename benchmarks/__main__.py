@@ -87,25 +87,27 @@ def gpu(
 @app.command()
 def gradients(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
     """How strong each method pulls as training starts: its gradient over that of cross entropy."""
-    from benchmarks.gradients import documented, measure, tables
+    from benchmarks.gradients import measure, tables
+    from benchmarks.pages import documented
     from pipeline.base.files import write_json, write_text
     from pipeline.lineage.results import show
 
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(Path(folder), tiny)
-    for table in tables(measured):
+    for table in tables(measured).values():
         show(table)
     if out is not None:
         write_json(out, asdict(measured))
     if docs is not None:
-        write_text(docs, documented(docs.read_text(), measured))
+        write_text(docs, documented(docs.read_text(), tables(measured)))
 
 
 @app.command()
-def weights(out: Out = None, tiny: Tiny = False) -> None:
+def weights(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
     """What default weights are worth on digits: each method over hard labels, at today's weight and the one before."""
+    from benchmarks.pages import documented
     from benchmarks.weights import Reached, measure, table
-    from pipeline.base.files import write_json
+    from pipeline.base.files import write_json, write_text
     from pipeline.lineage.results import show
 
     def keep(reached: Reached) -> None:
@@ -113,7 +115,10 @@ def weights(out: Out = None, tiny: Tiny = False) -> None:
             write_json(out, reached)
 
     with tempfile.TemporaryDirectory() as folder:
-        show(table(measure(Path(folder), tiny, keep)))
+        cells = table(measure(Path(folder), tiny, keep))
+    show(cells)
+    if docs is not None:
+        write_text(docs, documented(docs.read_text(), {"weights": cells}))
 
 
 if __name__ == "__main__":

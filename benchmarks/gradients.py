@@ -16,7 +16,6 @@ from typing import Any
 from torch import nn
 
 from benchmarks import world
-from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE
 from pipeline.config import params
 from pipeline.config.extension import OBJECTIVES
@@ -24,7 +23,6 @@ from pipeline.config.term import complete_term, needs_teacher
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
-from pipeline.lineage.results import markdown
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.training import TrainingSettings, TrainSpec
@@ -160,27 +158,15 @@ def _strengths(value: Mapping[str, Any]) -> Strengths:
     return {term: Strength(**each) for term, each in value.items()}
 
 
-def tables(of: Measured) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """Cells of both, header first: medians over the seeds."""
+def tables(of: Measured) -> dict[str, list[tuple[str, ...]]]:
+    """Cells of both by their names in the docs, header first: medians over the seeds."""
     sizes = [f"batch {size}" for size in SIZES]
     first: list[tuple[str, ...]] = [("method", "term", "weight", *sizes)]
     for name, strengths in of.methods.items():
         first += [(name.removeprefix("method/"), term, *_figures(each)) for term, each in strengths.items()]
     second: list[tuple[str, ...]] = [("objective", "weight", *sizes, "by the rule")]
     second += [(name, *_figures(each), f"{rule(each):g}") for name, each in of.defaults.items()]
-    return first, second
-
-
-def documented(text: str, of: Measured) -> str:
-    """The text with both tables between their marks."""
-    for name, cells in zip(("methods", "defaults"), tables(of), strict=True):
-        mark = f"<!-- gradients: {name} -->\n"
-        before, _, rest = text.partition(mark)
-        _, end, after = rest.partition("<!-- end -->\n")
-        if not end:
-            raise UserError(f"the table of {name} has no place: it lies between {mark.strip()} and <!-- end -->")
-        text = f"{before}{mark}\n{markdown(cells)}\n{end}{after}"
-    return text
+    return {"gradients: methods": first, "gradients: defaults": second}
 
 
 def _figures(of: Strength) -> list[str]:

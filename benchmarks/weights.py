@@ -88,10 +88,11 @@ def _trained(at: Place, settings: TrainingSettings) -> Training:
 
 def table(reached: Reached) -> list[tuple[str, ...]]:
     """Cells, header first: points, differences to hard labels with 95 % intervals, and Holm's p of all of them."""
-    others = [name for name in reached if name != BASE]
+    others = [name for name in ARMS if name != BASE]
     corrected = dict(zip(others, holm([_p(reached[name], reached[BASE]) for name in others]), strict=True))
     cells: list[tuple[str, ...]] = [("terms", "test", "over hard labels", "Holm's p")]
-    for name, values in reached.items():
+    for name in ARMS:
+        values = reached[name]
         mean = f"{100 * summary(values).mean:.1f}"
         if name == BASE:
             cells.append((name, mean, "", ""))

@@ -1,5 +1,6 @@
 """Default weights: each method pulls about as hard as the labels do, and the docs say what was measured."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from benchmarks import gradients, weights
 from benchmarks.__main__ import app
 from benchmarks.gradients import SEEDS, SIZES, VARIANTS, Place, Strength, place
+from benchmarks.pages import documented
 from pipeline.base.errors import UserError
 from pipeline.config.extension import OBJECTIVES
 from pipeline.config.term import default_weight
@@ -15,6 +17,7 @@ from tests.scratch import ROOT
 
 LEAST, MOST = 0.3, 10
 COMMITTED = gradients.read(ROOT / "docs/study/gradients.json")
+REACHED = json.loads((ROOT / "docs/study/weights.json").read_text())
 DOCS = (ROOT / "docs/methods.md").read_text()
 # In the place of cross entropy or beside it with weight 1, by definition.
 DEFINED = {"born_again", "label_refinery", "cwtm", "dkpp", "mutual"}
@@ -66,25 +69,29 @@ def test_a_weight_is_1_where_that_will_do_and_else_has_one_digit(times: tuple[fl
 
 
 def test_the_docs_have_the_tables_of_what_was_measured() -> None:
-    assert gradients.documented(DOCS, COMMITTED) == DOCS, REDO
+    assert documented(DOCS, gradients.tables(COMMITTED)) == DOCS, REDO
+    assert documented(DOCS, {"weights": weights.table(REACHED)}) == DOCS, "python -m benchmarks weights"
     assert "| similarity_preserving | 70 |" in DOCS
 
 
 def test_a_page_without_a_place_for_the_tables_is_named() -> None:
-    with pytest.raises(UserError, match="the table of methods has no place"):
-        gradients.documented("nothing", COMMITTED)
+    with pytest.raises(UserError, match="the table gradients: methods has no place"):
+        documented("nothing", gradients.tables(COMMITTED))
 
 
 @pytest.mark.long
 def test_the_commands_run(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(DOCS)
-    for arguments in (["gradients", "--docs", str(page)], ["weights"]):
-        out = tmp_path / f"{arguments[0]}.json"
-        said = CliRunner().invoke(app, [*arguments, "--tiny", "--out", str(out)], catch_exceptions=False).output
+    for name in ("gradients", "weights"):
+        out = tmp_path / f"{name}.json"
+        arguments = [name, "--tiny", "--docs", str(page), "--out", str(out)]
+        said = CliRunner().invoke(app, arguments, catch_exceptions=False).output
         assert "similarity_preserving" in said
         assert out.exists()
-    assert page.read_text() == gradients.documented(DOCS, gradients.read(tmp_path / "gradients.json")) != DOCS
+    found = gradients.tables(gradients.read(tmp_path / "gradients.json"))
+    found["weights"] = weights.table(json.loads((tmp_path / "weights.json").read_text()))
+    assert page.read_text() == documented(DOCS, found) != DOCS
 
 
 def test_holms_correction() -> None:
