@@ -89,14 +89,17 @@ def rkd(s: Tensor, t: Tensor, distance_weight: float = 1.0, angle_weight: float 
     return distance_weight * rkd_distance(s, t, metric) + angle_weight * rkd_angle(s, t)
 
 
-def similarity_preserving(s: Tensor, t: Tensor) -> Tensor:
-    """1/B^2 || G_t - G_s ||_F^2, rows of G = F F^T divided by their L2 norm (Tung & Mori 2019, eq. 1-4)."""
+def similarity_preserving(s: Tensor, t: Tensor, normalisation: str = "paper") -> Tensor:
+    """1/B^2 || G_t - G_s ||_F^2, rows of G = F F^T divided by their L2 norm (Tung & Mori 2019, eq. 1-4).
+
+    "rows": 1/(64 B).
+    """
     tables = []
     for x in (flat(s), flat(t)):
         rows = [torch.stack([dot(a, b) for b in x]) for a in x]
         tables.append([row / length(row) for row in rows])
     gaps = [a - b for a, b in zip(*tables, strict=True)]
-    return sum((dot(gap, gap) for gap in gaps), zero(s)) / len(s) ** 2
+    return sum((dot(gap, gap) for gap in gaps), zero(s)) / (len(s) * (len(s) if normalisation == "paper" else 64))
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:

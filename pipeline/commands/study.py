@@ -137,7 +137,8 @@ def _scaled(spec: TrainSpec, factor: float, seed: int) -> TrainSpec:
 def _term(settings: dict[str, Any], factor: float) -> dict[str, Any]:
     """A term that counts `factor` times as much."""
     final = None if settings["final"] is None else settings["final"] * factor
-    return settings | {"weight": settings["weight"] * factor, "final": final}
+    key = "balance" if "balance" in settings else "weight"
+    return settings | {key: settings[key] * factor, "final": final}
 
 
 def _run(

@@ -59,7 +59,7 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
         complete = {name: complete_term(name, settings, f".{name}") for name, settings in given.items()}
     except UserError as error:
         raise fault(str(error)) from None
-    kept = {name: term for name, term in complete.items() if term["weight"] > 0}
+    kept = {name: term for name, term in complete.items() if term.get("weight") != 0}
     if not kept:
         raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
     return kept

@@ -11,19 +11,22 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.base.errors import UserError
 from pipeline.config import signature
 from pipeline.config.extension import OBJECTIVES
-from pipeline.config.numbers import NonNegative, Share
+from pipeline.config.numbers import NonNegative, Positive, Share
 from pipeline.config.section import unknown
 
 
 class Schedule(BaseModel):
     """How much a term counts, from the first step (share 0 of the training) to the last (share 1).
 
-    It rises linearly over the first `warmup` of the training, and goes linearly from `weight` to `final`.
+    It rises linearly over the first `warmup` of the training, and goes linearly from `weight` to `final`. With
+    `balance`, training finds the weight as it starts: the one that makes the term's gradient so many times that of
+    cross entropy (`pipeline.training.balance`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: NonNegative = 1.0
+    balance: Positive | None = None
     warmup: Share = 0.0
     final: NonNegative | None = None
 
@@ -42,11 +45,19 @@ class Layers(BaseModel):
     layers: Literal["stages", "embedding", "logits"] | dict[str, str]
 
 
+def default_weight(name: str) -> float:
+    """The weight of a term that params.yaml gives none: `WEIGHT` of the term's file, 1 where it has none."""
+    return float(OBJECTIVES.constant(name, "WEIGHT") or 1.0)
+
+
 def complete_term(name: str, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A term's settings checked, with all defaults; `where` is its key in params.yaml."""
+    """A term's settings checked, with all defaults; `where` is its key in params.yaml.
+
+    A term has either a `weight` or a `balance`, never both; null is as if it were not given.
+    """
     own = OBJECTIVES.settings(name)
     common: dict[str, Any] = {}
-    rest = dict(settings)
+    rest = {key: value for key, value in settings.items() if value is not None or key not in ("weight", "balance")}
     models: list[type[BaseModel]] = [Schedule]
     if needs_features({name: settings}):
         models.append(Layers)
@@ -55,9 +66,14 @@ def complete_term(name: str, settings: Mapping[str, Any], where: str) -> dict[st
     for key in settings:
         if key not in valid:
             raise UserError(f"{where}: {unknown('key', str(key), valid)}")
+    if "balance" not in rest:
+        rest.setdefault("weight", default_weight(name))
+    elif "weight" in rest:
+        raise UserError(f"{where} has weight and balance: balance finds the weight, so give one of them")
     for model in models:
         found = {key: rest.pop(key) for key in [*rest] if key in model.model_fields}
         common |= signature.validated(model, found, where)
+    del common["balance" if common["balance"] is None else "weight"]
     return common | signature.validated(own, rest, where)
 
 

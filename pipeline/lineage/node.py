@@ -39,6 +39,7 @@ class Node:
         chain: (node, validation accuracy) of the chain up to here.
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
             sees a change behind it, and a damaged file is found before it teaches anyone.
+        balanced: By term, the weight that `balance` found; None where no term has that.
         origin: For a carried slot, the node whose files stand for it.
     """
 
@@ -51,6 +52,7 @@ class Node:
     chain: tuple[tuple[str, float], ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
+    balanced: dict[str, float] | None = None
 
     @property
     def folder(self) -> Path:

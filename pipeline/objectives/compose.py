@@ -10,7 +10,7 @@ its positional parameters what it is handed:
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -75,6 +75,16 @@ class Objective(nn.Module):
         found = [pair for term in self.terms.values() for pair in term.pairs]
         self.student_layers = tuple(dict.fromkeys(pair.student for pair in found if pair.student != LOGITS))
         self.teacher_layers = tuple(dict.fromkeys(pair.teacher for pair in found if pair.teacher != LOGITS))
+
+    def balanced(self) -> dict[str, float]:
+        """The terms whose weight is found as training starts: how many times cross entropy's gradient each is to be."""
+        return {name: term.schedule.balance for name, term in self.terms.items() if term.schedule.balance is not None}
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Give terms another weight, that of their schedule's start."""
+        for name, weight in weights.items():
+            schedule = self.terms[name].schedule.model_copy(update={"weight": weight})
+            self.terms[name] = replace(self.terms[name], schedule=schedule)
 
     def forward(self, signals: Signals) -> dict[str, Tensor]:
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""

@@ -3,7 +3,11 @@
 from torch import Tensor
 
 from pipeline.config.numbers import NonNegative, Positive
-from pipeline.objectives.vectors import unit
+from pipeline.objectives.vectors import centred
+
+TWO_CLASSES = (
+    "inter, of beta, has no gradient, as rows of two numbers correlate by 1 or -1: what is left is intra, of gamma"
+)
 
 
 def dist(
@@ -20,8 +24,8 @@ def dist(
     softmax(z/T) and softmax(t/T), inter is the mean over rows (samples) of 1 - Pearson correlation,
     intra the mean over columns (classes) (Huang et al. 2022, section 4; the defaults are those of the
     authors' code). 1 - Pearson is computed as half the squared distance of the centred unit vectors:
-    the same number, never negative, exact near 0. A row or column without variance (one sample, one
-    class) has no correlation: it counts 0 if neither network's varies, 1/2 if one does.
+    the same number, never negative, exact near 0. A row or column without variance but for rounding
+    (one sample, one class) has no correlation: it counts 0 if neither network's varies, 1/2 if one does.
     """
     student_BC = (z_BC.float() / temperature).softmax(dim=1)
     teacher_BC = (t_BC.detach().float() / temperature).softmax(dim=1)
@@ -32,6 +36,4 @@ def dist(
 
 def _uncorrelated(s_BC: Tensor, t_BC: Tensor, dim: int) -> Tensor:
     """1 - Pearson correlation along `dim`, mean over the other dimension."""
-    s_unit_BC = unit(s_BC - s_BC.mean(dim=dim, keepdim=True), dim)
-    t_unit_BC = unit(t_BC - t_BC.mean(dim=dim, keepdim=True), dim)
-    return 0.5 * (s_unit_BC - t_unit_BC).square().sum(dim=dim).mean()
+    return 0.5 * (centred(s_BC, dim) - centred(t_BC, dim)).square().sum(dim=dim).mean()

@@ -6,6 +6,9 @@ from torch.nn import functional as F
 
 from pipeline.config.numbers import NonNegative, Positive
 
+WEIGHT = 0.3
+TWO_CLASSES = "NCKD, of beta, is 0, as there is one other class: what is left is TCKD, of alpha, the whole KL"
+
 
 def dkd(
     z_BC: Tensor,

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TWO_CLASSES = "one value is left to permute, which stays: what is left is born_again"
+
 
 def dkpp(z_BC: Tensor, t_BC: Tensor) -> Tensor:
     """-sum_c q_c log softmax(z)_c with q = softmax of the `permuted` t, mean over the batch; float32, in nats.

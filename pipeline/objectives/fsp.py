@@ -12,6 +12,7 @@ from pipeline.objectives.layers import paired, summed
 from pipeline.objectives.windows import largest
 
 LAYERS = "stages"
+WEIGHT = 10.0
 
 
 class Fsp(nn.Module):

@@ -4,6 +4,9 @@ from typing import Literal
 
 from torch import Tensor
 
+WEIGHT = 0.2
+RAW_LOGITS = True
+
 
 def logit_matching(z_BC: Tensor, t_BC: Tensor, *, reduction: Literal["sum", "mean"] = "sum") -> Tensor:
     """1/2 ||z - t||^2 on raw logits, mean over the batch; float32 (Ba & Caruana 2014, eq. 2).

@@ -4,7 +4,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.config.numbers import Positive
-from pipeline.objectives.vectors import unit
+from pipeline.objectives.vectors import centred
+
+WEIGHT = 2.0
+RAW_LOGITS = True
 
 
 def logit_standardisation(z_BC: Tensor, t_BC: Tensor, *, temperature: Positive = 2.0) -> Tensor:
@@ -12,8 +15,9 @@ def logit_standardisation(z_BC: Tensor, t_BC: Tensor, *, temperature: Positive =
 
     z_BC, t_BC: logits of student and teacher, which no gradient reaches. Z takes the mean from each row and
     divides by its standard deviation (Sun et al. 2024, algorithm 1), that of all C logits, without the
-    C-1 of the authors' code. A row without deviation becomes 0, the uniform distribution. The paper
-    weighs this term by 9 and `cross_entropy` by 0.1.
+    C-1 of the authors' code. A row without deviation (but for rounding) becomes 0, the uniform distribution.
+    The paper weighs this term by 9 and `cross_entropy` by 0.1. With two classes a standardised row is (1, -1) or
+    (-1, 1): there is no gradient, and the stage refuses it.
     """
     student_BC = F.log_softmax(_standardised(z_BC.float()) / temperature, dim=1)
     teacher_BC = F.log_softmax(_standardised(t_BC.detach().float()) / temperature, dim=1)
@@ -22,4 +26,4 @@ def logit_standardisation(z_BC: Tensor, t_BC: Tensor, *, temperature: Positive =
 
 def _standardised(logits_BC: Tensor) -> Tensor:
     """Each row with mean 0 and variance 1: sqrt(C) times the unit vector of the centred row."""
-    return logits_BC.shape[1] ** 0.5 * unit(logits_BC - logits_BC.mean(dim=1, keepdim=True), dim=1)
+    return logits_BC.shape[1] ** 0.5 * centred(logits_BC, dim=1)

@@ -11,6 +11,7 @@ from pipeline.objectives.layers import summed
 from pipeline.objectives.vectors import off_diagonal, unit
 
 LAYERS = "embedding"
+WEIGHT = 60.0
 
 SMALLEST = 1e-7
 """Added to each kernel value, so that opposite samples have a finite logarithm."""

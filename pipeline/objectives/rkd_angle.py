@@ -11,6 +11,7 @@ from pipeline.objectives.layers import pooled, summed
 from pipeline.objectives.vectors import unit
 
 LAYERS = "embedding"
+WEIGHT = 7.0
 
 CHUNK = 2**21
 """Numbers in the largest tensor that is made at once: 8 MB in float32; some ten of them live at a time."""
@@ -23,8 +24,8 @@ def rkd_angle(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     D may differ; no gradient reaches the teacher (Park et al. 2019, section 3.2.2). Mean over the B^3
     entries of the table, those of fewer than three different samples included, as in the authors' code (the
     paper sums over triples); summed over the pairs of layers. The cosine is 0, and without
-    gradient, where two points coincide. A batch of one sample gives 0. Memory does not grow as B^3: see
-    `_Chunked`. There is no second derivative.
+    gradient, where two points coincide but for rounding. A batch of one sample gives 0. Memory does not grow as
+    B^3: see `_Chunked`. There is no second derivative.
     """
     return summed(_difference, student, teacher)
 
@@ -64,5 +65,6 @@ class _Chunked(torch.autograd.Function):
 
 def _cosines(x_BD: Tensor, vertices: slice) -> Tensor:
     """Cosine of the angle at vertex v between samples i and k, at [v, i, k]: (V, B, B)."""
-    rays_VBD = unit(x_BD[None] - x_BD[vertices, None], dim=2)
+    length_B1 = torch.linalg.vector_norm(x_BD.detach(), dim=1, keepdim=True)
+    rays_VBD = unit(x_BD[None] - x_BD[vertices, None], dim=2, of=length_B1[None] + length_B1[vertices, None])
     return rays_VBD @ rays_VBD.transpose(1, 2)

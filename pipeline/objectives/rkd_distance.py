@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.objectives.layers import pooled, summed
+from pipeline.objectives.vectors import ROUNDING
 
 LAYERS = "embedding"
+WEIGHT = 5.0
 
 
 def rkd_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, metric: Literal["l2", "l1"] = "l2") -> Tensor:
@@ -30,8 +32,13 @@ def _difference(s: Tensor, t: Tensor, norm: float) -> Tensor:
 
 
 def _relative(x_BD: Tensor, norm: float) -> Tensor:
-    """Distances between all samples, as multiples of their mean: (B, B). No gradient where one is 0."""
+    """Distances between all samples, as multiples of their mean: (B, B).
+
+    One that is no more than rounding of what was subtracted is 0. No gradient where one is 0.
+    """
     # The faster way by a matrix product loses the small distances, which are differences of large numbers.
     table_BB = torch.cdist(x_BD, x_BD, p=norm, compute_mode="donot_use_mm_for_euclid_dist")
+    length_B = torch.linalg.vector_norm(x_BD.detach(), norm, dim=1)
+    table_BB = table_BB.where(table_BB > ROUNDING * (length_B + length_B[:, None]), 0.0)
     mean = table_BB.sum() / (table_BB > 0).sum().clamp(min=1)
     return table_BB / mean.where(mean > 0, 1.0)

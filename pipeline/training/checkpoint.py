@@ -23,7 +23,8 @@ class Position:
     """Where training stands: what is saved besides tensors.
 
     `seconds` are those of all steps of finished epochs, `epoch_seconds` of the current one: validating and saving
-    are not training. `rows`: for each epoch, one row of the curve a network.
+    are not training. `rows`: for each epoch, one row of the curve a network. `weights`: those that `balance` found, by
+    term, for each network.
     """
 
     epoch: int = 0
@@ -31,6 +32,7 @@ class Position:
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     rows: list[list[CurveRow]] = field(default_factory=list)
+    weights: list[dict[str, float]] = field(default_factory=list)
 
     def end_epoch(self, rows: list[CurveRow]) -> None:
         """Go on to the first step of the next epoch."""

@@ -33,7 +33,10 @@ ChainAccuracies = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Result:
-    """A network and how it came to be; `adapters`: parameters that learned with it and are left behind."""
+    """A network and how it came to be.
+
+    `adapters`: parameters that learned with it and are left behind. `balanced`: the weights that `balance` found.
+    """
 
     status: Literal["trained", "imported", "computed"]
     model: nn.Module
@@ -42,6 +45,7 @@ class Result:
     seconds: float
     adapters: int = 0
     save: Callable[[nn.Module, Path], None] = save_weights
+    balanced: dict[str, float] | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -177,6 +181,7 @@ def _node(
         lineage=result.lineage,
         chain=(*_chain_before(spec, architecture, supplied), *chain),
         hashes=hashes,
+        balanced=result.balanced or None,
     )
 
 

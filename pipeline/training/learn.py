@@ -22,7 +22,7 @@ from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
 from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
-from pipeline.labels.store import Labels, open_labels
+from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.models.build import build, rebuild
@@ -36,6 +36,7 @@ from pipeline.training.key import Lineage, key, of_initial, of_teacher
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
 from pipeline.training.state import holding
+from pipeline.training.suited import check_classes, warn_of_tail
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 BUDGET = "pipeline.models.budget"
@@ -98,6 +99,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     """
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
     choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k)
+    check_classes(spec, len(data.classes))
     name = spec.node
     teacher, lineage = open_teacher(spec, data, device)
     if spec.initial:
@@ -114,7 +116,15 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
     return [
-        Result("trained", learner.model, lineage, training.rows(k), training.at.seconds, parameters(learner.objective))
+        Result(
+            "trained",
+            learner.model,
+            lineage,
+            training.rows(k),
+            training.at.seconds,
+            parameters(learner.objective),
+            balanced=training.balanced(k),
+        )
         for k, learner in enumerate(training.learners)
     ]
 
@@ -143,24 +153,13 @@ def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Te
         views = describe(Views(**training.views), training.views_seed, "labels", len(data.train))
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
-        _warn_of_tail(spec, labels)
+        warn_of_tail(spec, labels)
         return StoredLabels(labels, device), lineage
     if teacher.format != "safetensors":
         raise UserError(f"{spec.node} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
     assert training.teacher_batch is not None
     return LiveTeacher(model, device, training.teacher_batch, data.channels, data.size), lineage
-
-
-def _warn_of_tail(spec: TrainingSpec, labels: Labels) -> None:
-    """Say so where a temperature asks for what the labels do not hold."""
-    hottest = max(term.get("temperature", 1.0) for term in spec.training.objective.values())
-    kept = labels.header.format.k
-    if kept is not None and hottest > 1:
-        log(
-            f"{spec.node}: labels.kind topk keeps {kept} of {len(labels.header.classes)} logits and the probability "
-            f"of the rest at temperature 1; at {hottest:g} that can cost accuracy, which dense does not"
-        )
 
 
 def load(of: Node, device: Device) -> torch.nn.Module:

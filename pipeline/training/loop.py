@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import draw
 from pipeline.objectives.compose import Signals
+from pipeline.training.balance import Batch, balance
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
@@ -102,6 +104,10 @@ class Training:
         """The curve of network `k`: one row an epoch."""
         return [rows[k] for rows in self.at.rows]
 
+    def balanced(self, k: int = 0) -> dict[str, float]:
+        """The weights that `balance` found for the terms of network `k`."""
+        return self.at.weights[k] if self.at.weights else {}
+
     def run(
         self,
         state: State,
@@ -149,11 +155,27 @@ class Training:
 
     def epoch(self) -> Iterator[int]:
         """Do each step of the current epoch, from the current one on; yield its number once done."""
+        self._balance()
         for learner in self.learners:
             learner.train()
         for step, (rows, x_BCHW, output) in enumerate(self._batches(self.at.step), start=self.at.step):
             self._step(step, x_BCHW, self.labels_N[rows.device_B], output)
             yield step
+
+    def _balance(self) -> None:
+        """Give the terms that ask for it the weight that balances them: found before the first step, and saved."""
+        self.at.weights = self.at.weights or balance(self.learners, self.opening)
+        for learner, weights in zip(self.learners, self.at.weights, strict=True):
+            learner.objective.weigh(weights)
+
+    def opening(self, count: int) -> Iterator[Batch]:
+        """The first `count` batches, of as many epochs as have them."""
+        at = self.at
+        for epoch, before in enumerate(range(0, count, self.steps)):
+            self.at = Position(epoch)
+            for rows, x_BCHW, output in islice(self._batches(0), count - before):
+                yield x_BCHW, self.labels_N[rows.device_B], output
+        self.at = at
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""

@@ -184,3 +184,9 @@ def test_what_cannot_be_compared_is_refused_before_training(
 def test_a_method_that_params_yaml_does_not_name_cannot_be_compared(specs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="unknown method 'pkt'"):
         compare(specs | {"method/pkt": SkipSpec(node="method/pkt", code={})}, ["pkt"], SEEDS)
+
+
+def test_the_free_setting_of_a_balanced_term_is_its_balance(specs: dict[str, Any]) -> None:
+    objective = {"cross_entropy": {"weight": 1.0}, "dkd": {"balance": 2.0, "final": None}}
+    spec = replace(specs["method/dkd"], training=replace(specs["method/dkd"].training, objective=objective))
+    assert study._scaled(spec, 3.0, 5).training.objective["dkd"] == {"balance": 6.0, "final": None}

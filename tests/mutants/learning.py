@@ -35,7 +35,7 @@ OBJECTIVES = [
     Mutant("pipeline/objectives/dkd.py", "target_B2, others_BC.log_softmax(dim=1)", "target_B2, others_BC", LOGITS),
     Mutant("pipeline/objectives/dist.py", "(beta * inter + gamma * intra)", "(gamma * inter + beta * intra)", LOGITS),
     Mutant(
-        "pipeline/objectives/dist.py", "unit(s_BC - s_BC.mean(dim=dim, keepdim=True), dim)", "unit(s_BC, dim)", LOGITS
+        "pipeline/objectives/vectors.py", "unit(x - x.mean(dim=dim, keepdim=True), dim, length)", "unit(x, dim)", LOGITS
     ),
     Mutant(
         "pipeline/objectives/logit_standardisation.py",
@@ -49,7 +49,15 @@ OBJECTIVES = [
     Mutant("pipeline/objectives/dkpp.py", ".scatter(1, top_B1, -1.0).argsort", ".argsort", LOGITS),
     Mutant("pipeline/objectives/mutual.py", "torch.stack(losses).mean()", "torch.stack(losses).sum()", LOGITS),
     Mutant("pipeline/objectives/mutual.py", " - math.log(len(peers))", "", LOGITS),
+    Mutant("pipeline/objectives/vectors.py", "(ROUNDING * of)", "(0 * of)", LOGITS),
     # Layers and relations.
+    Mutant("pipeline/objectives/similarity_preserving.py", ".mean() / BATCH if", ".mean() if", LAYERS),
+    Mutant(
+        "pipeline/objectives/rkd_distance.py",
+        "ROUNDING * (length_B",
+        "0 * (length_B",
+        f"{FEATURES}::test_samples_that_differ_by_rounding_alone_have_no_relation",
+    ),
     Mutant(
         "pipeline/objectives/fitnet_hint.py",
         "0.5 * (s_BCHW - t_BCHW)",
@@ -114,7 +122,12 @@ OBJECTIVES = [
         "kernel_BP / kernel_BP.sum(dim=0, keepdim=True)",
         LAYERS,
     ),
-    Mutant("pipeline/objectives/vectors.py", "long = norm > SHORTEST", "long = norm > -SHORTEST", LAYERS),
+    Mutant(
+        "pipeline/objectives/vectors.py",
+        "long = norm > (SHORTEST if",
+        "long = norm > (-SHORTEST if",
+        f"{FEATURES}::test_unit_vectors_have_length_one_or_zero",
+    ),
     Mutant(
         "pipeline/objectives/layers.py",
         "loss(s.float(), t.detach().float())",

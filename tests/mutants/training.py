@@ -15,7 +15,61 @@ LIVE = f"{METHODS}::test_a_live_teacher_shows_each_image_its_own_features"
 REPLAY = "tests/training/test_replay.py"
 RECORDING = "pipeline/training/replay.py"
 
+BALANCED = "tests/training/test_balance.py"
+EQUAL = f"{BALANCED}::test_training_is_that_with_the_weight_given_bit_for_bit"
+SUITED = "tests/training/test_suited.py"
+LEFT = f"{SUITED}::test_what_has_no_gradient_is_refused_and_what_has_less_says_so"
+TAIL = "tests/training/test_labels.py::test_a_term_that_asks_for_more_than_the_labels_hold_is_named"
+
 MUTANTS = [
+    # What a term weighs, and whether it suits the classes and the labels.
+    Mutant(
+        "pipeline/training/balance.py",
+        "{name: median(each)",
+        "{name: max(each)",
+        f"{BALANCED}::test_the_gradient_is_so_many_times_cross_entropys",
+    ),
+    Mutant(
+        "pipeline/training/balance.py",
+        "own / other if other",
+        "own if other",
+        f"{BALANCED}::test_the_gradient_is_so_many_times_cross_entropys",
+    ),
+    Mutant("pipeline/training/balance.py", "fork_rng([*devices])", "fork_rng([*devices], False)", EQUAL),
+    Mutant("pipeline/training/balance.py", "buffer.copy_(buffers[name])", "buffer.copy_(buffer)", EQUAL),
+    Mutant(
+        "pipeline/training/balance.py",
+        "min(times / ratio, most)",
+        "times / ratio",
+        f"{BALANCED}::test_a_weight_is_at_most_100_times_the_default",
+    ),
+    Mutant(
+        "pipeline/training/balance.py",
+        "not LEAST <= ratio",
+        "not -1 <= ratio",
+        f"{BALANCED}::test_a_term_without_a_gradient_cannot_be_balanced",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "self.at.weights or balance(",
+        "balance(",
+        f"{BALANCED}::test_a_resumed_training_takes_the_weight_from_its_state",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "        self.at = at\n",
+        "",
+        f"{BALANCED}::test_training_is_that_with_the_weight_given_bit_for_bit",
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        "training.balanced(k)",
+        "training.balanced()",
+        f"{BALANCED}::test_the_weight_stands_in_the_node_of_each_network",
+    ),
+    Mutant("pipeline/training/suited.py", "own > LEAST * other", "own >= 0 * other", LEFT),
+    Mutant("pipeline/training/suited.py", "if classes == 2 and", "if classes == 3 and", LEFT),
+    Mutant("pipeline/training/suited.py", 'OBJECTIVES.constant(name, "RAW_LOGITS")', "False", TAIL),
     # Rates and steps.
     Mutant(
         "pipeline/training/recipe.py", "return recipe.lr * (step + 1) / warm", "return recipe.lr * step / warm", RATES

@@ -47,6 +47,7 @@ FEATURES: list[tuple[str, dict[str, Any]]] = [
     ("rkd", {}),
     ("rkd", {"distance_weight": 25.0, "angle_weight": 50.0, "metric": "l1"}),
     ("similarity_preserving", {}),
+    ("similarity_preserving", {"normalisation": "rows"}),
     ("cosine_table", {}),
     ("cosine_table", {"loss": "huber"}),
     ("pkt", {}),

@@ -154,6 +154,27 @@ def test_degenerate_batches_have_finite_gradients(name: str, settings: dict[str,
             assert float(grads[0].abs().max()) < 1e4
 
 
+@pytest.mark.parametrize(("name", "settings"), FEATURES)
+def test_samples_that_differ_by_rounding_alone_have_no_relation(name: str, settings: dict[str, Any]):
+    """Copies of one image come out of a network a bit apart, by their places in the batch."""
+    same = features(1, 3, 2, 2, seed=4).repeat(4, 1, 1, 1)
+    for s in (same * (1 + 1e-7 * features(4, 3, 2, 2)), 0.1 * torch.ones(4, 3, 2, 2) + 1e-8 * features(4, 3, 2, 2)):
+        _, grads = value_and_gradient(lambda leaves: loss(name)(leaves, [features(4, 2, 2, 2, seed=1)], **settings), s)
+        assert float(grads[0].abs().max()) < 100
+
+
+@pytest.mark.parametrize("batch", [8, 64, 128])
+def test_similarity_by_rows_is_the_papers_at_64_and_does_not_fall_with_the_batch(batch: int):
+    student, teacher = [features(batch, 6, seed=1)], [features(batch, 5, seed=2)]
+    paper = loss("similarity_preserving")(student, teacher)
+    rows = loss("similarity_preserving")(student, teacher, normalisation="rows")
+    torch.testing.assert_close(rows, paper * batch / 64)
+    twice = [torch.cat([each[0], features(batch, each[0].shape[1], seed=3)]) for each in (student, teacher)]
+    larger = loss("similarity_preserving")([twice[0]], [twice[1]], normalisation="rows")
+    assert 0.8 < float(larger / rows) < 1.7
+    assert float(loss("similarity_preserving")([twice[0]], [twice[1]]) / paper) < 0.85
+
+
 @pytest.mark.parametrize(("name", "settings"), RELATIONS)
 def test_one_sample_has_no_relations(name: str, settings: dict[str, Any]):
     t = features(1, 4, seed=2)

@@ -93,6 +93,32 @@ def test_degenerate_batches_have_finite_gradients(name: str, settings: dict[str,
         assert torch.isfinite(grad_BC).all()
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 7.7, -1234.5])
+@pytest.mark.parametrize(("name", "settings"), ALL)
+def test_what_rounding_leaves_of_a_constant_row_or_column_has_no_direction(
+    name: str, settings: dict[str, Any], value: float
+):
+    """The mean of ten times 0.1 is not 0.1, and a unit vector made of the difference has a gradient of 1e8."""
+    for shape in ((6, 10), (6, 7), (10, 3)):
+        batch = signals(*shape)
+        row_C = torch.full((shape[1],), value)
+        rows = torch.where(torch.arange(shape[0])[:, None] < 3, row_C, batch["z_BC"])
+        for z_BC in (row_C.expand(shape).clone(), rows, batch["z_BC"][:1].expand(shape).clone()):
+            _, grad_BC = value_and_gradient(loss(name), name, batch | {"z_BC": z_BC}, settings)
+            assert float(grad_BC.abs().max()) < 100
+
+
+def test_a_constant_row_has_no_gradient_where_its_scale_is_taken_out():
+    batch = signals(4, 10) | {"z_BC": torch.full((4, 10), 0.1)}
+    _, grad_BC = value_and_gradient(loss("logit_standardisation"), "logit_standardisation", batch, {})
+    assert (grad_BC == 0).all()
+    _, grad_BC = value_and_gradient(loss("dist"), "dist", batch, {})
+    assert (grad_BC == 0).all()
+    near = batch | {"z_BC": 0.1 + 1e-4 * signals(4, 10)["z_BC"]}  # small, and no rounding
+    _, grad_BC = value_and_gradient(loss("logit_standardisation"), "logit_standardisation", near, {})
+    assert float(grad_BC.abs().max()) > 100
+
+
 @pytest.mark.parametrize("name", ["dkd", "dist", "logit_standardisation", "cwtm", "dkpp"])
 def test_one_class_leaves_nothing_to_learn(name: str):
     value, grad_BC = value_and_gradient(loss(name), name, signals(3, 1), {})

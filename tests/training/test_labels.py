@@ -6,6 +6,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.paths import DATA
+from pipeline.config.extension import OBJECTIVES
+from pipeline.config.term import complete_term
+from pipeline.data import prepared
+from pipeline.labels.store import Labels
+from pipeline.training.learn import open_teacher
+from pipeline.training.suited import warn_of_tail
+from pipeline.training.teacher import StoredLabels
 from tests.training import runs
 
 TOPK = {"labels": {"kind": "topk", "k": 3}}
@@ -16,6 +24,27 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("topk")
     with runs.inside(folder):
         yield runs.furnish(folder, TOPK)
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if "t_BC" in OBJECTIVES.needs(name)])
+def test_a_term_that_asks_for_more_than_the_labels_hold_is_named(
+    specs: dict[str, Any], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Logits themselves, or probabilities at a temperature above 1; those at 1 are held."""
+    settings, stored = complete_term(name, {}, name), labels(specs)
+    capsys.readouterr()
+    warn_of_tail(runs.changed(specs["direct"], objective={name: settings}), stored)
+    printed = capsys.readouterr().out
+    on_logits, hot = name in ("logit_matching", "logit_standardisation"), settings.get("temperature", 1) > 1
+    assert printed.startswith("direct: labels.kind topk keeps 3 of 10 logits") == (on_logits or hot)
+    assert (f"for {name}, which compares logits," in printed) == on_logits
+    assert (f"at {settings.get('temperature', 1):g} " in printed) == hot
+
+
+def labels(specs: dict[str, Any]) -> Labels:
+    teacher, _ = open_teacher(specs["direct"], prepared.read(DATA), runs.CPU)
+    assert isinstance(teacher, StoredLabels)
+    return teacher.labels
 
 
 @pytest.mark.parametrize(("temperature", "warned"), [(4.0, True), (1.0, False)])
