@@ -84,7 +84,8 @@ class Training:
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
-        self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
+        self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
+        self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
         self.at = Position()
@@ -139,7 +140,7 @@ class Training:
                 self._check_finite()
                 accuracies = [validate(each.model) for each in self.learners]
                 names = [each.names for each in self.learners]
-                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.losses_SKL, accuracies))
+                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.sizes_S, self.losses_SKL, accuracies))
                 show(self.at.rows[-1][0])
             self._save(saver)
             saver.wait()
@@ -157,8 +158,7 @@ class Training:
         count, v = len(self.data.train), self.teacher.view(self.at.epoch)
         drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        ordered = batches(order(self.spec.seed, self.at.epoch, count), self.recipe.batch_size)
-        left = Rows.on(self.device.where, np.concatenate(ordered)).split(len(ordered[0]))[start:]
+        left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
         augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
         for rows, x_BCHW in zip(left, augmented, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)

@@ -169,8 +169,8 @@ LABELS = [
 DATA = [
     Mutant(
         "pipeline/data/batches.py",
-        "len(found) > 1 and size > 1 == len(found[-1])",
-        "len(found) > 1 == len(found[-1])",
+        "np.array_split(order_N, math.ceil(len(order_N) / size)) if len(order_N) else []",
+        "[order_N[start : start + size] for start in range(0, len(order_N), size)]",
         BATCHES,
     ),
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),

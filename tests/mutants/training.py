@@ -7,6 +7,7 @@ LEARN = "tests/training/test_learn.py"
 RECORDED = f"{LEARN}::test_a_node_records_what_its_weights_give"
 STATE = "tests/training/test_state.py"
 TWIN = "tests/training/test_twin.py::test_losses_and_weights_are_the_slow_twins"
+CURVE = "tests/training/test_curve.py"
 TEACHER = "tests/training/test_teacher.py"
 METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
@@ -46,6 +47,13 @@ MUTANTS = [
         'draw(self.views, self.spec.views_seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
+    # What a curve and a header count.
+    Mutant("pipeline/training/curve.py", "torch.tensor(sizes_S, dtype", "torch.ones(steps, dtype", CURVE),
+    Mutant("pipeline/training/curve.py", "round(images / at", "round(steps * recipe.batch_size / at", CURVE),
+    Mutant(
+        "pipeline/training/job.py", "len(training.data.train)", "training.steps * training.recipe.batch_size", CURVE
+    ),
+    Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
     Mutant(
         "pipeline/training/loop.py",
         "if self.sequential and learner",
