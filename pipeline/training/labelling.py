@@ -21,7 +21,7 @@ def kept_parts(node: str, key: str, environment: dict[str, Any]) -> Iterator[Pat
     key: of what decides them. environment: what of libraries and hardware decides their last bits, too; where parts
     were written in another one, a sentence says so, and they go.
     """
-    with holding(f"{node}/labels", key, log) as state:
+    with holding(f"labels/{node}", key, log) as state:
         parts, begun = state.folder / "parts", state.folder / ENVIRONMENT
         before = files.read_json(begun) if begun.exists() else environment
         if changed := other_environment(before, environment):
