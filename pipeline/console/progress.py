@@ -55,7 +55,9 @@ def _view(done: int, views: int, images: int) -> str:
 
 @contextmanager
 def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function of how much of the whole is done, and that in words; `brief`: no last line that is the only one.
+    """Yield a function of how much of the whole is done, and that in words.
+
+    brief: the last line is not printed where it is the only one.
     """
     with _live(beginning, whole, brief) if sys.stdout.isatty() else _lines(whole, brief) as show:
         yield show

@@ -40,6 +40,8 @@ class Node:
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
             sees a change behind it, and a damaged file is found before it teaches anyone.
         origin: For a carried slot, the node whose files stand for it.
+        batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
+            whether the statistics were `estimated_again` at the end. None where it changed nothing.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Node:
     chain: tuple[tuple[str, float], ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
+    batch_norm: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:

@@ -34,7 +34,10 @@ ChainAccuracies = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Result:
-    """A network and how it came to be; `adapters`: parameters that learned with it and are left behind."""
+    """A network and how it came to be.
+
+    adapters: parameters that learned with it and are left behind. batch_norm: as of `Node`.
+    """
 
     status: Literal["trained", "imported", "computed"]
     model: nn.Module
@@ -42,6 +45,7 @@ class Result:
     rows: list[dict[str, Any]]
     seconds: float
     adapters: int = 0
+    batch_norm: dict[str, Any] | None = None
     save: Callable[[nn.Module, Path], None] = save_weights
 
 
@@ -137,7 +141,15 @@ class Inference:
         """Write the label set that the spec asks for, or what is left of it; return its hash."""
         settings, forward, data = spec.labels, spec.forward, self.data
         format = choose(len(data.classes), self.device.compute_type, settings.kind, settings.k)
-        asked = [weights, architecture, data.hash, forward.views, forward.views_seed, settings.batch_size, asdict(format)]
+        asked = [
+            weights,
+            architecture,
+            data.hash,
+            forward.views,
+            forward.views_seed,
+            settings.batch_size,
+            asdict(format),
+        ]
         folder.mkdir()
         total = (settings.views + 1) * len(data.train)
         with (
@@ -185,6 +197,7 @@ def _node(
         lineage=result.lineage,
         chain=(*_chain_before(spec, architecture, supplied), *chain),
         hashes=hashes,
+        batch_norm=result.batch_norm,
     )
 
 

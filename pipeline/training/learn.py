@@ -29,6 +29,7 @@ from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
 from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, TrainingSpec, TrainSpec, WeightsFile
+from pipeline.training.chance import warn_at_chance
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
@@ -113,8 +114,18 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
+    for k in range(len(training.learners)):
+        warn_at_chance(name, training.rows(k), data.validation.labels)
     return [
-        Result("trained", learner.model, lineage, training.rows(k), training.at.seconds, parameters(learner.objective))
+        Result(
+            "trained",
+            learner.model,
+            lineage,
+            training.rows(k),
+            training.at.seconds,
+            parameters(learner.objective),
+            learner.batch_norm,
+        )
         for k, learner in enumerate(training.learners)
     ]
 

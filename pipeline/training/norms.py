@@ -1,31 +1,81 @@
-"""BatchNorm in short trainings: running statistics that keep up, and a network that is left with those of its weights.
+"""BatchNorm in short trainings: running statistics that keep up, and those of the last weights where they cannot.
 
-Some networks come with a momentum of 0.01 (MobileNetV3) or less, for trainings of many thousand steps: after 160 steps a
-fifth of what they normalise by is still what they were initialised with, layer upon layer, and they classify at chance.
+Some networks come with a momentum of 0.01 (MobileNetV3) or less, for trainings of many thousand steps: after 160 steps
+a fifth of what they normalise by is still what they were initialised with, in each layer, and they classify at chance.
 
 Legend: B batch, C channels, H = W edge in pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-DEFAULT = 0.1  # torch's own momentum
-MEMORY = 20  # at most this share of the steps, 1 / MEMORY, is what running statistics average over
+from pipeline.base.errors import UserError
+
+LARGEST = 0.1  # torch's own momentum
+PART = 20  # running statistics are those of the last twentieth of the steps, or of fewer
+REMAINS = 0.01  # most of the statistics of before that may be left at the end
 
 
-def norms_of(model: nn.Module) -> list[_BatchNorm]:
-    """The layers of a network that keep running statistics."""
-    return [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
+def norms_of(model: nn.Module) -> dict[str, _BatchNorm]:
+    """The layers of a network that keep running statistics, by name."""
+    named = model.named_modules()
+    return {name: each for name, each in named if isinstance(each, _BatchNorm) and each.track_running_stats}
 
 
-def quicken(model: nn.Module, steps: int) -> dict[str, float]:
-    """Raise the momentum to min(0.1, 20 / steps) where it is below; return the new one of each layer that changed."""
-    least, raised = min(DEFAULT, MEMORY / steps), {}
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
-            if module.momentum is not None and module.momentum < least:
-                module.momentum = raised[name] = least
-    return raised
+def raise_momentum(model: nn.Module, steps: int) -> float | None:
+    """Raise each momentum to min(0.1, 20 / steps) where it is below; return that, None where none was below."""
+    least = min(LARGEST, PART / steps)
+    below = [each for each in norms_of(model).values() if each.momentum is not None and each.momentum < least]
+    for each in below:
+        each.momentum = least
+    return least if below else None
+
+
+def are_too_few(norms: Iterable[_BatchNorm], steps: int) -> bool:
+    """Whether after so many steps a momentum leaves too much of the statistics that a network started with."""
+    return any(each.momentum is not None and (1 - each.momentum) ** steps > REMAINS for each in norms)
+
+
+@torch.no_grad()
+def estimate_again(norms: Iterable[_BatchNorm], forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> None:
+    """Set running statistics to their mean over batches x_BCHW, of the weights as they are.
+
+    norms: of the network that goes `forward`, which is in eval mode: nothing else of it moves.
+    """
+    momenta = {each: each.momentum for each in norms}
+    for each in momenta:
+        each.reset_running_stats()
+        each.momentum = None  # torch's word for a mean over all batches
+        each.train()
+    for x_BCHW in batches:
+        forward(x_BCHW)
+    for each, momentum in momenta.items():
+        each.momentum = momentum
+        each.eval()
+
+
+def check_single_images(model: nn.Module, x_1CHW: Tensor) -> None:
+    """Refuse a network that cannot learn from a batch of one image.
+
+    Raises:
+        UserError: A BatchNorm layer would have one value per channel, of which there is no variance.
+    """
+    values: dict[str, int] = {}
+    hooks = [
+        each.register_forward_pre_hook(lambda _, inputs, name=name: values.update({name: inputs[0][0, 0].numel()}))
+        for name, each in norms_of(model).items()
+    ]
+    try:
+        with torch.no_grad():
+            model.eval()(x_1CHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if single := [name for name, count in values.items() if count == 1]:
+        raise UserError(
+            f"an epoch has a batch of one image, of which the BatchNorm layer {single[0]} has one value per channel "
+            "and no variance: set recipe.batch_size to 3 or more"
+        )

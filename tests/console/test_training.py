@@ -14,7 +14,9 @@ from pipeline.dvc.previous_run import PreviousRun
 from tests.scratch import Scratch
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
-JOB = Job("student", "teacher (stored, soft_targets)", "plain widths [4, 8] (438 parameters)", "cpu", 300, 20, 30, 32, None)
+JOB = Job(
+    "student", "teacher (stored, soft_targets)", "plain widths [4, 8] (438 parameters)", "cpu", 300, 20, 30, 32, None
+)
 NOW = {
     "validation": {"accuracy": 0.8},
     "test": {"accuracy": 0.75, "nll": 1.0, "ece": 0.1},

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def data() -> Prepared:
-    images = np.random.default_rng(0).integers(0, 256, (COUNT, 1, EDGE, EDGE), dtype=np.uint8)
+    images: Any = np.random.default_rng(0).integers(0, 256, (COUNT, 1, EDGE, EDGE), dtype=np.uint8)
     split = Split(images, np.zeros(COUNT, dtype=np.int64))
     return Prepared(split, split, split, split.labels, tuple("abcde"), (0.5,), (0.2,), 1, EDGE, "d" * 64)
 
@@ -88,7 +89,9 @@ def write(top: Path, data: Prepared, network: Network, format: Format = DENSE, v
 
 
 @pytest.mark.parametrize("format", [DENSE, TOPK], ids=lambda format: format.kind)
-def test_killed_in_any_pass_it_goes_on_after_the_last_whole_part(tmp_path: Path, data: Prepared, format: Format) -> None:
+def test_killed_in_any_pass_it_goes_on_after_the_last_whole_part(
+    tmp_path: Path, data: Prepared, format: Format
+) -> None:
     whole = write(tmp_path / "whole", data, Network(), format)
     for killed in range(PASSES * (VIEWS + 1)):
         top = tmp_path / str(killed)
@@ -227,5 +230,3 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         for _ in range(5):
             writer.write(torch.ones(2, 3))
     assert raised.value.filename == str(view_path(tmp_path, 0))
-
-
