@@ -139,7 +139,7 @@ class Parts:
         """SHA-256 of a part and its place."""
         seal = hashlib.sha256(f"{len(self.whole)} {number}\n".encode())
         for array in arrays.values():
-            seal.update(np.ascontiguousarray(array))
+            seal.update(np.ascontiguousarray(array).data)
         return seal.digest()
 
 

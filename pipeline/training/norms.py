@@ -63,18 +63,20 @@ def check_single_images(model: nn.Module, x_1CHW: Tensor) -> None:
     Raises:
         UserError: A BatchNorm layer would have one value per channel, of which there is no variance.
     """
-    values: dict[str, int] = {}
-    hooks = [
-        each.register_forward_pre_hook(lambda _, inputs, name=name: values.update({name: inputs[0][0, 0].numel()}))
-        for name, each in norms_of(model).items()
-    ]
+    values: dict[nn.Module, int] = {}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        values[norm] = inputs[0][0, 0].numel()
+
+    norms = norms_of(model)
+    hooks = [each.register_forward_pre_hook(note) for each in norms.values()]
     try:
         with torch.no_grad():
             model.eval()(x_1CHW)
     finally:
         for hook in hooks:
             hook.remove()
-    if single := [name for name, count in values.items() if count == 1]:
+    if single := [name for name, each in norms.items() if values.get(each) == 1]:
         raise UserError(
             f"an epoch has a batch of one image, of which the BatchNorm layer {single[0]} has one value per channel "
             "and no variance: set recipe.batch_size to 3 or more"
