@@ -19,7 +19,7 @@ from pipeline.labels.format import Format
 from pipeline.labels.labeller import label
 from pipeline.labels.parts import PARTS, WHOLE, Parts
 from pipeline.labels.store import view_path
-from pipeline.labels.writer import AHEAD, Writer
+from pipeline.labels.writer import AHEAD, Writer, _fetched
 
 CPU = torch.device("cpu")
 COUNT, EDGE, CLASSES, BATCH, VIEWS = 70, 4, 5, 8, 2
@@ -230,3 +230,18 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         for _ in range(5):
             writer.write(torch.ones(2, 3))
     assert raised.value.filename == str(view_path(tmp_path, 0))
+
+
+@pytest.mark.parametrize("is_cuda", [True, False])
+def test_a_gpu_is_not_waited_for_when_logits_come_to_the_host(is_cuda: bool) -> None:
+    calls: list[Any] = []
+
+    class Logits:
+        def __init__(self) -> None:
+            self.is_cuda = is_cuda
+
+        def to(self, *args: Any, **kwargs: Any) -> None:
+            calls.append((args, kwargs))
+
+    _fetched(Logits())  # pyright: ignore[reportArgumentType]
+    assert calls == [(("cpu",), {"non_blocking": is_cuda})]
