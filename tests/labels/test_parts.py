@@ -166,6 +166,19 @@ def test_what_is_torn_is_made_again(
     assert rest.passes == PASSES - 6 + passes
 
 
+def test_parts_that_follow_a_torn_one_count(tmp_path: Path, data: Prepared) -> None:
+    """Killed twice in the last view: after three parts, of which nothing of the fourth is whole, and after four."""
+    whole = write(tmp_path / "whole", data, Network())
+    with pytest.raises(Killed):
+        write(tmp_path, data, Network(2 * PASSES + 7))
+    lengthened(tmp_path / "parts" / PARTS)
+    with pytest.raises(Killed):
+        write(tmp_path, data, Network(SEVERAL))
+    rest = Network()
+    assert write(tmp_path, data, rest) == whole
+    assert rest.passes == PASSES - 8
+
+
 def test_parts_of_the_view_before_do_not_count(tmp_path: Path, data: Prepared) -> None:
     """Where a kill came between a whole view and the removal of its parts."""
     whole = write(tmp_path / "whole", data, Network())
