@@ -16,7 +16,7 @@ from pipeline.base.errors import UserError
 
 LARGEST = 0.1  # torch's own momentum
 PART = 20  # running statistics are those of the last twentieth of the steps, or of fewer
-REMAINS = 0.01  # most of the statistics of before that may be left at the end
+REMAINS = 1e-4  # most of a layer's first statistics that may be left at the end; layers upon layers multiply what is
 
 
 def norms_of(model: nn.Module) -> dict[str, _BatchNorm]:
