@@ -175,6 +175,9 @@ def labels(
     """The stored labels of a teacher, written as a stage writes them and opened as one opens them."""
     asked = Views(**views)
     pixels = Pixels(data.train.images, on.where, on.room())
+    parts = folder.with_name(f"{folder.name} parts")
+    for each in (folder, parts):
+        each.mkdir(parents=True, exist_ok=True)
     recorded = label(
         forward,
         pixels,
@@ -185,6 +188,7 @@ def labels(
         batch_size=batch,
         format=format,
         folder=folder,
+        parts=parts,
         device=on.where,
         teacher="teacher",
         teacher_hash="0" * 64,

@@ -35,7 +35,7 @@ def collect(root: Path, *, unfinished: bool = False) -> Collected:
                 held += 1
                 continue
             folder = path.parent
-            files = list(folder.iterdir())
+            files = [each for each in folder.rglob("*") if each.is_file()]
             has_progress = any(each != path for each in files)
             if has_progress and not unfinished and not State(folder).is_finished():
                 left += 1

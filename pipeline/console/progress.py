@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 LINES = 10
+APART = 2  # seconds between two plain lines, at least
 CurveRow = dict[str, Any]  # one network's figures of one epoch
 
 
@@ -18,39 +19,81 @@ def log(sentence: str) -> None:
 @contextmanager
 def showing(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
     """Yield a function to be called with each finished epoch's row of the curve."""
-    with _live(node, epochs) if sys.stdout.isatty() else _lines(node, epochs) as show:
+    with _shown(f"{node}: epoch 1 of {epochs}", epochs) as show:
+        yield lambda row: show(row["epoch"], line(node, epochs, row))
+
+
+@contextmanager
+def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function to be called with how many images have labels, of those of all views and the clean one.
+
+    The first call tells where labelling goes on. Where it takes no time it prints nothing.
+    """
+    begun, first = time.monotonic(), -1
+    with _shown(f"{node}: labels", images, brief=True) as show:
+
+        def count(done: int) -> None:
+            nonlocal first
+            if first >= 0:
+                speed = (done - first) / max(time.monotonic() - begun, 1e-9)
+                show(done, f"{node}: labels, {_view(done, views, images)}, {speed:.0f} images/s")
+                return
+            first = done
+            if done >= images:
+                log(f"{node}: labels were finished before and are used")
+            elif done:
+                log(f"{node}: going on with labels at {_view(done, views, images)}")
+
+        yield count
+
+
+def _view(done: int, views: int, images: int) -> str:
+    """Where labelling stands; view 0 is the clean one."""
+    each = images // (views + 1)
+    return f"view {min(done // each, views):,} of {views:,}, image {done:,} of {images:,}"
+
+
+@contextmanager
+def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function of how much of the whole is done, and that in words.
+
+    brief: the last line is not printed where it is the only one.
+    """
+    with _live(beginning, whole, brief) if sys.stdout.isatty() else _lines(whole, brief) as show:
         yield show
 
 
 @contextmanager
-def _live(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
+def _live(beginning: str, whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    newest = ""
+    newest, begun = "", time.monotonic()
     words = TextColumn("{task.description}", markup=False)
     with Progress(words, BarColumn(20), TimeRemainingColumn(), transient=True) as progress:
-        task = progress.add_task(f"{node}: epoch 1 of {epochs}", total=epochs)
+        task = progress.add_task(beginning, total=whole)
 
-        def show(row: CurveRow) -> None:
+        def show(done: int, words: str) -> None:
             nonlocal newest
-            newest = line(node, epochs, row)
-            progress.update(task, description=newest, completed=row["epoch"])
+            newest = words
+            progress.update(task, description=words, completed=done)
 
         yield show
-    if newest:
-        log(newest)  # the live line goes when it ends; the last epoch stays to be read
+    if newest and not (brief and time.monotonic() - begun < APART):
+        log(newest)  # the live line goes when it ends; the last state stays to be read
 
 
 @contextmanager
-def _lines(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
+def _lines(whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
     last = time.monotonic()
+    step, reached, printed = max(1, whole // LINES), 0, not brief
 
-    def show(row: CurveRow) -> None:
-        nonlocal last
-        due = row["epoch"] % max(1, epochs // LINES) == 0 and time.monotonic() - last >= 2
-        if due or row["epoch"] == epochs:
-            log(line(node, epochs, row))
-            last = time.monotonic()
+    def show(done: int, words: str) -> None:
+        nonlocal last, reached, printed
+        due = done // step > reached and time.monotonic() - last >= APART
+        reached = done // step
+        if due or (done == whole and printed):
+            log(words)
+            last, printed = time.monotonic(), True
 
     yield show
 

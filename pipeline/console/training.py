@@ -20,11 +20,15 @@ FIGURES = (  # title, where it stands in the metrics, factor, format
     ("agreement with teacher", ("teacher", "agreement"), 100, ".1f"),
     ("training seconds", ("cost", "training_seconds"), 1, ".1f"),
 )
+NEAR = 0.75  # of the batch size asked for: what is really used is printed below
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that is about to start, in words; `images`: of one epoch."""
+    """A training that is about to start, in words.
+
+    `images`, `epochs`: of the training. `batch`: images of its largest batch, where `batch_size` was asked for.
+    """
 
     node: str
     learns_from: str
@@ -32,12 +36,16 @@ class Job:
     machine: str
     images: int
     epochs: int
+    batch: int
+    batch_size: int
     previous_run: PreviousRun | None
 
     @property
     def size(self) -> str:
         """How much is to be done, and how long that should take at the previous run's speed."""
         size = f"{self.images:,} images, {self.epochs:,} epochs"
+        if self.batch < NEAR * self.batch_size:
+            size += f", batches of {self.batch:,} (batch_size {self.batch_size:,})"
         speed = self.previous_run.images_per_second if self.previous_run else None
         if speed is None:
             return size

@@ -16,12 +16,12 @@ def order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
-    """Split an order into batches of `size` rows, the last one shorter.
+    """Split an order into ceil(N / size) batches that differ by one row at most, the larger ones first.
 
-    A last batch of a single row is left out (BatchNorm needs two to train), unless all batches are.
+    A rest of a few rows as a batch of its own would take a step as long as those of whole batches, on the gradient and
+    the BatchNorm statistics of these few.
     """
-    found = [order_N[start : start + size] for start in range(0, len(order_N), size)]
-    return found[:-1] if len(found) > 1 and size > 1 == len(found[-1]) else found
+    return np.array_split(order_N, math.ceil(len(order_N) / size)) if len(order_N) else []
 
 
 class Pixels:

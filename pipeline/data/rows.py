@@ -5,6 +5,8 @@ Legend: B rows of a batch.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,5 +45,12 @@ class Rows:
 
     def split(self, size: int) -> list[Rows]:
         """Parts of `size` rows, the last one shorter."""
-        starts = range(0, len(self), size)
-        return [Rows(self.host_B[at : at + size], self.device_B[at : at + size]) for at in starts]
+        return self.parts([size] * math.ceil(len(self) / size))
+
+    def parts(self, sizes: Sequence[int]) -> list[Rows]:
+        """Parts of that many rows each, one after the other; the last one has what is left."""
+        ends = list(itertools.accumulate(sizes))
+        return [
+            Rows(self.host_B[end - size : end], self.device_B[end - size : end])
+            for size, end in zip(sizes, ends, strict=True)
+        ]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.data.generator import generator
+from pipeline.data.rows import send
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -47,10 +48,11 @@ class Drawn:
     flip_N: Tensor
     zoom: Zoom | None
 
-    def to(self, device: torch.device | str) -> Drawn:
+    def to(self, device: torch.device) -> Drawn:
         """Return the same view with its tensors on `device`: once a view rather than once a batch."""
-        zoom = self.zoom and Zoom(*(t.to(device) for t in (self.zoom.edge_N, self.zoom.y_N, self.zoom.x_N)))
-        return Drawn(self.shift, self.dy_N.to(device), self.dx_N.to(device), self.flip_N.to(device), zoom)
+        dy_N, dx_N, flip_N = (send(t_N, device) for t_N in (self.dy_N, self.dx_N, self.flip_N))
+        zoom = self.zoom and Zoom(*(send(t_N, device) for t_N in (self.zoom.edge_N, self.zoom.y_N, self.zoom.x_N)))
+        return Drawn(self.shift, dy_N, dx_N, flip_N, zoom)
 
 
 def draw(views: Views, seed: int, stream: str, v: int, count: int, size: int) -> Drawn:

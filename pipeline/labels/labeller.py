@@ -9,7 +9,8 @@ Legend: N samples of a split, B batch, C channels of images, or classes of logit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,16 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
 from pipeline.labels.format import Format
-from pipeline.labels.store import LabelsHeader, write_header, write_view
+from pipeline.labels.parts import Parts
+from pipeline.labels.store import LabelsHeader, write_header
+from pipeline.labels.writer import Writer
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
     from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
+PART_ROWS = 512  # of what is written at once, in whole passes: a kill costs as many forward passes
 
 
 def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
@@ -58,28 +62,41 @@ def label(
     batch_size: int,
     format: Format,
     folder: Path,
+    parts: Path,
     device: torch.device,
     teacher: str,
     teacher_hash: str,
+    show: Callable[[int], None] = lambda rows: None,
 ) -> str:
     """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
 
-    pixels: of the training split, on `device`. seed: of the views, whose stream is "labels". teacher,
-    teacher_hash: the node that `forward` is, and the hash of its weights. Raises `UserError` for a logit that
-    is not finite.
+    pixels: of the training split, on `device`. seed: of the views, whose stream is "labels". parts: a folder that
+    holds what an earlier process wrote of these very labels, or nothing. teacher, teacher_hash: the node that `forward`
+    is, and the hash of its weights. show: is called with the rows of all views that are done. Raises `UserError` for a
+    logit that is not finite.
     """
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
+    rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
+    several = max(1, PART_ROWS // batch_size)  # batches of a part
+    written = Parts(parts, format, len(pixels), len(data.classes), several * batch_size)
+    first, begun = len(written.whole), written.done
+    done = min(first * len(pixels) + sum(written.sizes[:begun]), (count + 1) * len(pixels))
+    show(done)
 
-    def logits(drawn: Drawn) -> Iterator[Tensor]:
-        rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
-        for x_BCHW in augment_ahead(pixels, drawn, rows, mean_C, std_C):
+    def logits(drawn: Drawn, left: Sequence[Rows]) -> Iterator[Tensor]:
+        for x_BCHW in augment_ahead(pixels, drawn, left, mean_C, std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
-    with torch.no_grad():
-        for v in range(count + 1):
+    with torch.no_grad(), Writer(written, teacher) as writer:
+        for v in range(first, count + 1):
             drawn = draw(views, seed, "labels", v, len(pixels), data.size).to(device)
-            write_view(folder, v, logits(drawn), format, teacher)
+            passes = logits(drawn, rows[several * begun :])
+            while part := list(islice(passes, several)):
+                writer.write(torch.cat(part))
+                done += sum(map(len, part))
+                show(done)
+            begun = 0
     header = LabelsHeader(
         teacher=teacher,
         teacher_hash=teacher_hash,
@@ -90,7 +107,7 @@ def label(
         views=count,
         format=format,
     )
-    return write_header(folder, header)
+    return write_header(folder, header, written.finish(folder, count))
 
 
 def predict(forward: Forward, pixels: Pixels, mean_C: Tensor, std_C: Tensor, *, batch_size: int) -> Tensor:

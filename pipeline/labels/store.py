@@ -6,7 +6,7 @@ folder that has one is complete.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,23 +119,41 @@ def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], forma
         finite.append(torch.isfinite(logits_BC).all(1))
         encoded.append(encode(logits_BC, format))
     # Asked for once a view: asking for each batch would make the device wait for us.
-    wrong_N = ~torch.cat(finite)
-    if wrong_N.any():
+    check_finite(torch.cat(finite), v, teacher)
+    whole = {name: torch.cat([part[name] for part in encoded]).cpu() for name in encoded[0]}
+    write_bytes(view_path(folder, v), content(stored(whole, format, classes)))
+
+
+def check_finite(finite_B: Tensor, v: int, teacher: str, first: int = 0) -> None:
+    """Raise `UserError` where a row is not finite: bools on the host, of the rows from `first` on."""
+    if not finite_B.all():
         raise UserError(
-            f"{teacher} gives row {int(wrong_N.nonzero()[0])} of view {v} a logit that is not finite: "
+            f"{teacher} gives row {first + int((~finite_B).nonzero()[0])} of view {v} a logit that is not finite: "
             "its weights are broken, train it with a lower recipe.lr or set recipe.clip"
         )
-    whole = {name: torch.cat([part[name] for part in encoded]).cpu().numpy() for name in encoded[0]}
-    types = {name: dtype for name, (dtype, _) in layout(format, len(wrong_N), classes).items()}
-    content = save({name: array.astype(types[name], copy=False) for name, array in whole.items()})
-    write_bytes(view_path(folder, v), content)
 
 
-def write_header(folder: Path, header: LabelsHeader) -> str:
-    """Complete a folder that holds all views; return the content hash of the label set."""
+def stored(encoded: Mapping[str, Tensor], format: Format, classes: int) -> dict[str, np.ndarray]:
+    """What `encode` made, on the host by now, in the types of the file."""
+    rows = len(next(iter(encoded.values())))
+    types = {name: dtype for name, (dtype, _) in layout(format, rows, classes).items()}
+    return {name: tensor.numpy().astype(types[name], copy=False) for name, tensor in encoded.items()}
+
+
+def content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The file of a view, of all its rows."""
+    return save(dict(arrays))
+
+
+def write_header(folder: Path, header: LabelsHeader, files: Sequence[tuple[int, str]] | None = None) -> str:
+    """Complete a folder that holds all views; return the content hash of the label set.
+
+    files: length and SHA-256 of each view's file, where they are known; else they are read.
+    """
     paths = [view_path(folder, v) for v in range(header.views + 1)]
-    files = [{"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
-    value = {"schema": SCHEMA, **asdict(header), "files": files}
+    known = files or [(path.stat().st_size, sha256(path)) for path in paths]
+    listed = [{"bytes": length, "sha256": seal} for length, seal in known]
+    value = {"schema": SCHEMA, **asdict(header), "files": listed}
     write_json(folder / HEADER, value)
     return digest(value)
 

@@ -41,6 +41,8 @@ class Node:
             sees a change behind it, and a damaged file is found before it teaches anyone.
         balanced: By term, the weight that `balance` found; None where no term has that.
         origin: For a carried slot, the node whose files stand for it.
+        batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
+            whether the statistics were `estimated_again` at the end. None where it changed nothing.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Node:
     hashes: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
     balanced: dict[str, float] | None = None
+    batch_norm: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:

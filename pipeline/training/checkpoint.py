@@ -3,7 +3,7 @@
 Legend: S steps of an epoch, K networks, L losses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,12 +64,8 @@ class Checkpoint:
         if body is None:
             return Position()
         saved, now = facts(body), self._environment()
-        if changed := [name for name in now if saved["environment"].get(name) != now[name]]:
-            name = changed[0]
-            log(
-                f"saved progress is not used: {name} was {saved['environment'].get(name)}, is {now[name]}, "
-                "and that decides the last bits of a result"
-            )
+        if changed := other_environment(saved["environment"], now):
+            log(f"saved progress is not used: {changed}")
             return Position()
         restore(body, self.trained, self.optimizers, self.losses_SKL)
         at = Position(**saved["position"])
@@ -82,3 +78,11 @@ class Checkpoint:
     def _environment(self) -> dict[str, Any]:
         """What decides the last bits of a result besides the spec."""
         return self.device.describe() | {"fused": is_fused(self.device.where)}
+
+
+def other_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What of it has changed, in words; None where nothing has."""
+    for name, value in now.items():
+        if before.get(name) != value:
+            return f"{name} was {before.get(name)}, is {value}, and that decides the last bits of a result"
+    return None

@@ -5,6 +5,7 @@ Legend: S steps of an epoch, K networks, L losses (their weighted total first, a
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from pipeline.config.recipe import Recipe
@@ -17,18 +18,23 @@ def epoch_rows(
     at: Position,
     recipe: Recipe,
     names: Sequence[Sequence[str]],
+    sizes_S: Sequence[int],
     losses_SKL: Tensor,
     accuracies: Sequence[float | None],
 ) -> list[CurveRow]:
-    """One row a network, of the epoch whose last step is done; `names`: of the losses of each, total first."""
-    steps = len(losses_SKL)
-    means_KL = losses_SKL.mean(0).tolist()
+    """One row a network, of the epoch whose last step is done; `names`: of the losses of each, total first.
+
+    Each image weighs the same, in whatever batch it was: sizes_S are theirs.
+    """
+    steps, images = len(sizes_S), sum(sizes_S)
+    shares_S = torch.tensor(sizes_S, dtype=torch.float64) / images
+    means_KL = torch.tensordot(shares_S, losses_SKL.cpu().double(), dims=1).tolist()
     # Not the optimiser's: it has forgotten the rate of a step that was done before training went on.
     last = (at.epoch + 1) * steps - 1
     common = {
         "epoch": at.epoch + 1,
         "learning_rate": learning_rate(recipe, last, recipe.epochs * steps),
-        "images_per_second": round(steps * recipe.batch_size / at.epoch_seconds, 1),
+        "images_per_second": round(images / at.epoch_seconds, 1),
     }
     return [
         common

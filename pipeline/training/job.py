@@ -25,8 +25,10 @@ def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
         learns_from=f"{teacher} ({how}{' + '.join(training.learners[0].objective.terms)})",
         network=f"{' and '.join(networks)} ({size:,} parameters)",
         machine=", ".join([where["device"], where["precision"], *_threads(where.get("threads"))]),
-        images=training.steps * training.recipe.batch_size,
+        images=len(training.data.train),
         epochs=training.recipe.epochs,
+        batch=max(training.sizes_S),
+        batch_size=training.recipe.batch_size,
         previous_run=previous_run.read(spec.node),
     )
 

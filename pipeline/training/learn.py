@@ -29,6 +29,7 @@ from pipeline.models.build import build, rebuild
 from pipeline.models.files import load_weights
 from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, TrainingSpec, TrainSpec, WeightsFile
+from pipeline.training.chance import warn_at_chance
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
@@ -115,6 +116,8 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
+    for k in range(len(training.learners)):
+        warn_at_chance(name, training.rows(k), data.validation.labels)
     return [
         Result(
             "trained",
@@ -123,6 +126,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             training.rows(k),
             training.at.seconds,
             parameters(learner.objective),
+            batch_norm=learner.batch_norm,
             balanced=training.balanced(k),
         )
         for k, learner in enumerate(training.learners)

@@ -5,13 +5,12 @@ Legend: B batch, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.config.recipe import Recipe
 from pipeline.config.term import needs_features
@@ -20,6 +19,13 @@ from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.compose import Objective
 from pipeline.objectives.pairing import LOGITS, Shapes
 from pipeline.training.device import Device
+from pipeline.training.norms import (
+    are_too_few,
+    check_single_images,
+    estimate_again,
+    norms_of,
+    raise_momentum,
+)
 from pipeline.training.recipe import make_recordable, optimizer
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ class Learner:
     Args:
         spec: What it is, and what it learns.
         recipe: How to step.
+        sizes_S: Images of each batch of an epoch.
         device: Where and how to compute.
         channels, size, classes: Of the data.
         teacher: Shapes of the teacher's layers, where there is one that runs.
@@ -48,12 +55,15 @@ class Learner:
         trained: Both, as they learn together and are saved together; only the model is exported.
         names: Of the losses, their weighted total first.
         features: Outputs of the layers that the objective compares, of the last forward pass.
+        momentum: What that of BatchNorm layers was raised to for so short a training; None where it was not.
+        estimates_again: Whether their statistics are made anew at its end.
     """
 
     def __init__(
         self,
         spec: NetworkSettings | TrainingSettings,
         recipe: Recipe,
+        sizes_S: Sequence[int],
         device: Device,
         *,
         channels: int,
@@ -81,11 +91,23 @@ class Learner:
         if device.where.type == "cuda" and make_recordable(self.optimizer):
             self.now_L = torch.zeros(1 + len(self.objective.terms), device=device.where)
         self.names = ("loss", *self.objective.terms)
-        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
-        self.norms = [norm for norm in norms if norm.track_running_stats]
+        if min(sizes_S) == 1:
+            check_single_images(self.model, torch.zeros(1, channels, size, size, device=device.where))
+        steps = recipe.epochs * len(sizes_S)
+        self.momentum = raise_momentum(self.model, steps)
+        self.norms = list(norms_of(self.model).values())
+        self.learning_norms = [norm for norm in self.norms if norm not in self.frozen]
+        self.estimates_again = are_too_few(self.learning_norms, steps)
         self._hooks = ExitStack()
         self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
         self.forward: Callable[[Tensor], Tensor] = device.forward(self.model)
+
+    @property
+    def batch_norm(self) -> dict[str, float | bool | None] | None:
+        """What the node records of it."""
+        if self.momentum is None and not self.estimates_again:
+            return None
+        return {"momentum": self.momentum, "estimated_again": self.estimates_again}
 
     def train(self) -> None:
         """Training mode, but for what does not learn."""
@@ -111,6 +133,11 @@ class Learner:
         if self.now_L is not None:
             self.now_L.copy_(torch.tensor([rate, *self.weights]).pin_memory(), non_blocking=True)
             self.weights = self.now_L[1:].unbind()
+
+    def estimate_again(self, batches: Iterable[Tensor]) -> None:
+        """Make the running statistics of the layers that learn anew, from batches x_BCHW."""
+        self.model.eval()
+        estimate_again(self.learning_norms, self.forward, batches)
 
     def gradients(self) -> list[Tensor]:
         """Those that the backward pass left."""

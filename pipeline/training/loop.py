@@ -75,8 +75,11 @@ class Training:
         self.recipe = Recipe(**spec.recipe)
         self.views = Views(**spec.views)
         of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+        self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         self.learners = [
-            Learner(each, self.recipe, device, **of_data, teacher=teacher.shapes(), init_weights=init_weights)
+            Learner(
+                each, self.recipe, self.sizes_S, device, **of_data, teacher=teacher.shapes(), init_weights=init_weights
+            )
             for each in spec.members or (spec,)
         ]
         self.sequential = spec.update == "sequential"
@@ -87,7 +90,7 @@ class Training:
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.mean_C = torch.tensor(data.mean, device=device.where)
         self.std_C = torch.tensor(data.std, device=device.where)
-        self.steps = len(batches(np.arange(len(data.train)), self.recipe.batch_size))
+        self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
         can_record = all(each.now_L is not None for each in self.learners)
@@ -146,9 +149,11 @@ class Training:
                         started = time.perf_counter()
                 self.at.epoch_seconds += self.device.seconds_since(started)
                 self._check_finite()
+                if self.at.epoch + 1 == self.recipe.epochs:
+                    self._estimate_again()
                 accuracies = [validate(each.model) for each in self.learners]
                 names = [each.names for each in self.learners]
-                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.losses_SKL, accuracies))
+                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.sizes_S, self.losses_SKL, accuracies))
                 show(self.at.rows[-1][0])
             self._save(saver)
             saver.wait()
@@ -182,8 +187,7 @@ class Training:
         count, v = len(self.data.train), self.teacher.view(self.at.epoch)
         drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        ordered = batches(order(self.spec.seed, self.at.epoch, count), self.recipe.batch_size)
-        left = Rows.on(self.device.where, np.concatenate(ordered)).split(len(ordered[0]))[start:]
+        left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
         augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
         for rows, x_BCHW in zip(left, augmented, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
@@ -225,6 +229,18 @@ class Training:
             if self.sequential and learner is not self.learners[-1]:
                 z_KBC[k] = learner.forward_again(x_BCHW)
         return tuple(found)
+
+    def _estimate_again(self) -> None:
+        """Give BatchNorm the statistics of the last weights, where the steps were too few for running ones.
+
+        Of the first view, whatever was seen last: the same where a training goes on after a kill.
+        """
+        where, count = self.device.where, len(self.data.train)
+        for learner in self.learners:
+            if learner.estimates_again:
+                drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, 1, count, self.data.size).to(where)
+                rows = Rows.on(where, order(self.spec.seed, 0, count)).parts(self.sizes_S)
+                learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]

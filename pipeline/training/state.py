@@ -49,6 +49,7 @@ class State:
         self.folder = folder
         self.current = folder / "state"
         self.previous = folder / "state.previous"
+        self.finished = folder / "finished"  # an empty file, of work that saves no snapshots: it is done
 
     def save(self, *parts: bytes | memoryview) -> None:
         """Write a snapshot, given in parts, so that a power cut at any moment leaves this one or the last one.
@@ -109,6 +110,8 @@ class State:
 
     def is_finished(self) -> bool:
         """Whether a snapshot says that the last epoch is done; one that cannot be read counts as none."""
+        if self.finished.exists():
+            return True
         progress = self.progress()
         return progress is not None and progress["position"]["epoch"] == progress["epochs"]
 

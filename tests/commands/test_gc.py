@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from safetensors.numpy import save
 
 from pipeline.commands.gc import Collected, collect
+from pipeline.training.labelling import kept_parts
 from pipeline.training.state import VARIABLE, State, holding
 from tests.scratch import Scratch, wait
 
@@ -38,6 +40,26 @@ def test_finished_goes_unfinished_stays_until_asked_for(tmp_path: Path) -> None:
     assert (unfinished / "state").exists()
     assert collect(tmp_path, unfinished=True).removed == 1
     assert not unfinished.exists()
+
+
+def test_labels_go_when_they_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+
+    def labels(finished: bool) -> None:
+        with suppress(KeyboardInterrupt), kept_parts("teacher", "key", {"threads": 1}) as parts:
+            (parts / "view_000.safetensors").write_bytes(b"12345")
+            if not finished:
+                raise KeyboardInterrupt
+
+    labels(finished=False)
+    assert collect(tmp_path) == Collected(0, 0, held=0, unfinished=1)
+    labels(finished=True)
+    labels(finished=False)
+    assert collect(tmp_path) == Collected(0, 0, held=0, unfinished=1), "more views were asked for"
+    labels(finished=True)
+    done = collect(tmp_path)
+    assert (done.removed, done.unfinished) == (1, 0) and done.bytes > 5
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_damaged_state_with_a_good_one_before_it_stays(tmp_path: Path) -> None:

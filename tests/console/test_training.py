@@ -8,13 +8,15 @@ import sys
 
 import pytest
 
-from pipeline.console import training
+from pipeline.console import progress, training
 from pipeline.console.training import Job, duration
 from pipeline.dvc.previous_run import PreviousRun
 from tests.scratch import Scratch
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
-JOB = Job("student", "teacher (stored, soft_targets)", "plain widths [4, 8] (438 parameters)", "cpu", 300, 20, None)
+JOB = Job(
+    "student", "teacher (stored, soft_targets)", "plain widths [4, 8] (438 parameters)", "cpu", 300, 20, 30, 32, None
+)
 NOW = {
     "validation": {"accuracy": 0.8},
     "test": {"accuracy": 0.75, "nll": 1.0, "ece": 0.1},
@@ -99,3 +101,27 @@ def test_expected_time_is_that_of_the_last_speed() -> None:
         Job(**{**vars(JOB), "previous_run": PreviousRun({}, 100.0)}).size
         == "300 images, 20 epochs, about 60 s at the last run's speed"
     )
+
+
+def labels_shown(capsys: pytest.CaptureFixture[str], calls: range | list[int]) -> list[str]:
+    """The lines of a labelling of 19 views and the clean one, 50 images each, whose progress is that."""
+    with progress.showing_labels("teacher", 19, 1000) as show:
+        for done in calls:
+            show(done)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_labelling_shows_where_it_is_in_a_dozen_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert labels_shown(capsys, range(0, 1001, 10)) == [], "it took no time"
+    monkeypatch.setattr(progress, "APART", 0)
+    lines = labels_shown(capsys, range(0, 1001, 10))
+    assert len(lines) == 10
+    assert re.fullmatch(r"teacher: labels, view 2 of 19, image 100 of 1,000, \d+ images/s", lines[0])
+    assert re.fullmatch(r"teacher: labels, view 19 of 19, image 1,000 of 1,000, \d+ images/s", lines[-1])
+
+
+def test_labelling_says_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert labels_shown(capsys, [340, 350]) == ["teacher: going on with labels at view 6 of 19, image 340 of 1,000"]
+    assert labels_shown(capsys, [1000]) == ["teacher: labels were finished before and are used"]

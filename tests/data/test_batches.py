@@ -21,19 +21,31 @@ def test_an_order_is_a_permutation_of_its_own_for_each_epoch_and_seed() -> None:
     ("count", "size", "lengths"),
     [
         (10, 5, [5, 5]),
-        (10, 4, [4, 4, 2]),
-        (9, 4, [4, 4]),  # a lone last sample is left out
-        (3, 1, [1, 1, 1]),  # unless single samples are what is asked for
-        (1, 4, [1]),  # or all there is
+        (10, 4, [4, 3, 3]),
+        (9, 4, [3, 3, 3]),  # no last sample alone, and none left out
+        (290, 32, [29] * 10),
+        (291, 32, [30] + [29] * 9),
+        (33, 32, [17, 16]),
+        (3, 1, [1, 1, 1]),
+        (1, 4, [1]),
         (3, 8, [3]),
         (0, 8, []),
     ],
 )
-def test_batches_keep_the_order_and_leave_no_lone_sample(count: int, size: int, lengths: list[int]) -> None:
+def test_batches_keep_the_order_and_differ_by_one_sample_at_most(count: int, size: int, lengths: list[int]) -> None:
     rows_N = order(0, 0, count)
     found = batches(rows_N, size)
     assert [len(rows_B) for rows_B in found] == lengths
-    np.testing.assert_array_equal(np.concatenate([*found, rows_N[:0]]), rows_N[: sum(lengths)])
+    np.testing.assert_array_equal(np.concatenate([*found, rows_N[:0]]), rows_N)
+
+
+def test_there_are_as_few_batches_as_the_size_allows_and_they_are_even() -> None:
+    for count in range(1, 70):
+        for size in range(1, 72):
+            lengths = [len(rows_B) for rows_B in batches(np.arange(count), size)]
+            assert sum(lengths) == count and len(lengths) == -(-count // size)
+            assert max(lengths) <= size and max(lengths) - min(lengths) <= 1
+            assert lengths == sorted(lengths, reverse=True), "what is compiled for a size meets it in one row"
 
 
 @pytest.mark.parametrize("budget", [0, 10**6])

@@ -8,7 +8,7 @@ from pipeline.data.feed import augment_ahead
 from pipeline.data.rows import Rows
 from pipeline.data.views import augment, draw
 
-COUNT, EDGE = 61, 7  # a last batch that is shorter, images whose bytes end at no round address
+COUNT, EDGE = 61, 7  # batches of two sizes, images whose bytes end at no round address
 BATCH = 9
 CPU = torch.device("cpu")
 ONE = 4 * BATCH * 3 * EDGE * EDGE  # bytes of a batch, augmented

@@ -59,6 +59,9 @@ def statistics(data: Prepared) -> tuple[Tensor, Tensor]:
 
 
 def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format: Format, count: int = 2) -> Labels:
+    parts = folder.with_name(f"{folder.name} parts")
+    for each in (folder, parts):
+        each.mkdir(parents=True, exist_ok=True)
     written = label(
         net,
         pixels(data),
@@ -69,6 +72,7 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format:
         batch_size=BATCH,
         format=format,
         folder=folder,
+        parts=parts,
         device=CPU,
         teacher="teacher",
         teacher_hash="t" * 64,

@@ -10,6 +10,7 @@ PAIRING = "tests/objectives/test_pairing.py"
 COMPOSE = "tests/objectives/test_compose.py"
 FORMAT = "tests/labels/test_format.py"
 LABELLER = "tests/labels/test_labeller.py"
+PARTS = "tests/labels/test_parts.py"
 STORE = "tests/labels/test_store.py"
 PREPARE = "tests/data/test_prepare.py"
 VIEWS = "tests/data/test_views.py"
@@ -163,6 +164,14 @@ LABELS = [
     Mutant("pipeline/labels/format.py", "descending=True, stable=True", "descending=True", FORMAT),
     Mutant("pipeline/labels/format.py", "beyond_B1 = logits_BC.abs()", "beyond_B1 = logits_BC", FORMAT),
     Mutant("pipeline/labels/labeller.py", 'draw(views, seed, "labels", v,', 'draw(views, seed, "train", v,', LABELLER),
+    Mutant("pipeline/labels/labeller.py", "rows[several * begun :]", "rows", PARTS),
+    Mutant("pipeline/labels/labeller.py", "            begun = 0\n", "", PARTS),
+    Mutant("pipeline/labels/parts.py", "if written[start : start + DIGEST] != self._seal", "if not self._seal", PARTS),
+    Mutant("pipeline/labels/parts.py", 'f"{len(self.whole)} {number}', 'f"{number}', PARTS),
+    Mutant("pipeline/labels/parts.py", "if line != _line(v, file):", "if not line:", PARTS),
+    Mutant("pipeline/labels/parts.py", "file.truncate(sum(map(_size, self._view)))", "pass", PARTS),
+    Mutant("pipeline/labels/writer.py", "            self._failed = True\n", "", PARTS),
+    Mutant("pipeline/labels/writer.py", "len(self._waiting) > AHEAD", "self._waiting", PARTS),
     Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
     Mutant(
         "pipeline/labels/labeller.py",
@@ -182,8 +191,8 @@ LABELS = [
 DATA = [
     Mutant(
         "pipeline/data/batches.py",
-        "len(found) > 1 and size > 1 == len(found[-1])",
-        "len(found) > 1 == len(found[-1])",
+        "np.array_split(order_N, math.ceil(len(order_N) / size)) if len(order_N) else []",
+        "[order_N[start : start + size] for start in range(0, len(order_N), size)]",
         BATCHES,
     ),
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),

@@ -7,6 +7,9 @@ LEARN = "tests/training/test_learn.py"
 RECORDED = f"{LEARN}::test_a_node_records_what_its_weights_give"
 STATE = "tests/training/test_state.py"
 TWIN = "tests/training/test_twin.py::test_losses_and_weights_are_the_slow_twins"
+CURVE = "tests/training/test_curve.py"
+NORMS = "tests/training/test_norms.py"
+KEPT = "tests/training/test_labels.py"
 TEACHER = "tests/training/test_teacher.py"
 METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
@@ -102,6 +105,43 @@ MUTANTS = [
         'draw(self.views, self.spec.views_seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
+    # What a curve and a header count.
+    Mutant("pipeline/training/curve.py", "torch.tensor(sizes_S, dtype", "torch.ones(steps, dtype", CURVE),
+    Mutant("pipeline/training/curve.py", "round(images / at", "round(steps * recipe.batch_size / at", CURVE),
+    Mutant(
+        "pipeline/training/job.py", "len(training.data.train)", "training.steps * training.recipe.batch_size", CURVE
+    ),
+    Mutant("pipeline/training/norms.py", "each.momentum < least", "each.momentum > least", NORMS),
+    Mutant("pipeline/training/norms.py", "min(LARGEST, PART / steps)", "LARGEST", NORMS),
+    Mutant("pipeline/training/norms.py", "each.reset_running_stats()", "pass", NORMS),
+    Mutant("pipeline/training/norms.py", "each.momentum = None  # torch's", "pass  # torch's", NORMS),
+    Mutant(
+        "pipeline/training/learner.py",
+        "norm for norm in self.norms if norm not in",
+        "norm for norm in self.norms or",
+        NORMS,
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "self.at.epoch + 1 == self.recipe.epochs:",
+        "self.at.epoch == self.recipe.epochs:",
+        NORMS,
+    ),
+    Mutant("pipeline/training/chance.py", "accuracy <= chance + above", "accuracy <= chance", NORMS),
+    Mutant("pipeline/training/labelling.py", "            shutil.rmtree(parts, ignore_errors=True)\n", "", KEPT),
+    Mutant(
+        "pipeline/training/labelling.py",
+        "        state.finished.unlink(missing_ok=True)\n",
+        "",
+        "tests/commands/test_gc.py",
+    ),
+    Mutant(
+        "pipeline/training/export.py",
+        "            weights,\n            architecture,",
+        "            architecture,",
+        KEPT,
+    ),
+    Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
     Mutant(
         "pipeline/training/loop.py",
         "if self.sequential and learner",

@@ -35,7 +35,7 @@ CPU = Device(torch.device("cpu"), torch.float32)
 STAGES = graph.read(CODE / "dvc.yaml")
 METHODS: dict[str, Any] = read_yaml(PARAMS)["method"]
 EPOCHS = 2
-# 100 images in batches of 32: the last batch of an epoch has 4.
+# 100 images in batches of 32: four batches of 25.
 SMALL: dict[str, Any] = {
     "data": {"per_class": 10},
     "labels": {"views": EPOCHS},

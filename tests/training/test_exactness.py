@@ -1,6 +1,8 @@
 """The same bits twice on a GPU: which kernels, in which type; and what a saved training must find again. By fakes."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from pipeline.base.errors import UserError
+from pipeline.base.paths import CODE
 from pipeline.compression.factorise import factorise
 from pipeline.models.build import build
 from pipeline.training import device as device_module
@@ -143,6 +146,44 @@ def test_a_state_of_other_cpu_kernels_is_not_used(
     assert logged[0].startswith(f"saved progress is not used: {what} was ")
 
 
+UNDER = """
+import sys
+from pathlib import Path
+from pipeline.planning.specs.spec import read_spec
+from pipeline.planning.specs.training import TrainSpec
+from tests.training import runs
+of, folder = runs.training(read_spec("baseline", TrainSpec)), Path(sys.argv[1])
+if sys.argv[2:]:
+    runs.stopped_after(of, folder, int(sys.argv[2]))
+else:
+    print(*runs.run(of, folder), runs.digest(of.model), sep="\\n")
+"""
+
+
+def under(capability: str, *arguments: object) -> list[str]:
+    """Train the baseline in a process of that CPU capability: arguments are the state's folder, steps to stop after."""
+    command = [sys.executable, "-c", UNDER, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(CODE), "ATEN_CPU_CAPABILITY": capability}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return found.stdout.splitlines()
+
+
+@pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="the CPU has one capability")
+def test_a_training_does_not_go_on_under_another_cpu_capability(specs: dict[str, Any], tmp_path: Path) -> None:
+    for folder in ("same", "other"):
+        (tmp_path / folder).mkdir()
+        under("avx2", tmp_path / folder, 2)
+    logged, whole = under("avx2", tmp_path / "same")
+    assert logged == "going on at epoch 1, step 3"
+    assert [whole] == under("avx2", tmp_path / "undisturbed")
+    logged, whole = under("default", tmp_path / "other")
+    assert logged == (
+        "saved progress is not used: CPU capability was AVX2, is DEFAULT, and that decides the last bits of a result"
+    )
+    assert [whole] == under("default", tmp_path / "undisturbed by default")
+
+
 def test_room_is_a_share_of_what_is_free_on_the_gpu(gpu: Any) -> None:
     """Torch holds 3 GiB and uses one of them: with the 8 that are free, 10."""
     assert GPU.room() == int(device_module.SHARE * 10 * GIB)
@@ -210,4 +251,4 @@ def test_the_clock_waits_for_the_device(specs: dict[str, Any], tmp_path: Path, m
     of = runs.training(specs["baseline"])
     runs.run(of, tmp_path / "state")
     assert of.at.seconds == 7 * of.recipe.epochs
-    assert of.rows()[0]["images_per_second"] == round(of.steps * of.recipe.batch_size / 7, 1)
+    assert of.rows()[0]["images_per_second"] == round(100 / 7, 1), "each image once"

@@ -11,12 +11,49 @@ from pipeline.config.extension import OBJECTIVES
 from pipeline.config.term import complete_term
 from pipeline.data import prepared
 from pipeline.labels.store import Labels
-from pipeline.training.learn import open_teacher
+from pipeline.lineage import node
+from pipeline.training.labelling import kept_parts
+from pipeline.training.learn import learn, open_teacher
+from pipeline.training.state import VARIABLE
 from pipeline.training.suited import warn_of_tail
 from pipeline.training.teacher import StoredLabels
 from tests.training import runs
 
 TOPK = {"labels": {"kind": "topk", "k": 3}}
+
+
+def test_parts_of_another_environment_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    for capability, there in (("AVX2", False), ("AVX2", True), ("AVX512", False), ("AVX512", True)):
+        with kept_parts("teacher", "key", {"threads": 1, "CPU capability": capability}) as parts:
+            assert (parts / "parts").exists() is there
+            (parts / "parts").touch()
+    assert capsys.readouterr().out == (
+        "teacher: labels that are there are not used: CPU capability was AVX2, is AVX512, "
+        "and that decides the last bits of a result\n"
+    )
+
+
+def test_labels_of_other_weights_are_not_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same node, data and views: only what the network gives is another."""
+    with runs.inside(tmp_path):
+        spec = runs.furnish(tmp_path)["teacher"]
+        first = labels_of("teacher")
+        assert "labels were finished before" not in capsys.readouterr().out
+        learn(spec)
+        assert "teacher: labels were finished before" in capsys.readouterr().out
+        assert labels_of("teacher") == first
+        learn(runs.changed(spec, seed=1))
+        assert "finished before" not in capsys.readouterr().out
+        other = labels_of("teacher")
+        assert other.keys() == first.keys() and all(other[name] != first[name] for name in first)
+
+
+def labels_of(name: str) -> dict[str, bytes]:
+    """The bytes of a node's label files."""
+    return {path.name: path.read_bytes() for path in node.read(name).labels.iterdir()}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.planning.specs.spec import Code
 from pipeline.planning.specs.training import ForwardSettings, NetworkSpec, TrainingSettings, TrainingSpec, TuneSettings
 
 
@@ -34,7 +33,6 @@ class ComputeStepSpec(NetworkSpec):
     settings: dict[str, Any]
     images: ForwardSettings
     about: dict[str, Any] | None = None
-    code: Code
 
     @property
     def forward(self) -> ForwardSettings:

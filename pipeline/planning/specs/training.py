@@ -97,6 +97,7 @@ class NetworkSpec(NodeSpec):
         previous: The node before it in its chain, where it is in one.
         continues_chain: Whether that is a link of the same chain, and not what the chain starts from.
         has_logits: Whether its logits mean anything; else only its lower part was trained.
+        code: Fingerprints of what decides the weights (`training`), and of what decides all that is left (`stage`).
         labels: The soft labels to write.
     """
 
@@ -104,6 +105,7 @@ class NetworkSpec(NodeSpec):
     continues_chain: bool
     has_logits: bool
     labels: LabelSettings
+    code: Code
 
     @property
     def forward(self) -> ForwardSettings:
@@ -117,13 +119,11 @@ class TrainingSpec(NetworkSpec):
 
     Attributes:
         teacher: The node that it learns from; None where it learns from hard labels, or from its peers.
-        code: Fingerprints of what decides the weights (`training`), and of what decides all that is left (`stage`).
         initial: The node whose weights it begins with.
     """
 
     teacher: str | None
     training: TrainingSettings | TuneSettings
-    code: Code
     initial: str | None = None
 
     @property
