@@ -5,6 +5,8 @@ from torch import Tensor
 from pipeline.config.numbers import NonNegative, Positive
 from pipeline.objectives.vectors import unit
 
+NEEDS = {"temperature": {"beta": ">0", "gamma": ">0"}}
+
 
 def dist(
     z_BC: Tensor,

@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 from pipeline.config.numbers import NonNegative, Positive
 
+NEEDS = {"temperature": {"alpha": ">0", "beta": ">0"}}
+
 
 def dkd(
     z_BC: Tensor,

@@ -10,6 +10,7 @@ from pipeline.objectives.rkd_angle import rkd_angle
 from pipeline.objectives.rkd_distance import rkd_distance
 
 LAYERS = "embedding"
+NEEDS = {"metric": {"distance_weight": ">0"}}
 
 
 def rkd(
