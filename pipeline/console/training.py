@@ -24,7 +24,11 @@ FIGURES = (  # title, where it stands in the metrics, factor, format
 
 @dataclass(frozen=True)
 class Job:
-    """A training that is about to start, in words; `images`: of one epoch."""
+    """A training that is about to start, in words.
+
+    images: of one epoch. is_alike: whether the previous run trained the same network on the same images, so that its
+    speed is to be expected again.
+    """
 
     node: str
     learns_from: str
@@ -33,12 +37,13 @@ class Job:
     images: int
     epochs: int
     previous_run: PreviousRun | None
+    is_alike: bool = True
 
     @property
     def size(self) -> str:
-        """How much is to be done, and how long that should take at the previous run's speed."""
+        """How much is to be done, and how long that should take at the previous run's speed, where that is known."""
         size = f"{self.images:,} images, {self.epochs:,} epochs"
-        speed = self.previous_run.images_per_second if self.previous_run else None
+        speed = self.previous_run.images_per_second if self.previous_run and self.is_alike else None
         if speed is None:
             return size
         return f"{size}, about {duration(self.images * self.epochs / speed)} at the last run's speed"
