@@ -1,7 +1,7 @@
 """`python -m benchmarks.tables`: write the tables of docs anew from the JSON that is committed beside them.
 
-A table stands between `<!-- table: study/<name>.json -->` and `<!-- end of table -->`; what `study` left there is a list
-of arms, what `orders` left is a list of chains.
+A table stands between `<!-- table: study/<name>.json -->` and `<!-- end of table -->`; what `study` left there is a
+list of arms, what `orders` left is a list of chains.
 """
 
 import json
