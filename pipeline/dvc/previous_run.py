@@ -54,10 +54,9 @@ def read(node: str) -> PreviousRun | None:
 
 def _networks(root: Path, outs: dict[str, str], node: str) -> Iterator[dict[str, Any]]:
     """What its node.json said of its network, or of each of those that taught each other."""
-    for number in itertools.count(1):
-        member = cache.read_json(root, outs, f"{ARTIFACTS / node}/members/{number}/node.json")
-        if member is None:
-            break
-        yield member.get("architecture")
-    if number == 1 and isinstance(own := cache.read_json(root, outs, f"{ARTIFACTS / node}/node.json"), dict):
-        yield own.get("architecture")
+    folder = ARTIFACTS / node
+    members = (cache.read_json(root, outs, f"{folder}/members/{number}/node.json") for number in itertools.count(1))
+    found = [*itertools.takewhile(lambda member: member is not None, members)]
+    for record in found or [cache.read_json(root, outs, f"{folder}/node.json")]:
+        if isinstance(record, dict) and isinstance(record.get("architecture"), dict):
+            yield record["architecture"]
