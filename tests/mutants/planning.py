@@ -136,8 +136,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/config/network.py",
-        'if term["weight"] > 0}',
-        'if term["weight"] >= 0}',
+        'if term["weight"] > 0 or term["final"]}',
+        'if term["weight"] >= 0 or term["final"]}',
         "tests/config/test_params.py::test_a_wrong_value_is_named_with_what_would_be_right",
     ),
     Mutant(
