@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.config.compress import Compress
 from pipeline.config.params import Params
 from pipeline.config.section import wording
 from pipeline.console.progress import log
-from pipeline.evaluation.statistics import paired, summary
+from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.lineage import node
 from pipeline.planning.build import build
 from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
@@ -65,8 +66,10 @@ def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds
 
 def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
     """Cells, header first; accuracies in points."""
-    cells: list[tuple[str, ...]] = [("order", "validation", "test", "difference to the first", "bytes")]
-    for chain in chains:
+    cells: list[tuple[str, ...]] = [("order", "validation", "test", "difference to the first", "Holm's p", "bytes")]
+    repeated = len(chains[0].test) > 1
+    corrected = holm([p_value(chain.test, chains[0].test) for chain in chains[1:]]) if repeated else []
+    for chain, p in zip_longest(chains, [None, *corrected]):
         reached, difference = summary(chain.test), paired(chain.test, chains[0].test)
         low, high = difference.interval or (difference.mean, difference.mean)
         cells.append(
@@ -75,6 +78,7 @@ def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
                 f"{100 * summary(chain.validation).mean:.1f}",
                 f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
                 "" if chain is chains[0] else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                "" if p is None else f"{p:.3f}",
                 f"{summary(chain.bytes).mean:,.0f}",
             )
         )

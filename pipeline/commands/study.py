@@ -8,6 +8,7 @@ paired: a seed decides initialisation and order for all arms alike.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
 from pipeline.evaluation.metrics import accuracy
-from pipeline.evaluation.statistics import paired, summary
+from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.labels.labeller import predict
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.spec import Spec, SpecKind
@@ -95,8 +96,11 @@ def _check(specs: Mapping[str, Spec], names: Sequence[str]) -> None:
 def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
     """Cells, header first; accuracies in points."""
     base = arms[0]
-    cells: list[tuple[str, ...]] = [("method", "factor", "validation", "test", "difference to hard labels", "seconds")]
-    for arm in arms:
+    header = ("method", "factor", "validation", "test", "difference to hard labels", "Holm's p", "seconds")
+    cells: list[tuple[str, ...]] = [header]
+    repeated = len(base.test) > 1
+    corrected = holm([p_value(arm.test, base.test) for arm in arms[1:]]) if repeated else []
+    for arm, p in zip_longest(arms, [None, *corrected]):
         reached = summary(arm.test)
         difference = paired(arm.test, base.test)
         low, high = difference.interval or (difference.mean, difference.mean)
@@ -107,6 +111,7 @@ def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
                 f"{100 * summary(arm.validation).mean:.1f}",
                 f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
                 "" if arm is base else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                "" if p is None else f"{p:.3f}",
                 f"{arm.seconds:.1f}",
             )
         )

@@ -24,6 +24,8 @@ from pipeline.training.device import Device
 from pipeline.training.learn import load
 
 BATCHES = (1, 64)
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+WIDENING = ("Cast", "DequantizeLinear", "Mul", "Reshape", "Transpose")
 CPU = Device(torch.device("cpu"), torch.float32)
 
 
@@ -69,13 +71,26 @@ def nonzeros(weights: Iterable[Tensor]) -> int:
 
 
 def nonzeros_of_file(path: Path) -> int:
-    """How many numbers of an ONNX file's weights, stored in whatever form, are not zero."""
+    """How many numbers of the weights of an ONNX file's layers, stored in whatever form, are not zero.
+
+    Normalisation is no layer, nor are the scales of a weight that is stored in whole numbers.
+    """
     from onnx import numpy_helper
 
     from pipeline.compression.onnx_file import read_onnx
 
-    tensors = [item for item in read_onnx(path)[0].graph.initializer if len(item.dims) > 1]
-    return sum(int(np.count_nonzero(numpy_helper.to_array(item))) for item in tensors)
+    graph = read_onnx(path)[0].graph
+    tensors = {item.name: item for item in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    found = {}
+    for node in graph.node:
+        name = node.input[1] if node.op_type in LAYERS else ""
+        # What is stored small is widened first: by Cast or DequantizeLinear, and then Mul with the scales.
+        while name in makers and makers[name].op_type in WIDENING:
+            name = makers[name].input[0]
+        if name in tensors:
+            found[name] = int(np.count_nonzero(numpy_helper.to_array(tensors[name])))
+    return sum(found.values())
 
 
 def peak_memory(folder: Path) -> int:

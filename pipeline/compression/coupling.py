@@ -88,7 +88,7 @@ def units(model: nn.Module, channels: int, size: int) -> list[Unit]:
     except (ArithmeticError, LookupError, RuntimeError) as error:
         raise UserError(
             f"prune: the channels of this architecture cannot be followed ({error}): "
-            "use magnitude pruning, which keeps the shapes"
+            "set what to weights and give sparsity, which keeps the shapes"
         ) from None
     seen: set[tuple[str, int]] = set()
     found: list[dict[Place, set[int]]] = []

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +60,10 @@ def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> N
             verbose=False,
         )
     assert program is not None
-    write_onnx(program.model_proto, path, card)
+    # torch writes its newest, also for an older opset, whose runtimes do not read it.
+    proto = program.model_proto
+    proto.ir_version = onnx.helper.find_min_ir_version_for([*proto.opset_import])
+    write_onnx(proto, path, card)
 
 
 def export_program(model: nn.Module, path: Path, card: Card) -> None:

@@ -96,6 +96,6 @@ def _check_runs(model: nn.Module, channels: int, size: int) -> None:
     except RuntimeError as error:
         raise UserError(
             f"prune: this architecture does not run without some of its channels ({' '.join(str(error).split())}): "
-            "use magnitude pruning, which keeps the shapes"
+            "set what to weights and give sparsity, which keeps the shapes"
         ) from None
     model.train(training)

@@ -39,8 +39,8 @@ With this pipeline:
 python -m pipeline predict --model {file} image.png
 ```
 
-With onnxruntime alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0 to 1, and gives
-`logits` (batch, {classes}). The class names stand in the file's metadata.
+With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
+to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata.
 
 ```python
 import json
@@ -50,7 +50,13 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("{file}")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["cohobate.classes"])
-image = ImageOps.fit(Image.open("image.png").convert("{mode}"), ({size}, {size}), Image.Resampling.BILINEAR)
+with Image.open("image.png") as opened:
+    image = ImageOps.exif_transpose(opened)
+if image.mode.startswith("I"):  # 16 bits
+    image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+if image.has_transparency_data:
+    image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA"))
+image = ImageOps.fit(image.convert("{mode}"), ({size}, {size}), Image.Resampling.BILINEAR)
 pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
 (logits,) = session.run(None, {{"pixels": pixels}})
 print(classes[int(logits[0].argmax())])
@@ -67,6 +73,7 @@ def model_card(
     lineage: Iterable[Mapping[str, str]],
     metrics: Mapping[str, Any],
     seeds: Mapping[str, int],
+    runtime: str,
     file: str = "model.onnx",
     license: str | None = None,
 ) -> str:
@@ -81,6 +88,7 @@ def model_card(
         lineage: As in node.json: `teacher`, `read` and `hash` of what this node was made from.
         metrics: As in metrics/<name>.json; scores of a split that is not there are left out, cost as well.
         seeds: By what they decide.
+        runtime: The oldest onnxruntime that runs the file.
         file: The model's, beside the card.
         license: An identifier of the hub, such as `mit`; without one the card names none.
     """
@@ -89,7 +97,7 @@ def model_card(
         f"# {_plain(source)}: {_plain(name)}",
         f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
         f"## Intended use\n\n{USE}",
-        f"## How to run\n\n{_run(card, file)}",
+        f"## How to run\n\n{_run(card, file, runtime)}",
         f"## Metrics\n\n{_metrics(metrics, counts, seeds)}",
         f"## Lineage\n\n{_lineage(chain, lineage)}",
         f"## Data\n\n{_data(card, source, counts)}",
@@ -120,11 +128,11 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
     return f"---\n{dump(front)}---"
 
 
-def _run(card: Card, file: str) -> str:
+def _run(card: Card, file: str, runtime: str) -> str:
     shape = f"batch, {card.channels}, {card.size}, {card.size}"
     mode = {1: "L", 3: "RGB"}.get(card.channels, "RGB")
     numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size}
-    return RUN.format(file=file, shape=shape, mode=mode, **numbers)
+    return RUN.format(file=file, runtime=runtime, shape=shape, mode=mode, **numbers)
 
 
 def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int]) -> str:

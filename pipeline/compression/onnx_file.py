@@ -12,6 +12,10 @@ from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card, read_card
 
 PRODUCER = "cohobate"
+# The first onnxruntime that implements an opset, and reads the version of the file format (IR) that came with it:
+# the matrix in its docs, reference/compatibility. Which IR an opset needs is in onnx's own table.
+FIRST = {18: (1, 14), 19: (1, 15), 20: (1, 17), 21: (1, 18)}
+FIRST_WITH_4_BITS = (1, 20)
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, card: Card) -> None:
@@ -24,6 +28,27 @@ def write_onnx(model: onnx.ModelProto, path: Path, card: Card) -> None:
     onnx.helper.set_model_props(model, card.properties())
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))
+
+
+def least_runtime(path: Path) -> str:
+    """The oldest onnxruntime that runs the file, such as `1.18`.
+
+    Raises:
+        UserError: It is of an opset, or of an IR, that none of these needs.
+    """
+    model, _ = read_onnx(path)
+    opset = max(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    least = next((each for each in FIRST if each >= opset and _ir(each) >= model.ir_version), None)
+    if least is None:
+        raise UserError(f"{path} is of opset {opset} and IR {model.ir_version}, which no runtime is known for")
+    small = any(item.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4) for item in model.graph.initializer)
+    major, minor = max(FIRST[least], FIRST_WITH_4_BITS) if small else FIRST[least]
+    return f"{major}.{minor}"
+
+
+def _ir(opset: int) -> int:
+    """The version of the file format that came with an opset."""
+    return onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
 
 
 def read_onnx(path: Path) -> tuple[onnx.ModelProto, Card]:

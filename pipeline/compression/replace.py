@@ -83,7 +83,7 @@ def _convolution(model: nn.Module, layer: str) -> nn.Conv2d:
         and module.padding_mode == "zeros"
     }
     if layer not in able:
-        raise UserError(f"params.yaml, compress.steps: replace.layer: {unknown('convolution', layer, able)}")
+        raise UserError(f"params.yaml, compress.steps: replace.layers: {unknown('convolution', layer, able)}")
     return able[layer]
 
 

@@ -69,6 +69,7 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
 
 def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
+    from pipeline.compression.onnx_file import least_runtime
     from pipeline.compression.runtime import Runtime
 
     spec, data, previous = work.spec, work.data, work.previous
@@ -120,6 +121,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run
+            runtime=least_runtime(path),
             **spec.about,
         )
         write_text(folder / "MODEL_CARD.md", text)

@@ -53,9 +53,11 @@ class Step(Extended):
 
     @model_validator(mode="after")
     def check_settings(self) -> Self:
-        """What the file's `check` finds wrong with them."""
+        """What the file's `check` finds wrong with them, or what of them has no effect."""
         check = STEPS.helper(self.kind, "check")
         if check and (sentence := check(self.settings)):
+            raise fault(sentence)
+        if sentence := STEPS.idle(self.kind, self.settings):
             raise fault(sentence)
         return self
 

@@ -1,17 +1,22 @@
 """The `data` section: which images, and how they are split."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pipeline.config.effect import sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
 from pipeline.config.numbers import Count, Share
+from pipeline.config.section import fault
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
 
 
 class Data(Extended):
-    """Source and split of the images. Further keys are those that the file of the source declares."""
+    """Source and split of the images. Further keys are those that the file of the source declares.
+
+    The constant `WITHOUT` of that file names the keys here that mean nothing for it.
+    """
 
     point: ClassVar[ExtensionPoint] = SOURCES
     chosen_by: ClassVar[str] = "source"
@@ -24,3 +29,13 @@ class Data(Extended):
     validation: float = Field(default=0.2, strict=True, gt=0, lt=1)
     test: float = Field(default=0.2, strict=True, gt=0, lt=1)
     label_noise: Share = 0.0
+
+    @model_validator(mode="after")
+    def refuse_without(self) -> Self:
+        """Images that are grey, or have a test split of their own, leave nothing to some keys."""
+        without = {name: SOURCES.constant(name, "WITHOUT") or () for name in SOURCES.names()}
+        for key in without[self.source]:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                others = [name for name in without if key not in without[name]]
+                raise fault(f".{key} {sentence(key, {'source': self.source}, {'source': others})}")
+        return self

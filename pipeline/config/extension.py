@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.effect import idle
 from pipeline.config.section import Section, fault, unknown
 
 PIPELINE = Path(__file__).parents[1]
@@ -58,6 +59,12 @@ class ExtensionPoint:
         """Settings checked, with all defaults; `where` is their key in params.yaml. A fault is a `UserError`."""
         return signature.validated(self.settings(name), values, where)
 
+    def idle(self, name: str, values: Mapping[str, Any]) -> str | None:
+        """The first of its settings that is set and has no effect beside the others, and why; None where all have."""
+        needs = self.constant(name, "NEEDS") or {}
+        defaults = {key: field.default for key, field in self.settings(name).model_fields.items()}
+        return next((f".{key} {sentence}" for key, sentence in idle(needs, values, defaults)), None)
+
     def needs(self, name: str) -> tuple[str, ...]:
         """Names of what the function is handed."""
         return signature.needs(self.path(name), self.function or name)
@@ -91,7 +98,7 @@ class Extended(Section):
 
     point, chosen_by: where the file lies, and the key that names it.
     inherits: whether keys that only other files declare may stand there, too. They are checked and kept, and mean
-    nothing: params.yaml has keys for all, and a section takes over those of another that names another file.
+    nothing: a section takes over those of another that names another file.
     """
 
     model_config = ConfigDict(extra="allow")

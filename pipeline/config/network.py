@@ -6,12 +6,13 @@ function's signature; here it is only looked up, without importing torch.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.effect import Needs
 from pipeline.config.extension import FAMILIES
 from pipeline.config.numbers import Count, Natural, NonNegative
 from pipeline.config.recipe import Recipe
@@ -41,6 +42,8 @@ def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in given.items() if key not in ("family", "budget")}
     try:
         complete = {"family": family} | FAMILIES.complete(family, rest, family)
+        if sentence := FAMILIES.idle(family, complete):
+            raise UserError(sentence)
         if (budget := given.get("budget")) is None:
             return complete
         if not isinstance(budget, Mapping):
@@ -53,13 +56,13 @@ def complete_architecture(given: Mapping[str, Any]) -> dict[str, Any]:
 def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each term with its defaults filled in.
 
-    A term of weight 0 is left out, so that `-S student.objective.soft_targets.weight=0` switches it off.
+    A term of weight 0 that does not grow is left out: `-S student.objective.soft_targets.weight=0` switches it off.
     """
     try:
         complete = {name: complete_term(name, settings, f".{name}") for name, settings in given.items()}
     except UserError as error:
         raise fault(str(error)) from None
-    kept = {name: term for name, term in complete.items() if term.get("weight") != 0}
+    kept = {name: term for name, term in complete.items() if term.get("weight") != 0 or term["final"]}
     if not kept:
         raise fault("no term has a weight above 0: name one, such as `cross_entropy: {weight: 1}`")
     return kept
@@ -117,6 +120,8 @@ class ChainSection(TrainingSection):
 
     Without an architecture of its own it has that of the network it starts from.
     """
+
+    NEEDS: ClassVar[Needs] = {"min_gain": {"patience": None}}
 
     start: str = Field(alias="from")
     architecture: Architecture | None = None

@@ -11,5 +11,7 @@ BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
+# Of ONNX: the oldest that torch writes, to the oldest that has all forms of `quantise`.
+Opset = Annotated[int, Field(strict=True, ge=18, le=21)]
 # What is to be left: a whole number, or a share of what there was.
 Target = Count | Annotated[float, Field(strict=True, gt=0, lt=1)]

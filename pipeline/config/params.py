@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from pipeline.base.errors import UserError
+from pipeline.config import across
 from pipeline.config.compress import Compress, makes
 from pipeline.config.data import Data
 from pipeline.config.extension import STEPS
@@ -23,6 +24,7 @@ from pipeline.config.network import (
     MutualSection,
     NetworkSection,
     TeacherSection,
+    TrainingSection,
 )
 from pipeline.config.numbers import Natural
 from pipeline.config.recipe import Recipe
@@ -66,6 +68,16 @@ class Params(Section):
     mutual: MutualSection
     compress: Compress = Compress()
 
+    @property
+    def trained(self) -> dict[str, TrainingSection]:
+        """The sections that train, by their keys."""
+        steps = {f"compress.steps.{name}": step for name, step in self.compress.steps.items()}
+        return {
+            **{name: getattr(self, name) for name in LEARNERS},
+            **{f"method.{name}": section for name, section in self.method.items()},
+            **{name: step for name, step in steps.items() if isinstance(step, TrainingSection)},
+        }
+
 
 LEARNERS = ("teacher", "assistant", "student", "baseline", "direct", "refinery", "born_again", "mutual")
 
@@ -80,9 +92,12 @@ def check(raw: Any, name: str) -> Params:
     if not isinstance(raw, dict):
         raise UserError(f"{name} must be a mapping of sections such as `data:` and `teacher:`")
     try:
-        return Params.model_validate(_inherit(raw))
+        found = Params.model_validate(_inherit(raw))
     except ValidationError as error:
         raise UserError(_explain(error, name)) from None
+    for sentence in across.idle_keys(raw, found.training, found.trained, found.compress):
+        raise UserError(f"{name}: {sentence}")
+    return found
 
 
 def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:

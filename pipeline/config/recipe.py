@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from pipeline.config.effect import Needs
 from pipeline.config.extension import OPTIMIZERS, Extended, ExtensionPoint
 from pipeline.config.numbers import Count, Positive, Share
 
@@ -14,6 +15,8 @@ class Recipe(Extended):
 
     point: ClassVar[ExtensionPoint] = OPTIMIZERS
     chosen_by: ClassVar[str] = "optimizer"
+    NEEDS: ClassVar[Needs] = {"milestones": {"schedule": ("step",)}, "gamma": {"schedule": ("step",)}}
+    filled_in: ClassVar[bool] = True
 
     epochs: Count
     batch_size: Count

@@ -3,16 +3,24 @@
 import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipeline.config.effect import Needs, idle
+
 
 class Section(BaseModel):
-    """A part of params.yaml. Unknown keys are refused with the nearest valid one."""
+    """A part of params.yaml. Unknown keys are refused with the nearest valid one, and so are keys without an effect.
+
+    NEEDS: see `config.effect`. filled_in: whether it has keys of another section, which are no fault where they have
+    no effect; `config.across` tells those from its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    NEEDS: ClassVar[Needs] = {}
+    filled_in: ClassVar[bool] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -24,6 +32,14 @@ class Section(BaseModel):
                 if key not in names:
                     raise fault(unknown("key", str(key), names))
         return values
+
+    @model_validator(mode="after")
+    def refuse_idle(self) -> Self:
+        """A key that is set and can have no effect is refused."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        for key, sentence in () if self.filled_in else idle(self.NEEDS, vars(self), defaults):
+            raise fault(f".{key} {sentence}")
+        return self
 
 
 def fault(sentence: str) -> PydanticCustomError:

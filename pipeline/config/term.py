@@ -74,7 +74,10 @@ def complete_term(name: str, settings: Mapping[str, Any], where: str) -> dict[st
         found = {key: rest.pop(key) for key in [*rest] if key in model.model_fields}
         common |= signature.validated(model, found, where)
     del common["balance" if common["balance"] is None else "weight"]
-    return common | signature.validated(own, rest, where)
+    complete = signature.validated(own, rest, where)
+    if sentence := OBJECTIVES.idle(name, complete):
+        raise UserError(f"{where}{sentence}")
+    return common | complete
 
 
 def needs_features(objective: Mapping[str, Any]) -> bool:

@@ -3,7 +3,9 @@
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from inspect import unwrap
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,8 @@ def parameters(model: nn.Module) -> int:
 def flops(model: nn.Module, channels: int, size: int) -> int:
     """Floating-point operations for one image (1, channels, size, size), a multiply-add counting as two.
 
-    Convolutions, matrix products and attention are counted; normalisation, activations and pooling are not.
-    The model is left as it was.
+    Convolutions, matrix products, recurrent layers and attention are counted; normalisation, activations, pooling
+    and distances are not. Any device and any precision give the same figure. The model is left as it was.
     """
     some = next(model.parameters())
     x_BCHW = torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype)
@@ -35,7 +37,7 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     counter = _Operations()
     try:
         model.eval()
-        with torch.no_grad(), counter:
+        with torch.no_grad(), _unfused(), counter:
             model(x_BCHW)
     finally:
         for module, mode in training.items():
@@ -43,8 +45,56 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     return counter.total
 
 
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Compute attention, encoder layers and recurrent layers as the matrix products that they are made of.
+
+    Each kind of device has its own fused operations for them, of which torch's counter knows some.
+    """
+    cuda, mha = torch.backends.cuda, torch.backends.mha
+    switches: list[tuple[Callable[[], bool], Callable[[bool], object], bool]] = [
+        (cuda.math_sdp_enabled, cuda.enable_math_sdp, True),  # these four hold for the CPU, too
+        (cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
+        (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
+        (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+        (mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
+        *(
+            (partial(getattr, library, "enabled"), partial(setattr, library, "enabled"), False)
+            for library in (torch.backends.mkldnn, torch.backends.cudnn)  # their `flags` would set TF32, too
+        ),
+    ]
+    before = [read() for read, _, _ in switches]
+    try:
+        for _, switch, value in switches:
+            switch(value)
+        yield
+    finally:
+        for (_, switch, _), value in zip(switches, before, strict=True):
+            switch(value)
+
+
+def _product(a: Tensor, b: Tensor) -> int:
+    """a (.., K) by b (K) or (K, N)."""
+    return 2 * a.numel() * (b.shape[1] if b.ndim > 1 else 1)
+
+
+# What torch's counter leaves out, by name: products with a vector, and those that one kind of device fuses.
+PRODUCTS: dict[str, Callable[..., int]] = {
+    "aten.dot": lambda a, b, **_: _product(a, b),
+    "aten.mv": lambda a, b, **_: _product(a, b),
+    "aten.addmv": lambda _, a, b, **__: _product(a, b),
+    "aten.addbmm": lambda _, a, b, **__: a.shape[0] * _product(a[0], b[0]),
+    "aten._int_mm": lambda a, b, **_: _product(a, b),
+    "aten._addmm_activation": lambda _, a, b, **__: _product(a, b),
+    "aten.linear": lambda x, weight, *_, **__: _product(x, weight.T),
+    # Of a bilinear layer: the outer product of x and y (each with a dimension more) is not stored.
+    "aten._trilinear": lambda x, weight, y, *_, out_val: 2 * out_val.numel() * x.shape[-1] * y.shape[-1],
+    "torchvision.deform_conv2d": lambda x, weight, *_, out_val: 2 * out_val.numel() * weight[0].numel(),
+}
+
+
 class _Operations(TorchDispatchMode):
-    """Adds up what torch's flop counter says of each operation that runs.
+    """Adds up what torch's flop counter, or else `PRODUCTS`, says of each operation that runs.
 
     Its own mode, and this one unless unwrapped, imports torch.compile: a second of computing for each stage.
     """
@@ -58,7 +108,8 @@ class _Operations(TorchDispatchMode):
         from torch.utils.flop_counter import flop_registry
 
         found = func(*args, **(kwargs or {}))
-        if count := flop_registry.get(func._overloadpacket):
+        packet = func._overloadpacket
+        if count := flop_registry.get(packet) or PRODUCTS.get(str(packet)):
             self.total += count(*args, **(kwargs or {}), out_val=found)
         return found
 

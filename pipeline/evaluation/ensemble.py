@@ -14,6 +14,7 @@ Rule = Literal["probabilities", "logits", "weighted"]
 
 TOLERANCE = 1e-6  # nats
 STEPS = 20_000
+FOLDS = 5
 
 
 def combine(logits_MNC: Tensor, rule: Rule, weights_M: Tensor | None = None) -> Tensor:
@@ -55,16 +56,42 @@ def fit_weights(logits_MNC: Tensor, y_N: Tensor) -> Tensor:
     return weights_M / weights_M.sum()
 
 
+def cross_fitted(logits_MNC: Tensor, y_N: Tensor) -> Tensor:
+    """Logits of the rule weighted on the images that its weights are fitted on: float32 (N, C).
+
+    What is fitted on an image knows its class. So each of `FOLDS` folds (row n is in fold n mod FOLDS of its class) is
+    combined with the weights that the other folds give: scores of these logits are no better than of new images.
+    """
+    fold_N = torch.empty_like(y_N)
+    for c in y_N.unique():
+        rows = (y_N == c).nonzero()[:, 0]
+        fold_N[rows] = torch.arange(len(rows), device=y_N.device) % FOLDS
+    found_NC = torch.empty(logits_MNC.shape[1:], dtype=torch.float32, device=logits_MNC.device)
+    for fold in fold_N.unique():
+        held_N = fold_N == fold
+        rest_MNC, rest_N = logits_MNC[:, ~held_N], y_N[~held_N]
+        # With one fold there is nothing to fit on: equal weights know no class either.
+        weights_M = fit_weights(rest_MNC, rest_N) if len(rest_N) else torch.ones(len(logits_MNC)) / len(logits_MNC)
+        found_NC[held_N] = combine(logits_MNC[:, held_N], "weighted", weights_M)
+    return found_NC
+
+
 def prefixes(
     logits_MNC: Tensor, y_N: Tensor, rule: Rule, fitted_on: tuple[Tensor, Tensor] | None = None
 ) -> dict[int, float]:
     """Accuracy of the ensembles of the first 2, 3, .. M members, by their number.
 
-    fitted_on: validation logits_MNC of the same members and their y_N, for the rule weighted: each ensemble
-    has its weights fitted there, so that (logits_MNC, y_N) may be the test split.
+    fitted_on: for the rule weighted, where (logits_MNC, y_N) is the test split: validation logits_MNC of the same
+    members and their y_N, on which each ensemble has its weights fitted. Without, they are cross-fitted.
     """
     found = {}
     for members in range(2, len(logits_MNC) + 1):
-        weights_M = fit_weights(fitted_on[0][:members], fitted_on[1]) if fitted_on else None
-        found[members] = accuracy(combine(logits_MNC[:members], rule, weights_M), y_N)
+        first_MNC = logits_MNC[:members]
+        if rule != "weighted":
+            combined_NC = combine(first_MNC, rule)
+        elif fitted_on:
+            combined_NC = combine(first_MNC, rule, fit_weights(fitted_on[0][:members], fitted_on[1]))
+        else:
+            combined_NC = cross_fitted(first_MNC, y_N)
+        found[members] = accuracy(combined_NC, y_N)
     return found

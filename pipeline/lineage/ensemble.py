@@ -17,7 +17,7 @@ from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
-from pipeline.evaluation.ensemble import combine, fit_weights, prefixes
+from pipeline.evaluation.ensemble import combine, cross_fitted, fit_weights, prefixes
 from pipeline.evaluation.metrics import accuracy, scores
 from pipeline.labels.format import Format
 from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
@@ -41,6 +41,9 @@ def write_ensemble(spec: EnsembleSpec) -> None:
     fitted_on = (logits_MNC["validation"], y_N["validation"])
     weights_M = fit_weights(*fitted_on) if rule == "weighted" else None
     combined = {split: combine(logits_MNC[split], rule, weights_M) for split in SPLITS}
+    if rule == "weighted":
+        # The weights know the classes of the validation images: what is reported and compared must not.
+        combined["validation"] = cross_fitted(*fitted_on)
     found = {split: scores(combined[split], y_N[split]) for split in SPLITS}
     with node.writing(name) as folder:
         hashes = {
@@ -60,7 +63,7 @@ def write_ensemble(spec: EnsembleSpec) -> None:
         },
         "weights": None if weights_M is None else weights_M.tolist(),
         "first": {
-            split: prefixes(logits_MNC[split], y_N[split], rule, fitted_on if rule == "weighted" else None)
+            split: prefixes(logits_MNC[split], y_N[split], rule, fitted_on if split == "test" else None)
             for split in SPLITS
         },
         "cost": {"training_seconds": 0.0},

@@ -14,6 +14,8 @@ from pipeline.base.errors import UserError
 from pipeline.config.numbers import Count
 from pipeline.models.net import Net, conv_norm_relu, pooled
 
+NEEDS = {"groups": {"kind": ["grouped"]}, "expansion": {"kind": ["bottleneck"]}}
+
 
 class Bottleneck(nn.Module):
     """1x1 convolution to `expansion` times the channels, depthwise 3x3, 1x1 back without activation.

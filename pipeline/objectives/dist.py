@@ -9,6 +9,8 @@ TWO_CLASSES = (
     "inter, of beta, has no gradient, as rows of two numbers correlate by 1 or -1: what is left is intra, of gamma"
 )
 
+NEEDS = {"temperature": {"beta": ">0", "gamma": ">0"}}
+
 
 def dist(
     z_BC: Tensor,

@@ -8,6 +8,7 @@ from pipeline.config.numbers import NonNegative, Positive
 
 WEIGHT = 0.3
 TWO_CLASSES = "NCKD, of beta, is 0, as there is one other class: what is left is TCKD, of alpha, the whole KL"
+NEEDS = {"temperature": {"alpha": ">0", "beta": ">0"}}
 
 
 def dkd(

@@ -11,6 +11,7 @@ from pipeline.objectives.rkd_distance import rkd_distance
 
 LAYERS = "embedding"
 WEIGHT = 2.0
+NEEDS = {"metric": {"distance_weight": ">0"}}
 
 
 def rkd(

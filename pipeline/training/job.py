@@ -4,22 +4,25 @@ from typing import Any
 
 from pipeline.console.training import Job
 from pipeline.dvc import previous_run
+from pipeline.dvc.previous_run import PreviousRun
 from pipeline.evaluation.cost import parameters
 from pipeline.lineage import node
-from pipeline.planning.specs.training import TrainingSpec
+from pipeline.planning.specs.training import TrainingSpec, TuneSettings
 from pipeline.training.device import Device
 from pipeline.training.loop import Training
 
 
 def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
     """What learns what, from whom, how much of it, and where."""
-    networks = [_words(each.architecture or {}) for each in spec.training.members or (spec.training,)]
+    architectures = [each.architecture or {} for each in spec.training.members or (spec.training,)]
+    networks = [_words(each) for each in architectures]
     size = sum(parameters(network.model) for network in training.learners)
     teacher = "its peers" if len(networks) > 1 else "hard labels"
     if spec.teacher:
         teacher = node.read(spec.teacher).source
     how = f"{spec.training.teaching}, " if spec.teacher else ""
     where = device.describe()
+    previous = previous_run.read(spec.node)
     return Job(
         node=spec.node,
         learns_from=f"{teacher} ({how}{' + '.join(training.learners[0].objective.terms)})",
@@ -29,8 +32,20 @@ def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
         epochs=training.recipe.epochs,
         batch=max(training.sizes_S),
         batch_size=training.recipe.batch_size,
-        previous_run=previous_run.read(spec.node),
+        previous_run=previous,
+        is_alike=previous is not None and previous.same_data and _is_alike(previous, spec, training, architectures),
     )
+
+
+def _is_alike(
+    previous: PreviousRun, spec: TrainingSpec, training: Training, architectures: list[dict[str, Any]]
+) -> bool:
+    """Whether the last run trained the same networks on images of this size."""
+    data = training.data
+    supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    bits = spec.training.bits if isinstance(spec.training, TuneSettings) else None
+    grids = {"grids": bits.as_json()} if bits else {}
+    return [*previous.networks] == [{**each, **grids, **supplied} for each in architectures]
 
 
 def _threads(count: int | None) -> list[str]:
@@ -40,5 +55,11 @@ def _threads(count: int | None) -> list[str]:
 
 def _words(architecture: dict[str, Any]) -> str:
     """Family and settings, e.g. `residual depth 8 width 16`."""
-    settings = [f"{key} {value}" for key, value in architecture.items() if key != "family" and value is not None]
-    return " ".join([architecture["family"], *settings])
+    settings = [
+        f"{key} {value}"
+        for key, value in architecture.items()
+        if key not in ("family", "surgery") and value is not None
+    ]
+    # What surgery did stands in node.json, layer by layer: here its length would hide all else.
+    changed = ["with changed layers"] if architecture.get("surgery") else []
+    return " ".join([architecture["family"], *settings, *changed])

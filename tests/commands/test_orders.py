@@ -13,11 +13,11 @@ ORDERS = (sys.executable, "-m", "pipeline", "orders")
 
 def test_the_table_pairs_each_order_with_the_first() -> None:
     first = Chain(("a", "b"), (0.5, 0.7), (0.6, 0.8), (100, 102))
-    second = Chain(("b",), (0.5, 0.7), (0.65, 0.85), (50, 50))
+    second = Chain(("b",), (0.5, 0.7), (0.65, 0.87), (50, 50))
     header, one, two = table([first, second])
-    assert header == ("order", "validation", "test", "difference to the first", "bytes")
-    assert one == ("a → b", "60.0", "70.0 ± 14.1", "", "101")
-    assert two == ("b", "60.0", "75.0 ± 14.1", "+5.0 [+5.0, +5.0]", "50")
+    assert header == ("order", "validation", "test", "difference to the first", "Holm's p", "bytes")
+    assert one == ("a → b", "60.0", "70.0 ± 14.1", "", "", "101")
+    assert two == ("b", "60.0", "76.0 ± 15.6", "+6.0 [-6.7, +18.7]", "0.105", "50")
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from pipeline.base.paths import DATA
 from pipeline.commands import study
 from pipeline.commands.study import FACTORS, HARD, TUNING_SEEDS, Arm, as_json, compare, table
 from pipeline.data import prepared
-from pipeline.evaluation.statistics import paired
+from pipeline.evaluation.statistics import holm, p_value, paired
 from pipeline.lineage.results import markdown
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.training.loop import Training
@@ -46,7 +46,7 @@ def test_every_arm_is_measured_with_every_seed(arms: list[Arm]) -> None:
 
 def test_the_table_is_of_the_arms_figures(arms: list[Arm]) -> None:
     header, hard, *others = table(arms)
-    assert len(header) == len(hard) == 6 and hard[0] == "hard labels" and hard[4] == ""
+    assert len(header) == len(hard) == 7 and hard[0] == "hard labels" and hard[4] == ""
     for arm, cells in zip(arms[1:], others, strict=True):
         assert cells[0] == arm.name.removeprefix("method/")
         mean = 100 * sum(arm.test) / 2
@@ -55,9 +55,11 @@ def test_the_table_is_of_the_arms_figures(arms: list[Arm]) -> None:
         assert difference.interval is not None
         low, high = difference.interval
         assert cells[4] == f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    corrected = holm([p_value(arm.test, arms[0].test) for arm in arms[1:]])
+    assert [cells[5] for cells in (hard, *others)] == ["", *(f"{p:.3f}" for p in corrected)]
     lines = markdown(table(arms)).splitlines()
-    assert len(lines) == 5 and all(line.count("|") == 7 for line in lines)
-    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: |"
+    assert len(lines) == 5 and all(line.count("|") == 8 for line in lines)
+    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 
 
 def test_differences_are_seed_by_seed() -> None:

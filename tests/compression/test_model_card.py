@@ -2,18 +2,21 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pipeline.commands.predict import Prediction, classify
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.model_card import model_card
 from pipeline.compression.runtime import Runtime
+from pipeline.data.listing import SUFFIXES
 from pipeline.models.build import build
 
 CARD = Card(classes=("cat", "dog", "ball"), mean=(0.5,), std=(0.25,), channels=1, size=8)
@@ -35,6 +38,7 @@ TOLD: dict[str, Any] = {
     "lineage": [{"teacher": "compress/c4", "read": "weights", "hash": "0123456789abcdef" * 4}],
     "metrics": METRICS,
     "seeds": {"data": 0, "views": 1, "train": 2},
+    "runtime": "1.18",
 }
 
 
@@ -77,6 +81,7 @@ def test_a_person_finds_scores_by_split_seeds_lineage_and_data() -> None:
     assert "| compress/c4 | weights | 0123456789ab |" in text
     assert "| milliseconds, batch of 1 | 0.020 (the teacher: 0.400) |" in text
     assert "8 by 8 pixels, grey; 300 for train, 80 for validation, 1,200 for test." in text
+    assert "With onnxruntime 1.18 or newer alone." in text
     for title in ("Intended use", "How to run", "Metrics", "Lineage", "Data"):
         assert f"\n## {title}\n" in text
     assert text == told()
@@ -112,3 +117,72 @@ def test_the_code_on_the_card_answers_as_the_pipeline_does(
     (expected,) = classify(Runtime(Path("model.onnx")), [Path("image.png")])
     assert isinstance(expected, Prediction)
     assert capsys.readouterr().out.strip() == expected.name
+
+
+def kinds(folder: Path) -> list[Path]:
+    """A file of each kind that is read: formats, modes, transparency, and the camera's eight orientations."""
+    draw = np.random.default_rng(1)
+    colour = Image.fromarray(draw.integers(0, 256, (20, 31, 3), np.uint8))
+    alpha = Image.fromarray(draw.integers(0, 256, (20, 31), np.uint8))
+    clear = colour.copy()
+    clear.putalpha(alpha)
+    grey_clear = colour.convert("L")
+    grey_clear.putalpha(alpha)
+    deep = Image.fromarray(draw.integers(0, 1 << 16, (20, 31)).astype(np.uint16))
+    pictures = {
+        **{f"colour{suffix}": colour for suffix in SUFFIXES},
+        **{f"grey{suffix}": colour.convert("L") for suffix in SUFFIXES},
+        "clear.png": clear,
+        "clear.webp": clear,
+        "grey_clear.png": grey_clear,
+        "palette.png": colour.convert("P"),
+        "one_bit.png": colour.convert("1"),
+        "deep.png": deep,
+        "print.jpg": colour.convert("CMYK"),
+    }
+    for name, picture in pictures.items():
+        picture.save(folder / name)
+    colour.convert("P").save(folder / "clear_palette.png", transparency=7)
+    colour.convert("P").save(folder / "clear_palette.gif", transparency=7)
+    colour.save(folder / "keyed.png", transparency=colour.getpixel((0, 0)))
+    for turned in range(1, 9):
+        tags = Image.Exif()
+        tags[ExifTags.Base.Orientation] = turned
+        colour.save(folder / f"turned{turned}.jpg", exif=tags)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_code_on_the_card_shows_the_network_the_pixels_that_predict_does(
+    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8)
+    seen: list[np.ndarray] = []
+
+    class Stub:
+        """A session, and a runtime, that only note what they are shown."""
+
+        def __init__(self, *_: Any) -> None:
+            self.card = card
+
+        def get_modelmeta(self) -> Any:
+            return SimpleNamespace(custom_metadata_map=card.properties())
+
+        def run(self, _: Any, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            seen.append(given["pixels"])
+            return [np.zeros((1, 3), np.float32)]
+
+        def logits(self, images_NCHW: np.ndarray) -> np.ndarray:
+            seen.append(images_NCHW.astype(np.float32) / 255)
+            return np.zeros((len(images_NCHW), 3), np.float32)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Stub)
+    (code,) = re.findall(r"```python\n(.*?)```", told(card), re.DOTALL)
+    runtime: Any = Stub()
+    found = kinds(tmp_path)
+    assert len(found) == 14 + 7 + 3 + 8
+    for path in found:
+        seen.clear()
+        exec(code.replace('"image.png"', repr(str(path))), {})
+        assert isinstance(next(classify(runtime, [path])), Prediction), path
+        np.testing.assert_array_equal(seen[0], seen[1], err_msg=path.name)

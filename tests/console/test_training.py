@@ -96,6 +96,11 @@ def test_a_time_has_its_unit(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+def test_where_network_or_images_changed_no_time_is_expected() -> None:
+    job = Job(**{**vars(JOB), "previous_run": PreviousRun({}, 100.0), "is_alike": False})
+    assert job.size == "300 images, 20 epochs"
+
+
 def test_expected_time_is_that_of_the_last_speed() -> None:
     assert (
         Job(**{**vars(JOB), "previous_run": PreviousRun({}, 100.0)}).size

@@ -31,7 +31,7 @@ def test_digits_are_real_and_fill_the_range_of_a_byte(tmp_path: Path) -> None:
 
 
 def test_digits_can_be_another_size(tmp_path: Path) -> None:
-    images = load(Data(source="digits", size=16, grayscale=True), tmp_path).images
+    images = load(Data(source="digits", size=16), tmp_path).images
     assert images[np.arange(3)].shape == (3, 1, 16, 16)
     assert images.shape == (1797, 1, 16, 16)
 

@@ -98,7 +98,7 @@ def test_resized_crops_equal_the_slow_twin() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 @SOME
 def test_a_row_is_cut_the_same_in_any_company(views: Views, device: str) -> None:
-    drawn = drawn_of(views, 5).to(device)
+    drawn = drawn_of(views, 5).to(torch.device(device))
     images_NCHW, mean_C, std_C = IMAGES_NCHW.to(device), MEAN_C.to(device), STD_C.to(device)
 
     def cut_rows(rows: list[int]) -> Tensor:

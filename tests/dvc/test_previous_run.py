@@ -23,6 +23,16 @@ def test_what_was_reached_before_is_found(
     assert found is not None
     assert found.metrics == wanted
     assert found.images_per_second and found.images_per_second > 0
+    assert [network["size"] for network in found.networks] == [8] * (2 if name == "mutual" else 1)
+    assert found.same_data
+    record = Path("dvc.lock").read_text()
+    prepared = lock.read_stage(Path("dvc.lock"), "prepare").outs["artifacts/data"]
+    own = re.search(rf"^  {name}:\n(?:    .*\n)*", record, re.MULTILINE)
+    assert own
+    other = record.replace(own[0], own[0].replace(prepared, prepared[::-1]))
+    Path("dvc.lock").write_text(other)
+    found = previous_run.read(name)
+    assert found is not None and not found.same_data
 
 
 @pytest.mark.parametrize("name", ["refinery/g4", "method/dkd", "method/nothing"])

@@ -1,5 +1,7 @@
 """Legend: M members, N samples, C classes."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.evaluation.ensemble import Rule, combine, fit_weights, prefixes
+from pipeline.evaluation.ensemble import Rule, combine, cross_fitted, fit_weights, prefixes
 from pipeline.evaluation.metrics import accuracy, nll
 
 RULES: list[Rule] = ["probabilities", "logits", "weighted"]
@@ -127,8 +129,30 @@ def test_weighted_prefixes_are_fitted_elsewhere() -> None:
     assert found.keys() == {2, 3}
     weights_M = fit_weights(validation_MNC[:2], y_V)
     assert found[2] == accuracy(combine(test_MNC[:2], "weighted", weights_M), y_T)
-    with pytest.raises(ValueError, match="takes 2 weights"):
-        prefixes(test_MNC, y_T, "weighted")
+    within = prefixes(validation_MNC, y_V, "weighted")
+    assert within[2] == accuracy(cross_fitted(validation_MNC[:2], y_V), y_V)
+
+
+def test_no_image_has_weights_that_were_fitted_on_it() -> None:
+    logits_MNC, y_N = members(8, 3, count=43)
+    found_NC, held = cross_fitted(logits_MNC, y_N), []
+    for c in y_N.unique():
+        held += [(row.item(), number % 5) for number, row in enumerate((y_N == c).nonzero()[:, 0])]
+    fold_N = torch.tensor([fold for _, fold in sorted(held)])
+    for fold in range(5):
+        weights_M = fit_weights(logits_MNC[:, fold_N != fold], y_N[fold_N != fold])
+        expected_NC = combine(logits_MNC[:, fold_N == fold], "weighted", weights_M)
+        torch.testing.assert_close(found_NC[fold_N == fold], expected_NC)
+
+
+def test_members_that_guess_have_no_gain_where_they_were_fitted() -> None:
+    """Forty that know nothing, on twenty images: fitted there, some fit by chance."""
+    draw = torch.Generator().manual_seed(0)
+    logits_MNC = 3 * torch.randn(40, 20, 2, generator=draw)
+    y_N = torch.arange(20) % 2
+    inside = nll(combine(logits_MNC, "weighted", fit_weights(logits_MNC, y_N)), y_N)
+    assert inside < 0.5 < math.log(2) < nll(cross_fitted(logits_MNC, y_N), y_N)
+    assert cross_fitted(logits_MNC[:, :2], y_N[:2]).isfinite().all(), "a class of one image leaves nothing to fit on"
 
 
 def test_an_ensemble_of_independent_members_is_better_than_one() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluation.statistics import paired, paired_shares, student_t, summary
+from pipeline.evaluation.statistics import holm, p_value, paired, paired_shares, student_t, summary
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
@@ -87,3 +87,29 @@ def test_the_interval_of_shares_covers() -> None:
         low, high = paired_shares(draws.count("a"), draws.count("b"), 300).interval or (0, 0)
         held += low <= 0.05 <= high
     assert 0.935 < held / 2000 < 0.97
+
+
+def test_p_is_that_of_scipys_paired_test() -> None:
+    from scipy.stats import ttest_rel
+
+    a, b = [0.8, 0.9, 0.7, 0.85, 0.81], [0.78, 0.83, 0.72, 0.8, 0.75]
+    assert p_value(a, b) == pytest.approx(ttest_rel(a, b).pvalue)
+    assert p_value(a, a) == 1.0
+    assert p_value([1.0, 2.0], [0.0, 1.0]) == 0.0
+
+
+def test_holms_correction_by_hand() -> None:
+    assert holm([0.04, 0.01, 0.03, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_tables_of_the_study_are_those_of_its_figures() -> None:
+    from benchmarks.tables import DOCS, PAGES, PLACE, filled
+
+    for name in PAGES:
+        text = (DOCS / name).read_text()
+        tables = text.count("| method | factor |") + text.count("| order | validation |")
+        assert len(PLACE.findall(text)) == tables == 2
+        assert filled(text, DOCS) == text
+        assert filled(text.replace("0.", "9."), DOCS) != text.replace("0.", "9.")

@@ -17,6 +17,7 @@ from pipeline.base.paths import ARTIFACTS
 from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.views import describe
+from pipeline.evaluation.ensemble import cross_fitted
 from pipeline.labels.format import Format
 from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
 from pipeline.lineage import ensemble, node
@@ -131,8 +132,14 @@ def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
     assert best > 0.6
     weights = node.read_numbers("ensemble")["weights"]
     assert weights == pytest.approx([best, 1 - best], abs=2e-2)
-    found = read_predictions(node.read("ensemble"))["validation"]
-    torch.testing.assert_close(found.exp().double(), mixture(stored, weights))
+    made = read_predictions(node.read("ensemble"))
+    tested = [read_predictions(each)["test"] for each in members]
+    torch.testing.assert_close(made["test"].exp().double(), mixture(tested, weights))
+    # On validation, where they were fitted, each image has the weights that others give.
+    assert not torch.allclose(made["validation"].exp().double(), mixture(stored, weights))
+    torch.testing.assert_close(made["validation"], cross_fitted(torch.stack(stored), y_N))
+    numbers = node.read_numbers("ensemble")
+    assert numbers["first"]["validation"]["2"] == numbers["validation"]["accuracy"]
 
 
 def test_an_ensemble_that_teaches_nobody_labels_the_clean_view_alone(members: list[Node]) -> None:

@@ -137,8 +137,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/config/network.py",
-        'if term.get("weight") != 0}',
-        'if term.get("weight") != -1}',
+        'term.get("weight") != 0 or term["final"]}',
+        'term.get("weight") != -1 or term["final"]}',
         "tests/config/test_params.py::test_a_wrong_value_is_named_with_what_would_be_right",
     ),
     Mutant(

@@ -124,7 +124,7 @@ def test_only_a_teacher_labels_views() -> None:
         (["thin"] * 9, {}, r"compress\.order is 9, but dvc\.yaml has 8 slots \(to c8\)"),
         ([], {"from": "teachr"}, r"compress\.from: unknown network 'teachr', did you mean 'teacher'\?"),
         ([], {"from": "method/hint"}, r"compress\.from: unknown network 'method/hint'"),
-        ([], {"teacher": "refinery/g7"}, r"compress\.teacher: unknown network 'refinery/g7'"),
+        (["tune"], {"teacher": "refinery/g7"}, r"compress\.teacher: unknown network 'refinery/g7'"),
         (["thin"], {"from": "ensemble"}, r"compress\.from is ensemble, which has no weights to work on"),
     ],
     ids=str,
@@ -148,9 +148,16 @@ def test_what_makes_no_sense_is_refused(order: list[str], change: dict[str, Any]
         ({"factorise": {"rank": 2, "energy": 0.5}}, r"exactly one of .*, not rank and energy"),
         ({"replace": {"layers": []}}, r"compress\.steps\.replace\.layers"),
         ({"codebook": {"bits": 9}}, r"compress\.steps\.codebook\.bits: must be less than or equal to 8, not 9"),
-        ({"tune": {"activation_bits": 8}}, r"activation_bits is given, but weight_bits is not"),
+        (
+            {"tune": {"activation_bits": 8}},
+            r"tune\.activation_bits has no effect where weight_bits is null",
+        ),
         ({"tune": {"teaching": "lve"}}, r"compress\.steps\.tune\.teaching"),
-        ({"quantise": {"weight_bits": 4}}, r"bits are given, but form is int8: use form: grids"),
+        ({"quantise": {"weight_bits": 4}}, r"quantise\.weight_bits is given, but form is int8: use form: grids"),
+        (
+            {"quantise": {"activation_bits": 4}},
+            r"activation_bits has no effect where weight_bits is null",
+        ),
         (
             {"distil": {"architecture": {"family": "plain", "widths": [4], "budget": 5}}},
             r"architecture\.budget: must be a",

@@ -9,6 +9,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import sha256, write_bytes
 from pipeline.compression.costs import CPU
 from pipeline.compression.work import ShippedFile, Work
+from pipeline.config.numbers import Opset
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
@@ -16,7 +17,9 @@ MAKES = "shipped"
 
 
 def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
-    """torch's program is made of a network."""
+    """torch's program is made of a network, and a file that is there has its opset."""
+    if shipped and settings["opset"] != 21:
+        return f".opset has no effect where {shipped!r} before it leaves an ONNX file: leave {shipped!r} or opset out"
     if shipped and settings["program"]:
         return (
             f".program needs torch weights, but {shipped!r} before it leaves an ONNX file: "
@@ -25,17 +28,17 @@ def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None
     return None
 
 
-def run(work: Work, *, program: bool = False) -> ShippedFile:
+def run(work: Work, *, program: bool = False, opset: Opset = 21) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from.
 
-    program: whether to write torch's exported program, too.
+    program: whether to write torch's exported program, too. opset: of ONNX; an older runtime reads an older one only.
     """
     return ShippedFile(
-        lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program)
+        lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program, opset)
     )
 
 
-def _anew(folder: Path, work: Work, program: bool) -> dict[str, Any]:
+def _anew(folder: Path, work: Work, program: bool, opset: int) -> dict[str, Any]:
     from pipeline.compression.export_onnx import check, export, export_program
     from pipeline.models.fake_quantise import freeze
 
@@ -43,7 +46,7 @@ def _anew(folder: Path, work: Work, program: bool) -> dict[str, Any]:
     model = load(work.previous, CPU).eval()
     if "grids" in work.previous.architecture:
         freeze(model)
-    export(model, folder / "model.onnx", work.card)
+    export(model, folder / "model.onnx", work.card, opset=opset)
     if program:
         export_program(model, folder / "model.pt2", work.card)
     return {"against_torch": check(folder / "model.onnx", model, work.data.test.images)}

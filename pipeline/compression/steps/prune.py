@@ -9,6 +9,7 @@ from pipeline.config.numbers import Count, Share, Target
 from pipeline.evaluation import cost
 
 MAKES = "changed"
+NEEDS = {"rounds": {"what": ["filters"]}, "scope": {"what": ["weights"]}}
 
 
 def check(settings: dict[str, Any]) -> str | None:

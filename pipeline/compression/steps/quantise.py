@@ -19,13 +19,18 @@ from pipeline.models.grid import Frozen
 from pipeline.training.learn import load
 
 MAKES = "file"
+NEEDS = {
+    "calibration": {"form": ["int8"]},
+    "batches": {"form": ["int8"], "activation_bits": None},
+    "activation_bits": {"weight_bits": None},
+}
 
 
 def check(settings: dict[str, Any]) -> str | None:
     """Bits belong to one form."""
     form = settings["form"]
-    if form != "grids" and (settings["weight_bits"] or settings["activation_bits"]):
-        return f"bits are given, but form is {form}: use form: grids"
+    if form != "grids" and settings["weight_bits"]:
+        return f".weight_bits is given, but form is {form}: use form: grids"
     return None
 
 

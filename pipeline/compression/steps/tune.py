@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
@@ -16,13 +15,8 @@ from pipeline.planning.specs.compress import TrainStepSpec
 from pipeline.training.learn import train
 
 MAKES = "tuned"
-
-
-def check(settings: dict[str, Any]) -> str | None:
-    """Grids for inputs alone are of no use to any file that we write."""
-    if settings["activation_bits"] is not None and settings["weight_bits"] is None:
-        return "activation_bits is given, but weight_bits is not: give both, or weight_bits alone"
-    return None
+# Grids for inputs alone are of no use to any file that we write.
+NEEDS = {"activation_bits": {"weight_bits": None}}
 
 
 def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | None = None) -> ChangedNetwork:

@@ -4,6 +4,8 @@ import numpy as np
 
 from pipeline.data.images import Source, fitted
 
+WITHOUT = ("grayscale",)  # keys of `data` that mean nothing here
+
 
 def load(size: int | None, grayscale: bool) -> Source:
     """All of them: they have no test split of their own."""

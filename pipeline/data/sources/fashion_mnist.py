@@ -5,6 +5,8 @@ from pathlib import Path
 from pipeline.data import torchvision
 from pipeline.data.images import Source
 
+WITHOUT = ("grayscale", "test")  # keys of `data` that mean nothing here
+
 
 def load(root: Path, size: int | None, grayscale: bool, *, download: bool = True) -> Source:
     """Its training and test images; `download` allows to fetch them into `root`."""

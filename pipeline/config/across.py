@@ -1,0 +1,138 @@
+"""Keys whose effect hangs on other sections than their own: what of them is set and has none (see `config.effect`).
+
+A recipe is filled in from `training`, and much from `student`: a key counts where it is given, for all who take it
+over.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.config.compress import Compress, Fresh, Tuned
+from pipeline.config.effect import idle, sentence
+from pipeline.config.extension import OPTIMIZERS
+from pipeline.config.network import MethodSection, MutualSection, NetworkSection, TeacherSection, TrainingSection
+from pipeline.config.recipe import Recipe
+from pipeline.config.term import needs_features, needs_teacher
+
+LIKE_STUDENT = ("student", "baseline", "direct")
+Trained = Mapping[str, TrainingSection]
+
+
+def idle_keys(raw: Mapping[str, Any], training: Recipe, trained: Trained, compress: Compress) -> Iterator[str]:
+    """A sentence for each key that can have no effect, beginning with the key.
+
+    raw: what params.yaml holds, which is what a user has set. trained: the sections that train, by their keys.
+    """
+    yield from _recipes(raw, training, trained)
+    yield from _teaching(raw, trained)
+    yield from _pretrained(trained)
+    yield from _peers(trained["mutual"])
+    yield from _compress(compress)
+
+
+def _takers(path: str, trained: Trained) -> list[TrainingSection]:
+    """Those who take a section over, and itself."""
+    if path != "student":
+        return [trained[path]]
+    return [
+        section
+        for name, section in trained.items()
+        if name in LIKE_STUDENT or isinstance(section, MethodSection | Fresh | Tuned)
+    ]
+
+
+def _recipes(raw: Mapping[str, Any], training: Recipe, trained: Trained) -> Iterator[str]:
+    yield from _recipe(raw, "training", training, [each.recipe for each in trained.values()])
+    for path, section in trained.items():
+        takers = [each.recipe for each in _takers(path, trained) if not isinstance(each, Tuned) or each is section]
+        yield from _recipe(raw, f"{path}.recipe", section.recipe, takers)
+
+
+def _recipe(raw: Mapping[str, Any], path: str, recipe: Recipe, takers: list[Recipe]) -> Iterator[str]:
+    """Of the keys that are given there, those that no recipe with them can use."""
+    for key in _given(raw, path):
+        value = recipe_value(recipe, key)
+        reasons = [_unused(each, key) for each in takers if recipe_value(each, key) == value]
+        if reasons and None not in reasons:
+            yield f"{path}.{key} {_unused(recipe, key) or reasons[0]}"
+
+
+def recipe_value(recipe: Recipe, key: str) -> Any:
+    """What a recipe, or its optimiser, has under a key."""
+    return getattr(recipe, key)
+
+
+def _unused(recipe: Recipe, key: str) -> str | None:
+    """Why a key of a recipe has no effect; None where it has, or stands at its default."""
+    fields = {name: field.default for name, field in Recipe.model_fields.items()}
+    if key in fields:
+        return dict(idle(Recipe.NEEDS, vars(recipe), fields)).get(key)
+    declaring = [name for name in OPTIMIZERS.names() if key in OPTIMIZERS.settings(name).model_fields]
+    defaults = {OPTIMIZERS.settings(name).model_fields[key].default for name in declaring}
+    if recipe.optimizer in declaring or recipe_value(recipe, key) in defaults:
+        return None
+    return sentence(key, {"optimizer": recipe.optimizer}, {"optimizer": declaring})
+
+
+def _teaching(raw: Mapping[str, Any], trained: Trained) -> Iterator[str]:
+    """Who learns from no teacher needs none that is live, and features come from a live one anyway."""
+    for path, section in trained.items():
+        if _given(raw, path).get("teaching", "stored") == "stored":
+            continue
+        terms = [each.objective for each in _takers(path, trained) if each.teaching == section.teaching]
+        if not any(needs_teacher(each) and not needs_features(each) for each in terms):
+            why = (
+                "has a term on features, whose teacher is always live"
+                if needs_features(section.objective)
+                else "has no term that needs a teacher"
+            )
+            yield (
+                f"{path}.teaching has no effect where {path}.objective {why}: name a term on a teacher's logits there, "
+                "such as soft_targets, or leave teaching out"
+            )
+
+
+def _pretrained(trained: Trained) -> Iterator[str]:
+    """Weights that others replace."""
+    for path, section in trained.items():
+        key = {TeacherSection: "weights", MethodSection: "initial"}.get(type(section))
+        if not key or not isinstance(section, NetworkSection) or (value := getattr(section, key)) is None:
+            continue
+        if section.architecture.get("pretrained"):
+            shown = value if isinstance(value, str) else "given"
+            why = sentence("pretrained", {f"{path}.{key}": shown}, {f"{path}.{key}": (None,)})
+            yield f"{path}.architecture.pretrained {why}"
+
+
+def _peers(section: TrainingSection) -> Iterator[str]:
+    """Of two networks each has one peer, which is its own mean."""
+    assert isinstance(section, MutualSection)
+    if section.objective.get("mutual", {}).get("ensemble") and section.peers < 3:
+        why = sentence("ensemble", {"mutual.peers": section.peers}, {"mutual.peers": ("3 or more",)})
+        yield f"mutual.objective.mutual.ensemble {why}"
+
+
+def _compress(section: Compress) -> Iterator[str]:
+    steps = [section.steps[name] for name in section.order]
+    learning = [step for step in steps if isinstance(step, TrainingSection)]
+    order = f"[{', '.join(section.order)}]"
+    if section.seed is not None and not any(step.seed is None for step in learning):
+        yield (
+            f"compress.seed has no effect where compress.order is {order}: name a step there that trains and has no "
+            "seed of its own, or leave seed out"
+        )
+    if section.teacher != type(section).model_fields["teacher"].default and not any(
+        step.makes == "tuned" and needs_teacher(step.objective) for step in learning
+    ):
+        yield (
+            f"compress.teacher has no effect where compress.order is {order}: name a step there that tunes by a "
+            "teacher's soft labels, or leave teacher out"
+        )
+
+
+def _given(raw: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """What params.yaml itself holds at a path."""
+    found: Any = raw
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,421 @@
+"""A key of params.yaml counts, or is refused: all keys of all sections, steps, terms and families are tried.
+
+What has an effect is not read from the rule that is tested: the code that uses a key is run with two values of it.
+"""
+
+import copy
+import hashlib
+import importlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+from torch import nn
+
+from pipeline.base.errors import UserError
+from pipeline.config import params
+from pipeline.config.compress import Step
+from pipeline.config.extension import FAMILIES, OBJECTIVES, OPTIMIZERS, STEPS, Extended
+from pipeline.config.network import complete_architecture
+from pipeline.config.recipe import Recipe
+from pipeline.config.term import Schedule, complete_term
+from pipeline.planning import build as plan
+from pipeline.planning import graph
+from pipeline.training.recipe import learning_rate, optimizer
+from tests.compression.nets import CLASSES, DATA, images, trained
+from tests.scratch import PARAMS, ROOT
+
+# How, and not what: no result depends on these.
+EXCEPTIONS = {"data.root", "data.download", "data.links"}
+HOW = "machine"
+GIVEN = yaml.safe_load(PARAMS.read_text())
+# What other methods have more are terms, which are tried by themselves.
+GIVEN["method"] = {name: GIVEN["method"][name] for name in ("soft_targets", "hint", "fitnet", "rkd")}
+STAGES = graph.read(ROOT / "dvc.yaml")
+NUMBERS: list[Any] = [0, 1, 2, 3, 5, 8, 0.25, 0.5, 0.75, 1.5]
+Settings = dict[str, Any]
+IDLE = r"params\.yaml: {path} has no effect where .*: (set|name) .*, or leave {key} out"
+
+
+def literals(annotation: Any) -> list[Any]:
+    """The values of a Literal, also within a union."""
+    if get_origin(annotation) is Literal:
+        return [*get_args(annotation)]
+    return [each for part in get_args(annotation) for each in literals(part)]
+
+
+def values(field: FieldInfo) -> list[Any]:
+    """What a key may be set to beside its default; nothing where it takes a mapping, or words of its own."""
+    found = []
+    kind: Any = Annotated[field.annotation, field] if field.metadata else field.annotation  # pyright: ignore[reportInvalidTypeForm] known when it runs
+    adapter = TypeAdapter(kind)
+    lists = [[number] * 2 for number in (1, 2, 0.25)]
+    for value in [None, True, False, *NUMBERS, *literals(field.annotation), *lists]:
+        try:
+            if (valid := adapter.validate_python(value)) != field.default and type(value) in (type(valid), list, int):
+                found.append(value)
+        except ValidationError:
+            continue
+    return found
+
+
+def leaves(section: Any, path: str) -> Iterator[tuple[str, FieldInfo]]:
+    """The path of each key that a section may have, with its declaration."""
+    for name, field in type(section).model_fields.items():
+        value, key = getattr(section, name), f"{path}.{field.alias or name}".strip(".")
+        if isinstance(value, BaseModel):
+            yield from leaves(value, key)
+        elif name == "architecture" and value:
+            yield from ((f"{key}.{each}", its) for each, its in FAMILIES.settings(value["family"]).model_fields.items())
+        elif name == "objective":
+            for term in value:
+                declared = {**Schedule.model_fields, **OBJECTIVES.settings(term).model_fields}
+                yield from ((f"{key}.{term}.{each}", its) for each, its in declared.items())
+        elif isinstance(value, dict) and value and all(isinstance(each, BaseModel) for each in value.values()):
+            for each in value:
+                yield from leaves(value[each], f"{key}.{each}")
+        else:
+            yield key, field
+    if isinstance(section, Extended):
+        point, chosen = section.point, getattr(section, section.chosen_by)
+        others = point.names() if section.inherits else [chosen]
+        for each in others:
+            yield from ((f"{path}.{key}", field) for key, field in point.settings(each).model_fields.items())
+
+
+def with_key(path: str, value: Any, within: Mapping[str, Any] = GIVEN) -> dict[str, Any]:
+    whole = copy.deepcopy(dict(within))
+    *parents, last = path.split(".")
+    section = whole
+    for key in parents:
+        section[key] = section[key] if isinstance(section.get(key), dict) else {}
+        section = section[key]
+    section[last] = value
+    return whole
+
+
+def planned(whole: dict[str, Any]) -> dict[str, Any]:
+    specs = plan.build(params.check(whole, "params.yaml"), STAGES)
+    return {name: spec.as_json() for name, spec in specs.items()}
+
+
+def everything() -> dict[str, FieldInfo]:
+    return dict(leaves(params.check(GIVEN, "params.yaml"), ""))
+
+
+def test_all_keys_of_params_yaml_are_among_those_that_are_tried() -> None:
+    known, names = everything(), {"family", "layers", "budget"}  # a file's, of the network's layers, or tested apart
+    for path in flattened(GIVEN):
+        within = [path.rsplit(".", cut)[0] for cut in range(path.count(".") + 1)]
+        assert {*within} & {*known} or {*path.split(".")} & names, path
+
+
+def flattened(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from flattened(each, f"{path}.{key}".strip("."))
+    else:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def default() -> dict[str, Any]:
+    return planned(GIVEN)
+
+
+SECTIONS = sorted({path.partition(".")[0] for path in everything()} - {HOW})
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_each_key_alone_changes_the_plan_or_is_refused(section: str, default: dict[str, Any]) -> None:
+    """Steps that the order does not name are kept for later, and change nothing."""
+    steps, order = GIVEN["compress"]["steps"], GIVEN["compress"]["order"]
+    later = tuple(f"compress.steps.{name}." for name in steps if name not in order)
+    complete = params.check(GIVEN, "params.yaml").model_dump(mode="json", by_alias=True)
+    tried = 0
+    for path, field in everything().items():
+        key = path.rpartition(".")[2]
+        if path.split(".")[0] != section or path in EXCEPTIONS or path.startswith(later):
+            continue
+        possible = values(field)
+        for value in [*possible[:1], *possible[-1:]]:
+            if value == (GIVEN["seeds"]["train"] if key == "seed" else lookup(complete, path)):
+                continue
+            tried += 1
+            try:
+                found = planned(with_key(path, value))
+            except UserError as error:
+                told = str(error)
+                assert "no effect" not in told or re.fullmatch(IDLE.format(path=re.escape(path), key=key), told), told
+            else:
+                assert found != default, f"{path}: {value!r} is accepted and ignored"
+    assert tried
+
+
+def lookup(value: Any, path: str) -> Any:
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+Trace = Callable[[Settings], str]
+Refusal = Callable[[Settings], str | None]
+
+
+def agrees(declared: Mapping[str, FieldInfo], start: Settings, refusal: Refusal, trace: Trace) -> int:
+    """Try each key beside each position of the others; how often it had no effect.
+
+    refusal: the key that the rule finds without an effect; "" where another rule refuses. trace: all that comes of
+    the settings.
+    """
+    idle, trace = 0, cache_of(trace)
+    for others, key in itertools.product(positions(declared), declared):
+        rest = {**start, **others}
+        if key in rest or declared[key].is_required() or refusal(rest) is not None or refused(rest, trace):
+            continue
+        possible = values(declared[key])
+        tried = [{**rest, key: value} for value in [*possible[:1], *possible[-1:]]]
+        tried = [each for each in tried if refusal(each) in (None, key) and not refused(each, trace)]
+        counts = any(trace(each) != trace(rest) for each in tried)
+        for each in tried:
+            assert (refusal(each) is None) == counts, f"{each}: {key} {'counts' if counts else 'has no effect'}"
+        idle += bool(tried) and not counts
+    return idle
+
+
+def cache_of(trace: Trace) -> Trace:
+    """As `trace`, each settings once; a fault is one again."""
+    known: dict[str, str | Exception] = {}
+
+    def cached(settings: Settings) -> str:
+        key = repr(sorted(settings.items()))
+        if key not in known:
+            try:
+                known[key] = trace(settings)
+            except (UserError, AssertionError) as error:
+                known[key] = error
+        found = known[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return cached
+
+
+def positions(declared: Mapping[str, FieldInfo]) -> list[Settings]:
+    """Of the keys that may leave nothing to another: each by each of its names, on, or off; and all off."""
+    found: list[Settings] = [{}]
+    for key, field in declared.items():
+        possible = values(field)
+        names = [each for each in possible if each in (None, 0) or isinstance(each, bool | str)]
+        found += [{key: each} for each in names or possible[len(possible) // 2 :][:1]]
+    return [*found, {key: 0 for key, field in declared.items() if 0 in values(field)}]
+
+
+def refused(settings: Settings, trace: Trace) -> bool:
+    """Whether the code itself cannot work with them."""
+    try:
+        trace(settings)
+    except (UserError, AssertionError):
+        return True
+    return False
+
+
+def refusing(read: Callable[[Settings], object]) -> Refusal:
+    """What `agrees` asks, of a function that reads settings."""
+    known: dict[str, str | None] = {}
+
+    def refusal(settings: Settings) -> str | None:
+        key = repr(sorted(settings.items()))
+        if key not in known:
+            known[key] = None
+            try:
+                read(settings)
+            except (UserError, ValidationError, PydanticCustomError) as error:
+                found = re.search(r"([a-z_]+) has no effect where", str(error))
+                known[key] = found[1] if found else ""
+        return known[key]
+
+    return refusal
+
+
+def digest(*found: Any) -> str:
+    """Tensors by value, all else by what it prints."""
+    state = hashlib.sha256()
+    for each in found:
+        for part in each.values() if isinstance(each, Mapping) else [each]:
+            state.update(part.detach().numpy().tobytes() if isinstance(part, torch.Tensor) else repr(part).encode())
+    return state.hexdigest()
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES.names() if name != "torchvision"])
+def test_a_key_of_a_family_is_refused_exactly_where_it_builds_the_same_network(name: str) -> None:
+    def trace(settings: Settings) -> str:
+        module = importlib.import_module(f"pipeline.models.{name}")
+        return str(module.build(**DATA, classes=CLASSES, **settings))
+
+    def read(settings: Settings) -> None:
+        complete_architecture({"family": name, **settings})
+
+    idle = agrees(FAMILIES.settings(name).model_fields, {}, refusing(read), trace)
+    assert idle > 0 if name == "separable" else idle == 0
+
+
+SIGNALS: dict[str, Any] = {
+    "z_BC": torch.randn(6, 4, generator=torch.Generator().manual_seed(1)),
+    "t_BC": torch.randn(6, 4, generator=torch.Generator().manual_seed(2)),
+    "y_B": torch.tensor([0, 1, 2, 3, 0, 1]),
+    "peers": [torch.randn(6, 4, generator=torch.Generator().manual_seed(number)) for number in (3, 4)],
+}
+VECTORS = [[torch.randn(6, 5, generator=torch.Generator().manual_seed(number))] for number in (5, 6)]
+MAPS = [[torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(n + k)) for k in (0, 9)] for n in (5, 6)]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_a_key_of_a_term_is_refused_exactly_where_it_leaves_the_loss_as_it_is(name: str) -> None:
+    declared = OBJECTIVES.settings(name).model_fields
+    layers = VECTORS if OBJECTIVES.constant(name, "LAYERS") == "embedding" else MAPS
+    signals = {**SIGNALS, "student": layers[0], "teacher": layers[1]}
+
+    def trace(settings: Settings) -> str:
+        module = importlib.import_module(f"pipeline.objectives.{name}")
+        handed = OBJECTIVES.handed(name, signals)
+        if function := getattr(module, name, None):
+            return digest(function(*handed, **settings))
+        torch.manual_seed(0)
+        shapes = [[each.shape[1:] for each in side] for side in layers]
+        (made,) = [value for key, value in vars(module).items() if key.lower() == name.replace("_", "")]
+        return digest(made(*shapes, **settings)(*handed))
+
+    def read(settings: Settings) -> None:
+        complete_term(name, settings, name)
+
+    strict = {"strict"}  # it refuses networks, and is no part of the loss
+    idle = agrees({key: field for key, field in declared.items() if key not in strict}, {}, refusing(read), trace)
+    assert (idle > 0) == (name in ("rkd", "dkd", "dist"))
+
+
+def test_a_key_of_a_recipe_is_refused_exactly_where_it_trains_the_same() -> None:
+    start: Settings = {"epochs": 3, "batch_size": 2, "lr": 0.1}
+    declared = {key: field for key, field in Recipe.model_fields.items() if key not in ("optimizer", *start)}
+    for name in OPTIMIZERS.names():
+        declared |= OPTIMIZERS.settings(name).model_fields
+
+    for name in OPTIMIZERS.names():
+
+        def trace(settings: Settings, name: str = name) -> str:
+            recipe = Recipe.model_validate({**settings, "optimizer": name})
+            weight = nn.Linear(3, 2, bias=False)
+            nn.init.constant_(weight.weight, 0.5)
+            chosen = optimizer(recipe, weight, torch.device("cpu"))
+            for step in range(9):
+                for group in chosen.param_groups:
+                    group["lr"] = learning_rate(recipe, step, 9)
+                chosen.zero_grad()
+                (weight(torch.ones(2, 3)) * (step - 3)).square().sum().backward()
+                if recipe.clip:
+                    nn.utils.clip_grad_norm_(weight.parameters(), recipe.clip)
+                chosen.step()
+            return digest(weight.weight)
+
+        def read(settings: Settings, name: str = name) -> None:
+            whole = {**GIVEN, "method": {}, "compress": {"steps": {}}}
+            params.check(with_key("teacher.recipe", {**settings, "optimizer": name}, whole), "params.yaml")
+
+        assert agrees(declared, start, refusing(read), trace) > 0
+
+
+class Bench:
+    """Stands for the work of a step: a network, and images."""
+
+    def __init__(self, grids: Settings | None = None) -> None:
+        self.net = trained({"family": "plain", "widths": [6, 12]})
+        self.previous = SimpleNamespace(architecture={"grids": grids} if grids else {}, source="x", weights=Path("x"))
+        self.spec = SimpleNamespace(step="x", training=None)
+        self.card = None
+        self.data = SimpleNamespace(test=SimpleNamespace(images=None))
+        self.of_images = DATA
+
+    def model(self) -> nn.Module:
+        return copy.deepcopy(self.net)
+
+    def batches(self, count: int, *, normalised: bool = True) -> Iterator[torch.Tensor]:
+        return (images(8, seed) for seed in range(count))
+
+
+def reading(kind: str) -> Refusal:
+    return refusing(lambda settings: Step.model_validate({"kind": kind, **settings}))
+
+
+STARTS: dict[str, list[Settings]] = {
+    "prune": [{"sparsity": 0.3}],
+    "factorise": [{"rank": 2}],
+    "replace": [{"layers": ["stage2.0.body.0"], "batches": 3}],
+    "codebook": [{}],
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_key_of_a_step_is_refused_exactly_where_it_makes_the_same_network(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"pipeline.compression.steps.{kind}")
+    monkeypatch.setattr(module, "changed", lambda work, model, report, **saved: digest(model.state_dict(), report))
+    layers = [name for name, each in Bench().net.named_modules() if isinstance(each, nn.Conv2d)]
+    for start in STARTS[kind]:
+        start = {**start, "layers": layers[-1:]} if "layers" in start else start
+
+        def trace(settings: Settings) -> str:
+            torch.manual_seed(0)
+            complete = STEPS.complete(kind, settings, kind)
+            if sentence := (STEPS.helper(kind, "check") or (lambda _: None))(complete):
+                raise UserError(sentence)
+            return module.run(Bench(), **settings)
+
+        declared = {key: field for key, field in STEPS.settings(kind).model_fields.items() if key not in start}
+        idle = agrees(declared, start, reading(kind), trace)
+        assert (idle > 0) == (kind == "prune")
+
+
+def test_a_key_of_quantise_is_refused_exactly_where_it_writes_the_same_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.compression.steps import quantise
+
+    written: list[str] = []
+
+    def write(what: str) -> Callable[..., None]:
+        def written_by(*found: Any, grids: Mapping[str, Any] | None = None, **options: Any) -> None:
+            plain = {key: str(vars(each)) for key, each in (grids or {}).items()}
+            written.append(digest(what, plain, options, *(each for each in found if not isinstance(each, Path))))
+
+        return written_by
+
+    def export(model: nn.Module, *_: Any, **options: Any) -> None:
+        written.append(digest(model.state_dict(), options))
+
+    monkeypatch.setattr(quantise, "load", lambda *_: Bench().model())
+    monkeypatch.setattr(quantise, "export", export)
+    monkeypatch.setattr(quantise, "check_file", lambda *_: {})
+    for name in ("static", "store_weights", "store_frozen"):
+        monkeypatch.setattr(quantise.quantise, name, write(name))
+
+    def trace(settings: Settings) -> str:
+        written.clear()
+        if settings.get("form") == "grids" and not settings.get("weight_bits"):
+            raise UserError("no grids")  # as check_place has it
+        quantise.run(Bench(), **settings).write(Path("folder"))  # pyright: ignore[reportArgumentType]
+        return digest(*written)
+
+    declared = STEPS.settings("quantise").model_fields
+    assert agrees(declared, {}, reading("quantise"), trace) > 0
+    assert agrees(declared, {"form": "grids", "weight_bits": 4}, reading("quantise"), trace) > 0
+    assert reading("quantise")({"form": "grids", "activation_bits": 4}) == "activation_bits"
+    assert reading("tune")({"activation_bits": 4}) == "activation_bits"

@@ -1,0 +1,63 @@
+"""What is printed of a training before it starts."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.dvc import previous_run
+from pipeline.dvc.previous_run import PreviousRun
+from pipeline.planning.specs.training import TuneSettings
+from pipeline.training import job
+from pipeline.training.device import Device
+
+PLAIN = {"family": "plain", "depth": None, "widths": [4, 8]}
+IMAGES = {"channels": 1, "size": 8, "classes": 10}
+CPU = Device(torch.device("cpu"), torch.float32)
+
+
+def words(monkeypatch: pytest.MonkeyPatch, previous: PreviousRun | None, architecture: Any, bits: Any = None) -> str:
+    """Size and network, as the header has them, of a training on 100 images for 3 epochs."""
+    monkeypatch.setattr(previous_run, "read", lambda node: previous)
+    tuned = {"bits": bits} if bits else {}
+    kind = type("Settings", (TuneSettings,) if bits else (), {"__init__": lambda self: None})
+    settings: Any = kind()
+    for key, value in {"members": None, "architecture": architecture, "teaching": "stored", **tuned}.items():
+        object.__setattr__(settings, key, value)
+    learner = SimpleNamespace(model=nn.Linear(2, 2), objective=SimpleNamespace(terms={"cross_entropy": {}}))
+    training: Any = SimpleNamespace(
+        learners=[learner],
+        steps=10,
+        recipe=SimpleNamespace(batch_size=10, epochs=3),
+        data=SimpleNamespace(channels=1, size=8, classes=range(10), train=range(100)),
+    )
+    spec: Any = SimpleNamespace(node="student", teacher=None, training=settings)
+    found = job.describe(spec, training, CPU)
+    return f"{found.network}: {found.size}"
+
+
+def test_a_time_is_expected_where_network_size_and_data_are_those_of_the_last_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    last = ({**PLAIN, **IMAGES},)
+    assert "about 30 s" in words(monkeypatch, PreviousRun({}, 10.0, last), PLAIN)
+    wider = {**PLAIN, "widths": [64, 128]}
+    larger = ({**PLAIN, **IMAGES, "size": 64},)
+    bits = SimpleNamespace(as_json=lambda: {"weight_bits": 8, "activation_bits": None})
+    for run, architecture, on_bits in (
+        (PreviousRun({}, 10.0, last), wider, None),
+        (PreviousRun({}, 10.0, larger), PLAIN, None),
+        (PreviousRun({}, 10.0, last, same_data=False), PLAIN, None),
+        (PreviousRun({}, 10.0, last * 2), PLAIN, None),
+        (PreviousRun({}, 10.0, last), PLAIN, bits),
+        (None, PLAIN, None),
+    ):
+        assert words(monkeypatch, run, architecture, on_bits).endswith(": 100 images, 3 epochs")
+
+
+def test_the_surgery_of_a_pruned_network_is_told_in_a_few_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    surgery = {f"stage{number}": {"kept": [*range(1000)]} for number in range(3)}
+    told = words(monkeypatch, None, {**PLAIN, "surgery": surgery})
+    assert told == "plain widths [4, 8] with changed layers (6 parameters): 100 images, 3 epochs"
