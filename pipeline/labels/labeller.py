@@ -22,7 +22,7 @@ from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.labels.store import LabelsHeader, write_header, write_view
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def label(
     data: Prepared,
     views: Views,
     seed: int,
+    stream: str,
     count: int,
     *,
     batch_size: int,
@@ -64,9 +65,8 @@ def label(
 ) -> str:
     """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
 
-    pixels: of the training split, on `device`. seed: of the views, whose stream is "labels". teacher,
-    teacher_hash: the node that `forward` is, and the hash of its weights. Raises `UserError` for a logit that
-    is not finite.
+    pixels: of the training split, on `device`. seed, stream: of the views. teacher, teacher_hash: the node that
+    `forward` is, and the hash of its weights. Raises `UserError` for a logit that is not finite.
     """
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
 
@@ -78,13 +78,13 @@ def label(
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
     with torch.no_grad():
         for v in range(count + 1):
-            drawn = draw(views, seed, "labels", v, len(pixels), data.size).to(device)
+            drawn = draw(views, seed, stream, v, len(pixels), data.size).to(device)
             write_view(folder, v, logits(drawn), format, teacher)
     header = LabelsHeader(
         teacher=teacher,
         teacher_hash=teacher_hash,
         data_hash=data.hash,
-        view_spec=describe(views, seed, "labels", len(pixels)),
+        view_spec=describe(views, seed, stream, len(pixels)),
         classes=data.classes,
         count=len(pixels),
         views=count,

@@ -14,10 +14,11 @@ from pipeline.base import files
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
+from pipeline.data.streams import to_label
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
-from pipeline.labels.format import choose
 from pipeline.labels.labeller import label, predict
+from pipeline.labels.layout import choose
 from pipeline.lineage import node
 from pipeline.lineage.node import CURVE_COLUMNS, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
@@ -25,6 +26,7 @@ from pipeline.models.files import save_weights
 from pipeline.planning.specs.training import NetworkSpec, TrainSpec
 from pipeline.training import hardware
 from pipeline.training.device import Device
+from pipeline.training.seen_views import held
 
 EVALUATION_BATCH = 256
 ChainAccuracies = tuple[tuple[str, float], ...]
@@ -32,13 +34,19 @@ ChainAccuracies = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Result:
-    """A network and how it came to be; `adapters`: parameters that learned with it and are left behind."""
+    """A network and how it came to be.
+
+    Attributes:
+        trained_on: The streams of views that its weights were trained on.
+        adapters: Parameters that learned with it and are left behind.
+    """
 
     status: Literal["trained", "imported", "computed"]
     model: nn.Module
     lineage: tuple[dict[str, str], ...]
     rows: list[dict[str, Any]]
     seconds: float
+    trained_on: tuple[str, ...] = ()
     adapters: int = 0
     save: Callable[[nn.Module, Path], None] = save_weights
 
@@ -105,7 +113,8 @@ def fill(
         inference = Inference(device, model, data)
         logits = {split: inference.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
-        hashes["labels"] = inference.label(spec, folder / "labels", hashes["weights"])
+        stream = to_label(result.trained_on)
+        hashes["labels"] = inference.label(spec, folder / "labels", hashes["weights"], stream)
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         # Named, since times on a card and on a CPU do not compare.
         metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
@@ -131,8 +140,8 @@ class Inference:
         mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
         return predict(self.forward, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
 
-    def label(self, spec: NetworkSpec, folder: Path, weights: str) -> str:
-        """Write the label set that the spec asks for; return its hash."""
+    def label(self, spec: NetworkSpec, folder: Path, weights: str, stream: str) -> str:
+        """Write the label set that the spec asks for, of that stream of views; return its hash."""
         settings, forward = spec.labels, spec.forward
         classes = len(self.data.classes)
         folder.mkdir()
@@ -142,7 +151,8 @@ class Inference:
             self.data,
             Views(**forward.views),
             forward.views_seed,
-            settings.views,
+            stream,
+            min(settings.views, held(settings, len(self.data.train), classes)),
             batch_size=settings.batch_size,
             format=choose(classes, self.device.compute_type, settings.kind, settings.k),
             folder=folder,
@@ -175,6 +185,8 @@ def _node(
         lineage=result.lineage,
         chain=(*_chain_before(spec, architecture, supplied), *chain),
         hashes=hashes,
+        trained_on=result.trained_on,
+        labels_stream=to_label(result.trained_on),
     )
 
 

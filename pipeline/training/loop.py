@@ -27,7 +27,7 @@ from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
-from pipeline.data.views import draw
+from pipeline.data.views import draw, view_of
 from pipeline.objectives.compose import Signals
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
@@ -95,6 +95,16 @@ class Training:
         """The network, where there is one."""
         return self.learners[0].model
 
+    @property
+    def stream(self) -> str:
+        """Of views: the one that the teacher labels, where there is a teacher."""
+        assert self.spec.stream is not None
+        return self.spec.stream
+
+    def view(self, epoch: int) -> int:
+        """The view of epoch `epoch` (from 0)."""
+        return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
+
     def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
         return [rows[k] for rows in self.at.rows]
@@ -154,8 +164,8 @@ class Training:
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
-        count, v = len(self.data.train), self.teacher.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, v, count, self.data.size)
+        count, v = len(self.data.train), self.view(self.at.epoch)
+        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         ordered = batches(order(self.spec.seed, self.at.epoch, count), self.recipe.batch_size)
         left = Rows.on(self.device.where, np.concatenate(ordered)).split(len(ordered[0]))[start:]
@@ -190,7 +200,7 @@ class Training:
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]
-        view = self.teacher.view(self.at.epoch)
+        view = self.view(self.at.epoch)
         check_finite(self.losses_SKL, self.trained, names, self.at, self._batches, view)
 
     def _save(self, saver: Saver) -> None:

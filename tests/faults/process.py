@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pipeline.lineage.ensemble
+
 # Imported before the fork, so that no point lies in an import.
 import sklearn.datasets  # noqa: F401
 import torch
@@ -17,7 +19,6 @@ import pipeline.compression.stage
 import pipeline.compression.steps.distil
 import pipeline.compression.steps.prune
 import pipeline.lineage.chain
-import pipeline.lineage.ensemble
 import pipeline.lineage.results
 import pipeline.planning.build
 import pipeline.planning.graph

@@ -12,8 +12,8 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
-from pipeline.labels.format import Format
 from pipeline.labels.labeller import forward_fixed, label, predict
+from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.rows import Rows
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.training.device import Device
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels
 from tests.labels.folders import COUNT, logits, opened, write

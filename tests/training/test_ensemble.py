@@ -17,7 +17,7 @@ from pipeline.base.paths import ARTIFACTS
 from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.views import describe
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
 from pipeline.lineage import ensemble, node
 from pipeline.lineage.node import Node
