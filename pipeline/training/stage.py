@@ -3,6 +3,8 @@
 Carrying must cost nothing: torch, and what prints the result, are imported only where there is something to do.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import pipeline.lineage.ensemble
-
 # Imported before the fork, so that no point lies in an import.
 import sklearn.datasets  # noqa: F401
 import torch
@@ -22,6 +20,7 @@ import pipeline.lineage.chain
 import pipeline.lineage.results
 import pipeline.planning.build
 import pipeline.planning.graph
+import pipeline.training.ensemble
 import pipeline.training.learn
 import pipeline.training.stage  # noqa: F401
 import stages.__main__

@@ -1,6 +1,6 @@
 """The ensemble of members made by hand: what is combined, where weights are fitted, which label goes to which crop.
 
-Legend: N images, C classes, M members.
+Legend: N images, C classes, M members, H = W edge in pixels.
 """
 
 from dataclasses import replace
@@ -13,32 +13,41 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.base.paths import ARTIFACTS
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import ARTIFACTS, PLAN
 from pipeline.config.views import Views
 from pipeline.data import prepared
-from pipeline.data.views import describe
-from pipeline.labels.layout import Format
-from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
-from pipeline.lineage import ensemble, node
+from pipeline.data.views import augment, describe, draw
+from pipeline.labels.store import open_labels
+from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
+from pipeline.models.build import build
+from pipeline.models.files import save_weights
 from pipeline.planning.specs.readers import EnsembleSpec
+from pipeline.planning.specs.spec import write_specs
+from pipeline.planning.specs.training import ForwardSettings, LabelSettings
+from pipeline.training import ensemble
+from tests.training.runs import machine
 
 CLASSES = ("a", "b", "c")
-TRAIN, VALIDATION, TEST, VIEWS = 5, 40, 30, 2
+TRAIN, VALIDATION, TEST, VIEWS, EDGE = 5, 40, 30, 2, 8
+ARCHITECTURE: dict[str, Any] = {"family": "plain", "widths": [4, 8]}
+MEAN, STD = (0.4,), (0.3,)
+LABELS = LabelSettings(views=VIEWS, distinct=None, max_bytes=10**9, kind="auto", k=None, batch_size=4)
 SPEC = EnsembleSpec(
     node="ensemble",
     members=("born_again/g1", "born_again/g2", "born_again/g3"),
     rule="probabilities",
-    teaches=True,
-    views=Views(shift=1).model_dump(mode="json"),
-    views_seed=4,
+    labels=LABELS,
+    forward=ForwardSettings(views=Views(shift=1).model_dump(mode="json"), views_seed=4, precision="float32"),
     code={},
 )
 
 
 class Split(SimpleNamespace):
-    """Labels only: the ensemble needs no pixel."""
+    """Labels, and for training pixels."""
 
     labels: np.ndarray
 
@@ -47,18 +56,32 @@ class Split(SimpleNamespace):
 
 
 def split(count: int, seed: int) -> Split:
-    return Split(labels=np.random.default_rng(seed).integers(0, len(CLASSES), count))
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, 1, EDGE, EDGE), dtype=np.uint8)
+    return Split(labels=random.integers(0, len(CLASSES), count), images=images)
 
 
-DATA = SimpleNamespace(
-    train=split(TRAIN, 0), validation=split(VALIDATION, 1), test=split(TEST, 2), classes=CLASSES, hash="d" * 64
+DATA: Any = SimpleNamespace(
+    train=split(TRAIN, 0),
+    validation=split(VALIDATION, 1),
+    test=split(TEST, 2),
+    classes=CLASSES,
+    hash="d" * 64,
+    mean=MEAN,
+    std=STD,
+    size=EDGE,
 )
-STREAM = describe(Views(shift=1), 4, "labels", TRAIN)
+STREAM = describe(Views(shift=1), 4, "ensemble", TRAIN)
 BOUND: dict[str, Any] = {"data_hash": DATA.hash, "views": STREAM, "classes": CLASSES}
 
 
-def member(name: str, seed: int, better_on: str) -> Node:
-    """A network that knows one of the two splits, and has labels of its own for every view."""
+def network(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return build(ARCHITECTURE, channels=1, size=EDGE, classes=len(CLASSES)).eval()
+
+
+def member(name: str, seed: int, better_on: str, trained_on: str) -> Node:
+    """A network that knows one of the two splits by its predictions, and has weights of its own."""
     random = torch.Generator().manual_seed(seed)
     logits = {}
     for of in ("validation", "test"):
@@ -66,21 +89,18 @@ def member(name: str, seed: int, better_on: str) -> Node:
         lean = 2.0 if of == better_on else 0.0
         logits[of] = torch.randn(len(y_N), 3, generator=random) + lean * torch.nn.functional.one_hot(y_N, 3)
     folder = ARTIFACTS / name
-    form = Format("dense", "float32")
-    for v in range(VIEWS + 1):
-        write_view(folder / "labels", v, torch.randn(TRAIN, 3, generator=random), form, name)
-    header = LabelsHeader(
-        teacher=name,
-        teacher_hash="t" * 64,
-        data_hash=DATA.hash,
-        view_spec=STREAM,
-        classes=CLASSES,
-        count=TRAIN,
-        views=VIEWS,
-        format=form,
+    hashes = {"predictions": write_predictions(folder, logits)}
+    save_weights(network(seed), folder / "model.safetensors")
+    hashes["weights"] = files.sha256(folder / "model.safetensors")
+    made = Node(
+        name,
+        "trained",
+        tuple(hashes),
+        format="safetensors",
+        architecture={**ARCHITECTURE, "channels": 1, "size": EDGE, "classes": len(CLASSES)},
+        hashes=hashes,
+        trained_on=(trained_on,),
     )
-    hashes = {"predictions": write_predictions(folder, logits), "labels": write_header(folder / "labels", header)}
-    made = Node(name, "trained", ("predictions", "labels"), hashes=hashes)
     node.write(folder, made)
     return made
 
@@ -90,9 +110,17 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Node]:
     """Two networks, the second slot standing for the first one; in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prepared, "read", lambda folder: DATA)
-    found = [member("born_again/g1", 1, "validation"), member("born_again/g3", 3, "test")]
+    write_specs({"machine": machine("cpu", 1)}, PLAN)
+    found = [member("born_again/g1", 1, "validation", "labels"), member("born_again/g3", 3, "test", "labels_2")]
     node.carry("born_again/g2", found[0])
     return found
+
+
+def shown(v: int) -> Tensor:
+    """The pixels of view `v` of the stream that an ensemble teaches (N, 1, H, W)."""
+    drawn = draw(Views(shift=1), 4, "ensemble", v, TRAIN, EDGE)
+    images_NCHW = torch.from_numpy(DATA.train.images)
+    return augment(images_NCHW, drawn, torch.arange(TRAIN), torch.tensor(MEAN), torch.tensor(STD))
 
 
 def mixture(logits: list[Tensor], weights: list[float]) -> Tensor:
@@ -105,6 +133,7 @@ def labels(of: Node) -> Any:
 
 
 def test_each_network_counts_once_and_each_crop_has_the_labels_of_that_crop(members: list[Node]) -> None:
+    before = {path: path.read_bytes() for each in members for path in each.folder.rglob("*") if path.is_file()}
     ensemble.write_ensemble(SPEC)
     made = node.read("ensemble")
     assert [*node.read_numbers("ensemble")["members"]] == ["born_again/g1", "born_again/g3"]
@@ -112,10 +141,25 @@ def test_each_network_counts_once_and_each_crop_has_the_labels_of_that_crop(memb
     for of, z_NC in read_predictions(made).items():
         torch.testing.assert_close(z_NC.exp().double(), mixture([each[of] for each in stored], [0.5, 0.5]))
     found = labels(made)
-    assert found.views == VIEWS
+    assert (found.views, made.labels_stream) == (VIEWS, "ensemble")
     for v in range(VIEWS + 1):
-        expected = mixture([labels(each).view(v) for each in members], [0.5, 0.5])
-        torch.testing.assert_close(found.view(v).softmax(1).double(), expected)
+        with torch.no_grad():
+            expected = mixture([network(seed)(shown(v)) for seed in (1, 3)], [0.5, 0.5])
+        torch.testing.assert_close(found.view(v).softmax(1).double(), expected, rtol=1e-5, atol=1e-6)
+    assert all(path.read_bytes() == content for path, content in before.items()), "no member is made again"
+
+
+def test_the_ensembles_labels_follow_the_budget_of_views(members: list[Node]) -> None:
+    a_view = 4 * TRAIN * len(CLASSES)
+    ensemble.write_ensemble(replace(SPEC, labels=replace(LABELS, max_bytes=2 * a_view)))
+    assert labels(node.read("ensemble")).views == 1
+
+
+def test_a_member_that_has_seen_what_the_ensemble_labels_is_refused(members: list[Node]) -> None:
+    member("born_again/g3", 3, "test", "ensemble")
+    with pytest.raises(UserError, match="born_again/g3 was trained on the views that the ensemble labels: take it out"):
+        ensemble.write_ensemble(SPEC)
+    assert not (ARTIFACTS / "ensemble").exists()
 
 
 def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
@@ -135,9 +179,9 @@ def test_weights_are_those_of_the_validation_split(members: list[Node]) -> None:
     torch.testing.assert_close(found.exp().double(), mixture(stored, weights))
 
 
-def test_an_ensemble_that_teaches_nobody_labels_the_clean_view_alone(members: list[Node]) -> None:
-    ensemble.write_ensemble(replace(SPEC, teaches=False))
-    found = labels(node.read("ensemble"))
-    assert found.views == 0
-    expected = mixture([labels(each).view(0) for each in members], [0.5, 0.5])
-    torch.testing.assert_close(found.view(0).softmax(1).double(), expected)
+def test_an_ensemble_that_teaches_nobody_runs_no_member(members: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "load", lambda *_: pytest.fail("a member was loaded"))
+    ensemble.write_ensemble(replace(SPEC, labels=replace(LABELS, views=0)))
+    found = node.read("ensemble")
+    assert found.provides == ("predictions",)
+    assert [item["hash"] for item in found.lineage] == [each.hashes["predictions"] for each in members]
