@@ -113,13 +113,14 @@ def training(
     on: Device | None = None,
     kind: type[Training] = Training,
     seed: int = 0,
+    stream: str = FIRST,
     epochs: int = 1_000_000,
     lr: float = 0.01,
 ) -> Training:
     """A training as a stage has it."""
     recipe = {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4}
     distinct = teacher.labels.views if isinstance(teacher, StoredLabels) else None
-    spec = settings(architecture, objective, recipe, views, seed=seed, distinct_views=distinct)
+    spec = settings(architecture, objective, recipe, views, seed=seed, stream=stream, distinct_views=distinct)
     return kind(spec, data, teacher or NoTeacher(), on or device())
 
 
