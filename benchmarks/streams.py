@@ -1,10 +1,11 @@
 """What a chain loses where an assistant labels the very views that it was trained on.
 
 teacher -> assistant -> student on Fashion-MNIST with scaled crops, seed by seed: the assistant is trained on the
-teacher's labels of one stream, then labels that stream, or another one, and a student learns from each. Written after
-each seed, and gone on with from there.
+teacher's labels of one stream, then labels that stream, or another one, and a student learns from each. Once with a
+new view at each epoch, once with few views that come again. Written after each seed, and gone on with from there.
 """
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -35,6 +36,7 @@ from pipeline.training.teacher import StoredLabels, Teacher
 VIEWS: dict[str, Any] = {"shift": 2, "flip": True, "scale": 0.3}
 BATCH = 64
 UNSEEN = to_label((FIRST,))
+SEEN, NEW = "seen views", "unseen views"
 SOFT = {"soft_targets": {"weight": 1.0, "temperature": 2.0}}
 
 
@@ -43,13 +45,14 @@ class Setting:
     """Images, networks and epochs; equal for all seeds of a file."""
 
     images: int = 2000
-    epochs: int = 60
+    epochs: int = 40
+    distinct: tuple[int, ...] = (40, 8)
     teacher: tuple[int, ...] = (16, 32, 64)
-    assistant: tuple[int, ...] = (12, 24, 48)
+    assistant: tuple[int, ...] = (16, 32, 64)
     student: tuple[int, ...] = (4, 8, 16)
 
 
-TINY = Setting(64, 2, (4, 8), (4, 8), (4, 8))
+TINY = Setting(64, 2, (2, 1), (4, 8), (4, 8), (4, 8))
 
 
 def measure(out: Path, root: Path, seeds: int, tiny: bool, log: Callable[[str], None]) -> dict[str, Any]:
@@ -91,43 +94,33 @@ def chain(data: Prepared, setting: Setting, seed: int, folder: Path) -> dict[str
         of.model.eval()
         return of
 
-    def labels(of: Training, stream: str, name: str) -> StoredLabels:
-        forward = on.forward(of.model)
-        folder_of = folder / name
-        written = world.labels(
-            data, forward, folder_of, on, views=VIEWS, stream=stream, count=setting.epochs, batch=BATCH
-        )
+    def labels(of: Training, stream: str, distinct: int) -> StoredLabels:
+        forward, where = on.forward(of.model), folder / str(next(numbers))
+        written = world.labels(data, forward, where, on, views=VIEWS, stream=stream, count=distinct, batch=BATCH)
         return StoredLabels(written, on)
 
+    numbers = itertools.count()
     teacher = trained(setting.teacher, world.HARD, 0, TRAIN, None)
-    assistant = trained(setting.assistant, SOFT, 1, FIRST, labels(teacher, FIRST, "teacher"))
-    found = {
-        "teacher": _right(teacher.model, data),
-        "assistant": _right(assistant.model, data),
-        "assistant on the views that it was trained on": _right_on_views(assistant.model, data, FIRST, setting.epochs),
-        "assistant on unseen views": _right_on_views(assistant.model, data, UNSEEN, setting.epochs),
-    }
-    for name, stream in (("student of seen views", FIRST), ("student of unseen views", UNSEEN)):
-        student = trained(setting.student, SOFT, 2, stream, labels(assistant, stream, stream))
-        found[name] = _right(student.model, data)
+    found = {"teacher": _right(teacher.model, data)}
+    for distinct in setting.distinct:
+        assistant = trained(setting.assistant, SOFT, 1, FIRST, labels(teacher, FIRST, distinct))
+        found[f"{distinct} views: assistant"] = _right(assistant.model, data)
+        for kind, stream in ((SEEN, FIRST), (NEW, UNSEEN)):
+            found[f"{distinct} views: assistant on {kind}"] = _right_on_views(assistant.model, data, stream, distinct)
+            student = trained(setting.student, SOFT, 2, stream, labels(assistant, stream, distinct))
+            found[f"{distinct} views: student of {kind}"] = _right(student.model, data)
     return found
 
 
 def figures(seeds: Any) -> dict[str, Any]:
     """Means and deviations over seeds, and paired differences with their 95 % intervals."""
     rows = list(seeds)
-    means = {name: asdict(summary([row[name] for row in rows])) for name in rows[0]}
-
-    def difference(a: str, b: str) -> dict[str, Any]:
-        return asdict(paired([row[a] for row in rows], [row[b] for row in rows]))
-
-    return {
-        "means": means,
-        "assistant, its own views less unseen": difference(
-            "assistant on the views that it was trained on", "assistant on unseen views"
-        ),
-        "student, of unseen views less of seen": difference("student of unseen views", "student of seen views"),
-    }
+    found: dict[str, Any] = {"means": {name: asdict(summary([row[name] for row in rows])) for name in rows[0]}}
+    for case in dict.fromkeys(name.split(":")[0] for name in rows[0] if ":" in name):
+        for who, a, b in (("assistant on", SEEN, NEW), ("student of", NEW, SEEN)):
+            values = ([row[f"{case}: {who} {kind}"] for row in rows] for kind in (a, b))
+            found[f"{case}: {who} {a}, less {b}"] = asdict(paired(*values))
+    return found
 
 
 def _images(root: Path, count: int, seed: int) -> Prepared:
@@ -141,9 +134,8 @@ def _images(root: Path, count: int, seed: int) -> Prepared:
     return Prepared(few, test, test, few.labels, source.classes, (mean,), (std,), 1, size, "0" * 64)
 
 
-def _split(images_NCHW: np.ndarray, labels_N: np.ndarray) -> Split:
-    images: Any = images_NCHW
-    return Split(images, labels_N)
+def _split(images_NCHW: Any, labels_N: np.ndarray) -> Split:
+    return Split(images_NCHW, labels_N)
 
 
 def _right(model: nn.Module, data: Prepared) -> float:

@@ -149,7 +149,7 @@ LABELS = [
     ),
     Mutant("pipeline/labels/format.py", "descending=True, stable=True", "descending=True", FORMAT),
     Mutant("pipeline/labels/format.py", "beyond_B1 = logits_BC.abs()", "beyond_B1 = logits_BC", FORMAT),
-    Mutant("pipeline/labels/labeller.py", 'draw(views, seed, "labels", v,', 'draw(views, seed, "train", v,', LABELLER),
+    Mutant("pipeline/labels/labeller.py", "draw(views, seed, stream, v,", 'draw(views, seed, "labels", v,', LABELLER),
     Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
     Mutant(
         "pipeline/labels/labeller.py",
