@@ -35,12 +35,11 @@ from pipeline.training.job import describe as describe_job
 from pipeline.training.key import Lineage, key, of_initial, of_teacher
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
-from pipeline.training.seen_views import last_view, with_seen_views
+from pipeline.training.seen_views import AnyTrainingSpec, last_view, with_seen_views
 from pipeline.training.state import holding
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 BUDGET = "pipeline.models.budget"
-AnyTrainingSpec = TypeVar("AnyTrainingSpec", bound=TrainingSpec)
 AnySettings = TypeVar("AnySettings", NetworkSettings, TrainingSettings)
 
 
