@@ -128,14 +128,17 @@ def _images(root: Path, count: int, seed: int) -> Prepared:
     source = load(root, None, True, download=False)
     assert source.test is not None
     rows = np.sort(np.random.default_rng(seed).permutation(len(source.labels))[:count])
-    few, test = (_split(*each) for each in ((source.images[rows], source.labels[rows]), source.test))
+    images, labels_N = source.test
+    few = Split(_array(source.images, rows), source.labels[rows])
+    test = Split(_array(images, np.arange(len(labels_N))), labels_N)
     mean, std = (float(each) for each in (few.images.mean() / 255, few.images.std() / 255))
     size = few.images.shape[-1]
     return Prepared(few, test, test, few.labels, source.classes, (mean,), (std,), 1, size, "0" * 64)
 
 
-def _split(images_NCHW: Any, labels_N: np.ndarray) -> Split:
-    return Split(images_NCHW, labels_N)
+def _array(images: Any, rows: np.ndarray) -> Any:
+    """Some images in memory, uint8 (N, C, H, W)."""
+    return np.asarray(images[rows])
 
 
 def _right(model: nn.Module, data: Prepared) -> float:
