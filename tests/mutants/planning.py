@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant(
         ASKED,
         "for _ in specs:  # again",
-        "for _ in (1,):  # again",
+        "for _ in (1,):  # once",
         f"{BUILD}::test_who_may_stand_for_another_node_passes_on_what_is_asked",
     ),
     Mutant(

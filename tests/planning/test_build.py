@@ -219,8 +219,9 @@ def test_who_may_stand_for_another_node_passes_on_what_is_asked() -> None:
     """`refined` is any generation; a slot that carries, and one that may stop, the one before it."""
     tuned = {"compress": {"teacher": "refined", "steps": {"tune": {"recipe": {"epochs": 300}}}}}
     assert labelled(tuned) == labelled() | dict.fromkeys(("baseline", *slots("refinery", 1, 2)), 300)
-    last = {"compress": {"teacher": "refinery/g2", "steps": {"tune": {"recipe": {"epochs": 300}}}}}
-    assert labelled(last) == labelled() | dict.fromkeys(slots("refinery", 1, 2), 300)
+    longer = {"refinery": {"generations": 3}}
+    last = longer | {"compress": {"teacher": "refinery/g3", "steps": {"tune": {"recipe": {"epochs": 300}}}}}
+    assert labelled(last) == labelled(longer) | dict.fromkeys(slots("refinery", 1, 3), 300)
 
 
 def test_an_ensemble_that_teaches_labels_views_and_asks_nothing_of_its_members() -> None:
