@@ -121,5 +121,23 @@ def weights(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
         write_text(docs, documented(docs.read_text(), {"weights": cells}))
 
 
+Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]
+Kept = Annotated[Path, typer.Option(help="JSON file to write after each seed; what it holds is not run again.")]
+Root = Annotated[Path, typer.Option(help="Folder that holds Fashion-MNIST as torchvision lays it out.")]
+
+
+@app.command()
+def streams(out: Kept = Path("streams.json"), data: Root = Path("data"), seeds: Seeds = 10, tiny: Tiny = False) -> None:
+    """What a chain loses where an assistant labels the very views that it was trained on."""
+    from benchmarks.streams import measure
+    from pipeline.console.progress import log
+
+    found = measure(out, data, seeds, tiny, log)["figures"]
+    for name, each in found.items():
+        if name != "means":
+            low, high = each["interval"] or (float("nan"), float("nan"))
+            log(f"{name}: {each['mean']:+.2f} [{low:+.2f}, {high:+.2f}] points, {each['count']} seeds")
+
+
 if __name__ == "__main__":
     run(app)

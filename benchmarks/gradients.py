@@ -23,6 +23,7 @@ from pipeline.config.term import complete_term, needs_teacher
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
+from pipeline.data.streams import FIRST
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.training import TrainingSettings, TrainSpec
@@ -81,6 +82,7 @@ class Place:
         """A training in batches of `size`, under a live teacher where the objective listens to one."""
         members = settings.members and tuple(replace(each, seed=seed + k) for k, each in enumerate(settings.members))
         settings = replace(settings, recipe=settings.recipe | {"batch_size": size}, seed=seed, members=members)
+        settings = replace(settings, stream=FIRST, distinct_views=None)
         heard = needs_teacher(settings.objective)
         live = (
             LiveTeacher(self.teacher, self.device, size, self.data.channels, self.data.size) if heard else NoTeacher()

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import world
 from benchmarks.measure import Figure, interleaved, ratio
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 
 BATCH = 128
 

@@ -17,8 +17,8 @@ from benchmarks.measure import Figure
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.evaluation.metrics import accuracy
-from pipeline.labels.format import Format
 from pipeline.labels.labeller import predict
+from pipeline.labels.layout import Format
 from pipeline.labels.store import view_path
 from pipeline.training.device import Device
 from pipeline.training.loop import Training

@@ -16,6 +16,7 @@ from scipy.special import stdtr
 from benchmarks.gradients import HARD, Place, place
 from pipeline.config.term import complete_term
 from pipeline.data.batches import Pixels
+from pipeline.data.streams import FIRST
 from pipeline.evaluation.metrics import accuracy
 from pipeline.evaluation.statistics import paired, summary
 from pipeline.labels.labeller import predict
@@ -77,8 +78,7 @@ def _trained(at: Place, settings: TrainingSettings) -> Training:
     if len(settings.objective) > 1:
         size = settings.recipe["batch_size"]
         teacher = LiveTeacher(at.teacher, at.device, size, at.data.channels, at.data.size)
-    teacher.stream = LiveTeacher.stream  # hard labels too: the same crops
-    of = Training(settings, at.data, teacher, at.device)
+    of = Training(replace(settings, stream=FIRST, distinct_views=None), at.data, teacher, at.device)
     for _ in range(of.recipe.epochs):
         for _ in of.epoch():
             pass

@@ -16,16 +16,17 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
+from pipeline.data.streams import FIRST
 from pipeline.data.views import describe, normalise
-from pipeline.labels.format import Format
 from pipeline.labels.labeller import Forward, label
+from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.training import TrainingSettings
 from pipeline.training.device import Device, choose
 from pipeline.training.loop import Training
-from pipeline.training.teacher import NoTeacher, Teacher
+from pipeline.training.teacher import NoTeacher, StoredLabels, Teacher
 
 SMALL_VIEWS = {"shift": 4, "flip": True, "scale": 1.0}
 HARD = {"cross_entropy": {"weight": 1.0, "label_smoothing": 0.0}}
@@ -112,12 +113,14 @@ def training(
     on: Device | None = None,
     kind: type[Training] = Training,
     seed: int = 0,
+    stream: str = FIRST,
     epochs: int = 1_000_000,
     lr: float = 0.01,
 ) -> Training:
     """A training as a stage has it."""
     recipe = {"epochs": epochs, "batch_size": batch, "lr": lr, "weight_decay": 5e-4}
-    spec = settings(architecture, objective, recipe, views, seed=seed)
+    distinct = teacher.labels.views if isinstance(teacher, StoredLabels) else None
+    spec = settings(architecture, objective, recipe, views, seed=seed, stream=stream, distinct_views=distinct)
     return kind(spec, data, teacher or NoTeacher(), on or device())
 
 
@@ -128,6 +131,7 @@ def settings(
     views: Mapping[str, Any],
     *,
     seed: int = 0,
+    stream: str = FIRST,
     **more: Any,
 ) -> TrainingSettings:
     """The training part of a spec; who teaches and at what precision is told to the training itself."""
@@ -142,6 +146,7 @@ def settings(
         teaching="stored",
         teacher_batch=None,
         seed=seed,
+        stream=stream,
     )
 
 
@@ -168,6 +173,7 @@ def labels(
     on: Device,
     *,
     views: Mapping[str, Any] = SMALL_VIEWS,
+    stream: str = FIRST,
     count: int = 2,
     batch: int = 128,
     format: Format = Format("dense", "float32"),
@@ -184,6 +190,7 @@ def labels(
         data,
         asked,
         0,
+        stream,
         count,
         batch_size=batch,
         format=format,
@@ -193,7 +200,7 @@ def labels(
         teacher="teacher",
         teacher_hash="0" * 64,
     )
-    described = describe(asked, 0, "labels", len(pixels))
+    described = describe(asked, 0, stream, len(pixels))
     return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
 
 

@@ -99,9 +99,9 @@ def born_again(slot: Slot) -> None:
 @app.command()
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
-    from pipeline.lineage.ensemble import write_ensemble
     from pipeline.planning.specs.readers import EnsembleSpec
     from pipeline.planning.specs.spec import read_spec
+    from pipeline.training.ensemble import write_ensemble
 
     write_ensemble(read_spec("ensemble", EnsembleSpec))
 

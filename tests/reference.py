@@ -192,3 +192,11 @@ def weight(settings: Mapping[str, float | None], step: int, steps: int) -> float
     for _ in range(step):
         value += pace
     return value * (step / rise if step < rise else 1.0)
+
+
+def view(epoch: int, distinct: int | None, before: int | None) -> int:
+    """The view of an epoch: 1, 2, 3 and so on, from the first again after `distinct`; those of `before` come first."""
+    at = 0
+    for _ in range((before or 0) + epoch + 1):
+        at = 1 if at == distinct else at + 1
+    return at

@@ -48,6 +48,24 @@ def test_each_runs(name: str, tmp_path: Path) -> None:
         assert figure["value"] is not None and figure["value"] >= 0
 
 
+def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:
+    out = tmp_path / "streams.json"
+    given = ["streams", "--tiny", "--out", str(out), "--seeds"]
+    CliRunner().invoke(app, [*given, "1"], catch_exceptions=False)
+    first = json.loads(out.read_text())["seeds"]["0"]
+    said = CliRunner().invoke(app, [*given, "2"], catch_exceptions=False).output
+    whole = json.loads(out.read_text())
+    assert "seed 0" not in said and whole["seeds"].keys() == {"0", "1"} and whole["seeds"]["0"] == first
+    assert {each["count"] for name, each in whole["figures"].items() if name != "means"} == {2}
+    error = CliRunner().invoke(app, ["streams", "--out", str(out)]).exception
+    assert "streams.json is of another setting: name another file" in str(error)
+
+
+def test_streams_without_images_say_so(tmp_path: Path) -> None:
+    error = CliRunner().invoke(app, ["streams", "--out", str(tmp_path / "a.json"), "--data", str(tmp_path)]).exception
+    assert "data.source fashion_mnist is not whole under data.root" in str(error)
+
+
 def test_others_run_or_name_what_to_install(tmp_path: Path) -> None:
     if all(map(importlib.util.find_spec, ("torchdistill", "timm"))):
         assert CliRunner().invoke(app, ["others", "--tiny"], catch_exceptions=False).exit_code == 0

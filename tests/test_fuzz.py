@@ -31,7 +31,7 @@ from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.views import augment, describe, draw
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import read_predictions, write_predictions

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks import world
 from pipeline.data.prepared import Prepared
-from pipeline.labels.format import Format
-from pipeline.labels.format import choose as choose_format
+from pipeline.labels.layout import Format
+from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import Labels
 from pipeline.training.device import Device
 from pipeline.training.teacher import LiveTeacher

@@ -29,6 +29,7 @@ from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
 from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import with_seen_views
 
 FACTORS = (0.3, 1.0, 3.0)
 TUNING_SEEDS = (1001, 1002)
@@ -164,7 +165,7 @@ def _train(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> Training:
     """One training from the first step to the last; a method that starts from another's weights has that one first."""
-    spec = _scaled(_of(specs, name, TrainSpec), factor, seed)
+    spec = with_seen_views(_scaled(_of(specs, name, TrainSpec), factor, seed), len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, device)
     training = Training(spec.training, data, teacher, device)
     if spec.initial:

@@ -110,6 +110,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             lineage=lineage(previous),
             chain=chain,
             hashes=hashes,
+            trained_on=previous.trained_on,
         ),
     )
     if isinstance(spec, ComputeStepSpec) and spec.about:

@@ -118,5 +118,5 @@ def changed(work: Work, model: nn.Module, report: dict[str, Any], **saved: Any) 
     before = work.previous.architecture
     plain = {key: value for key, value in unsupplied(before).items() if key != "surgery"}
     surgery = describe(model, build(plain, **{key: before[key] for key in SUPPLIED}))
-    result = Result("computed", model, lineage(work.previous), [], 0.0, **saved)
+    result = Result("computed", model, lineage(work.previous), [], 0.0, work.previous.trained_on, **saved)
     return ChangedNetwork(result, plain | ({"surgery": surgery} if surgery else {}), report)

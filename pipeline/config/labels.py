@@ -8,11 +8,15 @@ from pipeline.config.section import Section
 
 
 class LabelsSection(Section):
-    """Views stored beside the clean one, and their form; `auto` is dense up to 256 classes, top-k above."""
+    """Distinct views, and the form of what is stored of them; `auto` is dense up to 256 classes, top-k above.
+
+    With `views: null` they are as many as the longest student of a node has epochs, of those that `max_bytes` holds.
+    """
 
     NEEDS: ClassVar[Needs] = {"k": {"kind": ("auto", "topk")}}
 
-    views: Count = 20
+    views: Count | None = None
+    max_bytes: Count = 4_000_000_000
     kind: Literal["auto", "dense", "topk"] = "auto"
     k: Count | None = None
     batch_size: Count | None = None

@@ -76,18 +76,23 @@ class Prepared:
     hash: str
 
 
+def read_header(folder: Path) -> DataHeader:
+    """What data.json of a prepared folder holds; `UserError` where it is missing, damaged, or not valid."""
+    path = folder / HEADER
+    try:
+        return TypeAdapter(DataHeader).validate_python(read_sealed(path, SCHEMA))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "header"
+        raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
+
+
 def read(folder: Path) -> Prepared:
     """Open a prepared folder; every file is read once to compare its hash, and pixels stay on disk.
 
     Raises `UserError` naming the file that is missing, damaged, or not as the header has it.
     """
-    path = folder / HEADER
-    try:
-        header = TypeAdapter(DataHeader).validate_python(read_sealed(path, SCHEMA))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "header"
-        raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
+    path, header = folder / HEADER, read_header(folder)
     _, *image = header.shapes["train"]
     for split, (count, *each) in header.shapes.items():
         if count < 1 or each != image or image[1] != image[2]:

@@ -101,6 +101,15 @@ def normalise(images_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
     return (images_BCHW.float() / 255 - mean_C[:, None, None]) / std_C[:, None, None]
 
 
+def view_of(epoch: int, distinct: int | None, before: int = 0) -> int:
+    """The view of epoch `epoch`, from 0: never the clean one, and after `distinct` of them the first comes again.
+
+    before: views of the stream that the weights were trained on already.
+    """
+    seen = before + epoch
+    return 1 + (seen if distinct is None else seen % distinct)
+
+
 def describe(views: Views, seed: int, stream: str, count: int) -> dict[str, Any]:
     """Return everything that decides the views of `count` samples, in JSON types, to bind labels to."""
     return {"scheme": SCHEME, "seed": seed, "stream": stream, "count": count, **views.model_dump(mode="json")}

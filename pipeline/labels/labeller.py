@@ -23,7 +23,7 @@ from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
 from pipeline.labels.store import LabelsHeader, write_header
 from pipeline.labels.writer import Writer
@@ -57,6 +57,7 @@ def label(
     data: Prepared,
     views: Views,
     seed: int,
+    stream: str,
     count: int,
     *,
     batch_size: int,
@@ -70,10 +71,10 @@ def label(
 ) -> str:
     """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
 
-    pixels: of the training split, on `device`. seed: of the views, whose stream is "labels". parts: a folder that
-    holds what an earlier process wrote of these very labels, or nothing. teacher, teacher_hash: the node that `forward`
-    is, and the hash of its weights. show: is called with the rows of all views that are done. Raises `UserError` for a
-    logit that is not finite.
+    pixels: of the training split, on `device`. seed, stream: of the views. parts: a folder that holds what an earlier
+    process wrote of these very labels, or nothing. teacher, teacher_hash: the node that `forward` is, and the hash of
+    its weights. show: is called with the rows of all views that are done. Raises `UserError` for a logit that is not
+    finite.
     """
     mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
     rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
@@ -90,7 +91,7 @@ def label(
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
     with torch.no_grad(), Writer(written, teacher) as writer:
         for v in range(first, count + 1):
-            drawn = draw(views, seed, "labels", v, len(pixels), data.size).to(device)
+            drawn = draw(views, seed, stream, v, len(pixels), data.size).to(device)
             passes = logits(drawn, rows[several * begun :])
             while part := list(islice(passes, several)):
                 writer.write(torch.cat(part))
@@ -101,7 +102,7 @@ def label(
         teacher=teacher,
         teacher_hash=teacher_hash,
         data_hash=data.hash,
-        view_spec=describe(views, seed, "labels", len(pixels)),
+        view_spec=describe(views, seed, stream, len(pixels)),
         classes=data.classes,
         count=len(pixels),
         views=count,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.base import files
-from pipeline.labels.format import Format, layout
+from pipeline.labels.layout import Format, layout
 from pipeline.labels.store import content, view_path
 
 DIGEST = 32  # bytes of a SHA-256

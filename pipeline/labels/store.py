@@ -18,7 +18,8 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import digest, read_json, sha256, write_bytes, write_json
-from pipeline.labels.format import Format, decode, encode, layout
+from pipeline.labels.format import decode, encode
+from pipeline.labels.layout import Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
 SCHEMA = 1

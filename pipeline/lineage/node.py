@@ -40,6 +40,8 @@ class Node:
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
             sees a change behind it, and a damaged file is found before it teaches anyone.
         balanced: By term, the weight that `balance` found; None where no term has that.
+        trained_on: The streams of views that its weights were trained on, in the order of the alphabet.
+        labels_stream: The stream that it labels, live or stored, which is none of those; students are trained on it.
         origin: For a carried slot, the node whose files stand for it.
         batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
@@ -53,6 +55,8 @@ class Node:
     lineage: tuple[dict[str, str], ...] = ()
     chain: tuple[tuple[str, float], ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
+    trained_on: tuple[str, ...] = ()
+    labels_stream: str | None = None
     origin: str | None = None
     balanced: dict[str, float] | None = None
     batch_norm: dict[str, Any] | None = None
@@ -101,6 +105,7 @@ def read_at(folder: Path) -> Node:
         pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
         lineage = tuple({"teacher": item["teacher"], **item} for item in node.lineage)
         node = replace(node, provides=tuple(node.provides), lineage=lineage, chain=pairs, hashes={**node.hashes})
+        node = replace(node, trained_on=tuple(node.trained_on))
         _check(node)
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
@@ -119,6 +124,10 @@ def _check(node: Node) -> None:
         raise ValueError(f"{node.format!r} is no format of weights")
     if node.architecture is not None and not isinstance(node.architecture, dict):
         raise ValueError("its architecture is no mapping")
+    if not all(isinstance(stream, str) for stream in (*node.trained_on, node.labels_stream or "")):
+        raise ValueError("its streams of views are no names")
+    if node.labels_stream in node.trained_on:
+        raise ValueError(f"it labels the views that it was trained on, {node.labels_stream}")
     for what in ("weights", "predictions", "labels"):
         if what in node.provides and not HASH.fullmatch(str(node.hashes.get(what))):
             raise ValueError(f"it has no hash of its {what}")

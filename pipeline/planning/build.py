@@ -12,6 +12,7 @@ from pipeline.base.paths import resolve
 from pipeline.config.extension import SOURCES
 from pipeline.config.params import Params
 from pipeline.planning import chains, compress, methods, readers, units
+from pipeline.planning.asked_views import asked_views
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
@@ -26,8 +27,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     Raises:
         UserError: A chain is longer than its slots, or an edge or objective does not make sense.
     """
-    label_writers = {params.refinery.start, params.born_again.start, *compress.teachers(params.compress)}
-    planner = Planner(params, stages, label_writers)
+    planner = Planner(params, stages)
     specs: dict[str, Spec] = {
         "prepare": prepare(planner),
         "teacher": teacher(planner),
@@ -43,6 +43,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
         "mutual": methods.mutual(planner),
         **compress.steps(planner),
     }
+    specs = asked_views(specs, params)
     shown = networks(specs)
     specs["summary"] = readers.summary(shown)
     specs["report"] = readers.report(planner, shown)

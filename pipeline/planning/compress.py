@@ -8,7 +8,7 @@ from pipeline.config.compress import Compress, Fresh, Step
 from pipeline.config.extension import STEPS
 from pipeline.config.network import ChainSection, TrainingSection
 from pipeline.config.section import unknown
-from pipeline.config.term import has_logits, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_teacher
 from pipeline.planning import graph, units
 from pipeline.planning.parts import carry
 from pipeline.planning.planner import Planner
@@ -44,14 +44,6 @@ def steps(planner: Planner) -> dict[str, NodeSpec]:
     return specs
 
 
-def teachers(section: Compress) -> set[str]:
-    """The nodes outside of the chain whose labels of views it reads."""
-    chosen = [section.steps[name] for name in section.order]
-    found = {section.start} if chosen and chosen[0].makes == "fresh" and _learns_from_stored(chosen[0]) else set()
-    tuned = any(step.makes == "tuned" and _learns_from_stored(step) for step in chosen)
-    return found | ({section.teacher} if tuned else set())
-
-
 def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> StepSpec:
     """The spec of one step; of its architecture only the code counts, but where it makes a fresh network."""
     section = planner.params.compress
@@ -63,7 +55,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         "previous": previous,
         "continues_chain": number > 0,
         "has_logits": True,
-        "labels": planner.labels(views=_teaches(section, number)),
+        "labels": planner.labels(),
     }
     used = units.step(step.kind) | units.REBUILDING | units.model(architecture)
     settings = _given(step)
@@ -99,23 +91,10 @@ def _given(step: Step) -> dict[str, Any]:
     return {key: value for key, value in step.settings.items() if value is not None or fields[key].default is not None}
 
 
-def _teaches(section: Compress, number: int) -> bool:
-    """Whether the step after this one learns from the labels that this one writes."""
-    following = [section.steps[name] for name in section.order[number + 1 : number + 2]]
-    return any(step.makes == "fresh" and _learns_from_stored(step) for step in following)
-
-
 def _role(section: Compress, number: int) -> str:
     """What its seed is for: a step that comes again learns in another order."""
     times = section.order[: number + 1].count(section.order[number])
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
-
-
-def _learns_from_stored(step: Step) -> bool:
-    if not isinstance(step, TrainingSection):
-        return False
-    objective = step.objective
-    return step.teaching == "stored" and needs_teacher(objective) and not needs_features(objective)
 
 
 def _check(planner: Planner) -> None:

@@ -12,11 +12,18 @@ from pipeline.planning.specs.training import NetworkSettings, TrainSpec
 from pipeline.planning.units import code
 from pipeline.planning.wiring import COMMAND
 
+UNLIMITED = "unlimited"
+
 
 def methods(planner: Planner) -> dict[str, NodeSpec]:
     """The same student from the same teacher by each method; one that params.yaml does not name is skipped."""
     slots = graph.slots(planner.stages, "method")
     sections = planner.params.method
+    if UNLIMITED in sections:
+        raise UserError(
+            f"params.yaml: method.{UNLIMITED} is the baseline with a new view at each epoch and has no settings: "
+            "leave it out"
+        )
     for name in sections:
         if name not in slots:
             raise UserError(
@@ -26,12 +33,40 @@ def methods(planner: Planner) -> dict[str, NodeSpec]:
     specs: dict[str, NodeSpec] = {}
     for slot in slots:
         name = f"method/{slot}"
+        if slot == UNLIMITED:
+            specs[name] = _unlimited(planner, name)
+            continue
         if slot not in sections:
             specs[name] = SkipSpec(node=name, code={"stage": code(units.NODE)})
             continue
         spec = planner.network(name, sections[slot], "teacher")
-        specs[name] = replace(spec, initial=_initial(planner, slot)) if sections[slot].initial else spec
+        specs[name] = _after_initial(planner, slot, spec) if sections[slot].initial else spec
     return specs
+
+
+def _unlimited(planner: Planner, name: str) -> TrainSpec:
+    """Hard labels with a new view at each epoch, whatever number of views the others share."""
+    spec = planner.network("baseline", planner.params.baseline, None)
+    code = planner.codes("method", planner.params.baseline, units.model(planner.params.baseline.architecture))
+    return replace(spec, node=name, code=code, unlimited="baseline")
+
+
+def _after_initial(planner: Planner, slot: str, spec: TrainSpec) -> TrainSpec:
+    """Of a method that begins with the weights of another one: the epochs of both are its budget."""
+    initial = _initial(planner, slot)
+    before, whole = _epochs(planner, initial.split("/")[1]), _epochs(planner, slot)
+    if before >= whole:
+        raise UserError(
+            f"params.yaml: method.{slot}.recipe.epochs is {whole}, those of {initial} included, which has {before}: "
+            "raise it, so that some are left"
+        )
+    recipe = {**spec.training.recipe, "epochs": whole - before}
+    return replace(spec, initial=initial, training=replace(spec.training, recipe=recipe, views_before=before))
+
+
+def _epochs(planner: Planner, slot: str) -> int:
+    """Of a method, with those of the weights that it begins with."""
+    return planner.params.method[slot].recipe.epochs
 
 
 def _initial(planner: Planner, slot: str) -> str:

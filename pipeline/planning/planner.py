@@ -9,13 +9,13 @@ from pipeline.config.extension import SOURCES
 from pipeline.config.network import NetworkSection, TrainingSection
 from pipeline.config.params import Params
 from pipeline.config.term import has_logits, needs_features, needs_teacher
+from pipeline.data.streams import FIRST, TRAIN
 from pipeline.planning import graph, units
 from pipeline.planning.parts import seed
 from pipeline.planning.specs.training import ForwardSettings, LabelSettings, TrainingSettings, TrainSpec
 from pipeline.planning.units import Units, code
 
 CHAINS = ("assistant", "refinery", "born_again")
-TEACHING = ("teacher", *CHAINS)
 
 
 class Planner:
@@ -24,13 +24,11 @@ class Planner:
     Args:
         params: params.yaml.
         stages: Those of dvc.yaml.
-        label_writers: The nodes whose labels of views somebody reads, besides those of the families that always teach.
     """
 
-    def __init__(self, params: Params, stages: dict[str, Any], label_writers: set[str]) -> None:
+    def __init__(self, params: Params, stages: dict[str, Any]) -> None:
         self.params = params
         self.stages = stages
-        self.label_writers = label_writers
 
     def last(self, family: str) -> str:
         """The last slot of a chain, which stands for the last one trained."""
@@ -57,7 +55,7 @@ class Planner:
             continues_chain=continues_chain,
             has_logits=has_logits(section.objective),
             training=self.training(section, teacher, architecture, seed=self.seed(section, _role(name)), where=family),
-            labels=self.labels(views=family in TEACHING or name in self.label_writers),
+            labels=self.labels(),
             code=self.codes(family, section, units.model(architecture)),
         )
 
@@ -88,6 +86,7 @@ class Planner:
             teaching=teaching,
             teacher_batch=self.labels().batch_size if teaching == "live" else None,
             seed=seed,
+            stream=None if needs_teacher(section.objective) else TRAIN if where == "teacher" else FIRST,
         )
 
     def seed(self, section: TrainingSection | Compress, role: str) -> int:
@@ -110,11 +109,16 @@ class Planner:
             precision=params.machine.precision,
         )
 
-    def labels(self, views: bool = True) -> LabelSettings:
-        """How a node writes its labels, of views or of the clean one alone; a live teacher has batches of that size."""
+    def labels(self) -> LabelSettings:
+        """How a node writes its labels: of the clean view alone, until it is known who reads them (`asked_views`).
+
+        A live teacher has batches of that size.
+        """
         labels = self.params.labels
         return LabelSettings(
-            views=labels.views if views else 0,
+            views=0,
+            distinct=labels.views,
+            max_bytes=labels.max_bytes,
             kind=labels.kind,
             k=labels.k,
             batch_size=labels.batch_size or self.params.training.batch_size,

@@ -20,14 +20,16 @@ def refined(planner: Planner) -> RefinedSpec:
 def ensemble(planner: Planner) -> EnsembleSpec:
     """What to combine, and how."""
     params = planner.params
+    # The slots carry what the chain starts from where it has no generation.
+    chain = planner.architecture("born_again", params.born_again.start)
+    networks = units.model(params.born_again.architecture or chain) | units.model(chain)
     return EnsembleSpec(
         node="ensemble",
         members=tuple(f"born_again/{slot}" for slot in graph.slots(planner.stages, "born_again")),
-        teaches="ensemble" in planner.label_writers,
         rule=params.ensemble.rule,
-        views=params.views.model_dump(mode="json"),
-        views_seed=params.seeds.views,
-        code={"stage": code(units.stage("ensemble"))},
+        labels=planner.labels(),
+        forward=planner.forward(),
+        code={"stage": code(units.stage("ensemble") | networks)},
     )
 
 

@@ -16,7 +16,7 @@ BODIES = {
     **dict.fromkeys(("teacher", "assistant", "student", "baseline", "direct"), TRAINING),
     **dict.fromkeys(("refinery", "born_again", "method", "mutual"), TRAINING),
     "refined": "pipeline/lineage/refined.py",
-    "ensemble": "pipeline/lineage/ensemble.py",
+    "ensemble": "pipeline/training/ensemble.py",
     "compress": "pipeline/compression/stage.py",
     "summary": "pipeline/lineage/results.py",
     "report": "pipeline/report/page.py",

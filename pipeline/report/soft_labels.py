@@ -81,9 +81,12 @@ def section(run: Run) -> PageSection | None:
     if entry is None or "labels" not in entry.node.provides:
         return None
     data, views, seed = run.data, Views(**run.spec.views), run.spec.views_seed
-    stream = describe(views, seed, "labels", len(data.train))
-    recorded = entry.node.hashes["labels"]
-    labels = open_labels(entry.node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)
+    stream = entry.node.labels_stream
+    if stream is None:
+        return None
+    described = describe(views, seed, stream, len(data.train))
+    bound = {"recorded": entry.node.hashes["labels"], "data_hash": data.hash, "classes": data.classes}
+    labels = open_labels(entry.node.labels, views=described, **bound)
     count = min(labels.views, VIEWS)
     if not count:
         return None
@@ -96,7 +99,7 @@ def section(run: Run) -> PageSection | None:
         cards.append(
             {
                 "example": each,
-                "crop": data_uri(crop(data, views, seed, v, row)),
+                "crop": data_uri(crop(data, views, seed, stream, v, row)),
                 "clean": data_uri(np.asarray(data.train.images[row])),
             }
         )
@@ -129,13 +132,13 @@ def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
     )
 
 
-def crop(data: Prepared, views: Views, seed: int, v: int, row: int) -> np.ndarray:
-    """The pixels that the label of (view, row) belongs to, uint8 (C, H, W)."""
+def crop(data: Prepared, views: Views, seed: int, stream: str, v: int, row: int) -> np.ndarray:
+    """The pixels that the label of (view, row) of that stream belongs to, uint8 (C, H, W)."""
     import torch
 
     from pipeline.data.views import augment, draw
 
-    drawn = draw(views, seed, "labels", v, len(data.train), data.size)
+    drawn = draw(views, seed, stream, v, len(data.train), data.size)
     x_1CHW = torch.from_numpy(np.array(data.train.images[row]))[None]
     # With these two, normalising gives pixel values back.
     mean_C, std_C = torch.zeros(data.channels), torch.full((data.channels,), 1 / 255)

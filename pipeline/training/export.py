@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base import files
-from pipeline.config.views import Views
-from pipeline.console.progress import showing_labels
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
+from pipeline.data.streams import to_label
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
-from pipeline.labels.format import choose
-from pipeline.labels.labeller import label, predict
+from pipeline.labels.labeller import predict
 from pipeline.lineage import node
 from pipeline.lineage.node import CURVE_COLUMNS, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
@@ -26,7 +24,7 @@ from pipeline.models.files import save_weights
 from pipeline.planning.specs.training import NetworkSpec, TrainSpec
 from pipeline.training import hardware
 from pipeline.training.device import Device
-from pipeline.training.labelling import kept_parts
+from pipeline.training.labelling import write_labels
 from pipeline.training.replay import replayed
 
 EVALUATION_BATCH = 256
@@ -37,8 +35,11 @@ ChainAccuracies = tuple[tuple[str, float], ...]
 class Result:
     """A network and how it came to be.
 
-    `adapters`: parameters that learned with it and are left behind. `batch_norm`: as of `Node`. `balanced`: the weights
-    that `balance` found.
+    Attributes:
+        trained_on: The streams of views that its weights were trained on.
+        adapters: Parameters that learned with it and are left behind.
+        batch_norm: As of `Node`.
+        balanced: The weights that `balance` found.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -46,6 +47,7 @@ class Result:
     lineage: tuple[dict[str, str], ...]
     rows: list[dict[str, Any]]
     seconds: float
+    trained_on: tuple[str, ...] = ()
     adapters: int = 0
     batch_norm: dict[str, Any] | None = None
     save: Callable[[nn.Module, Path], None] = save_weights
@@ -114,7 +116,8 @@ def fill(
         inference = Inference(device, model, data)
         logits = {split: inference.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
-        hashes["labels"] = inference.label(spec, architecture, folder / "labels", hashes["weights"])
+        stream = to_label(result.trained_on)
+        hashes["labels"] = inference.label(spec, architecture, folder / "labels", hashes["weights"], stream)
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         # Named, since times on a card and on a CPU do not compare.
         metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
@@ -141,41 +144,10 @@ class Inference:
         mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
         return predict(self.passes, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
 
-    def label(self, spec: NetworkSpec, architecture: dict[str, Any], folder: Path, weights: str) -> str:
-        """Write the label set that the spec asks for, or what is left of it; return its hash."""
-        settings, forward, data = spec.labels, spec.forward, self.data
-        format = choose(len(data.classes), self.device.compute_type, settings.kind, settings.k)
-        asked = [
-            weights,
-            architecture,
-            data.hash,
-            forward.views,
-            forward.views_seed,
-            settings.batch_size,
-            asdict(format),
-        ]
-        folder.mkdir()
-        total = (settings.views + 1) * len(data.train)
-        with (
-            kept_parts(spec.node, files.digest([*asked, spec.code]), self.device.describe()) as parts,
-            showing_labels(spec.node, settings.views, total) as show,
-        ):
-            return label(
-                self.passes,
-                self._pixels("train"),
-                data,
-                Views(**forward.views),
-                forward.views_seed,
-                settings.views,
-                batch_size=settings.batch_size,
-                format=format,
-                folder=folder,
-                parts=parts,
-                device=self.device.where,
-                teacher=spec.node,
-                teacher_hash=weights,
-                show=show,
-            )
+    def label(self, spec: NetworkSpec, architecture: dict[str, Any], folder: Path, weights: str, stream: str) -> str:
+        """Write the label set that the spec asks for, or what is left of it, of that stream; return its hash."""
+        compute_type, made = self.device.compute_type, [weights, architecture]
+        return write_labels(spec, stream, folder, self.passes, self.data, self.device, compute_type, made, weights)
 
     def latency_ms(self) -> float:
         """Milliseconds for one image."""
@@ -203,6 +175,8 @@ def _node(
         hashes=hashes,
         balanced=result.balanced or None,
         batch_norm=result.batch_norm,
+        trained_on=result.trained_on,
+        labels_stream=to_label(result.trained_on),
     )
 
 

@@ -1,17 +1,76 @@
-"""Labels that go on where an earlier process was killed: only of the same network, in the same environment."""
+"""The labels that a node's spec asks for, written a part at a time.
+
+They go on where an earlier process was killed: only of the same network, in the same environment.
+"""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
-from pipeline.console.progress import log
+from pipeline.config.views import Views
+from pipeline.console.progress import log, showing_labels
+from pipeline.data.batches import Pixels
+from pipeline.data.prepared import Prepared
+from pipeline.labels.labeller import Forward, label
+from pipeline.labels.layout import choose
+from pipeline.planning.specs.readers import EnsembleSpec
+from pipeline.planning.specs.training import NetworkSpec
 from pipeline.training.checkpoint import other_environment
+from pipeline.training.device import Device
+from pipeline.training.seen_views import held
 from pipeline.training.state import holding
 
 ENVIRONMENT = "environment.json"
+
+
+def write_labels(
+    spec: NetworkSpec | EnsembleSpec,
+    stream: str,
+    folder: Path,
+    forward: Forward,
+    data: Prepared,
+    device: Device,
+    compute_type: str,
+    made: Any,
+    made_hash: str,
+) -> str:
+    """Write the labels of the views of `stream` that the spec asks for, or what is left of them; return their hash.
+
+    Args:
+        forward: The network that labels, or the ensemble; it gives logits of `compute_type`.
+        made: What decides these logits, as JSON; `made_hash` is its name in the labels' header.
+    """
+    settings, shown = spec.labels, spec.forward
+    count, classes = len(data.train), len(data.classes)
+    format = choose(classes, compute_type, settings.kind, settings.k)
+    views = min(settings.views, held(settings, count, classes))
+    asked = [made, data.hash, shown.views, shown.views_seed, stream, settings.batch_size, asdict(format), spec.code]
+    folder.mkdir()
+    with (
+        kept_parts(spec.node, files.digest(asked), device.describe()) as parts,
+        showing_labels(spec.node, views, (views + 1) * count) as show,
+    ):
+        return label(
+            forward,
+            Pixels(data.train.images, device.where, device.room()),
+            data,
+            Views(**shown.views),
+            shown.views_seed,
+            stream,
+            views,
+            batch_size=settings.batch_size,
+            format=format,
+            folder=folder,
+            parts=parts,
+            device=device.where,
+            teacher=spec.node,
+            teacher_hash=made_hash,
+            show=show,
+        )
 
 
 @contextmanager

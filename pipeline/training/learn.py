@@ -20,8 +20,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
-from pipeline.labels.format import choose as choose_format
 from pipeline.labels.labeller import predict
+from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
@@ -36,12 +36,12 @@ from pipeline.training.job import describe as describe_job
 from pipeline.training.key import Lineage, key, of_initial, of_teacher
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import AnyTrainingSpec, last_view, with_seen_views
 from pipeline.training.state import holding
 from pipeline.training.suited import check_classes, warn_of_tail
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 BUDGET = "pipeline.models.budget"
-AnyTrainingSpec = TypeVar("AnyTrainingSpec", bound=TrainingSpec)
 AnySettings = TypeVar("AnySettings", NetworkSettings, TrainingSettings)
 
 
@@ -98,15 +98,19 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     Raises:
         UserError, Stopped: As of `learn`.
     """
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
     choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k)
     check_classes(spec, len(data.classes))
     name = spec.node
     teacher, lineage = open_teacher(spec, data, device)
+    assert spec.training.stream is not None
+    trained_on = {spec.training.stream}
     if spec.initial:
         initial = node.read(spec.initial)
         checked_weights(initial)
         lineage += of_initial(spec)
+        trained_on |= {*initial.trained_on}
         load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
     saved = key(spec.training.as_json(), spec.code["training"], data.hash, lineage)
@@ -125,6 +129,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             lineage,
             training.rows(k),
             training.at.seconds,
+            tuple(sorted(trained_on)),
             parameters(learner.objective),
             batch_norm=learner.batch_norm,
             balanced=training.balanced(k),
@@ -148,15 +153,20 @@ def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
 
 
 def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
-    """The source of what the teacher gives, and what of the teacher is really read."""
+    """The source of what the teacher gives, and what of the teacher is really read; `spec` as of `with_seen_views`."""
     training, lineage = spec.training, of_teacher(spec)
     if spec.teacher is None:
         return NoTeacher(), lineage
     teacher = node.read(spec.teacher)
     if training.teaching == "stored":
-        views = describe(Views(**training.views), training.views_seed, "labels", len(data.train))
+        assert training.stream is not None
+        views = describe(Views(**training.views), training.views_seed, training.stream, len(data.train))
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
+        if labels.views < (last := training.distinct_views or last_view(training)):
+            raise UserError(
+                f"{labels.folder} has {labels.views} views, and {spec.node} learns from {last}: run `dvc repro`"
+            )
         warn_of_tail(spec, labels)
         return StoredLabels(labels, device), lineage
     if teacher.format != "safetensors":

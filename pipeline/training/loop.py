@@ -28,7 +28,7 @@ from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
-from pipeline.data.views import draw
+from pipeline.data.views import draw, view_of
 from pipeline.objectives.compose import Signals
 from pipeline.training.balance import Batch, balance
 from pipeline.training.checkpoint import Checkpoint, Position
@@ -102,6 +102,16 @@ class Training:
     def model(self) -> nn.Module:
         """The network, where there is one."""
         return self.learners[0].model
+
+    @property
+    def stream(self) -> str:
+        """Of views: the one that the teacher labels, where there is a teacher."""
+        assert self.spec.stream is not None
+        return self.spec.stream
+
+    def view(self, epoch: int) -> int:
+        """The view of epoch `epoch` (from 0)."""
+        return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
 
     def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
@@ -184,8 +194,8 @@ class Training:
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
-        count, v = len(self.data.train), self.teacher.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, v, count, self.data.size)
+        count, v = len(self.data.train), self.view(self.at.epoch)
+        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
         augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
@@ -238,13 +248,14 @@ class Training:
         where, count = self.device.where, len(self.data.train)
         for learner in self.learners:
             if learner.estimates_again:
-                drawn = draw(self.views, self.spec.views_seed, self.teacher.stream, 1, count, self.data.size).to(where)
+                drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
+                drawn = drawn.to(where)
                 rows = Rows.on(where, order(self.spec.seed, 0, count)).parts(self.sizes_S)
                 learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]
-        view = self.teacher.view(self.at.epoch)
+        view = self.view(self.at.epoch)
         check_finite(self.losses_SKL, self.trained, names, self.at, self._batches, view)
 
     def _save(self, saver: Saver) -> None:

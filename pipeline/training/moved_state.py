@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from pipeline.base.files import Json
 from pipeline.base.paths import DATA
 from pipeline.data import prepared
 from pipeline.lineage import node
-from pipeline.planning.specs.training import TrainingSpec, TrainSpec
+from pipeline.planning.specs.spec import parse
+from pipeline.planning.specs.training import LabelSettings, TrainingSpec, TrainSpec
 from pipeline.training.key import key, lineage
+from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import State, state_root
 
 
@@ -79,7 +82,20 @@ def _keys(old: Json, new: TrainingSpec) -> Iterator[str]:
     """The keys of a training by both specs, on what it reads today."""
     data, read = _data(), lineage(new)
     for spec in (old, new.as_json()):
-        yield key(_training(spec), spec["code"]["training"], data.hash, read)
+        training = {**_training(spec), **_seen_views(spec, new)}
+        yield key(training, spec["code"]["training"], data.hash, read)
+
+
+def _seen_views(spec: Json, new: TrainingSpec) -> Json:
+    """What the stage fills in of the views that a training sees, by the label settings of one of the specs."""
+    try:
+        labels = parse(LabelSettings, spec["labels"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{new.node} had label settings of another kind ({error})") from None
+    data = _data()
+    seen = with_seen_views(replace(new, labels=labels), len(data.train), len(data.classes)).training
+    filled = {"stream": seen.stream, "distinct_views": seen.distinct_views}
+    return {name: value for name, value in filled.items() if value is not None}
 
 
 def _training(spec: Json) -> Json:

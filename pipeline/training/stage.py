@@ -3,14 +3,20 @@
 Carrying must cost nothing: torch, and what prints the result, are imported only where there is something to do.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.base.paths import DATA
 from pipeline.console.progress import log
 from pipeline.lineage import node
 from pipeline.lineage.chain import stopped
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.spec import NodeSpec, read_spec, read_spec_if
+
+if TYPE_CHECKING:
+    from pipeline.planning.specs.training import TrainSpec
 
 AnyNodeSpec = TypeVar("AnyNodeSpec", bound=NodeSpec)
 
@@ -29,9 +35,22 @@ def advance(name: str) -> None:
             origin = node.carry(name, previous).origin
             log(f"{name}: validation accuracy has stopped rising, carries {origin}")
             return
+    if spec.unlimited and _limits_nothing(spec):
+        node.carry(name, node.read(spec.unlimited))
+        log(f"{name}: {spec.unlimited} has a new view at each epoch, too: carries it")
+        return
     from pipeline.training.learn import learn
 
     perform(learn, spec)
+
+
+def _limits_nothing(spec: TrainSpec) -> bool:
+    """Whether the distinct views of all others are as many as the epochs of this training."""
+    from pipeline.data import prepared
+    from pipeline.training.seen_views import limit
+
+    data = prepared.read_header(DATA)
+    return limit(spec, data.counts["train"], len(data.classes)) is None
 
 
 def is_idle(name: str) -> bool:

@@ -1,8 +1,4 @@
-"""What a student learns from beside hard labels: no teacher, stored labels, or a live teacher.
-
-All three name the stream of views and the view of each epoch, so that the pixels that a student sees and the
-teacher's output always belong together.
-"""
+"""What a student learns from beside hard labels: no teacher, stored labels, or a live teacher."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -32,12 +28,6 @@ class TeacherOutput:
 class Teacher(Protocol):
     """Where the teacher's output comes from."""
 
-    stream: str
-
-    def view(self, epoch: int) -> int:
-        """The view of epoch `epoch` (from 0)."""
-        ...
-
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         """The teacher's output for these rows in view `v`, whose pixels are x_BCHW."""
         ...
@@ -52,12 +42,7 @@ class Teacher(Protocol):
 
 
 class NoTeacher:
-    """No teacher: fresh views of the training stream, for ever."""
-
-    stream = "train"
-
-    def view(self, epoch: int) -> int:
-        return epoch + 1
+    """No teacher: hard labels alone."""
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         return TeacherOutput()
@@ -70,9 +55,7 @@ class NoTeacher:
 
 
 class StoredLabels(NoTeacher):
-    """The teacher ran once: its labels of V views, over and over."""
-
-    stream = "labels"
+    """The teacher ran once: its labels of V views."""
 
     def __init__(self, labels: Labels, device: Device) -> None:
         self.labels = labels
@@ -81,9 +64,6 @@ class StoredLabels(NoTeacher):
         self.fits = 4 * header.count * len(header.classes) <= device.room()
         self._v: int | None = None
         self._t_NC = torch.empty(0)
-
-    def view(self, epoch: int) -> int:
-        return 1 + epoch % self.labels.views
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         if not self.fits:
@@ -103,8 +83,6 @@ class LiveTeacher:
         channels, size: Of the data.
     """
 
-    stream = "labels"
-
     def __init__(self, model: nn.Module, device: Device, batch_size: int, channels: int, size: int) -> None:
         self.model = model.eval().requires_grad_(False)
         self.forward: Callable[[Tensor], Tensor] = device.forward(model)
@@ -113,9 +91,6 @@ class LiveTeacher:
         self._hooks = ExitStack()
         self.features: dict[str, Tensor] = {}
         self.replay = Replay(self._output, device.where, "the teacher's forward pass")
-
-    def view(self, epoch: int) -> int:
-        return 1 + epoch
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         return TeacherOutput(*self.replay(x_BCHW))

@@ -17,6 +17,7 @@ from pipeline.evaluation.statistics import holm, p_value, paired
 from pipeline.lineage.results import markdown
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import with_seen_views
 from tests.training.runs import CPU, equal, furnish, inside
 
 NAMES = ("soft_targets", "fitnet")
@@ -80,6 +81,7 @@ def test_a_seed_decides_start_and_order_for_all_arms_alike(specs: dict[str, Any]
 
     def start(name: str, factor: float, seed: int) -> Training:
         spec = study._scaled(specs[name], factor, seed)
+        spec = with_seen_views(spec, len(data.train), len(data.classes))
         teacher, _ = study.open_teacher(spec, data, CPU)
         return Training(spec.training, data, teacher, CPU)
 
@@ -108,6 +110,7 @@ def test_it_trains_what_the_stage_trains(specs: dict[str, Any], arms: list[Arm])
     arm = arms[1]
     spec = study._scaled(specs[arm.name], arm.factor, SEEDS[1])
     data = prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = study.open_teacher(spec, data, CPU)
     of = Training(spec.training, data, teacher, CPU)
     for _ in range(of.recipe.epochs):

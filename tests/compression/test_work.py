@@ -32,7 +32,7 @@ def work(count: int = COUNT) -> Work:
         previous="student",
         continues_chain=False,
         has_logits=True,
-        labels=LabelSettings(views=0, kind="auto", k=None, batch_size=32),
+        labels=LabelSettings(views=0, distinct=None, max_bytes=1, kind="auto", k=None, batch_size=32),
         settings={},
         images=ForwardSettings(views=VIEWS.model_dump(), views_seed=3, precision="float32"),
         code={},

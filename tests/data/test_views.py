@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.config.views import Views
-from pipeline.data.views import Drawn, Zoom, augment, describe, draw, normalise
+from pipeline.data.views import Drawn, Zoom, augment, describe, draw, normalise, view_of
 
 COUNT, EDGE = 40, 7
 IMAGES_NCHW = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, 3, EDGE, EDGE), dtype=np.uint8))
@@ -194,6 +194,16 @@ def test_padding_is_black_before_normalising() -> None:
 def test_a_shift_as_wide_as_the_image_is_refused() -> None:
     with pytest.raises(UserError, match=r"views.shift is 7 pixels and the images are 7 wide"):
         drawn_of(Views(shift=7, flip=False, scale=1.0))
+
+
+def test_each_epoch_has_a_view_of_its_own_until_they_come_again_and_none_is_the_clean_image() -> None:
+    assert [view_of(epoch, None) for epoch in range(5)] == [1, 2, 3, 4, 5]
+    assert [view_of(epoch, 2) for epoch in range(5)] == [1, 2, 1, 2, 1]
+
+
+def test_weights_that_have_seen_views_go_on_with_others() -> None:
+    assert [view_of(epoch, None, 3) for epoch in range(3)] == [4, 5, 6]
+    assert [view_of(epoch, 4, 3) for epoch in range(3)] == [4, 1, 2]
 
 
 def test_the_description_is_json_and_tells_views_apart() -> None:

@@ -18,10 +18,10 @@ import pipeline.compression.stage
 import pipeline.compression.steps.distil
 import pipeline.compression.steps.prune
 import pipeline.lineage.chain
-import pipeline.lineage.ensemble
 import pipeline.lineage.results
 import pipeline.planning.build
 import pipeline.planning.graph
+import pipeline.training.ensemble
 import pipeline.training.learn
 import pipeline.training.stage  # noqa: F401
 import stages.__main__

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.files import digest, read_json
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, LabelsHeader, open_labels, write_header, write_view
 
 COUNT, VIEWS = 23, 2

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipeline.base.errors import UserError
-from pipeline.labels.format import Format, choose, decode, encode, layout
+from pipeline.labels.format import decode, encode
+from pipeline.labels.layout import Format, choose, layout
 
 DENSE32 = Format("dense", "float32")
 DENSE16 = Format("dense", "float16")

@@ -12,8 +12,8 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
-from pipeline.labels.format import Format
 from pipeline.labels.labeller import forward_fixed, label, predict
+from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
 
 CPU = torch.device("cpu")
@@ -58,7 +58,9 @@ def statistics(data: Prepared) -> tuple[Tensor, Tensor]:
     return torch.tensor(data.mean), torch.tensor(data.std)
 
 
-def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format: Format, count: int = 2) -> Labels:
+def labelled(
+    folder: Path, net: nn.Module, data: Prepared, views: Views, format: Format, count: int = 2, stream: str = "labels"
+) -> Labels:
     parts = folder.with_name(f"{folder.name} parts")
     for each in (folder, parts):
         each.mkdir(parents=True, exist_ok=True)
@@ -68,6 +70,7 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format:
         data,
         views,
         SEED,
+        stream,
         count,
         batch_size=BATCH,
         format=format,
@@ -77,15 +80,15 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, format:
         teacher="teacher",
         teacher_hash="t" * 64,
     )
-    spec = describe(views, SEED, "labels", COUNT)
+    spec = describe(views, SEED, stream, COUNT)
     labels = open_labels(folder, recorded=written, data_hash=data.hash, views=spec, classes=data.classes)
     assert labels.hash == written
     return labels
 
 
-def shown(data: Prepared, views: Views, v: int, rows_B: Tensor) -> Tensor:
+def shown(data: Prepared, views: Views, v: int, rows_B: Tensor, stream: str = "labels") -> Tensor:
     """The pixels that a student sees of view `v`."""
-    drawn = draw(views, SEED, "labels", v, COUNT, EDGE)
+    drawn = draw(views, SEED, stream, v, COUNT, EDGE)
     return augment(torch.from_numpy(data.train.images[rows_B.numpy()]), drawn, rows_B, *statistics(data))
 
 
@@ -121,6 +124,14 @@ def test_each_view_has_its_own_labels_and_view_0_is_clean(tmp_path: Path, net: n
     for v, other in ((0, 1), (1, 2)):
         assert not torch.allclose(labels.view(v), labels.view(other), atol=1e-3)
     assert torch.equal(labels.view(0), predict(net, pixels(data), *statistics(data), batch_size=BATCH))
+
+
+def test_the_labels_of_a_stream_are_those_of_its_crops(tmp_path: Path, net: nn.Module, data: Prepared) -> None:
+    labels = labelled(tmp_path, net, data, VIEWS[1], Format("dense", "float32"), stream="labels_2")
+    every_N = torch.arange(COUNT)
+    with torch.no_grad():
+        torch.testing.assert_close(labels.view(1), net(shown(data, VIEWS[1], 1, every_N, "labels_2")))
+    assert not torch.allclose(labels.view(1), net(shown(data, VIEWS[1], 1, every_N)).detach(), atol=1e-3)
 
 
 def test_labelling_twice_gives_equal_bytes_and_changes_nothing(tmp_path: Path, net: nn.Module, data: Prepared) -> None:

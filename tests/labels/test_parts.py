@@ -15,8 +15,8 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.labels import labeller
-from pipeline.labels.format import Format
 from pipeline.labels.labeller import label
+from pipeline.labels.layout import Format
 from pipeline.labels.parts import PARTS, WHOLE, Parts
 from pipeline.labels.store import view_path
 from pipeline.labels.writer import AHEAD, Writer, _fetched
@@ -74,6 +74,7 @@ def write(top: Path, data: Prepared, network: Network, format: Format = DENSE, v
         data,
         Views(shift=1),
         5,
+        "labels",
         views,
         batch_size=BATCH,
         format=format,

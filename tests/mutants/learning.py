@@ -163,7 +163,7 @@ LABELS = [
     ),
     Mutant("pipeline/labels/format.py", "descending=True, stable=True", "descending=True", FORMAT),
     Mutant("pipeline/labels/format.py", "beyond_B1 = logits_BC.abs()", "beyond_B1 = logits_BC", FORMAT),
-    Mutant("pipeline/labels/labeller.py", 'draw(views, seed, "labels", v,', 'draw(views, seed, "train", v,', LABELLER),
+    Mutant("pipeline/labels/labeller.py", "draw(views, seed, stream, v,", 'draw(views, seed, "labels", v,', LABELLER),
     Mutant("pipeline/labels/labeller.py", "rows[several * begun :]", "rows", PARTS),
     Mutant("pipeline/labels/labeller.py", "            begun = 0\n", "", PARTS),
     Mutant("pipeline/labels/parts.py", "if written[start : start + DIGEST] != self._seal", "if not self._seal", PARTS),

@@ -4,6 +4,8 @@ from tests.mutants.mutant import Mutant
 
 PLANNER = "pipeline/planning/planner.py"
 METHODS = "pipeline/planning/methods.py"
+ASKED = "pipeline/planning/asked_views.py"
+BUILD = "tests/planning/test_build.py"
 SPEC = "pipeline/planning/specs/spec.py"
 SPEC_TESTS = "tests/planning/test_specs.py"
 CODE = "tests/planning/test_build.py::test_the_code_of_a_network_is_that_of_all_that_trains_it"
@@ -51,10 +53,34 @@ MUTANTS = [
     ),
     Mutant(METHODS, "for each in architectures for unit", "for each in architectures[:1] for unit", CODE),
     Mutant(
+        ASKED,
+        "*_readers(specs), *_next_links(specs, params)",
+        "*_readers(specs),",
+        f"{BUILD}::test_a_node_labels_as_many_views_as_the_longest_of_its_students_has_epochs",
+    ),
+    Mutant(
+        ASKED,
+        "for _ in specs:  # again",
+        "for _ in (1,):  # once",
+        f"{BUILD}::test_who_may_stand_for_another_node_passes_on_what_is_asked",
+    ),
+    Mutant(
+        ASKED,
+        "views=params.labels.views or views",
+        "views=views",
+        f"{BUILD}::test_a_number_in_the_params_stands_for_the_epochs_of_any_student",
+    ),
+    Mutant(
+        METHODS,
+        '"epochs": whole - before',
+        '"epochs": whole',
+        f"{BUILD}::test_the_epochs_of_a_hint_are_those_of_the_method_that_begins_with_it",
+    ),
+    Mutant(
         PLANNER,
-        "family in TEACHING or name",
-        "family in TEACHING and name",
-        "tests/planning/test_build.py::test_only_who_teaches_labels_views",
+        'TRAIN if where == "teacher" else FIRST',
+        "TRAIN",
+        f"{BUILD}::test_hard_labels_are_learned_on_the_crops_of_the_teachers_own_students",
     ),
     Mutant(
         "pipeline/planning/build.py",
@@ -252,22 +278,22 @@ MUTANTS = [
         "tests/training/test_stage.py",
     ),
     Mutant(
-        "pipeline/lineage/ensemble.py",
+        "pipeline/training/ensemble.py",
         '(logits_MNC["validation"], y_N["validation"])',
         '(logits_MNC["test"], y_N["test"])',
-        "tests/lineage/test_ensemble.py",
+        "tests/training/test_ensemble.py",
     ),
     Mutant(
-        "pipeline/lineage/ensemble.py",
+        "pipeline/training/ensemble.py",
         "{each.source: node.read(each.source) for",
         "{each.name: node.read(each.source) for",
-        "tests/lineage/test_ensemble.py",
+        "tests/training/test_ensemble.py",
     ),
     Mutant(
-        "pipeline/lineage/ensemble.py",
-        "labels.rows(v, rows_B)",
-        "labels.rows(0, rows_B)",
-        "tests/lineage/test_ensemble.py",
+        "pipeline/training/ensemble.py",
+        "        ENSEMBLE,\n        min(",
+        '        "labels",\n        min(',
+        "tests/training/test_ensemble.py",
     ),
     Mutant(
         "pipeline/dvc/lock.py",

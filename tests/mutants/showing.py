@@ -169,7 +169,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/report/soft_labels.py",
-        'draw(views, seed, "labels", v, len(data.train), data.size)',
+        "draw(views, seed, stream, v, len(data.train), data.size)",
         'draw(views, seed, "train", v, len(data.train), data.size)',
         NUMBERS,
     ),

@@ -11,6 +11,10 @@ CURVE = "tests/training/test_curve.py"
 NORMS = "tests/training/test_norms.py"
 KEPT = "tests/training/test_labels.py"
 TEACHER = "tests/training/test_teacher.py"
+SEEN_VIEWS = "pipeline/training/seen_views.py"
+STREAMS = "tests/training/test_streams.py"
+SAME_VIEWS = "test_every_arm_sees_the_same_views_whatever_teaches_it"
+BYTES = "test_the_bytes_of_the_labels_decide_where_no_number_does"
 METHODS = "tests/training/test_methods.py"
 MUTUAL = "tests/training/test_mutual.py"
 RESUMED = f"{METHODS}::test_stopped_anywhere_it_ends_bit_for_bit_the_same"
@@ -101,7 +105,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "draw(self.views, self.spec.views_seed, self.teacher.stream, v,",
+        "draw(self.views, self.spec.views_seed, self.stream, v,",
         'draw(self.views, self.spec.views_seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
@@ -203,13 +207,41 @@ MUTANTS = [
         f"{MUTUAL}::test_each_network_learns_from_its_peers_last_logits",
     ),
     # Which output the teacher gives, and when.
-    Mutant("pipeline/training/teacher.py", "return 1 + epoch % self", "return epoch % self", TEACHER),
-    Mutant("pipeline/training/teacher.py", "return 1 + epoch\n", "return epoch\n", TEACHER),
+    Mutant("pipeline/data/views.py", "return 1 + (seen if", "return 0 + (seen if", "tests/data/test_views.py"),
+    Mutant("pipeline/data/views.py", "seen = before + epoch", "seen = epoch", "tests/data/test_views.py"),
+    # Which stream of views, and how many of them.
     Mutant(
-        "pipeline/training/teacher.py",
-        'over and over."""\n\n    stream = "labels"',
-        'over and over."""\n\n    stream = "train"',
-        TEACHER,
+        "pipeline/data/streams.py",
+        "if stream not in seen",
+        "if stream in (FIRST, f'{FIRST}_2') and stream not in seen",
+        "tests/data/test_streams.py",
+    ),
+    Mutant(SEEN_VIEWS, "stream == TRAIN or is_unlimited", "stream == TRAIN", f"{STREAMS}::{SAME_VIEWS}"),
+    Mutant(SEEN_VIEWS, "stream == TRAIN or is_unlimited", "is_unlimited", f"{STREAMS}::{SAME_VIEWS}"),
+    Mutant(SEEN_VIEWS, "views if views < last_view(spec.training) else None", "views", f"{STREAMS}::{BYTES}"),
+    Mutant(
+        "pipeline/training/learn.py",
+        "        trained_on |= {*initial.trained_on}\n",
+        "",
+        f"{STREAMS}::test_what_learns_on_has_seen_the_views_of_both_trainings",
+    ),
+    Mutant(
+        "pipeline/training/export.py",
+        "min(settings.views, held(settings, len(self.data.train), classes))",
+        "settings.views",
+        f"{STREAMS}::test_a_node_stores_what_fits_and_no_more_than_is_asked_of_it",
+    ),
+    Mutant(
+        "pipeline/training/stage.py",
+        "if spec.unlimited and _limits_nothing(spec):",
+        "if spec.unlimited:",
+        "tests/training/test_stage.py",
+    ),
+    Mutant(
+        "pipeline/labels/layout.py",
+        "max_bytes // a_view - 1",
+        "max_bytes // a_view",
+        "tests/labels/test_layout.py",
     ),
     Mutant(
         "pipeline/training/teacher.py",

@@ -13,6 +13,7 @@ from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.planning import build as plan
 from pipeline.planning import compress, graph, methods, planner
+from pipeline.planning.specs.readers import EnsembleSpec
 from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import NetworkSpec, StopRule, TrainingSpec
 from tests.scratch import PARAMS, ROOT, merged
@@ -25,6 +26,9 @@ BASE: dict[str, Any] = {
     "refinery": {"from": "baseline", "generations": 2, "patience": 1, "min_gain": 0.0},
     "born_again": {"from": "teacher", "generations": 2, "patience": None, "min_gain": 0.0},
 }
+
+
+METHODS = {f"method/{name}" for name in (*DEFAULT["method"], "unlimited")}
 
 
 def build(changes: dict[str, Any] | None = None, stages: dict[str, Any] = STAGES) -> dict[str, Any]:
@@ -82,10 +86,10 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
         ({"data": {"label_noise": 0.1}}, {"prepare"}),
         ({"teacher": {"recipe": {"lr": 0.05}}}, {"teacher"}),
         ({"born_again": {"objective": {"born_again": {"weight": 0.5}}}}, slots("born_again", 1, 2)),
-        ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline"}),
+        ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline", "method/unlimited"}),
         (
             {"student": {"seed": 7}},
-            {"student", "baseline", "direct", "compress/c1"} | {f"method/{name}" for name in DEFAULT["method"]},
+            {"student", "baseline", "direct", "compress/c1"} | METHODS,
         ),
     ],
     ids=without_sets,
@@ -117,7 +121,7 @@ def trained_seeds(specs: dict[str, Spec]) -> dict[str, int]:
 def test_paired_students_share_their_seed_and_generations_do_not() -> None:
     seeds = trained_seeds(build())
     assert seeds["baseline"] == seeds["direct"] == seeds["student"]
-    assert {seeds[f"method/{name}"] for name in DEFAULT["method"]} == {seeds["student"]}
+    assert {seeds[name] for name in METHODS} == {seeds["student"]}
     alone = [
         name for name in seeds if name.split("/")[0] in {"student", "teacher", "assistant", "refinery", "born_again"}
     ]
@@ -188,12 +192,82 @@ def test_every_slot_can_be_asked_for() -> None:
         assert {specs[f"{family}/{slot}"].action for slot in every} == {"train"}
 
 
-def test_only_who_teaches_labels_views() -> None:
-    views = {name: spec.labels.views for name, spec in build().items() if isinstance(spec, NetworkSpec)}
-    teaching = {name for name, count in views.items() if count}
-    expected = {"teacher", "assistant/t1", "baseline", *slots("refinery", 1, 2), *slots("born_again", 1, 2)}
-    assert teaching == expected
-    assert {views[name] for name in expected} == {DEFAULT["labels"]["views"]}
+def labelled(changes: dict[str, Any] | None = None) -> dict[str, int]:
+    """The nodes that label views, and how many are asked of each."""
+    specs = build(changes).items()
+    views = {name: spec.labels.views for name, spec in specs if isinstance(spec, NetworkSpec | EnsembleSpec)}
+    return {name: count for name, count in views.items() if count}
+
+
+def test_a_node_labels_as_many_views_as_the_longest_of_its_students_has_epochs() -> None:
+    students = {name: DEFAULT[name]["recipe"]["epochs"] for name in ("student", "refinery", "born_again")}
+    refinery = dict.fromkeys(("baseline", *slots("refinery", 1, 2)), students["refinery"])
+    born_again = dict.fromkeys(slots("born_again", 1, 2), students["born_again"])
+    links = dict.fromkeys(("teacher", "assistant/t1"), students["student"])
+    assert labelled() == refinery | born_again | links
+    assert labelled({"direct": {"recipe": {"epochs": 200}}}) == labelled() | {"teacher": 200}
+    assert labelled({"direct": {"recipe": {"epochs": 200}, "teaching": "live"}}) == labelled()
+
+
+def test_a_number_in_the_params_stands_for_the_epochs_of_any_student() -> None:
+    assert labelled({"labels": {"views": 7}}) == dict.fromkeys(labelled(), 7)
+    settings = {build({"labels": {"views": views}})["direct"].labels.distinct for views in (7, None)}
+    assert settings == {7, None}
+
+
+def test_who_may_stand_for_another_node_passes_on_what_is_asked() -> None:
+    """`refined` is any generation; a slot that carries, and one that may stop, the one before it."""
+    tuned = {"compress": {"teacher": "refined", "steps": {"tune": {"recipe": {"epochs": 300}}}}}
+    assert labelled(tuned) == labelled() | dict.fromkeys(("baseline", *slots("refinery", 1, 2)), 300)
+    longer = {"refinery": {"generations": 3}}
+    last = longer | {"compress": {"teacher": "refinery/g3", "steps": {"tune": {"recipe": {"epochs": 300}}}}}
+    assert labelled(last) == labelled(longer) | dict.fromkeys(slots("refinery", 1, 3), 300)
+
+
+def test_an_ensemble_that_teaches_labels_views_and_asks_nothing_of_its_members() -> None:
+    chain = {"from": "ensemble", "architecture": {"family": "plain", "widths": [4, 8]}}
+    found = labelled({"refinery": chain})
+    assert found["ensemble"] == DEFAULT["refinery"]["recipe"]["epochs"]
+    assert {name: found[name] for name in slots("born_again", 1, 2)} == {
+        name: labelled()[name] for name in slots("born_again", 1, 2)
+    }
+    assert changed({"refinery": chain}) >= {"ensemble"}
+    assert not changed({"refinery": chain}) & slots("born_again", 1, 2), "no member is trained again"
+
+
+def test_a_longer_chain_asks_no_earlier_link_for_more_views() -> None:
+    for family, key in (("assistant", "links"), ("refinery", "generations"), ("born_again", "generations")):
+        shorter, longer = labelled({family: {key: 1}}), labelled({family: {key: 2}})
+        assert {name: longer[name] for name in shorter} == shorter, family
+
+
+def test_hard_labels_are_learned_on_the_crops_of_the_teachers_own_students() -> None:
+    specs = build()
+    hard = {name: spec.training.stream for name, spec in specs.items() if isinstance(spec, TrainingSpec)}
+    taught = {name for name, stream in hard.items() if stream is None}
+    assert hard["teacher"] == "train"
+    assert {hard[name] for name in ("baseline", "mutual", "method/unlimited")} == {"labels"}
+    assert {"student", "direct", "method/rkd", "method/hint", *slots("refinery", 1, 2)} <= taught
+    assert taught == {name for name in hard if specs[name].teacher}
+
+
+def test_the_epochs_of_a_hint_are_those_of_the_method_that_begins_with_it() -> None:
+    specs = build()
+    hint, fitnet = specs["method/hint"].training, specs["method/fitnet"].training
+    assert hint.recipe["epochs"] + fitnet.recipe["epochs"] == specs["direct"].training.recipe["epochs"]
+    assert fitnet.views_before == hint.recipe["epochs"], "and it goes on with views that the hint has not seen"
+    with pytest.raises(
+        UserError, match=r"method\.fitnet\.recipe\.epochs is 30, those of method/hint included, which has"
+    ):
+        build({"method": {"fitnet": {"recipe": {"epochs": 30}}}})
+
+
+def test_the_arm_without_a_limit_is_the_baseline_but_for_that() -> None:
+    specs = build()
+    baseline, unlimited = specs["baseline"], specs["method/unlimited"]
+    assert (unlimited.unlimited, unlimited.training) == ("baseline", baseline.training)
+    with pytest.raises(UserError, match=r"method\.unlimited is the baseline with a new view at each epoch"):
+        build({"method": {"unlimited": {}}})
 
 
 @pytest.mark.parametrize(

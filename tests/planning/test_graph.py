@@ -117,9 +117,9 @@ def test_a_chain_that_falls_stops_and_the_best_generation_is_refined(copied: Scr
 
 def test_the_ensemble_is_computed_from_its_members(lineage: Scratch) -> None:
     each = node(lineage, "ensemble")
-    assert (each["status"], each["provides"]) == ("computed", ["predictions", "labels"])
-    labels = node(lineage, "born_again/g1")["hashes"]["labels"]
-    assert each["lineage"] == [{"teacher": "born_again/g1", "read": "labels", "hash": labels}]
+    assert (each["status"], each["provides"]) == ("computed", ["predictions"]), "it teaches nobody"
+    predictions = node(lineage, "born_again/g1")["hashes"]["predictions"]
+    assert each["lineage"] == [{"teacher": "born_again/g1", "read": "predictions", "hash": predictions}]
 
 
 def test_a_second_run_only_plans(copied: Scratch, lineage: Scratch) -> None:

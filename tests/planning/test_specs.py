@@ -69,10 +69,22 @@ def test_what_is_optional_is_left_out_and_what_is_null_is_told() -> None:
         ({"has_logits": 1}, "has_logits is 1"),
         ({"node": "baseline"}, "node is 'baseline', not 'student'"),
         ({"action": "carry"}, "action is 'carry'"),
-        ({"labels": {"views": "many", "kind": "auto", "k": None, "batch_size": 1}}, "labels.views is 'many'"),
-        ({"labels": {"views": True, "kind": "auto", "k": None, "batch_size": 1}}, "labels.views is True"),
-        ({"labels": {"views": 1, "kind": "sparse", "k": None, "batch_size": 1}}, "labels.kind is 'sparse'"),
-        ({"labels": {"views": 1, "kind": "auto", "batch_size": 1}}, "labels.k is missing"),
+        (
+            {"labels": {"views": "many", "distinct": None, "max_bytes": 1, "kind": "auto", "k": None, "batch_size": 1}},
+            "labels.views is 'many'",
+        ),
+        (
+            {"labels": {"views": True, "distinct": None, "max_bytes": 1, "kind": "auto", "k": None, "batch_size": 1}},
+            "labels.views is True",
+        ),
+        (
+            {"labels": {"views": 1, "distinct": None, "max_bytes": 1, "kind": "sparse", "k": None, "batch_size": 1}},
+            "labels.kind is 'sparse'",
+        ),
+        (
+            {"labels": {"views": 1, "distinct": None, "max_bytes": 1, "kind": "auto", "batch_size": 1}},
+            "labels.k is missing",
+        ),
         ({"labels": []}, "labels is [], not a mapping"),
         ({"stop": {"patience": 1, "min_gain": True}}, "stop.min_gain is True"),
         ({"training": 3}, "training is 3, not a mapping"),

@@ -20,7 +20,7 @@ def test_a_body_is_in_the_fingerprint_of_its_own_stages() -> None:
         "pipeline/data/prepare.py": {"prepare"},
         "pipeline/training/stage.py": TRAINED,
         "pipeline/lineage/refined.py": {"refined"},
-        "pipeline/lineage/ensemble.py": {"ensemble"},
+        "pipeline/training/ensemble.py": {"ensemble"},
         "pipeline/compression/stage.py": {"compress"},
         "pipeline/lineage/results.py": {"summary", "report"},
         "pipeline/report/page.py": {"report"},

@@ -121,7 +121,7 @@ def test_a_crop_is_the_one_that_its_label_was_made_of() -> None:
         drawn = draw(views, 5, "labels", 2, 4, 8)
         one = torch.from_numpy(images[[row]])
         expected = augment(one, drawn, torch.tensor([row]), torch.zeros(1), torch.full((1,), 1 / 255))[0]
-        assert np.array_equal(crop(data, views, 5, 2, row), expected.numpy().round())
+        assert np.array_equal(crop(data, views, 5, "labels", 2, row), expected.numpy().round())
 
 
 def test_the_front_is_what_no_other_beats() -> None:

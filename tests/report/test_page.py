@@ -240,7 +240,7 @@ def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
     recorded = node.hashes["labels"]
     labels = open_labels(node.labels, recorded=recorded, data_hash=data.hash, views=stream, classes=data.classes)
     for v, row in ((1, 0), (2, 17), (3, 99)):
-        pixels = torch.from_numpy(soft_labels.crop(data, views, run.spec.views_seed, v, row))
+        pixels = torch.from_numpy(soft_labels.crop(data, views, run.spec.views_seed, "labels", v, row))
         x_1CHW = normalise(pixels[None], torch.tensor(data.mean), torch.tensor(data.std))
         with torch.no_grad():
             assert torch.allclose(model(x_1CHW)[0], labels.view(v)[row], atol=1e-5)

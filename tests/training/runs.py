@@ -27,6 +27,7 @@ from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import VARIABLE, State
 from tests.scratch import PARAMS
 
@@ -41,6 +42,8 @@ SMALL: dict[str, Any] = {
     "labels": {"views": EPOCHS},
     "machine": {"device": "cpu", "precision": "float32", "threads": 1},
     "training": {"epochs": EPOCHS},
+    # The hint's epochs count as its own.
+    "method": {"fitnet": {"recipe": {"epochs": 2 * EPOCHS}}},
 }
 
 
@@ -88,8 +91,8 @@ def changed(spec: TrainSpec, **changes: Any) -> TrainSpec:
 
 def training(spec: TrainSpec, **changes: Any) -> Training:
     """A fresh training of a node by its spec, with its stage's teacher; `changes` go into the training part."""
-    spec = changed(spec, **changes)
     data = prepared.read(DATA)
+    spec = with_seen_views(changed(spec, **changes), len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, CPU)
     return Training(spec.training, data, teacher, CPU)
 

@@ -29,6 +29,7 @@ from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import checkpoint
 from pipeline.training.device import Device
 from pipeline.training.learn import learn, open_teacher
+from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import state_root
 from tests.training import runs
 from tests.training.runs import CPU, changed, equal, furnish, inside, run, stopped_after, tensors, training
@@ -208,9 +209,9 @@ def test_lineage_names_what_is_really_read(specs: dict[str, TrainSpec], teaching
     teacher = node.read("teacher")
     read = {"stored": "labels", "live": "weights"}[teaching]
     spec = changed(specs["direct"], teaching=teaching, teacher_batch=32)
-    assert open_teacher(spec, prepared.read(DATA), CPU)[1] == (
-        {"teacher": "teacher", "read": read, "hash": teacher.hashes[read]},
-    )
+    data = prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
+    assert open_teacher(spec, data, CPU)[1] == ({"teacher": "teacher", "read": read, "hash": teacher.hashes[read]},)
     assert teacher.hashes["labels"] != teacher.hashes["weights"]
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline.base.paths import PLAN
+from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.spec import write_specs
@@ -59,6 +61,27 @@ def test_a_chain_that_does_not_rise_carries_its_last_generation(accuracies: tupl
     generations(*accuracies)
     stage.advance(asked(len(accuracies)))
     assert node.read(f"refinery/g{len(accuracies)}").origin == f"refinery/g{len(accuracies) - 1}"
+
+
+@pytest.mark.parametrize(("distinct", "trains"), [(9, True), (10, False), (11, False)])
+def test_hard_labels_without_a_limit_are_an_arm_only_where_the_views_are_limited(
+    monkeypatch: pytest.MonkeyPatch, distinct: int, trains: bool
+) -> None:
+    """A table has them where the other arms see a view again; elsewhere they are the baseline, and cost nothing."""
+    header = SimpleNamespace(counts={"train": 300}, classes=("a", "b"))
+    monkeypatch.setattr(prepared, "read_header", lambda folder: header)
+    with node.writing("baseline") as folder:
+        node.write(folder, Node("baseline", "trained", trained_on=("labels",)))
+    spec = SPECS["method/unlimited"]
+    training = replace(spec.training, recipe={**spec.training.recipe, "epochs": 10})
+    spec = replace(spec, training=training, labels=replace(spec.labels, distinct=distinct))
+    write_specs({"method/unlimited": spec}, PLAN)
+    if trains:
+        with pytest.raises(Trains):
+            stage.advance("method/unlimited")
+    else:
+        stage.advance("method/unlimited")
+        assert node.read("method/unlimited").origin == "baseline"
 
 
 def test_a_chain_that_has_stopped_does_not_begin_again() -> None:

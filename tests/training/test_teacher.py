@@ -1,4 +1,4 @@
-"""Which view each epoch shows, and the teacher's output for it."""
+"""The teacher's output for a view."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.rows import Rows
-from pipeline.labels.format import Format
+from pipeline.labels.layout import Format
 from pipeline.training.device import Device
-from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels
+from pipeline.training.teacher import LiveTeacher, StoredLabels
 from tests.labels.folders import COUNT, logits, opened, write
 
 CPU = Device(torch.device("cpu"), torch.float32)
@@ -30,28 +30,19 @@ class Network(nn.Module):
         return self.head(self.embedding(x_BCHW))
 
 
-def test_without_a_teacher_no_view_comes_twice_and_none_is_the_clean_image() -> None:
-    assert [NoTeacher().view(epoch) for epoch in range(5)] == [1, 2, 3, 4, 5]
-    assert NoTeacher().stream == "train"
-
-
-def test_stored_labels_take_turns_from_the_first_view_to_the_last(tmp_path: Path) -> None:
+def test_stored_labels_are_those_of_the_view_that_is_asked_for(tmp_path: Path) -> None:
     write(tmp_path, Format("dense", "float32"))
     stored = StoredLabels(opened(tmp_path), CPU)
-    assert [stored.view(epoch) for epoch in range(5)] == [1, 2, 1, 2, 1]
-    assert stored.stream == "labels"
     rows_B = np.array([COUNT - 1, 0, 7])
     for v in (1, 2):
         output = stored.output(v, Rows.on(CPU.where, rows_B), X_BCHW)
         assert output.t_BC is not None and torch.equal(output.t_BC, logits(v)[torch.from_numpy(rows_B)])
 
 
-def test_a_live_teacher_shows_the_views_that_it_would_have_labelled_and_learns_nothing() -> None:
+def test_a_live_teacher_learns_nothing() -> None:
     torch.manual_seed(0)
     teacher = Network().train()
     live = LiveTeacher(teacher, CPU, batch_size=4, channels=1, size=2)
-    assert [live.view(epoch) for epoch in range(3)] == [1, 2, 3]
-    assert live.stream == "labels"
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     x_BCHW = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
     output = live.output(1, Rows.on(CPU.where, np.arange(6)), x_BCHW)

@@ -49,8 +49,8 @@ def slowly(of: Training) -> Tensor:
     (network,), recipe, data = of.learners, of.recipe, of.data
     whole, kept = recipe.epochs * of.steps, []
     for epoch in range(recipe.epochs):
-        v = of.teacher.view(epoch)
-        drawn = draw(of.views, of.spec.views_seed, of.teacher.stream, v, len(data.train), data.size)
+        v = reference.view(epoch, of.spec.distinct_views, of.spec.views_before)
+        drawn = draw(of.views, of.spec.views_seed, of.stream, v, len(data.train), data.size)
         network.train()
         for step, rows in enumerate(batches(order(of.spec.seed, epoch, len(data.train)), recipe.batch_size)):
             done, rows_B = epoch * of.steps + step, torch.from_numpy(rows)

@@ -19,6 +19,7 @@ from pipeline.training import device as device_module
 from pipeline.training.device import Device
 from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import with_seen_views
 from tests.training import runs
 from tests.training.runs import METHODS, furnish, inside
 from tests.training.waits import Copies, waits
@@ -77,6 +78,7 @@ def test_nor_do_peers_that_step_together(specs: dict[str, Any]) -> None:
 
 def test_nor_does_tuning_on_grids(specs: dict[str, Any]) -> None:
     spec, data = specs["baseline"], prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, runs.CPU)
     of = Training(replace(spec.training, architecture=DEEP), data, teacher, runs.CPU, on_grids)
     assert waits(steps(of)) == 0
@@ -92,6 +94,7 @@ def test_a_number_that_is_asked_for_is_counted() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_copies_nothing_between_devices(specs: dict[str, Any], meta: Device, name: str) -> None:
     spec, data = specs[name], prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, meta)
     step = steps(Training(spec.training, data, teacher, meta))
     with Copies() as copies:
@@ -113,6 +116,7 @@ def test_what_does_not_fit_is_sent_without_waiting(
     for module in ("pipeline.data.batches", "pipeline.training.teacher"):
         monkeypatch.setattr(f"{module}.send", record)
     spec, data = specs["direct"], prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, meta)
     step = steps(Training(spec.training, data, teacher, meta))
     assert sorted(map(len, sent)) == [2, 4], "labels of the first step, and images"

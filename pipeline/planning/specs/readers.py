@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.planning.specs.spec import Code, NodeSpec, SectionValues, Settings, Spec
+from pipeline.planning.specs.training import ForwardSettings, LabelSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +17,17 @@ class RefinedSpec(NodeSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleSpec(NodeSpec):
-    """Combines networks; `teaches`: whether somebody learns from its labels of views."""
+    """Combines networks.
+
+    Attributes:
+        labels: The soft labels to write; where somebody learns from them, the members forward the views.
+        forward: How images are shown to them.
+    """
 
     members: tuple[str, ...]
-    teaches: bool
     rule: Literal["probabilities", "logits", "weighted"]
-    views: SectionValues
-    views_seed: int
+    labels: LabelSettings
+    forward: ForwardSettings
     code: Code
 
 

@@ -19,9 +19,16 @@ class ForwardSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings(Settings):
-    """How a node writes its soft labels: how many views beside the clean one, and in which form."""
+    """How a node writes its soft labels: how many views beside the clean one, and in which form.
+
+    Attributes:
+        views: As many as its longest student asks for; 0 where it teaches nobody.
+        distinct: The distinct views of every arm of a comparison; where it is None, as many as `max_bytes` holds.
+    """
 
     views: int
+    distinct: int | None
+    max_bytes: int
     kind: Literal["auto", "dense", "topk"]
     k: int | None
     batch_size: int
@@ -43,6 +50,10 @@ class TrainingSettings(ForwardSettings):
     Attributes:
         architecture: None where it is that of the node before.
         seed: Decides the order of batches, too.
+        stream: Of views. None where it is that which the teacher labels: its node says so, and the stage fills it in.
+        distinct_views: After so many, the first one comes again; None where none comes twice. The stage fills it in,
+            as it knows the number of images.
+        views_before: Of the stream, those that the weights which it begins with were trained on.
         settings: A compress step's own, beyond these; None where it has none.
         update, members: Of networks that teach each other, on the batches of the first one.
     """
@@ -53,6 +64,9 @@ class TrainingSettings(ForwardSettings):
     teaching: Literal["stored", "live"]
     teacher_batch: int | None
     seed: int
+    stream: str | None = None
+    distinct_views: int | None = None
+    views_before: int | None = None
     settings: dict[str, Any] | None = None
     update: Literal["sequential", "simultaneous"] | None = None
     members: tuple[NetworkSettings, ...] | None = None
@@ -140,6 +154,8 @@ class TrainSpec(TrainingSpec):
         stop: When the chain has stopped rising, so that this link carries the one before.
         weights: What to import in place of training.
         carries: Of networks that teach each other, the number (from 1) of the one that the node stands for.
+        unlimited: It sees a new view at each epoch; this node is the same training with as many as the others see,
+            and is carried where that limits nothing.
     """
 
     action: Literal["train"] = "train"
@@ -147,3 +163,4 @@ class TrainSpec(TrainingSpec):
     stop: StopRule | None = None
     weights: WeightsFile | None = None
     carries: int | None = None
+    unlimited: str | None = None

@@ -1,10 +1,13 @@
-"""The ensemble as a node: computed from its members' predictions and labels, without a forward pass.
+"""The ensemble as a node: computed from its members' predictions, without a forward pass.
 
-Legend: M members, N images, C classes.
+Only where it teaches, its members forward views: of the stream `ensemble`, on which none of them was trained. Their
+weights are those of their nodes, so that none is trained again.
+
+Legend: M members, N images, B batch, C classes, H = W edge in pixels.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,29 +15,30 @@ from torch import Tensor
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
-from pipeline.config.views import Views
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
-from pipeline.data.views import describe
+from pipeline.data.streams import ENSEMBLE
 from pipeline.evaluation.ensemble import combine, cross_fitted, fit_weights, prefixes
 from pipeline.evaluation.metrics import accuracy, scores
-from pipeline.labels.format import Format
-from pipeline.labels.store import LabelsHeader, open_labels, write_header, write_view
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
+from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.readers import EnsembleSpec
+from pipeline.training.device import choose
+from pipeline.training.labelling import write_labels
+from pipeline.training.learn import load
 
 SPLITS = ("validation", "test")
-CHUNK = 4096  # rows of all members in memory at a time
 
 
 def write_ensemble(spec: EnsembleSpec) -> None:
     """Combine the members that `spec` names; slots that stand for the same network count once."""
     name, rule = spec.node, spec.rule
     data = prepared.read(DATA)
-    members = _distinct(spec.members)
+    teaches = spec.labels.views > 0
+    members = _distinct(spec.members, {"predictions", "weights"} if teaches else {"predictions"})
     stored = [read_predictions(member) for member in members]
     y_N = {split: torch.from_numpy(getattr(data, split).labels.copy()) for split in SPLITS}
     logits_MNC = {split: torch.stack([each[split] for each in stored]) for split in SPLITS}
@@ -46,14 +50,14 @@ def write_ensemble(spec: EnsembleSpec) -> None:
         combined["validation"] = cross_fitted(*fitted_on)
     found = {split: scores(combined[split], y_N[split]) for split in SPLITS}
     with node.writing(name) as folder:
-        hashes = {
-            "predictions": write_predictions(folder, combined),
-            "labels": _label(folder / "labels", spec, members, weights_M, data),
-        }
-        lineage = tuple({"teacher": m.name, "read": "labels", "hash": m.hashes["labels"]} for m in members)
+        hashes = {"predictions": write_predictions(folder, combined)}
+        if teaches:
+            hashes["labels"] = _label(folder / "labels", spec, members, weights_M, data)
+        read = "weights" if teaches else "predictions"
+        lineage = tuple({"teacher": m.name, "read": read, "hash": m.hashes[read]} for m in members)
         chain = ((name, found["validation"]["accuracy"]),)
-        provides = ("predictions", "labels")
-        node.write(folder, Node(name, "computed", provides, lineage=lineage, chain=chain, hashes=hashes))
+        made = Node(name, "computed", tuple(hashes), lineage=lineage, chain=chain, hashes=hashes)
+        node.write(folder, replace(made, labels_stream=ENSEMBLE))
     metrics = {
         "status": "computed",
         **found,
@@ -73,40 +77,28 @@ def write_ensemble(spec: EnsembleSpec) -> None:
     log(f"{name}: validation {100 * found['validation']['accuracy']:.1f} % ({firsts or 'one member'})")
 
 
-def _distinct(names: tuple[str, ...]) -> list[Node]:
-    """The networks behind the slots, each once."""
+def _distinct(names: tuple[str, ...], needed: set[str]) -> list[Node]:
+    """The networks behind the slots, each once; `needed` of each."""
     nodes = {each.source: node.read(each.source) for each in map(node.read, names)}
-    if without := [each.name for each in nodes.values() if not {"predictions", "labels"} <= {*each.provides}]:
-        raise UserError(f"{without[0]} has no predictions and labels to combine: take it out of the ensemble")
+    if without := [each.name for each in nodes.values() if not needed <= {*each.provides}]:
+        raise UserError(f"{without[0]} has no {' and '.join(sorted(needed))} to combine: take it out of the ensemble")
     return list(nodes.values())
 
 
 def _label(folder: Path, spec: EnsembleSpec, members: list[Node], weights_M: Tensor | None, data: Prepared) -> str:
-    """Combine the members' labels view by view: all views where the ensemble teaches, else the clean one."""
-    views = describe(Views(**spec.views), spec.views_seed, "labels", len(data.train))
-    bound: dict[str, Any] = {"data_hash": data.hash, "views": views, "classes": data.classes}
-    opened = [open_labels(member.labels, recorded=member.hashes["labels"], **bound) for member in members]
-    count = min(labels.views for labels in opened) if spec.teaches else 0
-    # A mean of probabilities is computed in float32 whatever the members stored.
-    form = opened[0].header.format
-    form = Format("dense", "float32") if form.kind == "dense" else form
-    folder.mkdir()
-    for v in range(count + 1):
-        # A chunk at a time: members times samples times classes can be more than any memory.
-        chunks = (
-            combine(torch.stack([labels.rows(v, rows_B) for labels in opened]), spec.rule, weights_M)
-            for rows_B in torch.arange(len(data.train)).split(CHUNK)
-        )
-        write_view(folder, v, chunks, form, spec.node)
-    content = [[m.hashes["labels"] for m in members], None if weights_M is None else weights_M.tolist(), spec.rule]
-    header = LabelsHeader(
-        teacher=spec.node,
-        teacher_hash=files.digest(content),
-        data_hash=data.hash,
-        view_spec=views,
-        classes=data.classes,
-        count=len(data.train),
-        views=count,
-        format=form,
-    )
-    return write_header(folder, header)
+    """Label views of the stream `ensemble`; return the hash of the label set."""
+    if strange := [each.name for each in members if ENSEMBLE in each.trained_on]:
+        raise UserError(f"{strange[0]} was trained on the views that the ensemble labels: take it out of the ensemble")
+    device = choose(read_machine(), spec.forward.precision)
+    forwards = [device.forward(load(each, device).eval()) for each in members]
+
+    def combined(x_BCHW: Tensor) -> Tensor:
+        return combine(torch.stack([each(x_BCHW) for each in forwards]), spec.rule, weights_M)
+
+    made = [
+        [each.hashes["weights"] for each in members],
+        None if weights_M is None else weights_M.tolist(),
+        spec.rule,
+    ]
+    # A mean of probabilities is computed in float32 whatever the members compute in.
+    return write_labels(spec, ENSEMBLE, folder, combined, data, device, "float32", made, files.digest(made))
