@@ -152,7 +152,7 @@ def changed(path: Path) -> None:
         ("view_001.safetensors", shortened, 6 + PASSES),
         ("view_000.safetensors", Path.unlink, 6 + 2 * PASSES),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_is_torn_is_made_again(
     tmp_path: Path, data: Prepared, name: str, damage: Callable[[Path], None], passes: int
