@@ -109,8 +109,13 @@ def place(folder: Path, epochs: int | None = None, seed: int | None = None) -> P
 
 def methods(at: Place, sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -> dict[str, Strengths]:
     """Of each method as params.yaml has it, and of the networks that teach each other."""
-    names = sorted(name for name in at.specs if name.startswith("method/") or name == "mutual")
-    return {name: at.strengths(at.specs[name].training, sizes, seeds) for name in names}
+    return {name: at.strengths(at.specs[name].training, sizes, seeds) for name in names(at)}
+
+
+def names(at: Place) -> list[str]:
+    """The methods of params.yaml: what learns from more than hard labels."""
+    found = sorted(name for name in at.specs if name.startswith("method/") or name == "mutual")
+    return [name for name in found if name == "mutual" or set(at.specs[name].training.objective) != {HARD}]
 
 
 def defaults(at: Place, sizes: Sequence[int] = SIZES, seeds: Sequence[int] = SEEDS) -> Strengths:

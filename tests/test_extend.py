@@ -20,7 +20,7 @@ EXAMPLES = EXAMPLE.findall(PAGE)
 CODE = {path: code for path, code, _ in EXAMPLES}
 USERS = {  # of each file: the unit of code that begins in it, and the nodes whose specs name that
     "pipeline/objectives/huber.py": ("objective huber", {"direct"}),
-    "pipeline/models/perceptron.py": ("model perceptron", {"teacher", "compress/c1"}),
+    "pipeline/models/perceptron.py": ("model perceptron", {"teacher", "compress/c1", "ensemble"}),
     "pipeline/data/sources/stripes.py": ("source stripes", {"prepare"}),
     "pipeline/compression/steps/rounding.py": ("step rounding", {"compress/c1"}),
     "pipeline/training/optimizers/rmsprop.py": ("optimizer rmsprop", {"teacher"}),

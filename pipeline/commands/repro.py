@@ -15,7 +15,7 @@ from pipeline.dvc import internals
 from pipeline.engines import gpus, schedule
 from pipeline.engines.process import Process
 from pipeline.engines.room import Room
-from pipeline.engines.schedule import Needs
+from pipeline.engines.schedule import Before
 from pipeline.engines.screen import showing
 from pipeline.planning.specs.machine import read_machine
 
@@ -83,7 +83,7 @@ class _Run:
         """To exit with."""
         return 128 + self.signal if self.signal else int(bool(self.failed))
 
-    def together(self, needs: Needs, room: Room) -> None:
+    def together(self, needs: Before, room: Room) -> None:
         """Run these stages, as many at a time as there are places, and room on their GPUs."""
         running: list[Process] = []
         waited: set[str] = set()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Protocol
 
-Needs = Mapping[str, Collection[str]]  # of each stage: the stages that must be done before it
+Before = Mapping[str, Collection[str]]  # of each stage: the stages that must be done before it
 
 
 class RunningStage(Protocol):
@@ -31,7 +31,7 @@ class Outcome:
 
 
 def run(
-    needs: Needs,
+    needs: Before,
     jobs: int,
     find: Callable[[str, Collection[int]], int | None],
     begin: Callable[[str, int], RunningStage],
@@ -88,7 +88,7 @@ def run(
     return outcome
 
 
-def longest_first(needs: Needs) -> list[str]:
+def longest_first(needs: Before) -> list[str]:
     """All stages, first that from which the longest path of stages still to come begins; among equals as given."""
     length = dict.fromkeys(needs, 1)
     for name in reversed([*TopologicalSorter(needs).static_order()]):
@@ -97,7 +97,7 @@ def longest_first(needs: Needs) -> list[str]:
     return sorted(needs, key=lambda name: -length[name])
 
 
-def due(needs: Needs, changed: Collection[str]) -> set[str]:
+def due(needs: Before, changed: Collection[str]) -> set[str]:
     """The stages that may have to run: those that changed, and all that come after one."""
     found: set[str] = set()
     for name in TopologicalSorter(needs).static_order():
@@ -106,6 +106,6 @@ def due(needs: Needs, changed: Collection[str]) -> set[str]:
     return found
 
 
-def among(needs: Needs, names: Collection[str]) -> dict[str, set[str]]:
+def among(needs: Before, names: Collection[str]) -> dict[str, set[str]]:
     """The graph of some stages alone: what the others would have to do is done."""
     return {name: set(needs[name]).intersection(names) for name in needs if name in names}

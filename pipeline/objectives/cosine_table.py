@@ -11,7 +11,7 @@ from pipeline.objectives.layers import summed
 from pipeline.objectives.vectors import off_diagonal, unit
 
 LAYERS = "embedding"
-WEIGHT = 5.0
+WEIGHT = 4.0
 
 
 def cosine_table(

@@ -12,7 +12,7 @@ from pipeline.objectives.layers import paired, summed
 from pipeline.objectives.windows import averaged
 
 LAYERS = "stages"
-WEIGHT = 4.0
+WEIGHT = 5.0
 
 
 class FitnetHint(nn.Module):

@@ -128,6 +128,8 @@ class Points:
         if "b" not in mode or not self.is_watched(file):
             return self._open(file, mode, *args, **kwargs)
         raw = Raw(file, mode.replace("b", ""), self)
+        if "+" in mode:
+            return io.BufferedRandom(raw)
         return io.BufferedReader(raw) if "r" in mode else io.BufferedWriter(raw)
 
     def fsync(self, descriptor: int) -> None:

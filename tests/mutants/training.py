@@ -141,9 +141,15 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/export.py",
-        "            weights,\n            architecture,",
-        "            architecture,",
+        "self.device.compute_type, [weights, architecture]",
+        "self.device.compute_type, [architecture]",
         KEPT,
+    ),
+    Mutant(
+        "pipeline/training/labelling.py",
+        "shown.views_seed, stream, settings.batch_size, asdict(format)",
+        "shown.views_seed, settings.batch_size, asdict(format)",
+        "tests/training/test_streams.py",
     ),
     Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
     Mutant(
@@ -226,8 +232,8 @@ MUTANTS = [
         f"{STREAMS}::test_what_learns_on_has_seen_the_views_of_both_trainings",
     ),
     Mutant(
-        "pipeline/training/export.py",
-        "min(settings.views, held(settings, len(self.data.train), classes))",
+        "pipeline/training/labelling.py",
+        "min(settings.views, held(settings, count, classes))",
         "settings.views",
         f"{STREAMS}::test_a_node_stores_what_fits_and_no_more_than_is_asked_of_it",
     ),

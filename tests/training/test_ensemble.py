@@ -30,6 +30,7 @@ from pipeline.planning.specs.readers import EnsembleSpec
 from pipeline.planning.specs.spec import write_specs
 from pipeline.planning.specs.training import ForwardSettings, LabelSettings
 from pipeline.training import ensemble
+from pipeline.training.state import VARIABLE
 from tests.training.runs import machine
 
 CLASSES = ("a", "b", "c")
@@ -111,6 +112,7 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Node]:
     """Two networks, the second slot standing for the first one; in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prepared, "read", lambda folder: DATA)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     write_specs({"machine": machine("cpu", 1)}, PLAN)
     found = [member("born_again/g1", 1, "validation", "labels"), member("born_again/g3", 3, "test", "labels_2")]
     node.carry("born_again/g2", found[0])

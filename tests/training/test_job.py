@@ -30,6 +30,7 @@ def words(monkeypatch: pytest.MonkeyPatch, previous: PreviousRun | None, archite
     training: Any = SimpleNamespace(
         learners=[learner],
         steps=10,
+        sizes_S=[10] * 10,
         recipe=SimpleNamespace(batch_size=10, epochs=3),
         data=SimpleNamespace(channels=1, size=8, classes=range(10), train=range(100)),
     )

@@ -12,8 +12,10 @@ from pipeline.config.term import complete_term
 from pipeline.data import prepared
 from pipeline.labels.store import Labels
 from pipeline.lineage import node
+from pipeline.training.export import Inference
 from pipeline.training.labelling import kept_parts
-from pipeline.training.learn import learn, open_teacher
+from pipeline.training.learn import learn, load, open_teacher
+from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import VARIABLE
 from pipeline.training.suited import warn_of_tail
 from pipeline.training.teacher import StoredLabels
@@ -79,7 +81,9 @@ def test_a_term_that_asks_for_more_than_the_labels_hold_is_named(
 
 
 def labels(specs: dict[str, Any]) -> Labels:
-    teacher, _ = open_teacher(specs["direct"], prepared.read(DATA), runs.CPU)
+    data = prepared.read(DATA)
+    spec = with_seen_views(specs["direct"], len(data.train), len(data.classes))
+    teacher, _ = open_teacher(spec, data, runs.CPU)
     assert isinstance(teacher, StoredLabels)
     return teacher.labels
 
@@ -92,3 +96,20 @@ def test_a_tail_that_is_spread_evenly_is_named_where_it_weighs_much(
     printed = capsys.readouterr().out
     assert ("direct: labels.kind topk keeps 3 of 10 logits" in printed) == warned
     runs.run(of, tmp_path)
+
+
+def test_what_was_written_of_one_stream_is_not_taken_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs.inside(tmp_path):
+        spec = runs.furnish(tmp_path)["teacher"]
+        data, teacher = prepared.read(DATA), node.read("teacher")
+        inference = Inference(runs.CPU, load(teacher, runs.CPU).eval(), data)
+        assert teacher.architecture is not None
+        hashes = [
+            inference.label(spec, teacher.architecture, tmp_path / stream, teacher.hashes["weights"], stream)
+            for stream in ("labels", "labels_2")
+        ]
+        first, second = ((tmp_path / stream / "view_001.safetensors").read_bytes() for stream in ("labels", "labels_2"))
+    assert first != second
+    assert hashes[0] != hashes[1]

@@ -18,7 +18,7 @@ from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.stage import advance
 from tests.training.runs import METHODS, STAGES, inside, planned
 
-STUDENT_OF = {"baseline", "direct", "student", *(f"method/{name}" for name in METHODS)}
+STUDENT_OF = {"baseline", "direct", "student", "method/unlimited", *(f"method/{name}" for name in METHODS)}
 
 
 def test_a_method_without_a_slot_is_told_what_to_add(tmp_path: Path) -> None:
