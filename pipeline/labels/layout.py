@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 
+HEADER = "labels.json"
 DENSE_CLASSES = 256  # the most for which `auto` keeps every logit
 
 

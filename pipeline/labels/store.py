@@ -19,11 +19,10 @@ from torch import Tensor
 from pipeline.base.errors import UserError
 from pipeline.base.files import digest, read_json, sha256, write_bytes, write_json
 from pipeline.labels.format import decode, encode
-from pipeline.labels.layout import Format, layout
+from pipeline.labels.layout import HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
 SCHEMA = 1
-HEADER = "labels.json"
 
 
 @dataclass(frozen=True)

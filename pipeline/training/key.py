@@ -4,15 +4,12 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.labels.layout import HEADER
 from pipeline.lineage import node
 from pipeline.planning.specs.training import TrainingSpec
+from pipeline.training.seen_views import seen
 
 Lineage = tuple[dict[str, str], ...]
-
-
-def lineage(spec: TrainingSpec) -> Lineage:
-    """What a training really reads of other nodes."""
-    return of_teacher(spec) + of_initial(spec)
 
 
 def of_teacher(spec: TrainingSpec) -> Lineage:
@@ -34,7 +31,25 @@ def of_initial(spec: TrainingSpec) -> Lineage:
     return ({"teacher": initial.source, "read": "initial weights", "hash": initial.hashes["weights"]},)
 
 
-def key(training: dict[str, Any], code: Any, data_hash: str, lineage: Lineage) -> str:
-    """The key of a training: its settings, its code, and the content that it reads."""
-    content = {"data": data_hash, "lineage": [item["hash"] for item in lineage]}
-    return files.digest([training, code, content])
+def read_by(spec: TrainingSpec) -> list[str]:
+    """The hash of each thing that a training really reads of other nodes; `spec` as of `with_seen_views`.
+
+    Of stored labels only the views that it sees: a longer student of the same teacher, for which that labels more,
+    trains nobody else again.
+
+    Raises:
+        UserError: As of `of_teacher`; or a label set is not the recorded one.
+    """
+    hashes = [each["hash"] for each in of_teacher(spec) + of_initial(spec)]
+    if spec.teacher is not None and spec.training.teaching == "stored":
+        teacher = node.read(spec.teacher)
+        header = files.read_json(teacher.labels / HEADER)
+        if files.digest(header) != hashes[0]:
+            raise UserError(f"{teacher.labels / HEADER} is damaged: run `dvc repro` to make it anew")
+        hashes[0] = files.digest([header["files"][v]["sha256"] for v in seen(spec.training)])
+    return hashes
+
+
+def key(training: dict[str, Any], code: Any, data_hash: str, read: list[str]) -> str:
+    """The key of a training: its settings, its code, and the hashes of what it reads, as of `read_by`."""
+    return files.digest([training, code, {"data": data_hash, "read": read}])

@@ -33,7 +33,7 @@ from pipeline.training.chance import warn_at_chance
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
 from pipeline.training.job import describe as describe_job
-from pipeline.training.key import Lineage, key, of_initial, of_teacher
+from pipeline.training.key import Lineage, key, of_initial, of_teacher, read_by
 from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import AnyTrainingSpec, last_view, with_seen_views
@@ -113,7 +113,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         trained_on |= {*initial.trained_on}
         load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
-    saved = key(spec.training.as_json(), spec.code["training"], data.hash, lineage)
+    saved = key(spec.training.as_json(), spec.code["training"], data.hash, read_by(spec))
     with holding(name, saved, log) as state:
         training = Training(spec.training, data, teacher, device, init_weights)
         validate = _validation(training) if spec.has_logits else lambda model: None

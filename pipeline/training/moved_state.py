@@ -16,7 +16,7 @@ from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.planning.specs.spec import parse
 from pipeline.planning.specs.training import LabelSettings, TrainingSpec, TrainSpec
-from pipeline.training.key import key, lineage
+from pipeline.training.key import key, read_by
 from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import State, state_root
 
@@ -80,22 +80,22 @@ def _move(source: Path, target: Path) -> None:
 
 def _keys(old: Json, new: TrainingSpec) -> Iterator[str]:
     """The keys of a training by both specs, on what it reads today."""
-    data, read = _data(), lineage(new)
+    data = _data()
     for spec in (old, new.as_json()):
-        training = {**_training(spec), **_seen_views(spec, new)}
-        yield key(training, spec["code"]["training"], data.hash, read)
+        seen = _seen_views(spec, new)
+        filled = {"stream": seen.training.stream, "distinct_views": seen.training.distinct_views}
+        training = {**_training(spec), **{name: value for name, value in filled.items() if value is not None}}
+        yield key(training, spec["code"]["training"], data.hash, read_by(seen))
 
 
-def _seen_views(spec: Json, new: TrainingSpec) -> Json:
-    """What the stage fills in of the views that a training sees, by the label settings of one of the specs."""
+def _seen_views(spec: Json, new: TrainingSpec) -> TrainingSpec:
+    """With the views that a training sees, as its stage fills them in, by the label settings of one of the specs."""
     try:
         labels = parse(LabelSettings, spec["labels"])
     except (KeyError, ValueError) as error:
         raise UserError(f"{new.node} had label settings of another kind ({error})") from None
     data = _data()
-    seen = with_seen_views(replace(new, labels=labels), len(data.train), len(data.classes)).training
-    filled = {"stream": seen.stream, "distinct_views": seen.distinct_views}
-    return {name: value for name, value in filled.items() if value is not None}
+    return with_seen_views(replace(new, labels=labels), len(data.train), len(data.classes))
 
 
 def _training(spec: Json) -> Json:

@@ -46,6 +46,13 @@ def last_view(training: TrainingSettings | TuneSettings) -> int:
     return (training.views_before or 0) + training.recipe["epochs"]
 
 
+def seen(training: TrainingSettings | TuneSettings) -> range:
+    """The distinct views that a training sees, of the stream that it is trained on."""
+    if training.distinct_views:
+        return range(1, 1 + training.distinct_views)
+    return range(1 + (training.views_before or 0), 1 + last_view(training))
+
+
 def held(labels: LabelSettings, count: int, classes: int) -> int:
     """The number of distinct views that these settings allow."""
     asked, max_bytes, kind, k = labels.distinct, labels.max_bytes, labels.kind, labels.k

@@ -188,6 +188,10 @@ MUTANTS = [
         "learner.set(self.recipe.lr, done / whole)",
         f"{TWIN}[baseline-{{}}]",
     ),
+    # What decides that a finished training is used.
+    Mutant("pipeline/training/key.py", "hashes[0] = files.digest", "_ = files.digest", LEARN),
+    Mutant("pipeline/training/key.py", "for v in seen(spec.training)", "for v in ()", LEARN),
+    Mutant("pipeline/training/key.py", "if files.digest(header) != hashes[0]:", "if not header:", LEARN),
     # What a GPU records and replays.
     Mutant(
         "pipeline/training/replay.py", "tuple(_each(Tensor.clone, one) for one in self.found)", "self.found", REPLAY

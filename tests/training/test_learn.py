@@ -28,6 +28,7 @@ from pipeline.models.files import load_weights
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import checkpoint
 from pipeline.training.device import Device
+from pipeline.training.key import read_by
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import state_root
@@ -85,6 +86,30 @@ def test_another_teacher_has_another_key(specs: dict[str, TrainSpec], how: dict[
         return spec
 
     assert relearned(spec, another_teacher)
+
+
+def test_more_labels_of_the_same_teacher_have_the_same_key(specs: dict[str, TrainSpec]) -> None:
+    """Else a student with more epochs would train all others of its teacher again."""
+    spec, before = specs["direct"], node.read("teacher").hashes["labels"]
+
+    def more_views() -> TrainSpec:
+        teacher = specs["teacher"]
+        more = teacher.labels.views + 1
+        learn(replace(teacher, labels=replace(teacher.labels, views=more, distinct=more)))
+        return spec
+
+    assert spec.training.teaching == "stored"
+    assert not relearned(spec, more_views)
+    assert (after := node.read("teacher").hashes["labels"]) != before
+    assert node.read("direct").lineage[0]["hash"] == after
+
+
+def test_labels_that_are_not_the_recorded_ones_have_no_key(specs: dict[str, TrainSpec]) -> None:
+    header = node.read("teacher").labels / "labels.json"
+    header.write_text(header.read_text().replace('"views"', '"view"'))
+    seen = with_seen_views(specs["direct"], 100, 10)
+    with pytest.raises(UserError, match=r"labels\.json is damaged: run `dvc repro` to make it anew"):
+        read_by(seen)
 
 
 def test_other_first_weights_have_another_key(specs: dict[str, TrainSpec]) -> None:
