@@ -263,14 +263,14 @@ MUTANTS = [
     # Progress that is saved and used again.
     Mutant(
         "pipeline/training/key.py",
-        '{"data": data_hash, "lineage"',
-        '{"lineage"',
+        '{"data": data_hash, "read"',
+        '{"read"',
         f"{LEARN}::test_other_data_have_another_key",
     ),
     Mutant(
         "pipeline/training/key.py",
-        '[item["hash"] for item in lineage]',
-        '[item["read"] for item in lineage]',
+        '[each["hash"] for each in of_teacher(spec)',
+        '[each["read"] for each in of_teacher(spec)',
         f"{LEARN}::test_another_teacher_has_another_key",
     ),
     Mutant(
