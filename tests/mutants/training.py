@@ -275,8 +275,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/key.py",
-        "[training, code, content]",
-        "[training, content]",
+        "[training, code, {",
+        "[training, {",
         f"{LEARN}::test_other_code_has_another_key",
     ),
     Mutant(
