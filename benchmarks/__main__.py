@@ -31,7 +31,6 @@ NAMES = {
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Out = Annotated[Path | None, typer.Option(help="JSON file to write, too.")]
-Docs = Annotated[Path | None, typer.Option(help="Page whose tables are written anew, too.")]
 Tiny = Annotated[bool, typer.Option(help="So small that it only shows that it runs: its figures mean nothing.")]
 
 
@@ -85,11 +84,10 @@ def gpu(
 
 
 @app.command()
-def gradients(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
+def gradients(out: Out = None, tiny: Tiny = False) -> None:
     """How strong each method pulls as training starts: its gradient over that of cross entropy."""
     from benchmarks.gradients import measure, tables
-    from benchmarks.pages import documented
-    from pipeline.base.files import write_json, write_text
+    from pipeline.base.files import write_json
     from pipeline.lineage.results import show
 
     with tempfile.TemporaryDirectory() as folder:
@@ -98,16 +96,13 @@ def gradients(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
         show(table)
     if out is not None:
         write_json(out, asdict(measured))
-    if docs is not None:
-        write_text(docs, documented(docs.read_text(), tables(measured)))
 
 
 @app.command()
-def weights(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
+def weights(out: Out = None, tiny: Tiny = False) -> None:
     """What default weights are worth on digits: each method over hard labels, at today's weight and the one before."""
-    from benchmarks.pages import documented
     from benchmarks.weights import Reached, measure, table
-    from pipeline.base.files import write_json, write_text
+    from pipeline.base.files import write_json
     from pipeline.lineage.results import show
 
     def keep(reached: Reached) -> None:
@@ -117,8 +112,6 @@ def weights(out: Out = None, docs: Docs = None, tiny: Tiny = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         cells = table(measure(Path(folder), tiny, keep))
     show(cells)
-    if docs is not None:
-        write_text(docs, documented(docs.read_text(), {"weights": cells}))
 
 
 Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]

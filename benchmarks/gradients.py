@@ -166,14 +166,14 @@ def _strengths(value: Mapping[str, Any]) -> Strengths:
 
 
 def tables(of: Measured) -> dict[str, list[tuple[str, ...]]]:
-    """Cells of both by their names in the docs, header first: medians over the seeds."""
+    """Cells of both, by their names, header first: medians over the seeds."""
     sizes = [f"batch {size}" for size in SIZES]
     first: list[tuple[str, ...]] = [("method", "term", "weight", *sizes)]
     for name, strengths in of.methods.items():
         first += [(name.removeprefix("method/"), term, *_figures(each)) for term, each in strengths.items()]
     second: list[tuple[str, ...]] = [("objective", "weight", *sizes, "by the rule")]
     second += [(name, *_figures(each), f"{rule(each):g}") for name, each in of.defaults.items()]
-    return {"gradients: methods": first, "gradients: defaults": second}
+    return {"methods": first, "defaults": second}
 
 
 def _figures(of: Strength) -> list[str]:

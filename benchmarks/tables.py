@@ -1,38 +1,107 @@
-"""`python -m benchmarks.tables`: write the tables of docs anew from the JSON that is committed beside them.
+"""`python -m benchmarks.tables`: write the tables of README and docs anew from the JSON that is committed.
 
-A table stands between `<!-- table: study/<name>.json -->` and `<!-- end of table -->`; what `study` left there is a
-list of arms, what `orders` left is a list of chains.
+A table stands between `<!-- table: <file> [<which>] -->` and `<!-- end of table -->`; the file is one of docs/. `--run`
+first keeps the figures of the last run in this folder, for README, as docs/study/default.json.
 """
 
+import argparse
+import io
 import json
 import re
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.files import write_text
+from benchmarks import gradients, weights
+from pipeline.base.errors import UserError
+from pipeline.base.files import write_json, write_text
 from pipeline.commands import orders, study
-from pipeline.lineage.results import markdown
+from pipeline.lineage import results, tables
+from pipeline.lineage.node import Node
+from pipeline.lineage.results import Row, markdown, show
+from pipeline.planning.specs.readers import SummarySpec
+from pipeline.planning.specs.spec import read_spec
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("study.md", "compression.md")
-PLACE = re.compile(r"(<!-- table: (study/[a-z-]+\.json) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods")))
+RUN = DOCS / "study/default.json"
+PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+Cells = Sequence[tuple[str, ...]]
 
 
-def filled(text: str, folder: Path) -> str:
+def filled(text: str, folder: Path = DOCS) -> str:
     """A page with each of its tables made anew from its file in `folder`."""
-    return PLACE.sub(lambda place: f"{place[1]}{_table(folder / place[2])}\n{place[3]}", text)
+    return PLACE.sub(lambda place: f"{place[1]}{_table(folder / place[2], place[3])}\n{place[4]}", text)
 
 
-def _table(path: Path) -> str:
-    read: list[dict[str, Any]] = [
+def keep_run(path: Path = RUN) -> None:
+    """Keep what README shows of the last run of the graph."""
+    rows = results.rows(read_spec("summary", SummarySpec).nodes)
+    write_json(path, [{"node": asdict(row.node), "metrics": row.metrics} for row in rows])
+
+
+def _table(path: Path, which: str) -> str:
+    maker = MAKERS.get(path.name)
+    if maker is None:
+        raise UserError(f"{path.name} has no table: name its maker in benchmarks/tables.py")
+    return maker(path, which).strip()
+
+
+def _study(path: Path, which: str) -> str:
+    return markdown(study.table([study.Arm(**each) for each in _read(path)]))
+
+
+def _orders(path: Path, which: str) -> str:
+    return markdown(orders.table([orders.Chain(**each) for each in _read(path)]))
+
+
+def _gradients(path: Path, which: str) -> str:
+    return markdown(gradients.tables(gradients.read(path))[which])
+
+
+def _weights(path: Path, which: str) -> str:
+    return markdown(weights.table(json.loads(path.read_text())))
+
+
+def _run(path: Path, which: str) -> str:
+    rows = [Row(_node(each["node"]), each["metrics"]) for each in json.loads(path.read_text())]
+    with redirect_stdout(io.StringIO()) as printed:
+        show(results.lines(rows) if which == "nodes" else tables.lines(rows))
+    lines = [line.rstrip() for line in printed.getvalue().strip("\n").splitlines()]
+    return "\n".join(("```text", *filter(None, lines), "```"))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """A list of objects, whose lists are tuples."""
+    return [
         {key: tuple(value) if isinstance(value, list) else value for key, value in each.items()}
         for each in json.loads(path.read_text())
     ]
-    if "order" in read[0]:
-        return markdown(orders.table([orders.Chain(**each) for each in read])).strip()
-    return markdown(study.table([study.Arm(**each) for each in read])).strip()
+
+
+def _node(value: dict[str, Any]) -> Node:
+    return Node(**value | {"lineage": tuple(value["lineage"]), "chain": tuple(map(tuple, value["chain"]))})
+
+
+MAKERS: dict[str, Callable[[Path, str], str]] = {
+    "digits.json": _study,
+    "fashion.json": _study,
+    "compress-bits.json": _orders,
+    "compress-orders.json": _orders,
+    "gradients.json": _gradients,
+    "weights.json": _weights,
+    RUN.name: _run,
+}
 
 
 if __name__ == "__main__":
-    for name in PAGES:
-        write_text(DOCS / name, filled((DOCS / name).read_text(), DOCS))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("--run", action="store_true", help="keep the figures of the last run first")
+    if parser.parse_args().run:
+        keep_run()
+    for page in PAGES:
+        write_text(page, filled(page.read_text()))

@@ -4,21 +4,19 @@ On digits, over pairs: a pair has its own split of the images, its own teacher a
 which any other table uses. All arms of a pair share initialisation, order and crops, and see a new crop in each epoch.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.special import stdtr
 
 from benchmarks.gradients import HARD, Place, place
 from pipeline.config.term import complete_term
 from pipeline.data.batches import Pixels
 from pipeline.data.streams import FIRST
 from pipeline.evaluation.metrics import accuracy
-from pipeline.evaluation.statistics import paired, summary
+from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.labels.labeller import predict
 from pipeline.planning.specs.training import TrainingSettings
 from pipeline.training.loop import Training
@@ -89,7 +87,7 @@ def _trained(at: Place, settings: TrainingSettings) -> Training:
 def table(reached: Reached) -> list[tuple[str, ...]]:
     """Cells, header first: points, differences to hard labels with 95 % intervals, and Holm's p of all of them."""
     others = [name for name in ARMS if name != BASE]
-    corrected = dict(zip(others, holm([_p(reached[name], reached[BASE]) for name in others]), strict=True))
+    corrected = dict(zip(others, holm([p_value(reached[name], reached[BASE]) for name in others]), strict=True))
     cells: list[tuple[str, ...]] = [("terms", "test", "over hard labels", "Holm's p")]
     for name in ARMS:
         values = reached[name]
@@ -102,20 +100,3 @@ def table(reached: Reached) -> list[tuple[str, ...]]:
         words = f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
         cells.append((name, mean, words, f"{corrected[name]:.3f}"))
     return cells
-
-
-def _p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Of a difference as large between arms that are alike: two-sided, paired t."""
-    of = paired(a, b)
-    if not of.deviation:
-        return 1.0 if not of.mean else 0.0
-    return float(2 * stdtr(of.count - 1, -abs(of.mean) / (of.deviation / math.sqrt(of.count))))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) correction: the k-th smallest of n times n - k + 1, never below one before it, at most 1."""
-    found, least = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        least = max(least, min(1.0, (len(p) - rank) * p[i]))
-        found[i] = least
-    return found

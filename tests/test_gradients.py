@@ -9,8 +9,6 @@ from typer.testing import CliRunner
 from benchmarks import gradients, weights
 from benchmarks.__main__ import app
 from benchmarks.gradients import SEEDS, SIZES, VARIANTS, Place, Strength, place
-from benchmarks.pages import documented
-from pipeline.base.errors import UserError
 from pipeline.config.extension import OBJECTIVES
 from pipeline.config.term import default_weight
 from tests.scratch import ROOT
@@ -19,7 +17,6 @@ LEAST, MOST = 0.3, 10
 AGREEING = 0.2  # of peers, who agree as long as they know nothing: their weight is 1 by definition
 COMMITTED = gradients.read(ROOT / "docs/study/gradients.json")
 REACHED = json.loads((ROOT / "docs/study/weights.json").read_text())
-DOCS = (ROOT / "docs/methods.md").read_text()
 # In the place of cross entropy or beside it with weight 1, by definition.
 DEFINED = {"born_again", "label_refinery", "cwtm", "dkpp", "mutual"}
 
@@ -42,7 +39,7 @@ def test_each_method_is_within_bounds_of_cross_entropy_at_small_and_large_batche
                 assert least < strength.median(size) < MOST, (name, term, size)
 
 
-REDO = "python -m benchmarks gradients --out docs/study/gradients.json --docs docs/methods.md"
+REDO = "python -m benchmarks gradients --out docs/study/gradients.json"
 
 
 def test_each_objective_was_measured_at_its_default_weight_and_that_follows_the_rule() -> None:
@@ -72,32 +69,13 @@ def test_a_weight_is_1_where_that_will_do_and_else_has_one_digit(times: tuple[fl
     assert gradients.rule(Strength(10.0, {"16": [10 * times[0]], "128": [10 * times[1]]})) == weight
 
 
-def test_the_docs_have_the_tables_of_what_was_measured() -> None:
-    assert documented(DOCS, gradients.tables(COMMITTED)) == DOCS, REDO
-    assert documented(DOCS, {"weights": weights.table(REACHED)}) == DOCS, "python -m benchmarks weights"
-    assert "| similarity_preserving | 70 |" in DOCS
-
-
-def test_a_page_without_a_place_for_the_tables_is_named() -> None:
-    with pytest.raises(UserError, match="the table gradients: methods has no place"):
-        documented("nothing", gradients.tables(COMMITTED))
-
-
 @pytest.mark.long
 def test_the_commands_run(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(DOCS)
     for name in ("gradients", "weights"):
         out = tmp_path / f"{name}.json"
-        arguments = [name, "--tiny", "--docs", str(page), "--out", str(out)]
+        arguments = [name, "--tiny", "--out", str(out)]
         said = CliRunner().invoke(app, arguments, catch_exceptions=False).output
         assert "similarity_preserving" in said
         assert out.exists()
-    found = gradients.tables(gradients.read(tmp_path / "gradients.json"))
-    found["weights"] = weights.table(json.loads((tmp_path / "weights.json").read_text()))
-    assert page.read_text() == documented(DOCS, found) != DOCS
-
-
-def test_holms_correction() -> None:
-    assert weights.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert weights.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert gradients.tables(gradients.read(tmp_path / "gradients.json"))["methods"]
+    assert weights.table(json.loads((tmp_path / "weights.json").read_text()))

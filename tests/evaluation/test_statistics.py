@@ -102,14 +102,3 @@ def test_holms_correction_by_hand() -> None:
     assert holm([0.04, 0.01, 0.03, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
-
-
-def test_the_tables_of_the_study_are_those_of_its_figures() -> None:
-    from benchmarks.tables import DOCS, PAGES, PLACE, filled
-
-    for name in PAGES:
-        text = (DOCS / name).read_text()
-        tables = text.count("| method | factor |") + text.count("| order | validation |")
-        assert len(PLACE.findall(text)) == tables == 2
-        assert filled(text, DOCS) == text
-        assert filled(text.replace("0.", "9."), DOCS) != text.replace("0.", "9.")

@@ -1,0 +1,24 @@
+"""The tables of README and docs are those of the JSON beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.tables import DOCS, PAGES, PLACE, filled
+from pipeline.base.errors import UserError
+
+TABLES = {"README.md": 2, "study.md": 2, "compression.md": 2, "methods.md": 3}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_table_is_that_of_its_figures(page: Path) -> None:
+    text = page.read_text()
+    assert len(PLACE.findall(text)) == TABLES[page.name]
+    assert filled(text) == text, "python -m benchmarks.tables"
+    wrong = PLACE.sub(lambda place: place[0].replace("1", "9"), text)
+    assert filled(wrong) == text != wrong
+
+
+def test_figures_without_a_table_are_named() -> None:
+    with pytest.raises(UserError, match=r"streams\.json has no table: name its maker"):
+        filled("<!-- table: study/streams.json -->\n<!-- end of table -->", DOCS)
