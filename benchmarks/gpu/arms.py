@@ -63,6 +63,8 @@ def arms(setting: Setting) -> dict[str, Build]:
         found[f"live {name}"] = lambda on, objective=objective, after_hint=after_hint: make(
             on, objective, setting.live(on), init_weights=hinted(setting) if after_hint else None
         )
+    balanced = _complete({"cross_entropy": {"weight": 1.0}, "soft_targets": {"balance": 3.0}})
+    found["live, balanced"] = lambda on: make(on, balanced, setting.live(on))
     objective = _complete(params["mutual"]["objective"])
     peers = tuple(NetworkSettings(architecture=setting.network, objective=objective, seed=k) for k in (1, 2))
     for update in ("sequential", "simultaneous"):
