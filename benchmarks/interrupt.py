@@ -16,7 +16,7 @@ def interrupt(of: Training, step: int) -> None:
 
     def interrupting(v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         nonlocal calls
-        calls += 1
+        calls += bool(of.at.weights)  # what is forwarded to find the weights of terms comes before the first step
         if calls == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return output(v, rows, x_BCHW)
