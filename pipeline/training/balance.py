@@ -13,12 +13,12 @@ from statistics import median
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pipeline.base.errors import UserError
 from pipeline.config.term import default_weight
 from pipeline.console.progress import log
 from pipeline.objectives.compose import Signals
-from pipeline.objectives.cross_entropy import cross_entropy
 from pipeline.training.learner import Learner
 from pipeline.training.teacher import TeacherOutput
 
@@ -62,7 +62,7 @@ def relative_gradients(learners: Sequence[Learner], batches: Iterable[Batch]) ->
             for k, learner in enumerate(learners):
                 peers = [z_BC.detach() for other, z_BC in enumerate(z_KBC) if other != k]
                 signals = Signals(z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
-                hard = _gradients(cross_entropy(z_KBC[k], y_B), learner.parameters)
+                hard = _gradients(F.cross_entropy(z_KBC[k].float(), y_B), learner.parameters)
                 for name, loss in learner.objective(signals).items():
                     ratios[k][name].append(_ratio(_gradients(loss, learner.parameters), hard))
     return [{name: median(each) for name, each in of.items()} for of in ratios]
