@@ -1,13 +1,13 @@
 """Whether an objective suits what it is trained on: the number of classes, and the form of the stored labels."""
 
 import torch
+from torch.nn import functional as F
 
 from pipeline.base.errors import UserError
 from pipeline.config.extension import OBJECTIVES
 from pipeline.console.progress import log
 from pipeline.labels.store import Labels
 from pipeline.objectives.compose import Objective, Signals
-from pipeline.objectives.cross_entropy import cross_entropy
 from pipeline.planning.specs.training import TermSettings, TrainingSpec
 
 ROWS = 8
@@ -60,5 +60,5 @@ def _has_gradient(objective: TermSettings, classes: int) -> bool:
     z_BC.requires_grad_()
     with torch.random.fork_rng([]):  # of terms that draw
         (loss,) = Objective(objective)(Signals(z_BC, y_B, t_BC, peers=[t_BC])).values()
-    own, other = (torch.autograd.grad(each, z_BC)[0].norm() for each in (loss, cross_entropy(z_BC, y_B)))
+    own, other = (torch.autograd.grad(each, z_BC)[0].norm() for each in (loss, F.cross_entropy(z_BC, y_B)))
     return bool(own > LEAST * other)
