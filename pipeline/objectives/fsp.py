@@ -12,7 +12,6 @@ from pipeline.objectives.layers import paired, summed
 from pipeline.objectives.windows import largest
 
 LAYERS = "stages"
-WEIGHT = 10.0
 
 
 class Fsp(nn.Module):
