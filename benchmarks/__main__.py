@@ -36,17 +36,24 @@ Tiny = Annotated[bool, typer.Option(help="So small that it only shows that it ru
 
 def _command(name: str) -> Callable[..., None]:
     def command(out: Out = None, tiny: Tiny = False) -> None:
-        from benchmarks.measure import lines
         from pipeline.base.files import write_json
-        from pipeline.lineage.results import show
 
-        with tempfile.TemporaryDirectory() as folder:
-            figures = importlib.import_module(f"benchmarks.{name}").measure(Path(folder), tiny)
-        show(lines(figures))
+        figures = measured(name, tiny)
         if out is not None:
-            write_json(out, {"benchmark": name, "machine": machine(), "figures": [asdict(each) for each in figures]})
+            write_json(out, figures)
 
     return command
+
+
+def measured(name: str, tiny: bool) -> dict[str, Any]:
+    """The figures of a benchmark, which are printed, and what they were measured on."""
+    from benchmarks.measure import lines
+    from pipeline.lineage.results import show
+
+    with tempfile.TemporaryDirectory() as folder:
+        figures = importlib.import_module(f"benchmarks.{name}").measure(Path(folder), tiny)
+    show(lines(figures))
+    return {"benchmark": name, "machine": machine(), "figures": [asdict(each) for each in figures]}
 
 
 def machine() -> dict[str, Any]:
@@ -64,6 +71,28 @@ def machine() -> dict[str, Any]:
 
 for _name, _help in NAMES.items():
     app.command(_name, help=_help)(_command(_name))
+
+Kept = Annotated[Path, typer.Option(help="JSON file to write after each; what it holds is not run again.")]
+
+
+@app.command("all")
+def every(out: Kept = Path("performance.json"), tiny: Tiny = False) -> None:
+    """All of the above, one after the other; one that lacks a library is named and left out."""
+    from pipeline.base.errors import UserError
+    from pipeline.base.files import read_json, write_json
+    from pipeline.console.progress import log
+
+    whole: list[dict[str, Any]] = read_json(out) if out.exists() else []
+    for name in NAMES:
+        if any(each["benchmark"] == name for each in whole):
+            continue
+        try:
+            whole.append(measured(name, tiny))
+        except UserError as error:
+            log(f"{name} is left out: {error}")
+        else:
+            write_json(out, whole)
+
 
 Budget = Annotated[float, typer.Option(help="Seconds after which no other check begins.")]
 Only = Annotated[str | None, typer.Option(help="`right`, `fast`, or the name of one part.")]
@@ -114,8 +143,23 @@ def weights(out: Out = None, tiny: Tiny = False) -> None:
     show(cells)
 
 
+@app.command()
+def norms(out: Out = None, tiny: Tiny = False) -> None:
+    """BatchNorm's statistics in short trainings: as torch builds a network, and by either remedy."""
+    from benchmarks.norms import Row, measure, table
+    from pipeline.base.files import write_json
+    from pipeline.lineage.results import show
+
+    def keep(rows: list[Row]) -> None:
+        if out is not None:
+            write_json(out, rows)
+
+    with tempfile.TemporaryDirectory() as folder:
+        cells = table(measure(Path(folder), tiny, keep))
+    show(cells)
+
+
 Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]
-Kept = Annotated[Path, typer.Option(help="JSON file to write after each seed; what it holds is not run again.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds Fashion-MNIST as torchvision lays it out.")]
 
 

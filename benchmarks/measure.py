@@ -5,7 +5,7 @@ in short units, each round in another order; a figure is the median of the round
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Any
@@ -99,4 +99,18 @@ def lines(figures: list[Figure]) -> list[tuple[str, ...]]:
         spread = "" if each.low is None or each.high is None else f"{each.low:.3g} … {each.high:.3g}"
         value = "not measured" if each.value is None else f"{each.value:.3g}{each.unit}"
         cells.append((each.name, value, spread, bound, met, each.note))
+    return cells
+
+
+def table(benchmarks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells of what several benchmarks wrote, header first; what misses its goal is bold."""
+    cells: list[tuple[str, ...]] = [("`python -m benchmarks`", "figure", "measured", "goal")]
+    for benchmark in benchmarks:
+        for value in benchmark["figures"]:
+            figure = Figure(**value)
+            _, measured, spread, bound, met, note = lines([figure])[1]
+            shown = f"**{measured}**" if met == "no" else measured
+            quartiles = f" [{spread.replace(' … ', ', ')}]" if spread and figure.low != figure.high else ""
+            name = f"{figure.name} ({note})" if note else figure.name
+            cells.append((f"`{benchmark['benchmark']}`", name, shown + quartiles, bound))
     return cells

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, weights
+from benchmarks import gradients, measure, norms, weights
+from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
 from pipeline.commands import orders, study
@@ -26,7 +27,7 @@ from pipeline.planning.specs.spec import read_spec
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods")))
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods", "performance")))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -67,6 +68,18 @@ def _weights(path: Path, which: str) -> str:
     return markdown(weights.table(json.loads(path.read_text())))
 
 
+def _norms(path: Path, which: str) -> str:
+    return markdown(norms.table(json.loads(path.read_text())))
+
+
+def _performance(path: Path, which: str) -> str:
+    return markdown(measure.table(json.loads(path.read_text())))
+
+
+def _gpu(path: Path, which: str) -> str:
+    return markdown(gpu.cells(path, which))
+
+
 def _run(path: Path, which: str) -> str:
     rows = [Row(_node(each["node"]), each["metrics"]) for each in json.loads(path.read_text())]
     with redirect_stdout(io.StringIO()) as printed:
@@ -94,6 +107,9 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "compress-orders.json": _orders,
     "gradients.json": _gradients,
     "weights.json": _weights,
+    "fast.json": _gpu,
+    "norms.json": _norms,
+    "performance.json": _performance,
     RUN.name: _run,
 }
 

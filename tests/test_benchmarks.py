@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import NAMES, app
-from benchmarks.measure import Figure, interleaved, lines, of, ratio
+from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
+from pipeline.base.errors import UserError
 
 LONG = ("graph", "size")
 
@@ -46,6 +49,33 @@ def test_each_runs(name: str, tmp_path: Path) -> None:
     for figure in value["figures"]:
         assert figure["name"] in said
         assert figure["value"] is not None and figure["value"] >= 0
+
+
+def test_all_go_on_after_the_last_one_and_name_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(name: str, tiny: bool) -> dict[str, Any]:
+        ran.append(name)
+        if name == "others":
+            raise UserError("install timm")
+        return {"benchmark": name, "machine": {}, "figures": [asdict(Figure("epoch", 2.0, 1.5, 2.5, 1.0))]}
+
+    ran: list[str] = []
+    out = tmp_path / "all.json"
+    out.write_text(json.dumps([{"benchmark": "stored", "machine": {}, "figures": []}]))
+    monkeypatch.setattr("benchmarks.__main__.measured", measured)
+    said = CliRunner().invoke(app, ["all", "--out", str(out)], catch_exceptions=False).output
+    assert ran == [name for name in NAMES if name != "stored"]
+    assert "others is left out: install timm" in said
+    rows = table(json.loads(out.read_text()))
+    assert ("`live`", "epoch", "**2** [1.5, 2.5]", "≤ 1") in rows and len(rows) == len(NAMES) - 1
+
+
+def test_norms_compares_each_remedy_with_none(tmp_path: Path) -> None:
+    out = tmp_path / "norms.json"
+    said = CliRunner().invoke(app, ["norms", "--tiny", "--out", str(out)], catch_exceptions=False).output
+    (row,) = json.loads(out.read_text())
+    assert "momentum raised" in said and {len(each) for each in row["reached"].values()} == {1} and row["steps"] == 2
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ from pipeline.config.extension import OPTIMIZERS
 from pipeline.config.network import MethodSection, MutualSection, NetworkSection, TeacherSection, TrainingSection
 from pipeline.config.recipe import Recipe
 from pipeline.config.term import needs_features, needs_teacher
+from pipeline.config.views import Views
 
 LIKE_STUDENT = ("student", "baseline", "direct")
 Trained = Mapping[str, TrainingSection]
 
 
-def idle_keys(raw: Mapping[str, Any], training: Recipe, trained: Trained, compress: Compress) -> Iterator[str]:
+def idle_keys(
+    raw: Mapping[str, Any], training: Recipe, trained: Trained, compress: Compress, views: Views
+) -> Iterator[str]:
     """A sentence for each key that can have no effect, beginning with the key.
 
     raw: what params.yaml holds, which is what a user has set. trained: the sections that train, by their keys.
@@ -28,6 +31,7 @@ def idle_keys(raw: Mapping[str, Any], training: Recipe, trained: Trained, compre
     yield from _pretrained(trained)
     yield from _peers(trained["mutual"])
     yield from _compress(compress)
+    yield from _views(raw, views)
 
 
 def _takers(path: str, trained: Trained) -> list[TrainingSection]:
@@ -128,6 +132,13 @@ def _compress(section: Compress) -> Iterator[str]:
             f"compress.teacher has no effect where compress.order is {order}: name a step there that tunes by a "
             "teacher's soft labels, or leave teacher out"
         )
+
+
+def _views(raw: Mapping[str, Any], views: Views) -> Iterator[str]:
+    """Where a view does nothing to an image, nothing of it is drawn."""
+    off = {f"views.{name}": field.default for name, field in Views.model_fields.items()}
+    if _given(raw, "seeds").get("views", 0) != 0 and views == Views():
+        yield f"seeds.views {sentence('views', off, {'views.shift': '>0', 'views.flip': (True,)})}"
 
 
 def _given(raw: Mapping[str, Any], path: str) -> Mapping[str, Any]:

@@ -95,7 +95,7 @@ def check(raw: Any, name: str) -> Params:
         found = Params.model_validate(_inherit(raw))
     except ValidationError as error:
         raise UserError(_explain(error, name)) from None
-    for sentence in across.idle_keys(raw, found.training, found.trained, found.compress):
+    for sentence in across.idle_keys(raw, found.training, found.trained, found.compress, found.views):
         raise UserError(f"{name}: {sentence}")
     return found
 

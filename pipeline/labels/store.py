@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import save
 from torch import Tensor
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import digest, read_json, sha256, write_bytes, write_json
-from pipeline.labels.format import decode, encode
+from pipeline.base.files import digest, read_json, sha256, write_json
+from pipeline.labels.format import decode
 from pipeline.labels.layout import HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
@@ -104,24 +103,6 @@ class Labels:
 def view_path(folder: Path, v: int) -> Path:
     """The file of view `v`."""
     return folder / f"view_{v:03}.safetensors"
-
-
-def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format, teacher: str) -> None:
-    """Write the logits of `teacher` for view `v`; equal logits give equal bytes.
-
-    logits_NC: float, whole or in batches of consecutive rows, on any device; of batches only what is stored
-    is kept in memory. Raises `UserError` for a logit that is not finite.
-    """
-    batches = [logits_NC] if isinstance(logits_NC, Tensor) else logits_NC
-    encoded, finite, classes = [], [], 0
-    for logits_BC in batches:
-        classes = logits_BC.shape[1]
-        finite.append(torch.isfinite(logits_BC).all(1))
-        encoded.append(encode(logits_BC, format))
-    # Asked for once a view: asking for each batch would make the device wait for us.
-    check_finite(torch.cat(finite), v, teacher)
-    whole = {name: torch.cat([part[name] for part in encoded]).cpu() for name in encoded[0]}
-    write_bytes(view_path(folder, v), content(stored(whole, format, classes)))
 
 
 def check_finite(finite_B: Tensor, v: int, teacher: str, first: int = 0) -> None:

@@ -419,3 +419,12 @@ def test_a_key_of_quantise_is_refused_exactly_where_it_writes_the_same_file(monk
     assert agrees(declared, {"form": "grids", "weight_bits": 4}, reading("quantise"), trace) > 0
     assert reading("quantise")({"form": "grids", "activation_bits": 4}) == "activation_bits"
     assert reading("tune")({"activation_bits": 4}) == "activation_bits"
+
+
+def test_a_seed_of_views_that_do_nothing_is_refused() -> None:
+    off = {**GIVEN, "views": {}, "seeds": {"views": 3}}
+    with pytest.raises(
+        UserError, match=r"seeds\.views has no effect where views\.shift is 0 .*: set views\.shift above 0"
+    ):
+        params.check(off, "params.yaml")
+    params.check({**off, "views": {"flip": True}}, "params.yaml")

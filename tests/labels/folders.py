@@ -1,14 +1,25 @@
 """A small label set to take apart."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.base.files import digest, read_json
+from pipeline.base.files import digest, read_json, write_bytes
+from pipeline.labels.format import encode
 from pipeline.labels.layout import Format
-from pipeline.labels.store import Labels, LabelsHeader, open_labels, write_header, write_view
+from pipeline.labels.store import (
+    Labels,
+    LabelsHeader,
+    check_finite,
+    content,
+    open_labels,
+    stored,
+    view_path,
+    write_header,
+)
 
 COUNT, VIEWS = 23, 2
 CLASSES = ("cat", "dog", "emu", "fox")
@@ -41,6 +52,22 @@ def header(format: Format, **changes: Any) -> LabelsHeader:
         "format": format,
     }
     return LabelsHeader(**content | changes)
+
+
+def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format, teacher: str) -> None:
+    """Write the logits of `teacher` for view `v`, whole or in batches of consecutive rows.
+
+    Raises `UserError` for a logit that is not finite.
+    """
+    batches = [logits_NC] if isinstance(logits_NC, Tensor) else logits_NC
+    encoded, finite, classes = [], [], 0
+    for logits_BC in batches:
+        classes = logits_BC.shape[1]
+        finite.append(torch.isfinite(logits_BC).all(1))
+        encoded.append(encode(logits_BC, format))
+    check_finite(torch.cat(finite), v, teacher)
+    whole = {name: torch.cat([part[name] for part in encoded]).cpu() for name in encoded[0]}
+    write_bytes(view_path(folder, v), content(stored(whole, format, classes)))
 
 
 def write(folder: Path, format: Format) -> str:

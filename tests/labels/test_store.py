@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256
 from pipeline.labels.layout import Format
-from pipeline.labels.store import write_header, write_view
-from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, header, logits, opened, write
+from pipeline.labels.store import write_header
+from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, header, logits, opened, write, write_view
 
 DENSE = Format("dense", "float32")
 TOPK = Format("topk", "float16", 2)
