@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.compression.runtime import Runtime
-from pipeline.data.images import pixels
-from pipeline.data.listing import SUFFIXES
+from pipeline.data.decode import NotDecoded, decode
+from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
 from pipeline.planning import graph
 
@@ -99,11 +99,7 @@ def _is_shown(file: Path, below: Path) -> bool:
 
 def _open(path: Path, mode: str, size: int) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
-    # Pillow is needed here only: `--help` decodes nothing.
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            return pixels(picture, mode=mode, size=size)
-    except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
-        return str(error) or type(error).__name__
+        return decode(path, mode=mode, size=size)
+    except NotDecoded as error:
+        return str(error)
