@@ -203,7 +203,7 @@ def test_a_linked_artifact_is_worth_its_hash(tmp_path: Path, monkeypatch: pytest
     with node.writing("a") as inside:
         (inside / "predictions").mkdir()
         (inside / "predictions" / "logits.safetensors").symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match="its content is not what was written"):
+    with pytest.raises(UserError, match="its SHA-256 is not the recorded one"):
         read_predictions(Node("a", "trained", hashes={"predictions": "0" * 64}))
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.errors import UserError
+from pipeline.base.files import verify
+from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
@@ -51,7 +53,22 @@ def shipped() -> Path:
             f"the compress chain ends in {last.source}, which is no ONNX file: add export to compress.order in "
             "params.yaml and run `dvc repro`, or name a file by --model"
         )
-    return last.weights
+    return node.checked_weights(last)
+
+
+def opened(model: Path | None) -> Runtime:
+    """The model that answers: a file, or without one what the last run ships.
+
+    Raises:
+        UserError: There is none, its content is not what the `node.json` beside it recorded, it needs more memory than
+            is free, or it cannot be run.
+    """
+    path = model or shipped()
+    if model and model.name == "model.onnx" and (model.parent / "node.json").exists():
+        recorded = node.read_at(model.parent).hashes.get("weights")
+        verify(model, recorded, f"take {model.parent} anew from where it came, or run `dvc repro`")
+    check_fits(path, BATCH)
+    return Runtime(path)
 
 
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
