@@ -171,7 +171,9 @@ def bomb(path: Path, edge: int) -> None:
 def test_a_decompression_bomb_is_refused_by_name(tmp_path: Path, edge: int) -> None:
     folder(tmp_path, {"a": 2, "b": 2})
     bomb(tmp_path / "a" / "000.png", edge)
-    with pytest.raises(UserError, match=rf"a/000.png under data.root .*{edge}x{edge} pixels, and 178,956,970 are the most"):
+    with pytest.raises(
+        UserError, match=rf"a/000.png under data.root .*{edge}x{edge} pixels, and 178,956,970 are the most"
+    ):
         imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
 
 

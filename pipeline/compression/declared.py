@@ -1,4 +1,4 @@
-"""What an ONNX file says that it needs of memory, told before a runtime takes any: the file may come from a stranger."""
+"""What an ONNX file says that it needs of memory, told before a runtime takes any: it may come from a stranger."""
 
 from __future__ import annotations
 

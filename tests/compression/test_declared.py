@@ -74,7 +74,9 @@ def test_a_model_that_declares_160_gb_is_refused_before_it_runs(
     path.write_bytes(sized(model, 40_000_000_000).SerializeToString())
     monkeypatch.setattr(runtime.ort, "InferenceSession", session)
     monkeypatch.setattr(memory, "free", lambda: 16 << 30)
-    with pytest.raises(UserError, match=r"model\.onnx declares 149\.0 GiB .* 64 images, and 16\.0 GiB of memory are free"):
+    with pytest.raises(
+        UserError, match=r"model\.onnx declares 149\.0 GiB .* 64 images, and 16\.0 GiB of memory are free"
+    ):
         predict.opened(path)
 
 

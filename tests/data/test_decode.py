@@ -60,7 +60,9 @@ def test_no_other_decoder_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyP
             path.write_bytes(b"neither this nor that")
     if kind in Image.OPEN:
         monkeypatch.setitem(Image.OPEN, kind, (decoder, None))
-    with pytest.raises(UserError, match=r"a/000.png under data.root is no readable image \(its content is none of JPEG,"):
+    with pytest.raises(
+        UserError, match=r"a/000.png under data.root is no readable image \(its content is none of JPEG,"
+    ):
         imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
     assert not reached
 
