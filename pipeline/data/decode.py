@@ -93,4 +93,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
             if width * height > LARGEST:
                 raise NotDecoded(f"{what} has {width}x{height} pixels, and {LARGEST:,} are the most that are decoded")
         with BUDGET.hold(picture.width * picture.height):
-            yield picture
+            try:
+                yield picture
+            finally:
+                picture.close()  # its pixels, too, are gone before others may have theirs
