@@ -224,8 +224,8 @@ MUTANTS = [
     Mutant("pipeline/base/files.py", "indent=1, sort_keys=True", "indent=1", "tests/base/test_files.py"),
     Mutant(
         "pipeline/base/files.py",
-        "repro`\", found=digest(value))",
-        "repro`\", found=str(seal))",
+        'repro`", found=digest(value))',
+        'repro`", found=str(seal))',
         "tests/lineage/test_node.py",
     ),
     Mutant("pipeline/lineage/node.py", '"origin": to.source', '"origin": to.name', "tests/lineage/test_node.py"),

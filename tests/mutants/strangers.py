@@ -35,13 +35,21 @@ MUTANTS = [
         "NotDecoded",
         f"{DECODE}::test_too_little_memory_is_no_fault_of_the_file",
     ),
-    Mutant("pipeline/compression/runtime.py", "np.isfinite(answer).all(axis=1)", "~np.isnan(answer).all(axis=1)", RUNTIME),
+    Mutant(
+        "pipeline/compression/runtime.py", "np.isfinite(answer).all(axis=1)", "~np.isnan(answer).all(axis=1)", RUNTIME
+    ),
     Mutant("pipeline/compression/runtime.py", "first + int(finite_B.argmin())", "int(finite_B.argmin())", RUNTIME),
     Mutant(
         "pipeline/compression/runtime.py",
         "answer.shape != (count, len(self.card.classes))",
         "answer.shape[1] != len(self.card.classes)",
         f"{RUNTIME}::test_answers_of_another_shape_are_none",
+    ),
+    Mutant(
+        "pipeline/training/export.py",
+        "if z_NC.shape != (count, classes):",
+        "if z_NC.shape[0] != count:",
+        "tests/training/test_numerics.py::test_answers_of_another_shape_are_none",
     ),
     Mutant(
         "pipeline/compression/declared.py",
