@@ -162,11 +162,10 @@ def predict(
     model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated."""
-    from pipeline.commands.predict import Unreadable, classify, shipped
-    from pipeline.compression.runtime import Runtime
+    from pipeline.commands.predict import Unreadable, classify, opened
 
     skipped = False
-    for found in classify(Runtime(model or shipped()), images):
+    for found in classify(opened(model), images):
         if isinstance(found, Unreadable):
             print(f"{found.path}: skipped, it is no image that can be read ({found.reason})", file=sys.stderr)
             skipped = True

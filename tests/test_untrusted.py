@@ -171,7 +171,9 @@ def bomb(path: Path, edge: int) -> None:
 def test_a_decompression_bomb_is_refused_by_name(tmp_path: Path, edge: int) -> None:
     folder(tmp_path, {"a": 2, "b": 2})
     bomb(tmp_path / "a" / "000.png", edge)
-    with pytest.raises(UserError, match=r"a/000.png under data.root (claims more pixels|is no readable image)"):
+    with pytest.raises(
+        UserError, match=rf"a/000.png under data.root .*{edge}x{edge} pixels, and 178,956,970 are the most"
+    ):
         imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
 
 
@@ -203,7 +205,7 @@ def test_a_linked_artifact_is_worth_its_hash(tmp_path: Path, monkeypatch: pytest
     with node.writing("a") as inside:
         (inside / "predictions").mkdir()
         (inside / "predictions" / "logits.safetensors").symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match="its content is not what was written"):
+    with pytest.raises(UserError, match="its SHA-256 is not the recorded one"):
         read_predictions(Node("a", "trained", hashes={"predictions": "0" * 64}))
 
 

@@ -109,8 +109,10 @@ def read_sealed(path: Path, schema: int | None = None) -> dict[str, Any]:
         raise UserError(
             f"{path} is of schema {found!r} and this version reads schema {schema}: run `dvc repro` to make it anew"
         )
-    if not isinstance(value, dict) or value.pop("seal", None) != digest(value):
-        raise UserError(f"{path} is damaged (its seal is not that of its content): delete it and run `dvc repro`")
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged (it holds no object): delete it and run `dvc repro`")
+    seal = value.pop("seal", None)
+    verify(path, seal, "delete it and run `dvc repro`", found=digest(value))
     return value
 
 
@@ -118,6 +120,19 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path, recorded: object, remedy: str, *, found: str | None = None) -> None:
+    """Refuse a file whose content is not the recorded one: what a command reads, and has a recorded hash, comes here.
+
+    Args:
+        path: The file, which the message names.
+        recorded: Its SHA-256 as it stands elsewhere: in node.json, in a header, as a seal.
+        remedy: What to do where it is another, as the end of a sentence.
+        found: The SHA-256 of what was read, where that is known; without it the file is read once for it.
+    """
+    if (sha256(path) if found is None else found) != recorded:
+        raise UserError(f"{path} is damaged (its SHA-256 is not the recorded one): {remedy}")
 
 
 def digest(value: Any) -> str:

@@ -1,6 +1,7 @@
-"""Out of memory in all its faces, by name and text: torch is not imported to ask. And what to do about it."""
+"""Out of memory in all its faces, by name and text: torch is not imported to ask. What to do about it. What is free."""
 
 import re
+from pathlib import Path
 
 FACES = (
     "can't allocate memory",  # torch on a CPU
@@ -25,6 +26,12 @@ FIGURES = (
 )
 UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
+# Of a container: its limit, what it has taken, and what of that are pages of files, which make way. Version 2, then 1.
+CGROUPS = (
+    ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
+)
+
 
 def is_out(error: BaseException) -> bool:
     """Whether an error says that memory is not enough; most are a bare RuntimeError."""
@@ -46,6 +53,21 @@ def sentence(error: BaseException) -> str:
         f"the memory is not enough{figures}: lower training.batch_size and labels.batch_size in params.yaml to {share} "
         "of what they are, or less, or data.size or the architecture's width, or run fewer things at once"
     )
+
+
+def free(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of main memory that can still be had: of the machine, and of the container that this process is in."""
+    import psutil  # here, as training does without
+
+    found = [psutil.virtual_memory().available]
+    for limit, taken, pages in CGROUPS:
+        try:
+            stat = dict(line.split() for line in (cgroup / taken).with_name("memory.stat").read_text().splitlines())
+            used = int((cgroup / taken).read_text()) - sum(int(stat[page]) for page in pages)
+            found.append(int((cgroup / limit).read_text()) - used)
+        except (OSError, ValueError, KeyError):  # not of this version, or without a limit, which then is `max`
+            continue
+    return max(0, min(found))
 
 
 def _figures(said: str) -> list[float] | None:

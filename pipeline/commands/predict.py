@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.errors import UserError
+from pipeline.base.files import verify
+from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
-from pipeline.data.images import pixels
-from pipeline.data.listing import SUFFIXES
+from pipeline.data.decode import NotDecoded, decode
+from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
 from pipeline.planning import graph
 
@@ -51,7 +53,22 @@ def shipped() -> Path:
             f"the compress chain ends in {last.source}, which is no ONNX file: add export to compress.order in "
             "params.yaml and run `dvc repro`, or name a file by --model"
         )
-    return last.weights
+    return node.checked_weights(last)
+
+
+def opened(model: Path | None) -> Runtime:
+    """The model that answers: a file, or without one what the last run ships.
+
+    Raises:
+        UserError: There is none, its content is not what the `node.json` beside it recorded, it needs more memory than
+            is free, or it cannot be run.
+    """
+    path = model or shipped()
+    if model and model.name == "model.onnx" and (model.parent / "node.json").exists():
+        recorded = node.read_at(model.parent).hashes.get("weights")
+        verify(model, recorded, f"take {model.parent} anew from where it came, or run `dvc repro`")
+    check_fits(path, BATCH)
+    return Runtime(path)
 
 
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
@@ -99,11 +116,7 @@ def _is_shown(file: Path, below: Path) -> bool:
 
 def _open(path: Path, mode: str, size: int) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
-    # Pillow is needed here only: `--help` decodes nothing.
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            return pixels(picture, mode=mode, size=size)
-    except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
-        return str(error) or type(error).__name__
+        return decode(path, mode=mode, size=size)
+    except NotDecoded as error:
+        return str(error)

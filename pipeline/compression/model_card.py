@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.compression.card import Card
 from pipeline.config.yaml import dump
+from pipeline.data.formats import FORMATS
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
 HUB = {
@@ -50,7 +52,7 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("{file}")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["cohobate.classes"])
-with Image.open("image.png") as opened:
+with Image.open("image.png", formats={formats}) as opened:
     image = ImageOps.exif_transpose(opened)
 if image.mode.startswith("I"):  # 16 bits
     image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
@@ -131,8 +133,9 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
 def _run(card: Card, file: str, runtime: str) -> str:
     shape = f"batch, {card.channels}, {card.size}, {card.size}"
     mode = {1: "L", 3: "RGB"}.get(card.channels, "RGB")
+    read = json.dumps([*FORMATS])  # as the pipeline itself: other decoders may start a program
     numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size}
-    return RUN.format(file=file, runtime=runtime, shape=shape, mode=mode, **numbers)
+    return RUN.format(file=file, runtime=runtime, shape=shape, mode=mode, formats=read, **numbers)
 
 
 def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int]) -> str:

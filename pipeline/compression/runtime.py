@@ -20,7 +20,8 @@ class Runtime:
     """A model file, ready to answer.
 
     Files are not trusted: one above `LARGEST`, one that keeps tensors in files outside its folder, and one whose
-    inputs or outputs are not what its card says, are refused by a `UserError`.
+    inputs or outputs are not what its card says, are refused by a `UserError`; so are answers that are none. How much
+    memory it takes is checked by `pipeline.compression.declared`.
 
     Args:
         path: The .onnx file.
@@ -28,22 +29,51 @@ class Runtime:
     """
 
     def __init__(self, path: Path, *, threads: int | None = 1) -> None:
+        self._path = path
         self._session = _session(path, threads)
         self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
         self._check(path)
 
     def logits(self, images_NCHW: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """Logits float32 (N, C) of uint8 images (N, C, H, W)."""
+        """Logits float32 (N, C) of uint8 images (N, C, H, W).
+
+        Raises:
+            UserError: The file answers with another number of rows or classes, or with what is not finite; or it fails.
+        """
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
-            answers.append(self.run(images_NCHW[start : start + batch_size].astype(np.float32) / 255))
+            images_BCHW = images_NCHW[start : start + batch_size]
+            logits_BC = self.run(images_BCHW.astype(np.float32) / 255)
+            self._check_answer(logits_BC, len(images_BCHW), start)
+            answers.append(logits_BC)
         return np.concatenate(answers)
 
     def run(self, pixels_BCHW: np.ndarray) -> np.ndarray:
-        """Logits float32 (B, C) of pixels 0 .. 1, float32 (B, C, H, W): one call of the runtime."""
-        (logits_BC,) = self._session.run(None, {"pixels": pixels_BCHW})
-        assert isinstance(logits_BC, np.ndarray)
-        return logits_BC
+        """What it answers to pixels 0 .. 1, float32 (B, C, H, W), as it is: one call of the runtime.
+
+        Raises:
+            UserError: The runtime fails.
+        """
+        try:
+            (answer,) = self._session.run(None, {"pixels": pixels_BCHW})
+        except Exception as error:  # the runtime has a dozen classes of its own
+            raise UserError(f"{self._path} fails while it runs ({_reason(error)}): export it anew") from None
+        assert isinstance(answer, np.ndarray)
+        return answer
+
+    def _check_answer(self, answer: np.ndarray, count: int, first: int) -> None:
+        """Refuse what are no logits of `count` images, of which the first has number `first`."""
+        if answer.shape != (count, len(self.card.classes)):
+            raise UserError(
+                f"{self._path} answers {count} images of {len(self.card.classes)} classes with numbers of shape "
+                f"{answer.shape}: export it anew"
+            )
+        finite_B = np.isfinite(answer).all(axis=1)
+        if not finite_B.all():
+            raise UserError(
+                f"{self._path} gives image {first + int(finite_B.argmin())} a logit that is not finite: "
+                "its weights are broken, export it anew"
+            )
 
     def _check(self, path: Path) -> None:
         card = self.card
@@ -71,5 +101,9 @@ def _session(path: Path, threads: int | None) -> ort.InferenceSession:
     except UserError:
         raise
     except Exception as error:  # the runtime has a dozen classes of its own
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no model that onnxruntime can run ({reason}): export it anew") from None
+        raise UserError(f"{path} is no model that onnxruntime can run ({_reason(error)}): export it anew") from None
+
+
+def _reason(error: Exception) -> str:
+    """What the runtime says, in one line."""
+    return " ".join(str(error).split())[:200]

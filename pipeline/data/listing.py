@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import digest
+from pipeline.data.formats import SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm")
 LAYOUT = "<root>/<class>/<image>, or <root>/train/<class>/<image> and <root>/test/<class>/<image>"
 
 Tree = dict[str, list[Path]]  # class -> its image files, both sorted by name

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import read_sealed, sha256
+from pipeline.base.files import read_sealed, verify
 
 SCHEMA = 2
 HEADER = "data.json"
@@ -133,8 +133,7 @@ def _array(path: Path, header: DataHeader, dtype: np.dtype, shape: tuple[int, ..
     """Map an .npy file read-only, after comparing its hash, and then its own header, with the header."""
     again = f"delete {path.parent} and run `dvc repro`"
     try:
-        if sha256(path) != header.files.get(path.name):
-            raise UserError(f"{path} is damaged (its SHA-256 is not the recorded one): {again}")
+        verify(path, header.files.get(path.name), again)
         array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro` to make it") from None

@@ -1,5 +1,6 @@
 """DVC's cache, found and read without DVC: what an earlier run left is there by its hash."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def path(root: Path, md5: str) -> Path:
 
 
 def _content(root: Path, md5: str) -> str | None:
+    """The text of the file of that hash; None where the cache does not hold it, or holds another under its name."""
     try:
-        return path(root, md5).read_text()
+        content = path(root, md5).read_bytes()
+        return content.decode() if hashlib.md5(content).hexdigest() == md5.removesuffix(".dir") else None
     except (OSError, UnicodeDecodeError):
         return None

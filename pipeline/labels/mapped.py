@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.errors import UserError
+from pipeline.base.files import verify
 
 NAMES = {"F32": "float32", "F16": "float16", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
 HEADER_LIMIT = 2**16  # bytes; ours have a few hundred
@@ -30,8 +31,7 @@ def mapped(path: Path, layout: ArrayLayout, sha256: str) -> dict[str, np.ndarray
         raise UserError(f"{path} is missing: {remedy(path.parent)}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}): {remedy(path.parent)}") from None
-    if hashlib.sha256(raw.data).hexdigest() != sha256:
-        raise UserError(f"{path} is damaged (its SHA-256 is not the recorded one): {remedy(path.parent)}")
+    verify(path, sha256, remedy(path.parent), found=hashlib.sha256(raw.data).hexdigest())
     try:
         return _arrays(raw.view(np.ndarray), layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import digest, read_json, sha256, write_json
+from pipeline.base.files import digest, read_json, sha256, verify, write_json
 from pipeline.labels.format import decode
 from pipeline.labels.layout import HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
@@ -151,8 +151,7 @@ def open_labels(
     path = folder / HEADER
     value = read_json(path)
     header = _parse(path, value)
-    if digest(value) != recorded:
-        raise UserError(f"{path} is damaged (its content is not what was recorded): {remedy(folder)}")
+    verify(path, recorded, remedy(folder), found=digest(value))
     if header.data_hash != data_hash:
         there, here = header.data_hash[:12], data_hash[:12]
         raise UserError(f"{folder} labels other data (hash {there}, here {here}): {remedy(folder)}")

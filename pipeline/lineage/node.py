@@ -133,6 +133,16 @@ def _check(node: Node) -> None:
             raise ValueError(f"it has no hash of its {what}")
 
 
+def checked_weights(of: Node) -> Path:
+    """The file of a node's weights after its hash was compared; a missing or changed one is a `UserError`."""
+    path = of.weights
+    try:
+        files.verify(path, of.hashes["weights"], f"delete {of.folder} and run `dvc repro`")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
+    return path
+
+
 @contextmanager
 def writing(name: str) -> Iterator[Path]:
     """Yield a temporary folder to fill; it becomes `artifacts/<name>` at the end, or never was."""

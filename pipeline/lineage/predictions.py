@@ -35,8 +35,8 @@ def read_predictions(of: Node) -> dict[str, Tensor]:
     path = of.predictions
     try:
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != of.hashes["predictions"]:
-            raise ValueError("its content is not what was written")
+        found = hashlib.sha256(content).hexdigest()
+        files.verify(path, of.hashes["predictions"], f"delete {of.folder} and run `dvc repro`", found=found)
         logits = load(content)
         if logits.keys() != {"validation", "test"}:
             raise ValueError(f"it holds {', '.join(sorted(logits))} and not test, validation")

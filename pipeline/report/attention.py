@@ -46,6 +46,7 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     import torch
 
     from pipeline.data.views import normalise
+    from pipeline.lineage.node import checked_weights
     from pipeline.models.build import rebuild
     from pipeline.models.files import load_weights
     from pipeline.models.taps import shapes, tapped
@@ -53,7 +54,7 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     node = entry.node
     assert node.architecture is not None
     model = rebuild(node.architecture).eval()
-    load_weights(model, node.weights, f"the weights of {node.source}")
+    load_weights(model, checked_weights(node), f"the weights of {node.source}")
     found = {name: shape for name, shape in shapes(model, run.data.channels, run.data.size).items() if len(shape) == 3}
     if not found:
         return None

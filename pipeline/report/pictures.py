@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.data.decode import opened
 from pipeline.report.browser import browse
 
 TALL = 4000  # pixels: more than any part needs; what stays empty is cut off
@@ -74,7 +75,8 @@ def trimmed(png: Path) -> bytes:
     """A picture without the empty space below."""
     from PIL import Image, ImageChops
 
-    image = Image.open(png).convert("RGB")
+    with opened(png) as shot:
+        image = shot.convert("RGB")
     empty = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
     box = ImageChops.difference(image, empty).getbbox() or (0, 0, *image.size)
     cut = image.crop((0, 0, image.width, min(image.height, box[3] + MARGIN)))

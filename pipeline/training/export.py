@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
@@ -197,13 +198,29 @@ def _teacher(lineage: tuple[dict[str, str], ...]) -> Node | None:
 
 
 def numbers(data: Prepared, logits: dict[str, Tensor], teacher: Node | None) -> dict[str, Any]:
-    """Scores on validation and test, and nearness to the teacher on test where there is one."""
+    """Scores on validation and test, and nearness to the teacher on test where there is one.
+
+    Raises:
+        UserError: The logits of a split, or of the teacher, are not one a class of each image.
+    """
     found: dict[str, Any] = {}
     for split, z_NC in logits.items():
+        _check_shape(z_NC, data, split, "the network")
         found[split] = scores(z_NC, torch.from_numpy(getattr(data, split).labels.copy()))
     if teacher is not None:
-        found["teacher"] = against(logits["test"], read_predictions(teacher)["test"])
+        t_NC = read_predictions(teacher)["test"]
+        _check_shape(t_NC, data, "test", f"{teacher.predictions}, which {teacher.source} left,")
+        found["teacher"] = against(logits["test"], t_NC)
     return found
+
+
+def _check_shape(z_NC: Tensor, data: Prepared, split: str, whose: str) -> None:
+    count, classes = len(getattr(data, split)), len(data.classes)
+    if z_NC.shape != (count, classes):
+        raise UserError(
+            f"{whose} answers the {count} {split} images of {classes} classes with logits of shape "
+            f"{tuple(z_NC.shape)}: one logit a class of each image is needed"
+        )
 
 
 def curve(rows: list[dict[str, Any]]) -> str:

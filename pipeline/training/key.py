@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.labels.layout import HEADER
+from pipeline.labels.mapped import remedy
 from pipeline.lineage import node
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.seen_views import seen
@@ -43,9 +44,9 @@ def read_by(spec: TrainingSpec) -> list[str]:
     hashes = [each["hash"] for each in of_teacher(spec) + of_initial(spec)]
     if spec.teacher is not None and spec.training.teaching == "stored":
         teacher = node.read(spec.teacher)
-        header = files.read_json(teacher.labels / HEADER)
-        if files.digest(header) != hashes[0]:
-            raise UserError(f"{teacher.labels / HEADER} is damaged: run `dvc repro` to make it anew")
+        path = teacher.labels / HEADER
+        header = files.read_json(path)
+        files.verify(path, hashes[0], remedy(teacher.labels), found=files.digest(header))
         hashes[0] = files.digest([header["files"][v]["sha256"] for v in seen(spec.training)])
     return hashes
 

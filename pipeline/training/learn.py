@@ -108,10 +108,10 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     trained_on = {spec.training.stream}
     if spec.initial:
         initial = node.read(spec.initial)
-        checked_weights(initial)
+        path = node.checked_weights(initial)
         lineage += of_initial(spec)
         trained_on |= {*initial.trained_on}
-        load_initial = partial(load_weights, path=initial.weights, what=f"the weights of {initial.source}")
+        load_initial = partial(load_weights, path=path, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
     saved = key(spec.training.as_json(), spec.code["training"], data.hash, read_by(spec))
     with holding(name, saved, log) as state:
@@ -179,16 +179,10 @@ def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Te
 def load(of: Node, device: Device) -> torch.nn.Module:
     """A node's network with its weights."""
     assert of.architecture is not None
-    checked_weights(of)
+    path = node.checked_weights(of)
     model = rebuild(of.architecture)
-    load_weights(model, of.weights, f"the weights of {of.source}")
+    load_weights(model, path, f"the weights of {of.source}")
     return device.place(model)
-
-
-def checked_weights(of: Node) -> None:
-    """Refuse a node's weights where its file no longer has their hash."""
-    if files.sha256(of.weights) != of.hashes["weights"]:
-        raise UserError(f"{of.weights} is damaged: delete {of.folder} and run `dvc repro`")
 
 
 def _imported(spec: TrainSpec, weights: WeightsFile, data: Prepared, device: Device) -> Result:

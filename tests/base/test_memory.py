@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.base import memory
@@ -98,3 +100,26 @@ def test_torch_is_not_imported_to_ask() -> None:
         "import sys; from pipeline.base import memory; memory.is_out(RuntimeError()); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def cgroup(folder: Path, version: int, limit: str) -> Path:
+    """A container's files: 300 bytes taken, of which 120 are pages of files."""
+    inside = folder if version == 2 else folder / "memory"
+    inside.mkdir(parents=True, exist_ok=True)
+    names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for name, text in zip(names, (limit, "300"), strict=True):
+        (inside / name).write_text(f"{text}\n")
+    total = "" if version == 2 else "total_"
+    (inside / "memory.stat").write_text(f"anon 180\n{total}inactive_file 100\n{total}active_file 20\n")
+    return folder
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_containers_limit_counts_and_its_pages_of_files_make_way(tmp_path: Path, version: int) -> None:
+    assert memory.free(cgroup(tmp_path, version, "1000")) == 1000 - 180
+    assert memory.free(cgroup(tmp_path, version, "100")) == 0
+
+
+def test_without_a_limit_the_machines_memory_counts(tmp_path: Path) -> None:
+    for folder in (tmp_path / "absent", cgroup(tmp_path / "limitless", 2, "max")):
+        assert 0 < memory.free(folder) <= psutil.virtual_memory().total

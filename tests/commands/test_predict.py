@@ -1,5 +1,6 @@
 """Image files to classes, by the exported file alone."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,19 @@ from PIL import Image
 pytest.importorskip("onnxscript", reason="export needs the packages onnx, onnxscript and onnxruntime")
 pytest.importorskip("onnxruntime", reason="running a model needs the package onnxruntime")
 
+import onnx
+
+from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.commands.predict import Prediction, Unreadable, classify
+from pipeline.commands.predict import Prediction, Unreadable, classify, opened
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.runtime import Runtime
+from pipeline.lineage import node
+from pipeline.lineage.node import Node
 from pipeline.models.build import build
-from tests.compression.ships import exported
+from tests.compression.ships import convolution, exported
+from tests.scratch import ROOT
 
 GREY = Card(classes=("cat", "dog", "eel"), mean=(0.5,), std=(0.3,), channels=1, size=8)
 
@@ -86,3 +93,49 @@ def test_a_model_of_two_channels_takes_no_files(tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(exported())
     with pytest.raises(UserError, match="images of 2 channels"):
         list(classify(Runtime(tmp_path / "model.onnx"), [tmp_path]))
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a node at the end of a compress chain."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", ".")
+    with node.writing("compress/c8") as folder:
+        convolution(folder / "model.onnx")
+        hashes = {"weights": files.sha256(folder / "model.onnx")}
+        node.write(folder, Node("compress/c8", "computed", ("weights",), format="onnx", hashes=hashes))
+    return Path("artifacts/compress/c8/model.onnx")
+
+
+def inverted(path: Path) -> None:
+    """Invert the bytes of a weight: the file is a whole model still, which answers other classes."""
+    model = onnx.load(path)
+    weight = model.graph.initializer[0]
+    weight.raw_data = bytes(255 - byte for byte in weight.raw_data)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_file_that_is_not_the_recorded_one_is_refused(shipped: Path, named: bool):
+    model = shipped if named else None
+    opened(model)
+    inverted(shipped)
+    Runtime(shipped)
+    with pytest.raises(
+        UserError, match=r"^artifacts/compress/c8/model\.onnx is damaged \(its SHA-256 is not the recorded"
+    ):
+        opened(model)
+
+
+def test_a_file_that_nothing_is_recorded_of_answers(shipped: Path, tmp_path: Path):
+    shipped.rename(tmp_path / "other.onnx")
+    opened(tmp_path / "other.onnx")
+    with pytest.raises(UserError, match=r"model\.onnx is missing: run `dvc repro`"):
+        opened(None)
+
+
+def test_a_picture_of_a_format_that_is_not_read_is_named_and_skipped(runtime: Runtime, tmp_path: Path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png", "EPS")
+    (found,) = classify(runtime, [tmp_path / "x.png"])
+    assert isinstance(found, Unreadable)
+    assert found.reason.startswith("its content is none of JPEG, PNG")

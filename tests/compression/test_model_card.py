@@ -16,7 +16,7 @@ from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.model_card import model_card
 from pipeline.compression.runtime import Runtime
-from pipeline.data.listing import SUFFIXES
+from pipeline.data.formats import SUFFIXES
 from pipeline.models.build import build
 
 CARD = Card(classes=("cat", "dog", "ball"), mean=(0.5,), std=(0.25,), channels=1, size=8)

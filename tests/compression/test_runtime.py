@@ -11,6 +11,7 @@ pytest.importorskip("onnxscript", reason="export needs the packages onnx, onnxsc
 pytest.importorskip("onnxruntime", reason="running a model needs the package onnxruntime")
 
 import onnx
+from onnx import helper, numpy_helper
 
 from pipeline.base.errors import UserError
 from pipeline.compression import runtime
@@ -70,6 +71,54 @@ def test_tensors_outside_the_folder_are_refused(shipped: Path, tmp_path: Path, a
     (tmp_path / "inner" / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match="is no model that onnxruntime can run"):
         Runtime(tmp_path / "inner" / "model.onnx")
+
+
+def answering(path: Path, *nodes: onnx.NodeProto, **constants: np.ndarray) -> Runtime:
+    """The network of one convolution, whose logits go through these nodes from `all` to `logits`."""
+    convolution(path)
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "all"
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    path.write_bytes(model.SerializeToString())
+    return Runtime(path)
+
+
+def test_logits_that_are_not_finite_are_no_answer(tmp_path: Path):
+    """Of the image that they are of, whatever the batch."""
+    scales_NC = np.ones((10, 5), np.float32)
+    for value in (np.nan, np.inf, -np.inf):
+        scales_NC[7, 3] = value
+        runtime = answering(tmp_path / "a.onnx", helper.make_node("Mul", ["all", "s"], ["logits"]), s=scales_NC)
+        with pytest.raises(UserError, match=r"a\.onnx gives image 7 a logit that is not finite"):
+            runtime.logits(images(10))
+    runtime = answering(tmp_path / "a.onnx", helper.make_node("Mul", ["all", "s"], ["logits"]), s=scales_NC[7:8])
+    with pytest.raises(UserError, match=r"a\.onnx gives image 0 a logit"):
+        runtime.logits(images(10), batch_size=1)
+
+
+def test_answers_of_another_shape_are_none(tmp_path: Path):
+    limits = {"starts": np.array([0]), "ends": np.array([3]), "axes": np.array([0])}
+    rows = answering(tmp_path / "a.onnx", helper.make_node("Slice", ["all", *limits], ["logits"]), **limits)
+    assert rows.logits(images(3)).shape == (3, 5)
+    with pytest.raises(UserError, match=r"a\.onnx answers 9 images of 5 classes with numbers of shape \(3, 5\)"):
+        rows.logits(images(9))
+    kept = [
+        helper.make_node("ReduceMax", ["all", "rows"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "limit"], ["kept"]),
+        helper.make_node("Compress", ["all", "kept"], ["logits"], axis=1),
+    ]
+    classes = answering(tmp_path / "a.onnx", *kept, rows=np.array([0]), limit=np.array(1e9, np.float32))
+    with pytest.raises(UserError, match=r"a\.onnx answers 9 images of 5 classes with numbers of shape \(9, 0\)"):
+        classes.logits(images(9))
+
+
+def test_an_error_of_the_runtime_is_one_sentence(tmp_path: Path):
+    rows = np.array([100])
+    runtime = answering(tmp_path / "a.onnx", helper.make_node("Gather", ["all", "rows"], ["logits"]), rows=rows)
+    with pytest.raises(UserError, match=r"^.*a\.onnx fails while it runs \(.*indices.*\): export it anew$") as refused:
+        runtime.logits(images(9))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_card_of_another_graph_is_refused(shipped: Path, tmp_path: Path):

@@ -130,7 +130,7 @@ def test_another_label_set_than_the_recorded_one_is_refused(folder: Path, tmp_pa
     """Whole in itself, of the same data, views and classes: of a teacher that has changed since."""
     recorded = opened(folder).hash
     write_header(folder, header(opened(folder).header.format, teacher_hash="u" * 64))
-    with pytest.raises(UserError, match=r"labels\.json is damaged \(its content is not what was recorded\)"):
+    with pytest.raises(UserError, match=r"labels\.json is damaged \(its SHA-256 is not the recorded one\)"):
         opened(folder, recorded=recorded)
 
 

@@ -35,7 +35,7 @@ def test_those_of_another_training_are_refused() -> None:
     """A whole file, but not the one that the node speaks of."""
     node = written()
     written({split: z_NC + 1 for split, z_NC in LOGITS.items()})
-    with pytest.raises(UserError, match="its content is not what was written"):
+    with pytest.raises(UserError, match="its SHA-256 is not the recorded one"):
         read_predictions(node)
 
 

@@ -181,11 +181,11 @@ LABELS = [
     ),
     Mutant("pipeline/labels/store.py", "if header.data_hash != data_hash:", "if not header.data_hash:", STORE),
     Mutant("pipeline/labels/store.py", "sorted(views.keys() | header.view_spec.keys())", "sorted(views)", STORE),
-    Mutant("pipeline/labels/store.py", "if digest(value) != recorded:", "if not recorded:", STORE),
+    Mutant("pipeline/labels/store.py", "verify(path, recorded, remedy(folder), found=digest(value))", "pass", STORE),
     Mutant("pipeline/labels/store.py", "self._hashes[v])", "sha256(path))", STORE),
     Mutant("pipeline/labels/store.py", "torch.isfinite(logits_BC).all(1)", "torch.isfinite(logits_BC).any(1)", STORE),
     Mutant("pipeline/labels/store.py", 'arrays["indices"].max() >= len', 'arrays["indices"].max() > len', STORE),
-    Mutant("pipeline/labels/mapped.py", "if hashlib.sha256(raw.data).hexdigest() != sha256:", "if not sha256:", STORE),
+    Mutant("pipeline/labels/mapped.py", "found=hashlib.sha256(raw.data).hexdigest()", "found=sha256", STORE),
 ]
 
 DATA = [
@@ -239,8 +239,8 @@ DATA = [
     Mutant("pipeline/data/prepare.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
     Mutant(
         "pipeline/data/prepared.py",
-        "if sha256(path) != header.files.get(path.name):",
-        "if path.name not in header.files:",
+        "verify(path, header.files.get(path.name), again)",
+        "pass",
         "tests/data/test_prepared.py",
     ),
     Mutant(

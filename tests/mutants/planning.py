@@ -224,8 +224,8 @@ MUTANTS = [
     Mutant("pipeline/base/files.py", "indent=1, sort_keys=True", "indent=1", "tests/base/test_files.py"),
     Mutant(
         "pipeline/base/files.py",
-        'value.pop("seal", None) != digest(value)',
-        'value.pop("seal", None) is None',
+        'repro`", found=digest(value))',
+        'repro`", found=str(seal))',
         "tests/lineage/test_node.py",
     ),
     Mutant("pipeline/lineage/node.py", '"origin": to.source', '"origin": to.name', "tests/lineage/test_node.py"),
@@ -237,8 +237,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/lineage/predictions.py",
-        'if hashlib.sha256(content).hexdigest() != of.hashes["predictions"]:',
-        "if not content:",
+        "found = hashlib.sha256(content).hexdigest()",
+        'found = of.hashes["predictions"]',
         "tests/lineage/test_predictions.py",
     ),
     Mutant(

@@ -108,7 +108,7 @@ def test_labels_that_are_not_the_recorded_ones_have_no_key(specs: dict[str, Trai
     header = node.read("teacher").labels / "labels.json"
     header.write_text(header.read_text().replace('"views"', '"view"'))
     seen = with_seen_views(specs["direct"], 100, 10)
-    with pytest.raises(UserError, match=r"labels\.json is damaged: run `dvc repro` to make it anew"):
+    with pytest.raises(UserError, match=r"labels\.json is damaged \(its SHA-256 is not the recorded one\)"):
         read_by(seen)
 
 

@@ -1,6 +1,7 @@
 """Numbers that are not finite are found, named and stopped; odd data train as far as they can."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from pipeline.data.prepare import prepare
 from pipeline.data.rows import Rows
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
+from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import write_predictions
 from pipeline.models.build import build
 from pipeline.planning.specs.spec import write_specs
+from pipeline.training.export import numbers
 from pipeline.training.learn import learn
 from pipeline.training.learner import Learner
 from pipeline.training.loop import Training
@@ -125,6 +128,24 @@ def test_an_answer_names_the_image(tmp_path: Path, split: str) -> None:
     with pytest.raises(UserError, match=rf"gives {split} image 4 a logit that is not finite"):
         write_predictions(tmp_path, logits)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [(-1, 0), (1, 0), (0, -1), (0, 1)])
+def test_answers_of_another_shape_are_none(specs: dict[str, Any], tmp_path: Path, wrong: tuple[int, int]) -> None:
+    """Of the network and of its teacher: rows are images, columns classes."""
+    data = prepared.read(DATA)
+    whole = {split: torch.zeros(len(getattr(data, split)), 10) for split in ("validation", "test")}
+    rows, columns = (size + more for size, more in zip(whole["test"].shape, wrong, strict=True))
+    sentence = rf"answers the \d+ test images of 10 classes with logits of shape \({rows}, {columns}\)"
+    with pytest.raises(UserError, match=rf"^the network {sentence}"):
+        numbers(data, {**whole, "test": torch.zeros(rows, columns)}, None)
+    with inside(tmp_path):
+        hashed = write_predictions(Path("artifacts/a"), {**whole, "test": torch.zeros(rows, columns)})
+        teacher = Node("a", "trained", hashes={"predictions": hashed})
+        with pytest.raises(UserError, match=rf"^artifacts/a/predictions/logits.safetensors, which a left, {sentence}"):
+            numbers(data, whole, teacher)
+        hashed = write_predictions(Path("artifacts/a"), whole)
+        assert numbers(data, whole, replace(teacher, hashes={"predictions": hashed}))["teacher"]["agreement"] == 1
 
 
 def pictures(root: Path, counts: dict[str, int], size: int, colour: Callable[[int, int], int]) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from pipeline.base.errors import UserError
-from pipeline.base.files import sha256, write_bytes
+from pipeline.base.files import write_bytes
 from pipeline.compression.costs import CPU
 from pipeline.compression.work import ShippedFile, Work
 from pipeline.config.numbers import Opset
+from pipeline.lineage.node import checked_weights
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training.learn import load
 
@@ -55,10 +55,7 @@ def _anew(folder: Path, work: Work, program: bool, opset: int) -> dict[str, Any]
 def _again(folder: Path, work: Work) -> dict[str, Any]:
     from pipeline.compression.runtime import Runtime
 
-    content = work.previous.weights.read_bytes()
-    write_bytes(folder / "model.onnx", content)
-    if sha256(folder / "model.onnx") != work.previous.hashes["weights"]:
-        raise UserError(f"{work.previous.weights} is damaged: delete {work.previous.folder} and run `dvc repro`")
+    write_bytes(folder / "model.onnx", checked_weights(work.previous).read_bytes())
     answers_NC = torch.from_numpy(Runtime(folder / "model.onnx").logits(work.data.test.images))
     stored_NC = read_predictions(work.previous)["test"]
     return {

@@ -8,6 +8,7 @@ from torch import nn
 from pipeline.compression.prune import Masks
 from pipeline.compression.work import ChangedNetwork, Work
 from pipeline.config.numbers import Bits
+from pipeline.lineage.node import checked_weights
 from pipeline.models.build import unsupplied
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights
@@ -27,7 +28,7 @@ def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | 
     training = replace(work.spec.training, architecture=architecture)
 
     def init_weights(model: nn.Module) -> Callable[[], None] | None:
-        load_weights(model, work.previous.weights, f"the weights of {work.previous.source}")
+        load_weights(model, checked_weights(work.previous), f"the weights of {work.previous.source}")
         if weight_bits:
             fake_quantise(model, weight_bits, activation_bits)
         return Masks.of_zeros(model).keeper(model)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.errors import UserError
-from pipeline.data.images import Decoded, Source, pixels
+from pipeline.data.decode import NotDecoded, decode
+from pipeline.data.images import Decoded, Source
 from pipeline.data.listing import Tree, trees
 
 
@@ -59,15 +60,7 @@ def _edge(path: Path) -> int:
 
 
 def _open(path: Path, mode: str, size: int | None) -> np.ndarray:
-    # Pillow is needed here only: `plan` lists files and decodes none.
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            return pixels(picture, mode=mode, size=size)
-    except Image.DecompressionBombError:
-        raise UserError(
-            f"{path} under data.root claims more pixels than Pillow decodes safely: shrink it or take it out"
-        ) from None
-    except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
+        return decode(path, mode=mode, size=size)
+    except NotDecoded as error:
         raise UserError(f"{path} under data.root is no readable image ({error}): replace it or take it out") from None
