@@ -1,8 +1,15 @@
-"""What both command lines share: what a person can fix is one sentence on stderr, never a traceback."""
+"""What both command lines share: what a person can fix is one sentence on stderr, never a traceback.
+
+Messages may quote what strangers wrote: all of them, warnings and tracebacks too, leave as `console.text` shows them.
+"""
 
 import errno
 import os
 import sys
+import traceback
+import warnings
+from io import TextIOWrapper
+from types import TracebackType
 from typing import Any, NoReturn
 
 import typer
@@ -10,6 +17,8 @@ import typer
 from pipeline.base import memory
 from pipeline.base.errors import UserError
 from pipeline.base.signals import Stopped
+from pipeline.console.progress import warn
+from pipeline.console.text import visible, visible_lines
 
 STOPPED = 130  # as a shell says of a command that Ctrl-C ended
 
@@ -35,6 +44,7 @@ MENDABLE = {
 
 def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
+    _prepare_output()
     try:
         app()
     except Stopped as stopped:
@@ -58,13 +68,30 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def _prepare_output() -> None:
+    """Let nothing that is printed end in another error, or reach a terminal as it is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
+    warnings.formatwarning = _warning
+    sys.excepthook = _traceback
+
+
+def _warning(message: Warning | str, category: type[Warning], *place: object) -> str:
+    return visible(f"warning: {message} ({category.__name__})") + "\n"
+
+
+def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(visible_lines("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+
+
 def _of(error: OSError) -> str:
     name: Any = error.filename
     return f" ({os.fsdecode(name)})" if isinstance(name, str | bytes) else ""
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr, flush=True)
+    warn(sentence)
     try:
         sys.stdout.flush()
     except OSError:
