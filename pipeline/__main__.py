@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.console.errors import run
+from pipeline.console.errors import Commands, run
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
 
 @app.command()

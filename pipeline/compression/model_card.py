@@ -117,7 +117,7 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
         if split in metrics
     ]
     front: dict[str, Any] = {
-        **({"license": license} if license else {}),
+        **({"license": visible(license)} if license else {}),
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "knowledge-distillation", "model-compression", "onnx", "cohobate"],

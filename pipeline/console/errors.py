@@ -8,11 +8,14 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from types import TracebackType
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.base import memory
 from pipeline.base.errors import UserError
@@ -42,6 +45,30 @@ MENDABLE = {
 }
 
 
+class Commands(TyperGroup):
+    """The commands of a command line; what it refuses of its arguments is shown as all else."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the arguments before the command's name."""
+        with _messages_shown():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read those of the command, and run it."""
+        with _messages_shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _messages_shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # Typer's errors, which it prints itself
+            error.__dict__["message"] = visible(message)
+        raise
+
+
 def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
     _prepare_output()
@@ -52,6 +79,7 @@ def run(app: typer.Typer) -> None:
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
+            sys.excepthook = _traceback  # now: Typer has set its own meanwhile
             raise
         _end(f"error: {sentence}", 1)
 
@@ -74,7 +102,6 @@ def _prepare_output() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
     warnings.formatwarning = _warning
-    sys.excepthook = _traceback
 
 
 def _warning(message: Warning | str, category: type[Warning], *place: object) -> str:
@@ -82,7 +109,9 @@ def _warning(message: Warning | str, category: type[Warning], *place: object) ->
 
 
 def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    print(visible_lines("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+    for part in traceback.format_exception(kind, error, trace):
+        # A message of several lines stands to the right of ours, so that it forges none.
+        print(visible_lines(part.rstrip("\n")).replace("\n", "\n    "), file=sys.stderr)
 
 
 def _of(error: OSError) -> str:
