@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from types import TracebackType
 from typing import Any, NoReturn
@@ -100,7 +100,8 @@ def _prepare_output() -> None:
     """Let nothing that is printed end in another error, or reach a terminal as it is."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
+            with suppress(OSError):  # it flushes, and may seek what cannot be sought
+                stream.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
     warnings.formatwarning = _warning
 
 

@@ -78,9 +78,13 @@ class _Terminal(Screen):
     def draw(self, running: Sequence[Running]) -> None:
         from rich.text import Text
 
-        width = max((len(each.stage) for each in running), default=0)
+        names = [visible(each.stage) for each in running]
+        width = max(map(len, names), default=0)
         now = time.monotonic()
-        lines = [f"{each.stage:{width}}  {duration(now - each.began):>7}  {_newest(each)}" for each in running]
+        lines = [
+            f"{name:{width}}  {duration(now - each.began):>7}  {visible(COLOUR.sub('', each.newest()))}"
+            for name, each in zip(names, running, strict=True)
+        ]
         words = "\n".join([f"{self.ended} of {self.total} are through", *lines])
         self.live.update(Text(words, no_wrap=True, overflow="ellipsis"), refresh=True)
 
@@ -88,10 +92,6 @@ class _Terminal(Screen):
 def _lines(output: str) -> str:
     """A stage's output without the line breaks at its end; carriage returns, as of a bar of progress, break lines."""
     return re.sub(r"\r\n?", "\n", output).rstrip()
-
-
-def _newest(running: Running) -> str:
-    return visible(COLOUR.sub("", running.newest()))
 
 
 @contextmanager
