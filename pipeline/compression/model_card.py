@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.compression.card import Card
 from pipeline.config.yaml import dump
-from pipeline.console.text import code, markdown, visible
+from pipeline.console.text import code, markdown, visible, word
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
 HUB = {
@@ -171,13 +171,18 @@ def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, 
 def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
     split = ", ".join(f"{count:,} for {name}" for name, count in counts.items())
     channels = {1: "grey", 3: "colour"}.get(card.channels, f"of {card.channels} channels")
-    shown = ", ".join(code(name) for name in card.classes[:SHOWN])
+    shown = ", ".join(_class(name) for name in card.classes[:SHOWN])
     more = len(card.classes) - SHOWN
     rest = f" and {more:,} more, which the file names" if more > 0 else ""
     return (
         f"{markdown(source)}: {card.size} by {card.size} pixels, {channels}; {split}.\n\n"
         f"Classes, in the order of the logits: {shown}{rest}."
     )
+
+
+def _class(name: str) -> str:
+    """Class names come from unknown folders."""
+    return markdown(name) if word(name) == name else code(name)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

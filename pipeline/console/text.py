@@ -18,8 +18,8 @@ UNSEEN = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
-# Markdown's own characters, and those of bare links; an underscore within a word means nothing.
-SPECIAL = re.compile(r"[\\`*{}\[\]<>|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", re.IGNORECASE)
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)  # Markdown's own, and of bare links
+HARMLESS = re.compile(r"[\w/+,.'() →-]*")  # what Markdown makes nothing of within a line
 FENCE = re.compile("`+")
 
 
@@ -62,6 +62,12 @@ def code(name: str) -> str:
     fence = "`" * (1 + max((len(found[0]) for found in FENCE.finditer(name)), default=0))
     edge = " " if name.startswith("`") or name.endswith("`") else ""
     return f"{fence}{edge}{name}{edge}{fence}"
+
+
+def word(name: str) -> str:
+    """A name within a line of Markdown: as it is where that is harmless, else as code."""
+    name = named(name)
+    return name if HARMLESS.fullmatch(name) and "www." not in name.lower() else code(name)
 
 
 def _escape(character: str) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base.paths import METRICS
 from pipeline.console.progress import emit, log
-from pipeline.console.text import json_line, visible
-from pipeline.console.text import markdown as plain
+from pipeline.console.text import json_line, visible, word
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.readers import SummarySpec
@@ -142,6 +141,6 @@ def show(cells: list[tuple[str, ...]], *, as_json: bool = False) -> None:
 
 def markdown(cells: list[tuple[str, ...]]) -> str:
     """The table as Markdown; the first cell of a line is a name."""
-    shown = [(plain(line[0]), *(visible(cell).replace("|", r"\|") for cell in line[1:])) for line in cells]
+    shown = [[cell.replace("|", r"\|") for cell in (word(line[0]), *map(visible, line[1:]))] for line in cells]
     rule = ("---", *("---:" for _ in cells[0][1:]))
     return "".join("| " + " | ".join(line) + " |\n" for line in (shown[0], rule, *shown[1:]))

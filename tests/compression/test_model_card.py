@@ -99,7 +99,7 @@ def test_what_was_not_measured_is_left_out() -> None:
 def test_names_of_strangers_are_text() -> None:
     classes = ("a|b", "<script>x</script>", "[a](b)", "two\nlines", " ", "`", *(f"c{n}" for n in range(60)))
     text = told(Card(classes=classes, mean=(0.5,), std=(0.25,), channels=1, size=8))
-    assert r'`a|b`, `<script>x</script>`, `[a](b)`, `two\nlines`, `" "`, `` ` ``, `c0`' in text
+    assert r'`a|b`, `<script>x</script>`, `[a](b)`, `two\nlines`, `" "`, `` ` ``, c0, ' in text
     assert "and 16 more" in text
     assert "c59" not in text
 
@@ -114,7 +114,7 @@ def test_no_hostile_name_is_more_than_text() -> None:
     assert {*tables} <= {3, 4}, "a name makes no cell"
     outside = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text.split("---\n", 2)[2])
     assert not re.search(r"(?<!\\)\[x(?<!\\)\]\(", outside), "a name makes no link"
-    assert '`""`, `cat`' in text
+    assert '`""`, cat' in text
 
 
 @pytest.mark.parametrize("channels", [1, 3])

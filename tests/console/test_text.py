@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.console.text import UNSEEN, code, json_line, markdown, named, row, visible, visible_lines
+from pipeline.console.text import UNSEEN, code, json_line, markdown, named, row, visible, visible_lines, word
 from tests.console.hostile import HOSTILE, check
 
 ESCAPE = re.compile(r"\\(?:([tnr\\])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
@@ -103,10 +103,21 @@ def test_a_line_of_json_is_ascii_and_read_back_without_loss(name: str) -> None:
 )
 def test_a_name_is_code_of_markdown(name: str, shown: str) -> None:
     assert code(name) == shown
+    assert word(name) == (name if name == "cat" else shown)
+
+
+@pytest.mark.parametrize("name", ["fitnet_hint", "born_again/g1", "distil → prune", "T-shirt/top", "vélo (2.0)"])
+def test_a_harmless_name_stays_as_it_is(name: str) -> None:
+    assert word(name) == name
+
+
+@pytest.mark.parametrize("name", ["www.x.y", "http://x", "@x", ":smile:", "#1", "<b>", "a&amp;b", "~a~", "x@y.z"])
+def test_any_other_name_is_code(name: str) -> None:
+    assert word(name) == f"`{name}`"
 
 
 def test_markdown_is_shown_as_text() -> None:
     assert markdown("[x](y) | *a* _b_ `c` <d> \\") == r"\[x\](y) \| \*a\* \_b\_ \`c\` \<d\> " + "\\\\"
     assert markdown("http://x www.y.z a@b") == r"http\://x www\.y.z a\@b"
-    assert markdown("fitnet_hint 0.5: 1") == "fitnet_hint 0.5: 1"
+    assert markdown("fitnet_hint 0.5: 1") == r"fitnet\_hint 0.5: 1"
     check(markdown(HOSTILE))
