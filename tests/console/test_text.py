@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.console.text import UNSEEN, code, json_line, markdown, named, row, visible, visible_lines, word
@@ -74,6 +74,7 @@ def test_a_blank_name_stands_in_quotes(name: str, shown: str) -> None:
 
 
 @given(st.lists(st.text(st.characters() | st.sampled_from("\\\t\n\rnx\udcff\x85")), min_size=1))
+@example(["\\n", "\\x1b"])
 def test_a_row_is_one_line_and_read_back_without_loss(cells: list[str]) -> None:
     line = row(*cells)
     assert len(line.splitlines()) <= 1
