@@ -1,14 +1,17 @@
 """`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.console.errors import run
+from pipeline.console.errors import Commands, run
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
 
 @app.command()
@@ -30,12 +33,12 @@ def repro(
 
 
 @app.command()
-def status() -> None:
+def status(as_json: AsJson = False) -> None:
     """Every node: trained, carried, stale or in progress, its accuracy, its teacher."""
     from pipeline.commands import status
     from pipeline.lineage.results import show
 
-    show(status.lines())
+    show(status.lines(), as_json=as_json)
 
 
 @app.command()
@@ -47,7 +50,7 @@ def tree() -> None:
 
 
 @app.command()
-def summary() -> None:
+def summary(as_json: AsJson = False) -> None:
     """The table of the last run: each network, who taught it, what it reached, what it cost."""
     from pipeline.lineage import results as summary
     from pipeline.lineage import tables
@@ -55,9 +58,9 @@ def summary() -> None:
     from pipeline.planning.specs.spec import read_spec
 
     table = summary.rows(read_spec("summary", SummarySpec).nodes)
-    summary.show(summary.lines(table))
+    summary.show(summary.lines(table), as_json=as_json)
     if steps := tables.lines(table):
-        summary.show(steps)
+        summary.show(steps, as_json=as_json)
 
 
 @app.command()
@@ -160,17 +163,25 @@ def orders(
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Classify image files by the exported model alone: path, class and probability, tab-separated."""
+    """Classify image files by the exported model alone: path, class and probability, tab-separated.
+
+    In paths and classes a tab is written \\t, a line break \\n or \\r, a backslash \\\\, what is not seen \\x1b.
+    """
     from pipeline.commands.predict import Unreadable, classify, opened
+    from pipeline.console.progress import emit, warn
+    from pipeline.console.text import json_line, named, row
 
     skipped = False
     for found in classify(opened(model), images):
         if isinstance(found, Unreadable):
-            print(f"{found.path}: skipped, it is no image that can be read ({found.reason})", file=sys.stderr)
+            warn(f"{named(str(found.path))}: skipped, it is no image that can be read ({found.reason})")
             skipped = True
+        elif as_json:
+            emit(json_line({"path": str(found.path), "class": found.name, "probability": found.probability}))
         else:
-            print(f"{found.path}\t{found.name}\t{found.probability:.4f}")
+            emit(row(str(found.path), found.name, f"{found.probability:.4f}"))
     if skipped:
         raise typer.Exit(1)
 
@@ -181,10 +192,11 @@ def pictures(
 ) -> None:
     """Pictures of report.html for the documentation; they need Chromium."""
     from pipeline.base.paths import REPORT
+    from pipeline.console.progress import log
     from pipeline.report.pictures import take
 
     for path in take(REPORT, folder):
-        print(f"{path}, {path.stat().st_size / 1e3:.0f} kB")
+        log(f"{path}, {path.stat().st_size / 1e3:.0f} kB")
 
 
 @app.command()
@@ -207,12 +219,13 @@ def wire(
 ) -> None:
     """Write the lists of dvc.yaml that follow from its stages: what student, summary, report and plots read."""
     from pipeline.commands.wire import wire
+    from pipeline.console.progress import log, log_lines
 
     changed = wire(Path("dvc.yaml"), check)
     if check and changed:
-        print(changed)
+        log_lines(changed)
         raise typer.Exit(1)
-    print("dvc.yaml: its lists are written" if changed else "dvc.yaml: its lists follow from its stages, no change")
+    log("dvc.yaml: its lists are written" if changed else "dvc.yaml: its lists follow from its stages, no change")
 
 
 @app.command()
@@ -233,10 +246,11 @@ def gc(
 ) -> None:
     """Remove saved state of finished training, whose results are in the DVC cache and stay."""
     from pipeline.commands.gc import collect
+    from pipeline.console.progress import log
     from pipeline.training.state import state_root
 
     done = collect(state_root(), unfinished=unfinished)
-    print(
+    log(
         f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")

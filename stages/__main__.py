@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from pipeline.base.signals import end_with_parent
-from pipeline.console.errors import run
+from pipeline.console.errors import Commands, run
 
 Slot = Annotated[str, typer.Argument(help="Slot of the chain, as in dvc.yaml.")]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
 
 @app.command()

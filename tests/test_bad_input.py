@@ -106,7 +106,7 @@ def test_params(workspace: Path, key: str, value: Any, sentence: str | None) -> 
 
 def test_more_generations_than_slots_names_the_lines_to_add(workspace: Path) -> None:
     with pytest.raises(
-        UserError, match=r"refinery.generations is 9.*\n  g9: \{prev: refinery/g8\}\nand run `python -m pipeline wire`"
+        UserError, match=r"refinery.generations is 9.*`g9: \{prev: refinery/g8\}`; then run `python -m pipeline wire`"
     ):
         build({"refinery.generations": 9})
     with pytest.raises(UserError) as refused:

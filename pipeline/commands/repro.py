@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.base.signals import deferred
 from pipeline.config import params
-from pipeline.console.progress import log
+from pipeline.console.progress import log, warn
 from pipeline.dvc import internals
 from pipeline.engines import gpus, schedule
 from pipeline.engines.process import Process
@@ -123,13 +123,13 @@ class _Run:
     def close(self, total: int, seconds: float) -> None:
         """Print what came of it all."""
         for stage in self.failed:
-            print(f"error: {stage} failed: {self.ended[stage].why}", file=sys.stderr)
+            warn(f"error: {stage} failed: {self.ended[stage].why}")
         if self.signal:
             running = f" while {_named(self.stopped)} ran" if self.stopped else ""
-            print(f"stopped{running}: give the command again to go on", file=sys.stderr)
+            warn(f"stopped{running}: give the command again to go on")
         elif self.failed:
             if self.not_begun:
-                print(f"not begun, as they need what failed: {_named(self.not_begun)}", file=sys.stderr)
+                warn(f"not begun, as they need what failed: {_named(self.not_begun)}")
         elif ran := [stage for stage, each in self.ended.items() if not each.unchanged and stage != PLAN]:
             log(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
         else:

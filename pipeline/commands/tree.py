@@ -6,7 +6,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipeline.commands.status import NEW, Standing, standings
-from pipeline.console.training import uncut
+from pipeline.console.terminal import uncut
+from pipeline.console.text import visible
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.training import NetworkSpec
 
@@ -75,21 +76,22 @@ def _runs(names: Sequence[str]) -> Iterator[str]:
 
 
 def _label(each: Standing, parent: str, carriers: Sequence[str]) -> Text:
+    name, standing = visible(each.name), visible(each.state)
     colour = (
         "cyan" if each.running else "yellow" if each.stale and each.node else "dim" if each.node is None else "green"
     )
-    text = Text.assemble((each.name, "bold" if each.node else "dim"))
+    text = Text.assemble((name, "bold" if each.node else "dim"))
     if each.accuracy:
         text.append(f"  {each.accuracy}", colour)
     if each.state not in ("trained", NEW) and not each.state.startswith("carried"):
-        text.append(f"  {each.state}", colour)
+        text.append(f"  {standing}", colour)
     if each.node is None and not each.running:
         text.append(f"  {NEW}", "dim")
     if each.node is not None:
         computed = each.node.status == "computed"
         others = [item["teacher"] for item in each.node.lineage if computed or item["teacher"] != parent]
         if others not in ([], [parent]):
-            text.append(f"  {'of' if computed else 'taught by'} {', '.join(others)}", "dim")
+            text.append(f"  {'of' if computed else 'taught by'} {visible(', '.join(others))}", "dim")
     if carriers:
-        text.append(f"  = {', '.join(carriers)}", "dim")
+        text.append(f"  = {visible(', '.join(carriers))}", "dim")
     return text

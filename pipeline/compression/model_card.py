@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.compression.card import Card
 from pipeline.config.yaml import dump
+from pipeline.console.text import code, markdown, visible, word
 from pipeline.data.formats import FORMATS
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
@@ -26,7 +26,6 @@ SCORES = {
     "brier": "Brier score",
 }
 SHOWN = 50  # classes whose names the card lists
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~$&])")
 
 USE = """\
 To classify images of the kind that it was trained on, into the classes below. It answers every image with one of them,
@@ -96,7 +95,7 @@ def model_card(
     """
     parts = [
         _front(card, name, source, metrics, license),
-        f"# {_plain(source)}: {_plain(name)}",
+        f"# {markdown(source)}: {markdown(name)}",
         f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
         f"## Intended use\n\n{USE}",
         f"## How to run\n\n{_run(card, file, runtime)}",
@@ -109,6 +108,7 @@ def model_card(
 
 def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], license: str | None) -> str:
     """The front matter, which the hub reads."""
+    name, source = visible(name), visible(source)
     results = [
         {
             "task": {"type": "image-classification", "name": "Image Classification"},
@@ -119,7 +119,7 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
         if split in metrics
     ]
     front: dict[str, Any] = {
-        **({"license": license} if license else {}),
+        **({"license": visible(license)} if license else {}),
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "knowledge-distillation", "model-compression", "onnx", "cohobate"],
@@ -174,22 +174,22 @@ def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, 
 def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
     split = ", ".join(f"{count:,} for {name}" for name, count in counts.items())
     channels = {1: "grey", 3: "colour"}.get(card.channels, f"of {card.channels} channels")
-    shown = ", ".join(_plain(name) for name in card.classes[:SHOWN])
+    shown = ", ".join(_class(name) for name in card.classes[:SHOWN])
     more = len(card.classes) - SHOWN
     rest = f" and {more:,} more, which the file names" if more > 0 else ""
     return (
-        f"{_plain(source)}: {card.size} by {card.size} pixels, {channels}; {split}.\n\n"
+        f"{markdown(source)}: {card.size} by {card.size} pixels, {channels}; {split}.\n\n"
         f"Classes, in the order of the logits: {shown}{rest}."
     )
+
+
+def _class(name: str) -> str:
+    """Class names come from unknown folders."""
+    return markdown(name) if word(name) == name else code(name)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table: the first column left-aligned, the others right-aligned."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    cells = [[cell if cell.startswith("---") else _plain(cell) for cell in line] for line in lines]
+    cells = [[cell if cell.startswith("---") else markdown(cell) for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
-def _plain(text: str) -> str:
-    """Text with Markdown's own characters escaped: class names come from unknown folders."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))

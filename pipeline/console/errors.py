@@ -1,15 +1,27 @@
-"""What both command lines share: what a person can fix is one sentence on stderr, never a traceback."""
+"""What both command lines share: what a person can fix is one sentence on stderr, never a traceback.
+
+Messages may quote what strangers wrote: all of them, warnings and tracebacks too, leave as `console.text` shows them.
+"""
 
 import errno
 import os
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from types import TracebackType
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.base import memory
 from pipeline.base.errors import UserError
 from pipeline.base.signals import Stopped
+from pipeline.console.progress import warn
+from pipeline.console.text import visible, visible_lines
 
 STOPPED = 130  # as a shell says of a command that Ctrl-C ended
 
@@ -33,8 +45,33 @@ MENDABLE = {
 }
 
 
+class Commands(TyperGroup):
+    """The commands of a command line; what it refuses of its arguments is shown as all else."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the arguments before the command's name."""
+        with _messages_shown():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read those of the command, and run it."""
+        with _messages_shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _messages_shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # Typer's errors, which it prints itself
+            error.__dict__["message"] = visible(message)
+        raise
+
+
 def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
+    _prepare_output()
     try:
         app()
     except Stopped as stopped:
@@ -42,6 +79,7 @@ def run(app: typer.Typer) -> None:
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
+            sys.excepthook = _traceback  # now: Typer has set its own meanwhile
             raise
         _end(f"error: {sentence}", 1)
 
@@ -58,13 +96,32 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def _prepare_output() -> None:
+    """Let nothing that is printed end in another error, or reach a terminal as it is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            with suppress(OSError):  # it flushes, and may seek what cannot be sought
+                stream.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
+    warnings.formatwarning = _warning
+
+
+def _warning(message: Warning | str, category: type[Warning], *place: object) -> str:
+    return visible(f"warning: {message} ({category.__name__})") + "\n"
+
+
+def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    for part in traceback.format_exception(kind, error, trace):
+        # A message of several lines stands to the right of ours, so that it forges none.
+        print(visible_lines(part.rstrip("\n")).replace("\n", "\n    "), file=sys.stderr)
+
+
 def _of(error: OSError) -> str:
     name: Any = error.filename
     return f" ({os.fsdecode(name)})" if isinstance(name, str | bytes) else ""
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr, flush=True)
+    warn(sentence)
     try:
         sys.stdout.flush()
     except OSError:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipeline.console.text import visible, visible_lines
+
 LINES = 10
 APART = 2  # seconds between two plain lines, at least
 CurveRow = dict[str, Any]  # one network's figures of one epoch
@@ -13,7 +15,22 @@ CurveRow = dict[str, Any]  # one network's figures of one epoch
 
 def log(sentence: str) -> None:
     """Print one line at once: DVC reads our output through a pipe."""
-    print(sentence, flush=True)
+    print(visible(sentence), flush=True)
+
+
+def log_lines(lines: str) -> None:
+    """Print text of ours that has several lines."""
+    print(visible_lines(lines), flush=True)
+
+
+def warn(sentence: str) -> None:
+    """Print one line to standard error at once."""
+    print(visible(sentence), file=sys.stderr, flush=True)
+
+
+def emit(line: str) -> None:
+    """Print one line for a program, as `row` or `json_line` of `console.text` has made it."""
+    print(line)
 
 
 @contextmanager
@@ -67,15 +84,17 @@ def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Calla
 def _live(beginning: str, whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from pipeline.console.terminal import console
+
     newest, begun = "", time.monotonic()
     words = TextColumn("{task.description}", markup=False)
-    with Progress(words, BarColumn(20), TimeRemainingColumn(), transient=True) as progress:
-        task = progress.add_task(beginning, total=whole)
+    with Progress(words, BarColumn(20), TimeRemainingColumn(), console=console(), transient=True) as progress:
+        task = progress.add_task(visible(beginning), total=whole)
 
         def show(done: int, words: str) -> None:
             nonlocal newest
             newest = words
-            progress.update(task, description=words, completed=done)
+            progress.update(task, description=visible(words), completed=done)
 
         yield show
     if newest and not (brief and time.monotonic() - begun < APART):

@@ -1,7 +1,6 @@
 """What a person reads of one training: a header before it, and after it the result beside the previous run's.
 
-In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported. `uncut` prints tables and
-trees, in both.
+In a terminal rich draws both; through a pipe they are plain lines, and rich is not imported.
 """
 
 import sys
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.console.progress import log
+from pipeline.console.text import visible
 from pipeline.dvc.previous_run import PreviousRun
 
 FIGURES = (  # title, where it stands in the metrics, factor, format
@@ -59,8 +59,10 @@ def header(job: Job) -> None:
     if not sys.stdout.isatty():
         log(f"{job.node}: learns from {job.learns_from}; {job.network}; {job.size}; {job.machine}")
         return
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from pipeline.console.terminal import console
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -71,10 +73,10 @@ def header(job: Job) -> None:
         ("job", job.size),
         ("machine", job.machine),
     ):
-        grid.add_row(title, words)
-    console = Console(highlight=False)
-    console.rule(f"[bold]{job.node}", align="left")
-    console.print(grid)
+        grid.add_row(title, visible(words))
+    shown = console()
+    shown.rule(Text(visible(job.node), "bold"), align="left")
+    shown.print(grid)
 
 
 def closing(node: str, metrics: dict[str, Any], previous: PreviousRun | None) -> None:
@@ -85,16 +87,17 @@ def closing(node: str, metrics: dict[str, Any], previous: PreviousRun | None) ->
         log(f"{node}: {', '.join(parts)}")
         return
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
+    from pipeline.console.terminal import console
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(node)
+    table.add_column(visible(node))
     for title in ("this run", "last run", "change") if previous else ("this run",):
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(*row[: len(table.columns)])
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def _figures(metrics: dict[str, Any], previous: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
@@ -116,14 +119,3 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def uncut(shown: Any) -> None:
-    """Print a table or a tree of rich as wide as it needs to be: a name or a number that is cut tells nothing."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console(highlight=False)
-    needed = Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
-    console.width = max(console.width, needed)
-    console.print(shown)

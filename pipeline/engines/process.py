@@ -17,6 +17,7 @@ import psutil
 
 from pipeline.base.errors import UserError
 from pipeline.base.signals import end_with_parent
+from pipeline.console.progress import warn
 from pipeline.dvc import internals
 
 UNCHANGED = 10  # exit status of the process where the stage was not due
@@ -123,7 +124,7 @@ def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> N
     try:
         ran = internals.run(stage)
     except UserError as error:
-        print(f"ERROR: {error}", file=sys.stderr, flush=True)
+        warn(f"ERROR: {error}")
         sys.exit(1)
     sys.exit(0 if ran else UNCHANGED)
 

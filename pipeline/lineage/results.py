@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.paths import METRICS
-from pipeline.console.progress import log
+from pipeline.console.progress import emit, log
+from pipeline.console.text import json_line, visible, word
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.readers import SummarySpec
@@ -118,23 +119,28 @@ def learned_from(each: Node) -> str:
     return ", ".join(taught) or "hard labels"
 
 
-def show(cells: list[tuple[str, ...]]) -> None:
-    """Print a table: names left, numbers right."""
+def show(cells: list[tuple[str, ...]], *, as_json: bool = False) -> None:
+    """Print a table: names left, numbers right. as_json: for a program, an object a line whose keys are the header."""
+    if as_json:
+        for line in cells[1:]:
+            emit(json_line(dict(zip(cells[0], line, strict=True))))
+        return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from pipeline.console.training import uncut
+    from pipeline.console.terminal import uncut
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     words = {cells[0][0], "state", "step", "learned from"}
     for title in cells[0]:
-        table.add_column(title, justify="left" if title in words else "right", no_wrap=True)
+        table.add_column(visible(title), justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
-        table.add_row(*line)
+        table.add_row(*map(visible, line))
     uncut(table)
 
 
 def markdown(cells: list[tuple[str, ...]]) -> str:
-    """The table as Markdown."""
+    """The table as Markdown; the first cell of a line is a name."""
+    shown = [[cell.replace("|", r"\|") for cell in (word(line[0]), *map(visible, line[1:]))] for line in cells]
     rule = ("---", *("---:" for _ in cells[0][1:]))
-    return "".join("| " + " | ".join(line) + " |\n" for line in (cells[0], rule, *cells[1:]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in (shown[0], rule, *shown[1:]))

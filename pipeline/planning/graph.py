@@ -50,9 +50,9 @@ def check_length(stages: dict[str, Any], family: str, length: int, key: str) -> 
     if length > len(have):
         letter, last = have[-1][0], have[-1]
         missing = range(len(have) + 1, length + 1)
-        lines = "\n".join(f"  {letter}{n}: {{prev: {family}/{letter}{n - 1}}}" for n in missing[:SHOWN])
-        lines += f"\n  and so on to {letter}{length}" if len(missing) > SHOWN else ""
+        lines = ", ".join(f"`{letter}{n}: {{prev: {family}/{letter}{n - 1}}}`" for n in missing[:SHOWN])
+        lines += f" and so on to {letter}{length}" if len(missing) > SHOWN else ""
         raise UserError(
             f"params.yaml: {key} is {length}, but dvc.yaml has {len(have)} slots (to {last}); "
-            f"add to stages.{family}.foreach\n{lines}\nand {wiring.COMMAND}"
+            f"add to stages.{family}.foreach, each in a line, {lines}; then {wiring.COMMAND}"
         )

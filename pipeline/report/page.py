@@ -27,7 +27,7 @@ from pipeline.report import (
 )
 from pipeline.report.methods import Comparison
 from pipeline.report.run import Run
-from pipeline.report.section import PageSection
+from pipeline.report.section import PageSection, shown
 from pipeline.report.words import percent, points, quantity
 
 COARSE = 64  # pixels of an edge: smaller images show their pixels, larger ones are smoothed
@@ -67,6 +67,7 @@ def render(run: Run) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

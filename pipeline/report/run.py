@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.base.paths import CURVES, DATA
+from pipeline.console.text import named
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
 from pipeline.lineage import results
@@ -81,8 +82,8 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the logits."""
-        return self.data.classes
+        """Names of the classes as a person reads them, in the order of the logits."""
+        return tuple(map(named, self.data.classes))
 
     @property
     def networks(self) -> list[Entry]:

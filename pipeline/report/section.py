@@ -6,7 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.console.text import visible
+
 Cell = str | Markup
+
+
+def shown(value: Any) -> Any:
+    """What goes into the page, before it is escaped for HTML, which keeps control characters and marks of direction."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)

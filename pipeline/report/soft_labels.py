@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.views import Views
+from pipeline.console.text import named
 from pipeline.data.prepared import Prepared
 from pipeline.report.png import data_uri
 from pipeline.report.run import Run
@@ -122,7 +123,7 @@ def example(p_C: np.ndarray, row: int, view: int, data: Prepared) -> Example:
     hard = int(data.train.labels[row])
     order = np.argsort(-p_C, kind="stable").tolist()
     shown = [*order[:TOP], *([hard] if hard not in order[:TOP] else [])]
-    names = [shortened(name, 22) for name in data.classes]
+    names = [shortened(named(name), 22) for name in data.classes]
     return Example(
         row=row,
         view=view,

@@ -1,7 +1,7 @@
 """Charts as inline SVG: elements, scales, axes, where labels go.
 
-Colours come from the page's style sheet, so that they follow its theme. Every text passes through `escape`:
-class names come from folders of strangers.
+Colours come from the page's style sheet, so that they follow its theme. Every text passes through `shown` of
+`report.section`: class names come from folders of strangers.
 """
 
 import math
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+from pipeline.report.section import shown
 from pipeline.report.words import percent
 
 
@@ -21,8 +22,8 @@ def tag(name: str, *children: Markup | str, **attributes: object) -> Markup:
         if value is not None:
             text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else value
             text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) and abs(value) >= 1 else text
-            parts.append(f' {key.rstrip("_").replace("_", "-")}="{escape(text)}"')
-    inner = Markup("").join(escape(child) for child in children)
+            parts.append(f' {key.rstrip("_").replace("_", "-")}="{escape(shown(text))}"')
+    inner = Markup("").join(escape(shown(child)) for child in children)
     return Markup("<{}{}>{}</{}>").format(Markup(name), Markup("".join(parts)), inner, Markup(name))
 
 

@@ -16,8 +16,10 @@ from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.model_card import model_card
 from pipeline.compression.runtime import Runtime
+from pipeline.console.text import visible
 from pipeline.data.formats import SUFFIXES
 from pipeline.models.build import build
+from tests.console.hostile import HOSTILE, check
 
 CARD = Card(classes=("cat", "dog", "ball"), mean=(0.5,), std=(0.25,), channels=1, size=8)
 SCORES = {"accuracy": 0.875, "nll": 0.41, "ece": 0.03, "brier": 0.2}
@@ -95,11 +97,24 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 
 def test_names_of_strangers_are_text() -> None:
-    classes = ("a|b", "<script>x</script>", "[a](b)", "two\nlines", *(f"c{n}" for n in range(60)))
+    classes = ("a|b", "<script>x</script>", "[a](b)", "two\nlines", " ", "`", *(f"c{n}" for n in range(60)))
     text = told(Card(classes=classes, mean=(0.5,), std=(0.25,), channels=1, size=8))
-    assert r"a\|b, \<script\>x\</script\>, \[a\](b), two lines, c0" in text
-    assert "and 14 more" in text
+    assert r'`a|b`, `<script>x</script>`, `[a](b)`, `two\nlines`, `" "`, `` ` ``, c0, ' in text
+    assert "and 16 more" in text
     assert "c59" not in text
+
+
+def test_no_hostile_name_is_more_than_text() -> None:
+    lineage = [{"teacher": HOSTILE, "read": HOSTILE, "hash": HOSTILE}]
+    card = Card(classes=(HOSTILE, "", "cat"), mean=(0.5,), std=(0.25,), channels=1, size=8)
+    text = told(card, name=HOSTILE, source=HOSTILE, chain=[(HOSTILE, 0.5)], lineage=lineage, license=HOSTILE)
+    check(text)
+    assert front(text)["model-index"][0]["name"] == visible(HOSTILE)
+    tables = [line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("| ")]
+    assert {*tables} <= {3, 4}, "a name makes no cell"
+    outside = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text.split("---\n", 2)[2])
+    assert not re.search(r"(?<!\\)\[x(?<!\\)\]\(", outside), "a name makes no link"
+    assert '`""`, cat' in text
 
 
 @pytest.mark.parametrize("channels", [1, 3])

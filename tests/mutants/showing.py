@@ -9,6 +9,8 @@ STANDING = (
 TREE = "tests/commands/test_tree.py::test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member"
 COMMANDS = "tests/test_commands.py::test_what_a_person_can_mend_is_one_sentence"
 PRESETS = "tests/config/test_presets.py::test_all_decide_the_same_keys_so_that_none_leaves_a_trace"
+HOSTILE = "tests/test_hostile_names.py"
+TEXT = "tests/console/test_text.py"
 NUMBERS = "tests/report/test_numbers.py"
 SCHEDULE = "tests/engines/test_schedule.py"
 
@@ -100,6 +102,36 @@ MUTANTS = [
         "paired(arm.test, base.test)",
         "paired(arm.validation, base.validation)",
         "tests/commands/test_study.py::test_differences_are_seed_by_seed",
+    ),
+    Mutant("pipeline/console/text.py", "\\u2028-\\u202e", "\\u2028-\\u202d", TEXT),
+    Mutant("pipeline/console/text.py", "if name and name == name.strip() else", "if name else", TEXT),
+    Mutant("pipeline/console/text.py", 'visible(cell.replace("\\\\", r"\\\\"))', "visible(cell)", TEXT),
+    Mutant("pipeline/console/text.py", "if 0xDC80 <= number <= 0xDCFF:", "if 0xDC80 < number < 0xDCFF:", TEXT),
+    Mutant("pipeline/console/text.py", '"`" * (1 + max(', '"`" * (0 + max(', TEXT),
+    Mutant(
+        "pipeline/console/progress.py", "print(visible(sentence), flush=True)", "print(sentence, flush=True)", HOSTILE
+    ),
+    Mutant("pipeline/console/terminal.py", "markup=False", "markup=True", HOSTILE),
+    Mutant("pipeline/console/errors.py", "    warn(sentence)\n", "    print(sentence, file=sys.stderr)\n", HOSTILE),
+    Mutant("pipeline/lineage/results.py", "table.add_row(*map(visible, line))", "table.add_row(*line)", HOSTILE),
+    Mutant(
+        "pipeline/commands/tree.py",
+        "standing = visible(each.name), visible(each.state)",
+        "standing = visible(each.name), each.state",
+        HOSTILE,
+    ),
+    Mutant(
+        "pipeline/engines/screen.py",
+        "names = [visible(each.stage) for",
+        "names = [each.stage for",
+        "tests/engines/test_screen.py",
+    ),
+    Mutant("pipeline/report/page.py", "        finalize=shown,\n", "", "tests/console/test_printing.py"),
+    Mutant(
+        "pipeline/compression/model_card.py",
+        "markdown(name) if word(name) == name else code(name)",
+        "markdown(name)",
+        "tests/compression/test_model_card.py",
     ),
     Mutant("pipeline/console/errors.py", 'f"error: {sentence}", 1)', 'f"error: {sentence}", 0)', COMMANDS),
     Mutant("pipeline/console/errors.py", "STOPPED = 130", "STOPPED = 1", COMMANDS),

@@ -29,6 +29,7 @@ from pipeline.report import (
 )
 from pipeline.report.page import headline, render, tiles
 from pipeline.report.run import Run
+from tests.console.hostile import HOSTILE, check
 from tests.report.pages import Page, parse
 from tests.scratch import Scratch
 
@@ -46,7 +47,7 @@ KEYS = [
     "curves",
     "cost",
 ]
-HOSTILE = ['<script>alert("x")</script>', "<img src=x onerror=alert(1)>", "a & b", "long " * 60]
+STRANGE = ['<script>alert("x")</script>', "<img src=x onerror=alert(1)>", "a & b", "long " * 60]
 
 
 @pytest.fixture
@@ -262,19 +263,22 @@ def test_curves_end_where_training_ended(run: Run) -> None:
 
 def test_names_of_strangers_are_text(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copied.folder)
-    names = [*HOSTILE, *(str(n) for n in range(len(HOSTILE), 10))]
+    names = [*STRANGE, HOSTILE, " ", *(str(n) for n in range(len(STRANGE) + 2, 10))]
     # Labels are bound to the classes: they, too, are given by these names.
     real, read = open_labels, prepared.read
     classes = read(DATA).classes
     monkeypatch.setattr(prepared, "read", lambda folder: dataclasses.replace(read(folder), classes=tuple(names)))
     monkeypatch.setattr(store, "open_labels", lambda *args, **bound: real(*args, **{**bound, "classes": classes}))
-    page = parse(render(Run(read_spec("report", ReportSpec))))
+    html = render(Run(read_spec("report", ReportSpec)))
+    page = parse(html)
     assert page.faults == []
     assert page.all("script") == []
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert "a & b" in page.text
     # All of a name of 300 letters stands nowhere but in a tooltip.
-    assert HOSTILE[3] not in page.text
+    assert STRANGE[3] not in page.text
+    check(html)
+    assert '" "' in page.text, "a blank name stands in quotes"
 
 
 def test_what_is_not_there_is_left_out(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
