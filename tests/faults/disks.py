@@ -17,7 +17,7 @@ ROOM = 64 << 20  # bytes: more than any run here needs
 def mountable(folder: Path) -> bool:
     """Whether we may mount a file system of our own."""
     try:
-        with _mounted(folder):
+        with mounted(folder):
             return True
     except (OSError, subprocess.CalledProcessError):
         return False
@@ -26,11 +26,11 @@ def mountable(folder: Path) -> bool:
 def full(world: World, draw: random.Random, folder: Path) -> str:
     """A tmpfs with room for a random part of what the stage writes: ENOSPC from the kernel, in any write."""
     stage = draw.choice(world.stages)
-    with _mounted(folder), world.workspace(stage, folder / "run") as space:
-        _limit(folder, _used(folder) + draw.choice([0, draw.randrange(20_000), draw.randrange(200_000)]))
+    with mounted(folder), world.workspace(stage, folder / "run") as space:
+        limited(folder, used(folder) + draw.choice([0, draw.randrange(20_000), draw.randrange(200_000)]))
         said = told(space.run())
         space.check_whole()
-        _limit(folder, ROOM)
+        limited(folder, ROOM)
         space.check_recovers()
     return said
 
@@ -38,7 +38,7 @@ def full(world: World, draw: random.Random, folder: Path) -> str:
 def read_only(world: World, draw: random.Random, folder: Path) -> str:
     """A file system that is read-only: EROFS from the kernel, at the first change."""
     stage = draw.choice(world.stages)
-    with _mounted(folder), world.workspace(stage, folder / "run") as space:
+    with mounted(folder), world.workspace(stage, folder / "run") as space:
         space.state.mkdir()
         outside = Workspace(space.folder, space.state, folder.with_name(f"{folder.name}.logs"), stage, space.reference)
         _mount("remount,ro", folder)
@@ -52,7 +52,8 @@ def read_only(world: World, draw: random.Random, folder: Path) -> str:
 
 
 @contextmanager
-def _mounted(folder: Path) -> Iterator[None]:
+def mounted(folder: Path) -> Iterator[None]:
+    """Work in a file system of its own, in memory, which is gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     _mount(f"size={ROOM}", folder)
     try:
@@ -61,7 +62,8 @@ def _mounted(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
 
 
-def _limit(folder: Path, size: int) -> None:
+def limited(folder: Path, size: int) -> None:
+    """Let the file system hold so many bytes and no more."""
     _mount(f"remount,size={size}", folder)
 
 
@@ -69,7 +71,8 @@ def _mount(options: str, folder: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True, capture_output=True)
 
 
-def _used(folder: Path) -> int:
+def used(folder: Path) -> int:
+    """Bytes that the file system holds."""
     found = os.statvfs(folder)
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 

@@ -1,0 +1,125 @@
+"""A command that runs the lineage, followed as it goes, so that a fault can strike when a stage has begun."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from tests.faults.small import TARGETS, running, wait
+from tests.scratch import Scratch
+
+DVC = ("dvc", "repro", *TARGETS)
+JOBS = (sys.executable, "-m", "pipeline", "repro", "--jobs", "2", *TARGETS)
+SEEDS = (sys.executable, "-m", "pipeline", "seeds", "--count", "2")
+OTHER = {DVC: JOBS, JOBS: DVC}
+NAMED = {DVC: "dvc repro", JOBS: "repro --jobs 2", SEEDS: "seeds"}
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+WHOM = ("the driver", "its group", "a stage", "all")
+LONGEST = 300.0
+A_STAGE = 3.0  # seconds within which a stage is struck: it takes about so long
+STOPPED = re.compile(r"^stopped.*: give the command again to go on$", re.MULTILINE)
+
+
+class Driver:
+    """A command that runs in a repository.
+
+    Args:
+        own: The repository.
+        command: What runs.
+    """
+
+    def __init__(self, own: Scratch, command: tuple[str, ...]) -> None:
+        self.own = own
+        self.command = command
+        self.process = own.start(*command)
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def said(self) -> str:
+        """All that it has printed so far."""
+        return "".join(self._lines)
+
+    def reach(self, stage: str, draw: random.Random) -> None:
+        """Wait until a random moment after the stage has begun, or until the command has ended."""
+        begun = re.compile(rf"^(Running stage '{stage}'|{stage} begins)", re.MULTILINE)
+        wait(lambda: bool(begun.search(self.said)) or self.process.poll() is not None, lambda: self.said, LONGEST)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(draw.uniform(0, A_STAGE))
+
+    def send(self, number: signal.Signals, whom: str) -> None:
+        """Send a signal to the driver, its group, a stage that runs, or to all that work for the repository."""
+        with suppress(ProcessLookupError):
+            match whom:
+                case "the driver":
+                    self.process.send_signal(number)
+                case "its group":
+                    os.killpg(self.process.pid, number)
+                case _:
+                    strike(self.own, number, "stages" if whom == "a stage" else "")
+
+    def end(self) -> str:
+        """Wait for its end; what it printed, which holds no traceback.
+
+        Raises:
+            AssertionError: It runs on, or ended in a traceback.
+        """
+        try:
+            self.process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            strike(self.own, signal.SIGKILL)
+            raise AssertionError(f"{NAMED.get(self.command, self.command)} does not end:\n{self.tail}") from None
+        # Who outlives it may hold its output open: that is for `nothing_runs` to find.
+        self._reader.join(5)
+        assert "Traceback" not in self.said, f"a traceback:\n{self.tail}"
+        return self.said
+
+    def ended(self) -> str:
+        """Wait for its end; how it ended, in a word or two.
+
+        Raises:
+            AssertionError: It ended without a sentence that tells the user what happened, or in a traceback.
+        """
+        said, status = self.end(), self.process.returncode
+        if status == 0:
+            return "had finished"
+        if status < 0:
+            return f"ended by {signal.Signals(-status).name}"  # at once: it can say nothing
+        if self.command == JOBS and status > 128:
+            assert STOPPED.search(said), f"stopped without a word:\n{self.tail}"
+            return "stopped"
+        assert re.search(r"^(error|ERROR): ", said, re.MULTILINE), f"status {status} without a word:\n{self.tail}"
+        return "failed with a sentence"
+
+    @property
+    def tail(self) -> str:
+        """The last of what it printed."""
+        return self.said[-3000:]
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+
+
+def strike(own: Scratch, number: signal.Signals, words: str = "") -> int:
+    """Send a signal to all that work for the repository and have this word in their command; how many there were."""
+    struck = 0
+    for process in running(own):
+        with suppress(Exception):  # it was faster
+            if not words or words in process.cmdline():
+                process.send_signal(number)
+                struck += 1
+    return struck
+
+
+def resumed(own: Scratch, command: tuple[str, ...]) -> None:
+    """Run a command to its end, which must be a good one."""
+    driver = Driver(own, command)
+    said = driver.end()
+    assert driver.process.returncode == 0, f"{NAMED[command]} did not go on:\n{said[-3000:]}"
