@@ -23,10 +23,12 @@ from pipeline.lineage.node import Node
 from pipeline.lineage.results import Row, markdown, show
 from pipeline.planning.specs.readers import SummarySpec
 from pipeline.planning.specs.spec import read_spec
+from tests.faults import record
+from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods")))
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods", "reliability")))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -67,6 +69,10 @@ def _weights(path: Path, which: str) -> str:
     return markdown(weights.table(json.loads(path.read_text())))
 
 
+def _faults(path: Path, which: str) -> str:
+    return record.table(record.read(path), {name: (run.__doc__ or "").strip() for name, run in RUNS.items()})
+
+
 def _run(path: Path, which: str) -> str:
     rows = [Row(_node(each["node"]), each["metrics"]) for each in json.loads(path.read_text())]
     with redirect_stdout(io.StringIO()) as printed:
@@ -94,6 +100,7 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "compress-orders.json": _orders,
     "gradients.json": _gradients,
     "weights.json": _weights,
+    "faults.json": _faults,
     RUN.name: _run,
 }
 

@@ -6,19 +6,24 @@ Each fault is drawn from the seed and its own number, so that `--first 17 --coun
 
 import argparse
 import random
+import signal
+import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.faults import small
-from tests.faults.disks import DISKS, mountable
+from tests.faults.disks import DISKS
+from tests.faults.driver import strike as kill
 from tests.faults.families import FAMILIES
+from tests.faults.mounts import mountable
 from tests.faults.record import Record, Struck
-from tests.faults.runs import MOUNTED, RUNS
+from tests.faults.runs import MOUNTED, RUNS, Run
 from tests.faults.world import build
+from tests.scratch import Scratch
 
 STAGES = {**FAMILIES, **DISKS}
 Strike = Callable[[random.Random, Path], str]
@@ -32,8 +37,15 @@ def strikes(names: list[str], folder: Path) -> dict[str, Strike]:
         found |= {name: lambda draw, own, name=name: STAGES[name](world, draw, own) for name in of_stages}
     if of_runs := [name for name in names if name in RUNS]:
         lineage = small.build(folder / "small")
-        found |= {name: lambda draw, own, name=name: RUNS[name](lineage, draw, own) for name in of_runs}
+        found |= {name: lambda draw, own, name=name: _run(RUNS[name], lineage, draw, own) for name in of_runs}
     return found
+
+
+def _run(run: Run, lineage: small.Small, draw: random.Random, folder: Path) -> str:
+    try:
+        return run(lineage, draw, folder)
+    finally:  # where it went wrong, what still runs must not slow down those that come
+        kill(Scratch(folder / "repository", folder / "state"), signal.SIGKILL)
 
 
 def struck(seed: int, number: int, family: str, strike: Strike | None, folder: Path) -> Struck:
@@ -43,7 +55,7 @@ def struck(seed: int, number: int, family: str, strike: Strike | None, folder: P
         return Struck(seed, number, family, "needs the right to mount a file system", "", 0.0, skipped=True)
     try:
         outcome = strike(random.Random(f"{seed} {number}"), folder)
-    except AssertionError as error:
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
         outcome, wrong = "wrong", str(error) or repr(error)
     return Struck(seed, number, family, outcome, wrong, round(time.monotonic() - began, 1))
 
@@ -78,10 +90,14 @@ def main() -> None:
             name = of[number]
             return struck(asked.seed, number, name, found.get(name), Path(temporary) / str(number))
 
-        for each in pool.map(one, numbers):
-            record.add(each)
-            if each.wrong:
-                print(f"seed {each.seed}, number {each.number}, {each.family}: {each.wrong}", flush=True)
+        try:
+            for future in as_completed([pool.submit(one, number) for number in numbers]):
+                each = future.result()
+                record.add(each)
+                if each.wrong:
+                    print(f"seed {each.seed}, number {each.number}, {each.family}: {each.wrong}", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
     new = [each for each in record.struck if each.seed == asked.seed and each.number in of]
     for (name, outcome), count in sorted(Counter((each.family, each.outcome) for each in new).items()):
         print(f"{name:20} {outcome:64} {count:6}")

@@ -103,8 +103,9 @@ class Driver:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.append(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
 
 
 def strike(own: Scratch, number: signal.Signals, words: str = "") -> int:

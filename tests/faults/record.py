@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pipeline.base.files import write_json
 
+RULE = ("---", "---", "---:", "---", "---")
+
 
 @dataclass(frozen=True)
 class Struck:
@@ -59,31 +61,31 @@ def read(path: Path) -> list[Struck]:
     return [Struck(**each) for each in json.loads(path.read_text())]
 
 
-def table(struck: Sequence[Struck], how: dict[str, str]) -> list[tuple[str, ...]]:
-    """Cells, header first: each family, how it is injected, how often, and what came of it.
+def table(struck: Sequence[Struck], how: dict[str, str]) -> str:
+    """Markdown: each family, how it is injected, how often, and what came of it.
 
     Args:
         struck: The faults.
         how: What a family does, by its name.
     """
-    cells: list[tuple[str, ...]] = [("fault", "how it is injected", "times", "what the struck run did", "after it")]
-    for family in dict.fromkeys(each.family for each in sorted(struck, key=lambda each: [*how].index(each.family))):
+    rows = [("fault", "how it is injected", "times", "what the struck run did", "after it"), RULE]
+    for family in filter({each.family for each in struck}.__contains__, how):
         own = [each for each in struck if each.family == family and not each.skipped]
         skipped = sum(each.family == family for each in struck) - len(own)
         did = Counter(_shortly(each.outcome) for each in own if not each.wrong)
         wrong = sum(bool(each.wrong) for each in own)
-        cells.append(
+        rows.append(
             (
                 f"`{family}`",
                 how[family],
-                str(len(own)) + (f", skipped {skipped}" if skipped else ""),
-                "; ".join(f"{word} {count}" for word, count in did.most_common()),
-                f"{len(own) - wrong} same bytes" + (f", **{wrong} wrong**" if wrong else ""),
+                f"{len(own)}" + (f", {skipped} skipped" if skipped else ""),
+                ", ".join(f"{word} {count}" for word, count in sorted(did.items(), key=lambda item: (-item[1], item))),
+                f"same bytes {len(own) - wrong}" + (f", **wrong {wrong}**" if wrong else ""),
             )
         )
-    return cells
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _shortly(outcome: str) -> str:
-    """The last of several strikes, and not to whom it went."""
-    return outcome.rpartition("; ")[2].rpartition(", ")[2].rpartition(": ")[2]
+    """What the run did, of the last of several strikes: not which signal went to whom."""
+    return outcome.rpartition("; ")[2].rpartition(": ")[2]

@@ -10,8 +10,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.disks import ROOM, limited, mounted, used
 from tests.faults.driver import DVC, JOBS, OTHER, SEEDS, SIGNALS, WHOM, Driver, resumed, strike
+from tests.faults.mounts import ROOM, limited, mounted, used
 from tests.faults.small import STAGES, TARGETS, Small, nothing_runs
 from tests.scratch import Scratch
 
@@ -54,7 +54,7 @@ def state_removed(small: Small, draw: random.Random, folder: Path) -> str:
         nothing_runs(own)
     shutil.rmtree(own.state, ignore_errors=True)
     said = driver.ended()
-    _finish(own, small, OTHER[command])
+    finish(own, small, OTHER[command])
     return f"removed while it ran: {said}" if runs else "removed after a stop"
 
 
@@ -68,7 +68,7 @@ def disk_full(small: Small, draw: random.Random, folder: Path) -> str:
         said = driver.ended()
         nothing_runs(own)
         limited(folder, ROOM)
-        _finish(own, small, OTHER[command])
+        finish(own, small, OTHER[command])
     return said
 
 
@@ -93,7 +93,7 @@ def workers_killed(small: Small, draw: random.Random, folder: Path) -> str:
     assert len(names) == 2, f"two seeds, not {names}"
     for name in names:
         small.check_experiment(own, name, name.rpartition("-")[2])
-    _finish(own, small, draw.choice([DVC, JOBS]))
+    finish(own, small, draw.choice([DVC, JOBS]))
     return f"{whom}: {said}"
 
 
@@ -105,7 +105,7 @@ def two_at_once(small: Small, draw: random.Random, folder: Path) -> str:
     both.append(Driver(own, second))
     said = [each.ended() for each in both]
     assert "had finished" in said, "\n".join(each.tail for each in both)
-    _finish(own, small, OTHER[first])
+    finish(own, small, OTHER[first])
     return f"{said[0]}, {said[1]}"
 
 
@@ -120,7 +120,7 @@ def beside_an_experiment(small: Small, draw: random.Random, folder: Path) -> str
     for each in both:
         said = each.ended()
         assert each is victim or said == "had finished", each.tail
-    _finish(own, small, draw.choice([DVC, JOBS]))
+    finish(own, small, draw.choice([DVC, JOBS]))
     return "both ran" if victim is None else "one was killed, the other ran"
 
 
@@ -133,7 +133,7 @@ def beside_a_queue(small: Small, draw: random.Random, folder: Path) -> str:
     assert driver.ended() == "had finished", driver.tail
     nothing_runs(own)
     small.check_experiment(own, QUEUED, "1")
-    _finish(own, small, draw.choice([DVC, JOBS]))
+    finish(own, small, draw.choice([DVC, JOBS]))
     return "both ran"
 
 
@@ -145,14 +145,14 @@ def _ended(own: Scratch, small: Small, draw: random.Random, command: tuple[str, 
         driver = Driver(own, command)
         driver.reach(stage, draw)
         driver.send(number, whom)
-        said.append(f"{number.name} to {whom}, {driver.ended()}")
+        said.append(f"{number.name} to {whom}: {driver.ended()}")
         nothing_runs(own)
         command = OTHER[command]
-    _finish(own, small, command)
+    finish(own, small, command)
     return "; ".join(said)
 
 
-def _finish(own: Scratch, small: Small, command: tuple[str, ...]) -> None:
+def finish(own: Scratch, small: Small, command: tuple[str, ...]) -> None:
     """Run to the end, compare with the undisturbed run, and clean up."""
     resumed(own, command)
     small.check(own)

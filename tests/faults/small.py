@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.commands.wire import wired
 from pipeline.config.yaml import read_yaml
 from tests.faults.compare import difference, results
 from tests.faults.graph import resize
-from tests.scratch import COMMIT, METHODS, Scratch, create
+from tests.scratch import COMMIT, METHODS, ROOT, Scratch, create
 
 STAGES = ("plan", "prepare", "teacher", "baseline", "direct")  # that work
 TARGETS = ("baseline", "direct")  # what needs them all, and side by side
@@ -79,15 +79,15 @@ class Small:
         assert recorded == self.locks[seed], f"the experiment {revision} differs: {recorded}, not {self.locks[seed]}"
 
 
-def build(folder: Path) -> Small:
-    """Make the lineage in `folder`, and run it undisturbed with each seed of training."""
-    scratch = create(folder / "0" / "repository")
+def build(folder: Path, root: Path = ROOT, seeds: Sequence[str] = SEEDS) -> Small:
+    """Make the lineage of our code, or another checkout's, in `folder`; run it undisturbed with each seed."""
+    first, *others = seeds
+    scratch = create(folder / first / "repository", root)
     resize(scratch.folder, LENGTHS, [*METHODS])
     _stand_in(scratch.folder / "dvc.yaml")
     scratch.edit(SMALL)
     scratch.run(*COMMIT)
-    first, *others = SEEDS
-    of = {first: Scratch(scratch.folder, folder / "0" / "state")}
+    of = {first: Scratch(scratch.folder, folder / first / "state")}
     of |= {seed: scratch.copy(folder / seed / "repository", folder / seed / "state") for seed in others}
     locks = {}
     for seed, each in of.items():
@@ -129,10 +129,10 @@ def nothing_runs(own: Scratch) -> None:
     Raises:
         AssertionError: One still does after a long time.
     """
-    wait(lambda: not running(own), lambda: f"still running: {[_named(each) for each in running(own)]}")
+    wait(lambda: not running(own), lambda: f"still running: {[_named(each) for each in running(own)]}", PATIENCE)
 
 
-def wait(until: Callable[[], bool], complaint: Callable[[], str], seconds: float = PATIENCE) -> None:
+def wait(until: Callable[[], bool], complaint: Callable[[], str], seconds: float) -> None:
     """Wait until something is so; an `AssertionError` with that complaint where it takes too long."""
     end = time.monotonic() + seconds
     while not until():

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disks import DISKS, mountable
+from tests.faults.disks import DISKS
 from tests.faults.families import FAMILIES
 from tests.faults.graph import resize, stages
+from tests.faults.mounts import mountable
 from tests.faults.world import World, build
 from tests.scratch import Scratch, create
 
