@@ -73,6 +73,7 @@ class Driver:
             self.process.wait(LONGEST)
         except subprocess.TimeoutExpired:
             strike(self.own, signal.SIGKILL)
+            self.process.wait()
             raise AssertionError(f"{NAMED.get(self.command, self.command)} does not end:\n{self.tail}") from None
         # Who outlives it may hold its output open: that is for `nothing_runs` to find.
         self._reader.join(5)
