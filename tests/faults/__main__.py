@@ -86,16 +86,16 @@ def main() -> None:
         of = {number: names[number % len(names)] for number in numbers}
         found = strikes([name for name in {*of.values()} if mounts or name not in MOUNTED], Path(temporary))
 
-        def one(number: int) -> Struck:
+        def one(number: int) -> None:
             name = of[number]
-            return struck(asked.seed, number, name, found.get(name), Path(temporary) / str(number))
+            each = struck(asked.seed, number, name, found.get(name), Path(temporary) / str(number))
+            record.add(each)
+            if each.wrong:
+                print(f"seed {each.seed}, number {each.number}, {each.family}: {each.wrong}", flush=True)
 
         try:
             for future in as_completed([pool.submit(one, number) for number in numbers]):
-                each = future.result()
-                record.add(each)
-                if each.wrong:
-                    print(f"seed {each.seed}, number {each.number}, {each.family}: {each.wrong}", flush=True)
+                future.result()
         finally:
             pool.shutdown(cancel_futures=True)
     new = [each for each in record.struck if each.seed == asked.seed and each.number in of]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 from pipeline.base.files import write_json
 
@@ -44,6 +45,7 @@ class Record:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.struck = read(path) if path is not None and path.exists() else []
+        self._one_at_a_time = Lock()
 
     def has(self, seed: int, number: int) -> bool:
         """Whether this fault was struck before, and is not to be struck again."""
@@ -51,9 +53,10 @@ class Record:
 
     def add(self, struck: Struck) -> None:
         """Keep what came of one, on the disk at once."""
-        self.struck = sorted([*self.struck, struck], key=lambda each: (each.seed, each.number))
-        if self.path is not None:
-            write_json(self.path, [asdict(each) for each in self.struck])
+        with self._one_at_a_time:
+            self.struck = sorted([*self.struck, struck], key=lambda each: (each.seed, each.number))
+            if self.path is not None:
+                write_json(self.path, [asdict(each) for each in self.struck])
 
 
 def read(path: Path) -> list[Struck]:

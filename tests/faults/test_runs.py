@@ -131,7 +131,7 @@ def test_a_run_that_is_cut_off_goes_on_and_strikes_none_twice(
         number = int(folder.name)
         struck.append(number)
         assert number != 1, "the bytes differ"
-        if struck == [0, 1, 2]:
+        if number == 2 and struck.count(2) == 1:
             raise KeyboardInterrupt
         return "stopped"
 
@@ -145,11 +145,12 @@ def test_a_run_that_is_cut_off_goes_on_and_strikes_none_twice(
     monkeypatch.setattr(sys, "argv", ["faults", "--runs", "--count", "4", "--record", str(path)])
     with pytest.raises(KeyboardInterrupt):
         command.main()
-    assert [each.number for each in read(path)] == [0, 1]
-    assert run() == 0 and struck[3:] == [2, 3], "what was struck is not struck again"
     assert "seed 1, number 1, jobs_ended: the bytes differ" in capsys.readouterr().out
+    kept = [each.number for each in read(path)]
+    assert {0, 1} <= {*kept} and 2 not in kept
+    assert run() == 0
     assert [(each.number, bool(each.wrong)) for each in read(path)] == [(0, False), (1, True), (2, False), (3, False)]
-    assert run() == 0 and len(struck) == 5
+    assert sorted(struck) == [0, 1, 2, 2, 3], "what was struck is not struck again"
 
 
 def test_a_fault_that_cannot_be_injected_here_is_said_to_be_skipped(tmp_path: Path) -> None:
