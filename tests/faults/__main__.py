@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="JSON file to which what came of each is added")
     asked = parser.parse_args()
     record = Record(asked.record)
-    before = len(record.struck)
+    every = range(asked.first, asked.first + asked.count)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults.") as temporary, ThreadPoolExecutor(asked.jobs) as pool:
         mounts = mountable(Path(temporary) / "mounted")
@@ -80,9 +80,7 @@ def main() -> None:
         names = asked.families.split(",") if asked.families else names
         if unknown := {*names} - {*STAGES, *RUNS}:
             parser.error(f"unknown family {min(unknown)!r}: there are {', '.join((*STAGES, *RUNS))}")
-        numbers = [
-            number for number in range(asked.first, asked.first + asked.count) if not record.has(asked.seed, number)
-        ]
+        numbers = [number for number in every if not record.has(asked.seed, number)]
         of = {number: names[number % len(names)] for number in numbers}
         found = strikes([name for name in {*of.values()} if mounts or name not in MOUNTED], Path(temporary))
 
@@ -98,14 +96,12 @@ def main() -> None:
                 future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-    new = [each for each in record.struck if each.seed == asked.seed and each.number in of]
-    for (name, outcome), count in sorted(Counter((each.family, each.outcome) for each in new).items()):
+    asked_for = [each for each in record.struck if each.seed == asked.seed and each.number in every]
+    for (name, outcome), count in sorted(Counter((each.family, each.outcome) for each in asked_for).items()):
         print(f"{name:20} {outcome:64} {count:6}")
-    wrong = sum(bool(each.wrong) for each in new)
-    print(
-        f"{len(new)} faults in {time.monotonic() - began:.0f} s, {wrong} wrong"
-        + (f"; {before} were struck before" if before else "")
-    )
+    wrong = sum(bool(each.wrong) for each in asked_for)
+    before = f"; {len(asked_for) - len(numbers)} were struck before" if len(asked_for) > len(numbers) else ""
+    print(f"{len(asked_for)} faults in {time.monotonic() - began:.0f} s, {wrong} wrong{before}")
     raise SystemExit(1 if wrong else 0)
 
 

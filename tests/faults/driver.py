@@ -9,6 +9,8 @@ import sys
 import threading
 from contextlib import suppress
 
+import psutil
+
 from tests.faults.small import TARGETS, running, wait
 from tests.scratch import Scratch
 
@@ -30,12 +32,16 @@ class Driver:
     Args:
         own: The repository.
         command: What runs.
+
+    Attributes:
+        sent: The last signal that was sent to it or to what it started; 0 where none was.
     """
 
     def __init__(self, own: Scratch, command: tuple[str, ...]) -> None:
         self.own = own
         self.command = command
         self.process = own.start(*command)
+        self.sent = 0
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -54,6 +60,7 @@ class Driver:
 
     def send(self, number: signal.Signals, whom: str) -> None:
         """Send a signal to the driver, its group, a stage that runs, or to all that work for the repository."""
+        self.sent = number
         with suppress(ProcessLookupError):
             match whom:
                 case "the driver":
@@ -89,8 +96,8 @@ class Driver:
         said, status = self.end(), self.process.returncode
         if status == 0:
             return "had finished"
-        if status < 0:
-            return f"ended by {signal.Signals(-status).name}"  # at once: it can say nothing
+        if status == -self.sent:
+            return f"ended by {signal.Signals(self.sent).name}"  # at once: it can say nothing
         if self.command == JOBS and status > 128:
             assert STOPPED.search(said), f"stopped without a word:\n{self.tail}"
             return "stopped"
@@ -113,7 +120,7 @@ def strike(own: Scratch, number: signal.Signals, words: str = "") -> int:
     """Send a signal to all that work for the repository and have this word in their command; how many there were."""
     struck = 0
     for process in running(own):
-        with suppress(Exception):  # it was faster
+        with suppress(psutil.Error):  # it was faster
             if not words or words in process.cmdline():
                 process.send_signal(number)
                 struck += 1

@@ -18,6 +18,7 @@ from tests.scratch import Scratch
 Run = Callable[[Small, random.Random, Path], str]
 WORKING = STAGES[1:]
 QUEUED = "queued"
+QUEUE = ("queue-worker", "exec-run", "stages")  # words in the commands of what a queue starts
 
 
 def dvc_ended(small: Small, draw: random.Random, folder: Path) -> str:
@@ -78,12 +79,10 @@ def workers_killed(small: Small, draw: random.Random, folder: Path) -> str:
     whom = draw.choice(["the workers", "the workers and what they run", "all"])
     driver = Driver(own, SEEDS)
     driver.reach(stage, draw)
-    if whom == "the workers":
-        strike(own, signal.SIGKILL, "queue-worker")
-    else:
-        for _ in range(3):  # what one of them has begun in the meantime
-            for words in ("queue-worker", "exec-run", "stages") if whom != "all" else ("",):
-                strike(own, signal.SIGKILL, words)
+    if whom == "all":
+        driver.send(signal.SIGKILL, whom)
+    for words in {"the workers": ("queue-worker",), "the workers and what they run": QUEUE}.get(whom, ()):
+        strike(own, signal.SIGKILL, words)
     said = driver.ended()
     nothing_runs(own)
     resumed(own, SEEDS)

@@ -115,6 +115,17 @@ def test_how_a_driver_ended_is_told_and_without_a_sentence_it_is_wrong(
             driver.ended()
 
 
+@pytest.mark.parametrize("sent", [signal.SIGKILL, 0])
+def test_who_dies_of_no_signal_of_ours_is_wrong(own: Scratch, sent: int) -> None:
+    driver = Driver(own, (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"))
+    driver.sent = sent
+    if sent:
+        assert driver.ended() == "ended by SIGKILL"
+    else:
+        with pytest.raises(AssertionError, match="status -9 without a word"):
+            driver.ended()
+
+
 def test_a_driver_that_does_not_end_is_ended_and_found(own: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drivers, "LONGEST", 0.3)
     with pytest.raises(AssertionError, match="does not end"):
@@ -148,7 +159,7 @@ def test_a_run_that_is_cut_off_goes_on_and_strikes_none_twice(
     assert "seed 1, number 1, jobs_ended: the bytes differ" in capsys.readouterr().out
     kept = [each.number for each in read(path)]
     assert {0, 1} <= {*kept} and 2 not in kept
-    assert run() == 0
+    assert run() == 1, "one of them is wrong, though it was struck before"
     assert [(each.number, bool(each.wrong)) for each in read(path)] == [(0, False), (1, True), (2, False), (3, False)]
     assert sorted(struck) == [0, 1, 2, 2, 3], "what was struck is not struck again"
 
