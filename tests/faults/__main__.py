@@ -82,7 +82,7 @@ def main() -> None:
             parser.error(f"unknown family {min(unknown)!r}: there are {', '.join((*STAGES, *RUNS))}")
         numbers = [number for number in every if not record.has(asked.seed, number)]
         of = {number: names[number % len(names)] for number in numbers}
-        found = strikes([name for name in {*of.values()} if mounts or name not in MOUNTED], Path(temporary))
+        found = strikes([name for name in {*of.values()} if mounts or name not in {*DISKS, *MOUNTED}], Path(temporary))
 
         def one(number: int) -> None:
             name = of[number]

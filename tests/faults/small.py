@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,14 @@ def build(folder: Path, root: Path = ROOT, seeds: Sequence[str] = SEEDS) -> Smal
     scratch.run(*COMMIT)
     of = {first: Scratch(scratch.folder, folder / first / "state")}
     of |= {seed: scratch.copy(folder / seed / "repository", folder / seed / "state") for seed in others}
-    locks = {}
-    for seed, each in of.items():
-        each.edit({"seeds": {"train": int(seed)}})
-        each.run("dvc", "repro", *TARGETS)
-        locks[seed] = lock((each.folder / "dvc.lock").read_text())
+
+    def run(seed: str) -> dict[str, Any]:
+        of[seed].edit({"seeds": {"train": int(seed)}})
+        of[seed].run("dvc", "repro", *TARGETS)
+        return lock((of[seed].folder / "dvc.lock").read_text())
+
+    with ThreadPoolExecutor() as pool:
+        locks = dict(zip(seeds, pool.map(run, seeds), strict=True))
     assert all(locks[first] != locks[seed] for seed in others), "another seed, another network"
     return Small(of[first], results(of[first].folder), locks)
 
