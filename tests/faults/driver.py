@@ -1,7 +1,6 @@
 """A command that runs the lineage, followed as it goes, so that a fault can strike when a stage has begun."""
 
 import os
-import random
 import re
 import signal
 import subprocess
@@ -21,8 +20,7 @@ OTHER = {DVC: JOBS, JOBS: DVC}
 NAMED = {DVC: "dvc repro", JOBS: "repro --jobs 2", SEEDS: "seeds"}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WHOM = ("the driver", "its group", "a stage", "all")
-LONGEST = 300.0
-A_STAGE = 3.0  # seconds within which a stage is struck: it takes about so long
+LONGEST = 600.0  # seconds
 STOPPED = re.compile(r"^stopped.*: give the command again to go on$", re.MULTILINE)
 
 
@@ -51,12 +49,12 @@ class Driver:
         """All that it has printed so far."""
         return "".join(self._lines)
 
-    def reach(self, stage: str, draw: random.Random) -> None:
-        """Wait until a random moment after the stage has begun, or until the command has ended."""
+    def reach(self, stage: str, seconds: float) -> None:
+        """Wait until so long after the stage has begun, or until the command has ended."""
         begun = re.compile(rf"^(Running stage '{stage}'|{stage} begins)", re.MULTILINE)
         wait(lambda: bool(begun.search(self.said)) or self.process.poll() is not None, lambda: self.said, LONGEST)
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(draw.uniform(0, A_STAGE))
+            self.process.wait(seconds)
 
     def send(self, number: signal.Signals, whom: str) -> None:
         """Send a signal to the driver, its group, a stage that runs, or to all that work for the repository."""

@@ -49,7 +49,7 @@ def state_removed(small: Small, draw: random.Random, folder: Path) -> str:
     own, command, stage = small.fresh(folder), draw.choice([DVC, JOBS]), draw.choice(WORKING)
     assert own.state is not None
     driver = Driver(own, command)
-    driver.reach(stage, draw)
+    driver.reach(stage, draw.uniform(0, small.seconds))
     runs = draw.random() < 0.5
     if not runs:
         driver.send(signal.SIGTERM, "all")
@@ -66,7 +66,7 @@ def disk_full(small: Small, draw: random.Random, folder: Path) -> str:
     with mounted(folder):
         own, command, stage = small.fresh(folder), draw.choice([DVC, JOBS]), draw.choice(WORKING)
         driver = Driver(own, command)
-        driver.reach(stage, draw)
+        driver.reach(stage, draw.uniform(0, small.seconds))
         _fill(folder, draw.choice([0, draw.randrange(200_000)]))
         said = driver.ended()
         nothing_runs(own)
@@ -80,7 +80,7 @@ def workers_killed(small: Small, draw: random.Random, folder: Path) -> str:
     own, stage = small.fresh(folder), draw.choice(WORKING)
     whom = draw.choice(["the workers", "the workers and what they run", "all"])
     driver = Driver(own, SEEDS)
-    driver.reach(stage, draw)
+    driver.reach(stage, draw.uniform(0, small.seconds))
     if whom == "all":
         driver.send(signal.SIGKILL, whom)
     for words in {"the workers": ("queue-worker",), "the workers and what they run": QUEUE}.get(whom, ()):
@@ -102,7 +102,7 @@ def two_at_once(small: Small, draw: random.Random, folder: Path) -> str:
     """Two drivers in one repository: the second waits, or is refused; one of them ends well."""
     own, first, second = small.fresh(folder), draw.choice([DVC, JOBS]), draw.choice([DVC, JOBS])
     both = [Driver(own, first)]
-    both[0].reach(draw.choice(STAGES), draw)
+    both[0].reach(draw.choice(STAGES), draw.uniform(0, small.seconds))
     both.append(Driver(own, second))
     said = [each.ended() for each in both]
     assert "had finished" in said, "\n".join(each.tail for each in both)
@@ -116,7 +116,7 @@ def beside_an_experiment(small: Small, draw: random.Random, folder: Path) -> str
     both = [Driver(own, draw.choice([DVC, JOBS])), Driver(own, ("dvc", "exp", "run", "--temp", *TARGETS))]
     victim = draw.choice([None, *both])
     if victim is not None:
-        victim.reach(draw.choice(WORKING), draw)
+        victim.reach(draw.choice(WORKING), draw.uniform(0, small.seconds))
         victim.send(signal.SIGKILL, "its group")
     for each in both:
         said = each.ended()
@@ -144,7 +144,7 @@ def _ended(own: Scratch, small: Small, draw: random.Random, command: tuple[str, 
     for _ in range(draw.choice([1, 1, 1, 2])):
         number, whom, stage = draw.choice(SIGNALS), draw.choice(WHOM), draw.choice(WORKING)
         driver = Driver(own, command)
-        driver.reach(stage, draw)
+        driver.reach(stage, draw.uniform(0, small.seconds))
         driver.send(number, whom)
         said.append(f"{number.name} to {whom}: {driver.ended()}")
         nothing_runs(own)

@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
     "compress": {"order": ["prune"]},
 }
 SEEDS = ("0", "1")  # of training: that of params.yaml, and the next one, which a queue runs
-PATIENCE = 90.0  # seconds: an experiment whose worker is dead runs to its end
+PATIENCE = 240.0  # seconds: an experiment whose worker is dead runs to its end
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ class Small:
         finished: A repository in which an undisturbed `dvc repro` has run.
         files: Every file of its results, by path; SHA-256, less timings.
         locks: What dvc.lock says of the working stages, less timings, by seed of training.
+        seconds: What a stage takes here, DVC's part included.
     """
 
     finished: Scratch
     files: dict[str, str]
     locks: dict[str, dict[str, Any]]
+    seconds: float = 3.0
 
     def fresh(self, folder: Path) -> Scratch:
         """A repository in which nothing has run, and whose state nobody has."""
@@ -96,10 +98,12 @@ def build(folder: Path, root: Path = ROOT, seeds: Sequence[str] = SEEDS) -> Smal
         of[seed].run("dvc", "repro", *TARGETS)
         return lock((of[seed].folder / "dvc.lock").read_text())
 
+    began = time.monotonic()
     with ThreadPoolExecutor() as pool:
         locks = dict(zip(seeds, pool.map(run, seeds), strict=True))
     assert all(locks[first] != locks[seed] for seed in others), "another seed, another network"
-    return Small(of[first], results(of[first].folder), locks)
+    seconds = (time.monotonic() - began) / len(STAGES)
+    return Small(of[first], results(of[first].folder), locks, seconds)
 
 
 def lock(text: str) -> dict[str, Any]:
