@@ -76,10 +76,13 @@ class Small:
         temporary = [str(path) for path in own.state.rglob("*") if path.name.endswith(".tmp")]
         assert not temporary, f"temporary files in the state: {temporary}"
 
-    def check_experiment(self, own: Scratch, revision: str, seed: str) -> None:
-        """An experiment's dvc.lock names the bytes of the undisturbed run of that seed of training."""
-        recorded = lock(own.run("git", "show", f"{revision}:dvc.lock"))
-        assert recorded == self.locks[seed], f"the experiment {revision} differs: {recorded}, not {self.locks[seed]}"
+    def check_experiment(self, own: Scratch, name: str, seed: str) -> None:
+        """There is such an experiment, and its dvc.lock names the bytes of the undisturbed run of that seed."""
+        references = own.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+        found = [each for each in references if each.endswith(f"/{name}")]
+        assert len(found) == 1, f"one experiment {name}, not {found} of {references}"
+        recorded = lock(own.run("git", "show", f"{found[0]}:dvc.lock"))
+        assert recorded == self.locks[seed], f"the experiment {name} differs: {recorded}, not {self.locks[seed]}"
 
 
 def build(folder: Path, root: Path = ROOT, seeds: Sequence[str] = SEEDS) -> Small:
