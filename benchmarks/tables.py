@@ -24,10 +24,13 @@ from pipeline.lineage.node import Node
 from pipeline.lineage.results import Row, markdown, show
 from pipeline.planning.specs.readers import SummarySpec
 from pipeline.planning.specs.spec import read_spec
+from tests.faults import record
+from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("study", "compression", "methods", "performance")))
+NAMES = ("study", "compression", "methods", "performance", "reliability")
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -80,6 +83,10 @@ def _gpu(path: Path, which: str) -> str:
     return markdown(gpu.cells(path, which))
 
 
+def _faults(path: Path, which: str) -> str:
+    return record.table(record.read(path), {name: (run.__doc__ or "").strip() for name, run in RUNS.items()})
+
+
 def _run(path: Path, which: str) -> str:
     rows = [Row(_node(each["node"]), each["metrics"]) for each in json.loads(path.read_text())]
     with redirect_stdout(io.StringIO()) as printed:
@@ -110,6 +117,7 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "fast.json": _gpu,
     "norms.json": _norms,
     "performance.json": _performance,
+    "faults.json": _faults,
     RUN.name: _run,
 }
 

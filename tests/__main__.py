@@ -17,16 +17,7 @@ PARTS = {
     "tests": (*PYTHON, "pytest", "-n", "2", "--dist", "loadfile"),
     "mutants": (*PYTHON, "tests.mutants"),
     "faults": (*PYTHON, "tests.faults", "--count", "60", "--seed", "13"),
-    "graph faults": (
-        *PYTHON,
-        "tests.faults",
-        "--count",
-        "4",
-        "--seed",
-        "13",
-        "--families",
-        "ended_anywhere,two_at_once,beside_an_experiment,beside_a_queue",
-    ),
+    "whole runs": (*PYTHON, "tests.faults", "--runs", "--count", "20", "--seed", "13", "--jobs", "2"),
 }
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disks import DISKS, mountable
-from tests.faults.dvc import two_at_once
+from tests.faults.disks import DISKS
 from tests.faults.families import FAMILIES
 from tests.faults.graph import resize, stages
+from tests.faults.mounts import mountable
 from tests.faults.world import World, build
 from tests.scratch import Scratch, create
 
@@ -35,11 +35,6 @@ def test_struck_by_its_disk(world: tuple[World, Scratch], tmp_path: Path, name: 
     if not mountable(tmp_path / "mounted"):
         pytest.skip("a file system of our own needs the right to mount one")
     DISKS[name](world[0], random.Random(f"{SEED} {name}"), tmp_path / "struck")
-
-
-@pytest.mark.long
-def test_two_runs_at_once(world: tuple[World, Scratch], tmp_path: Path) -> None:
-    two_at_once(world[1], world[0].made, random.Random(SEED), tmp_path / "struck")
 
 
 def test_a_difference_is_found(world: tuple[World, Scratch], tmp_path: Path) -> None:
