@@ -234,14 +234,20 @@ def gc(
 ) -> None:
     """Remove saved state of finished training, whose results are in the DVC cache and stay."""
     from pipeline.commands.gc import collect
-    from pipeline.training.state import state_root
+    from pipeline.training.state import VARIABLE, state_root
 
-    done = collect(state_root(), unfinished=unfinished)
+    done = collect(root := state_root(), unfinished=unfinished)
     print(
         f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")
     )
+    if done.strange:
+        more = f" and {len(done.strange) - 1} more" if done.strange[1:] else ""
+        print(
+            f"{done.strange[0]}{more} stay: there is a lock, and something that is no saved training; look into it, "
+            f"or set {VARIABLE} to a folder for training state alone (it is {root})"
+        )
 
 
 if __name__ == "__main__":
