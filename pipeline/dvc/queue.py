@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 from pipeline.dvc import cache
 
 FOLLOW = (sys.executable, "-m", "dvc", "exp", "run", "--run-all", "--jobs")
+ADDING = 600.0  # seconds: git stores the repository's changes
 EVERY = 2.0  # seconds between two looks
 PATIENCE = 20.0  # seconds without a worker: a new one needs a few to begin
 WORKERS = Path("tmp/exps/celery")  # below .dvc
@@ -40,7 +42,7 @@ def add(name: str, overrides: Sequence[str], again: bool) -> None:
     """
     arguments = ["exp", "run", "--queue", "--name", name, *(["--force"] if again else [])]
     arguments += [word for each in overrides for word in ("-S", each)]
-    ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    ran = programs.run([sys.executable, "-m", "dvc", *arguments], ADDING)
     if ran.returncode != 0:
         error = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
         raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(error.split())}")
