@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.kinds import check_file
 from pipeline.console.errors import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -159,7 +160,10 @@ def orders(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="An .onnx file; without, the one that the last run ships.", callback=check_file),
+    ] = None,
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated."""
     from pipeline.commands.predict import Unreadable, classify, shipped
