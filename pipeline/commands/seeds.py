@@ -57,6 +57,8 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
         UserError: DVC refuses an experiment, one has failed, or no worker is left to run those that wait.
     """
     queue.check()
+    if gone := queue.clear(asked):
+        log(f"{', '.join(gone)} had ended without a word, as if killed: queued again, to go on where training was")
     known = {each.name: each for each in experiments.read()}
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
@@ -66,7 +68,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
         log(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
     if any(each.state is not None for each in experiments.read() if each.name in asked):
-        queue.run(jobs)
+        queue.run(asked, jobs)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
         raise UserError(
