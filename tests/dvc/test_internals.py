@@ -1,10 +1,15 @@
 """All that we use of DVC is there, spelled as we use it: a new DVC fails here, with what it lacks."""
 
 import ast
+import errno
 import inspect
+import os
+import re
+import signal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import dvc
 import pytest
@@ -13,7 +18,7 @@ from dvc.cli.parser import get_main_parser
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.dvc import cache, internals, queue, tasks
-from tests.scratch import ROOT
+from tests.scratch import ROOT, Scratch, wait
 
 # Module, name within it, parameters that we give.
 USED = [
@@ -151,6 +156,42 @@ def test_stages_are_read_and_run_and_what_dvc_refuses_is_one_sentence(
     Path("dvc.yaml").write_text("stages: 3\n")
     with pytest.raises(UserError, match="DVC cannot read the stages"):
         internals.needs([])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_second_driver_is_told_who_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Scratch(tmp_path / "repository")
+    scratch.folder.mkdir()
+    monkeypatch.chdir(scratch.folder)
+    found("dvc.repo", "Repo").init(no_scm=True).close()
+    Path("dvc.yaml").write_text("stages:\n  slow:\n    cmd: touch begun; sleep 60\n    outs: [x]\n")
+    first = scratch.start("dvc", "repro")
+    try:
+        wait("the first to begin", Path("begun").exists)
+        with pytest.raises(UserError) as refused:
+            internals.run("slow")
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+    assert re.fullmatch(
+        r"DVC already works in this repository \(process \d+, `.*dvc repro`\): "
+        r"give the command again when it has ended",
+        str(refused.value),
+    )
+    assert str(first.pid) in str(refused.value)
+
+
+def test_a_full_disk_is_no_error_of_dvcs(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "dvc.lock")
+
+    def fails(*arguments: Any, **keywords: Any) -> None:
+        raise internals.DvcException("failed to reproduce 'x'") from full
+
+    monkeypatch.setattr(internals, "Repo", MagicMock())
+    monkeypatch.setattr(internals, "reproduce", fails)
+    with pytest.raises(OSError) as failed:
+        internals.run("x")
+    assert failed.value is full
 
 
 def test_no_other_file_of_ours_imports_dvc() -> None:
