@@ -19,6 +19,14 @@ def test_braces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
         place.check()
 
 
+def test_bytes_that_are_no_text_are_refused_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / b"a\xffb".decode(errors="surrogateescape")
+    (inside / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    with pytest.raises(UserError, match=r"^DVC cannot work in a folder whose path is no UTF-8 \(.*/a\\xffb\): rename it"):
+        place.check()
+
+
 @pytest.mark.parametrize("name", ["a b", "a%sb", "a'b", 'a"b', "a$b", "a[b]", "a*b", "a#b", "ü"])
 def test_other_characters_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / name / ".dvc").mkdir(parents=True)

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -25,6 +26,7 @@ def ended(process: Process) -> str:
 
 def fails(error: Exception) -> Callable[[str], bool]:
     def run(stage: str) -> bool:
+        sys.stderr = sys.__stderr__  # and not pytest's, which is no descriptor of number 2
         raise error
 
     return run
@@ -49,6 +51,7 @@ def test_what_keeps_dvc_from_its_work_is_our_sentence(
 
 def test_the_stages_own_sentence_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(stage: str) -> bool:
+        sys.stderr = sys.__stderr__
         os.write(1, b"error: the disk is full (a)\n")
         raise UserError("failed to reproduce 'x'")
 
@@ -63,6 +66,7 @@ def test_what_dvc_says_of_a_stage_that_was_stopped_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     def run(stage: str) -> bool:
+        sys.stderr = sys.__stderr__
         os.write(1, b"ready\n")
         end = time.monotonic() + 30
         while time.monotonic() < end:
