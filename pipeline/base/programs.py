@@ -26,11 +26,13 @@ def run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[s
         out, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         shown = " ".join(command)
-        raise UserError(f"`{shown}` did not end within {seconds:.0f} s: run it by hand, to see what it waits for") from None
+        raise UserError(
+            f"`{shown}` did not end within {seconds:.0f} s: run it by hand, to see what it waits for"
+        ) from None
     finally:
         if process.returncode is None:
             _kill(process)
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
+    return subprocess.CompletedProcess(command, process.wait(), out, error)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -1,7 +1,7 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to import:
-nothing but `python -m pipeline repro` does.
+Here, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to
+import: nothing but `python -m pipeline repro` does.
 """
 
 import re
@@ -87,7 +87,7 @@ def _collect(repo: Repo, target: str, names: list[str]) -> list[Any]:
 
 
 def _named(error: DvcException) -> Exception:
-    """What is to be raised in place of an error of DVC's: what the system refused, who is in the way, or DVC's words."""
+    """What to raise in place of an error of DVC's: what the system refused, who is in the way, or DVC's words."""
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, OSError):
@@ -101,7 +101,9 @@ def _busy(words: str) -> str:
     """The sentence for a lock that another DVC holds; its own ends in the middle of a list."""
     others = re.findall(r"\(PID (\d+)\): (.+)", words)
     who = " and ".join(f"process {number}, `{command.strip()}`" for number, command in others)
-    return f"DVC already works in this repository ({who or 'another process'}): give the command again when it has ended"
+    return (
+        f"DVC already works in this repository ({who or 'another process'}): give the command again when it has ended"
+    )
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -11,6 +11,8 @@ from itertools import chain
 import psutil
 from dvc.repo import Repo
 
+from pipeline.base.signals import end_with_parent
+
 PATIENCE = 60.0  # seconds for stages to save their state
 
 
@@ -83,4 +85,5 @@ def follow(jobs: int, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()  # whoever waits may be killed: what it followed may be dead, and would be followed for ever
     follow(int(sys.argv[1]), sys.argv[2:])

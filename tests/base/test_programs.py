@@ -48,7 +48,9 @@ def test_one_that_is_not_there_is_named() -> None:
 
 def test_no_other_code_starts_a_process() -> None:
     """Of `multiprocessing` and `os.exec` each use is named; whoever adds one says how long it may take."""
-    found = {path.relative_to(ROOT).as_posix() for path in CODE for name in _used(path) if name in ("subprocess", "pty")}
+    found = {
+        path.relative_to(ROOT).as_posix() for path in CODE for name in _used(path) if name in ("subprocess", "pty")
+    }
     assert found == STARTS
     forks = {path.relative_to(ROOT).as_posix(): name for path in CODE for name in _used(path) if _begins(name)}
     assert forks == {
@@ -58,7 +60,9 @@ def test_no_other_code_starts_a_process() -> None:
 
 
 def _begins(name: str) -> bool:
-    return name == "multiprocessing" or name.startswith(("os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.popen"))
+    return name == "multiprocessing" or name.startswith(
+        ("os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.popen")
+    )
 
 
 def _used(path: Path) -> set[str]:

@@ -23,7 +23,7 @@ def test_bytes_that_are_no_text_are_refused_and_shown(tmp_path: Path, monkeypatc
     inside = tmp_path / b"a\xffb".decode(errors="surrogateescape")
     (inside / ".dvc").mkdir(parents=True)
     monkeypatch.chdir(inside)
-    with pytest.raises(UserError, match=r"^DVC cannot work in a folder whose path is no UTF-8 \(.*/a\\xffb\): rename it"):
+    with pytest.raises(UserError, match=r"whose path is no UTF-8 \(.*/a\\xffb\): rename it"):
         place.check()
 
 
@@ -38,6 +38,4 @@ def test_other_characters_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_plan_and_repro_say_so(fresh: Scratch, tmp_path: Path, command: tuple[str, ...]) -> None:
     scratch = fresh.copy(tmp_path / "a{b}")
     said = scratch.run(sys.executable, "-m", *command, code=1)
-    assert said == (
-        f"error: DVC cannot work in a folder whose path has braces ({scratch.folder}): rename it, or move the repository\n"
-    )
+    assert said == (f"error: DVC cannot work in a folder whose path has braces ({scratch.folder}): {place.REMEDY}\n")
