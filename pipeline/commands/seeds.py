@@ -59,7 +59,8 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     queue.check()
     if gone := queue.clear(asked):
         log(f"{', '.join(gone)} had ended without a word, as if killed: queued again, to go on where training was")
-    known = {each.name: each for each in experiments.read()}
+    # One that has failed stays in DVC's list beside the same that was done later: of one name the better counts.
+    known = {each.name: each for each in sorted(experiments.read(), key=lambda each: each.state != "failed")}
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
         if state == "failed":
