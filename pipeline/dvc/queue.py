@@ -13,7 +13,6 @@ import psutil
 
 from pipeline.base import programs
 from pipeline.base.errors import UserError
-from pipeline.console.progress import log
 from pipeline.dvc import cache
 
 FOLLOW = (sys.executable, "-m", "pipeline.dvc.tasks")
@@ -61,9 +60,10 @@ def clear(names: Collection[str]) -> list[str]:
         if task.name in names:
             tasks().give_up(task)
     if others := [task.name for task in dead if task.name not in names]:
-        log(
+        print(
             f"DVC's queue calls {', '.join(others)} running, but nobody runs them any more: "
-            f"`dvc queue kill {' '.join(others)}` clears them"
+            f"`dvc queue kill {' '.join(others)}` clears them",
+            flush=True,
         )
     return [task.name for task in dead if task.name in names]
 
