@@ -6,7 +6,6 @@ left on disk, as images beyond the memory that training allows itself are.
 
 import json
 import resource
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,10 +13,12 @@ import torch
 
 from benchmarks import world
 from benchmarks.measure import Figure, clock, of
+from pipeline.base import programs
 from pipeline.data.batches import Pixels
 
 SIZES = (1_000, 10_000, 60_000, 600_000)
 STEPS = 60
+PATIENCE = 7200.0  # seconds
 BATCH = 128
 NET = {"family": "plain", "widths": [16, 32]}
 
@@ -44,7 +45,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
 def apart(folder: Path, count: int, where: str) -> dict[str, float]:
     """What `one` finds in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.size", str(folder), str(count), where]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = programs.run(command, PATIENCE)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.kinds import check_file
 from pipeline.console.errors import Commands, run
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
@@ -162,7 +163,10 @@ def orders(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    model: Annotated[Path | None, typer.Option(help="An .onnx file; without, the one that the last run ships.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="An .onnx file; without, the one that the last run ships.", callback=check_file),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated.
@@ -247,14 +251,20 @@ def gc(
     """Remove saved state of finished training, whose results are in the DVC cache and stay."""
     from pipeline.commands.gc import collect
     from pipeline.console.progress import log
-    from pipeline.training.state import state_root
+    from pipeline.training.state import VARIABLE, state_root
 
-    done = collect(state_root(), unfinished=unfinished)
+    done = collect(root := state_root(), unfinished=unfinished)
     log(
         f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")
     )
+    if done.strange:
+        more = f" and {len(done.strange) - 1} more" if done.strange[1:] else ""
+        log(
+            f"{done.strange[0]}{more} stay: there is a lock, and something that is no saved training; look into it, "
+            f"or set {VARIABLE} to a folder for training state alone (it is {root})"
+        )
 
 
 if __name__ == "__main__":

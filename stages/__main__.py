@@ -24,10 +24,12 @@ def plan() -> None:
 
     from pipeline.base.paths import PLAN
     from pipeline.config import params
+    from pipeline.dvc import place
     from pipeline.planning import graph
     from pipeline.planning.build import build
     from pipeline.planning.specs.spec import write_specs
 
+    place.check()
     write_specs(build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)
 
 

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,8 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
     that of a running one is not: two that write the same result end with one of them whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.[0-9]*.tmp"):
-        if not _is_running(int(left.name.removeprefix(f".{path.name}.").split(".")[0])):
+    ours = re.compile(rf"\.{re.escape(path.name)}\.([0-9]+)(\.old)?\.tmp")
+    for left in [*path.parent.iterdir()]:
+        if (found := ours.fullmatch(left.name)) and not _is_running(int(found[1])):
             _remove(left)
     temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}{kind}.tmp") for kind in ("", ".old"))
     try:

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
+from pipeline.base.kinds import unlike_file
 from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
 from pipeline.data.decode import NotDecoded, decode
@@ -105,17 +106,19 @@ def _files(path: Path) -> list[Path]:
         if not found:
             raise UserError(f"{path} has no images: name a folder with files of {', '.join(SUFFIXES)}")
         return found
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise UserError(f"{path} does not exist: name an image or a folder of images")
     return [path]
 
 
 def _is_shown(file: Path, below: Path) -> bool:
-    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(below).parts)
+    return not file.is_dir() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
 def _open(path: Path, mode: str, size: int) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
+    if why := unlike_file(path):
+        return f"it {why}"
     try:
         return decode(path, mode=mode, size=size)
     except NotDecoded as error:

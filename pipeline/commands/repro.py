@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.base.signals import deferred
 from pipeline.config import params
 from pipeline.console.progress import log, warn
-from pipeline.dvc import internals
+from pipeline.dvc import internals, place
 from pipeline.engines import gpus, schedule
 from pipeline.engines.process import Process
 from pipeline.engines.room import Room
@@ -34,6 +34,7 @@ def repro(targets: list[str], jobs: int | None) -> int:
     Raises:
         UserError: There is no such target, or the parameters or DVC's files cannot be read.
     """
+    place.check()
     own = [] if jobs == 1 else _gpus()
     jobs = jobs or max(1, len(own))
     if jobs == 1:
@@ -87,6 +88,7 @@ class _Run:
         """Run these stages, as many at a time as there are places, and room on their GPUs."""
         running: list[Process] = []
         waited: set[str] = set()
+        stopping = False
         with deferred() as stop_asked, showing(len(needs)) as screen:
 
             def find(stage: str, free: Collection[int]) -> int | None:
@@ -106,6 +108,10 @@ class _Run:
                 return running[-1]
 
             def check() -> None:
+                nonlocal stopping
+                if stop_asked() and running and not stopping:
+                    stopping = True
+                    screen.stops(_named([each.stage for each in running]))
                 wait([each.sentinel for each in running], EVERY)
                 for each in [each for each in running if each.has_ended]:
                     running.remove(each)

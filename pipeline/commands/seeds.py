@@ -57,7 +57,10 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
         UserError: DVC refuses an experiment, one has failed, or no worker is left to run those that wait.
     """
     queue.check()
-    known = {each.name: each for each in experiments.read()}
+    if gone := queue.clear(asked, log):
+        log(f"{', '.join(gone)} had ended without a word, as if killed: queued again, to go on where training was")
+    # One that has failed stays in DVC's list beside the same that was done later: of one name the better counts.
+    known = {each.name: each for each in sorted(experiments.read(), key=lambda each: each.state != "failed")}
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
         if state == "failed":
@@ -66,7 +69,7 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
         log(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
     if any(each.state is not None for each in experiments.read() if each.name in asked):
-        queue.run(jobs)
+        queue.run(asked, jobs, log)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
         raise UserError(

@@ -3,7 +3,6 @@
 Legend: B images of a batch.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 from pipeline.compression.card import Card
 from pipeline.compression.runtime import Runtime
@@ -24,6 +24,7 @@ from pipeline.training.device import Device
 from pipeline.training.learn import load
 
 BATCHES = (1, 64)
+PATIENCE = 600.0  # seconds: a large network on a busy machine
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 WIDENING = ("Cast", "DequantizeLinear", "Mul", "Reshape", "Transpose")
 CPU = Device(torch.device("cpu"), torch.float32)
@@ -100,7 +101,7 @@ def peak_memory(folder: Path) -> int:
         UserError: The process failed.
     """
     command = [sys.executable, "-m", "pipeline.compression.footprint", str(folder), str(BATCHES[-1])]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = programs.run(command, PATIENCE)
     if run.returncode != 0:
         printed = run.stderr.strip().splitlines() or ["it printed nothing"]
         raise UserError(f"the memory of {folder} could not be measured: {printed[-1]}")

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.effect import sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
-from pipeline.config.numbers import Count, Share
+from pipeline.config.numbers import Amount, Count, Share
 from pipeline.config.section import fault
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
@@ -25,7 +25,7 @@ class Data(Extended):
     root: str = "data"
     size: Edge | None = None
     grayscale: bool = False
-    per_class: Count | None = None
+    per_class: Amount | None = None
     validation: float = Field(default=0.2, strict=True, gt=0, lt=1)
     test: float = Field(default=0.2, strict=True, gt=0, lt=1)
     label_noise: Share = 0.0

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from pipeline.config.effect import Needs
-from pipeline.config.numbers import Count
+from pipeline.config.numbers import Amount, Count
 from pipeline.config.section import Section
 
 
@@ -16,7 +16,7 @@ class LabelsSection(Section):
     NEEDS: ClassVar[Needs] = {"k": {"kind": ("auto", "topk")}}
 
     views: Count | None = None
-    max_bytes: Count = 4_000_000_000
+    max_bytes: Amount = 4_000_000_000
     kind: Literal["auto", "dense", "topk"] = "auto"
-    k: Count | None = None
-    batch_size: Count | None = None
+    k: Amount | None = None
+    batch_size: Amount | None = None

@@ -14,7 +14,7 @@ from pipeline.base.errors import UserError
 from pipeline.config import signature
 from pipeline.config.effect import Needs
 from pipeline.config.extension import FAMILIES
-from pipeline.config.numbers import Count, Natural, NonNegative
+from pipeline.config.numbers import Amount, Count, Natural, NonNegative
 from pipeline.config.recipe import Recipe
 from pipeline.config.section import Section, fault
 from pipeline.config.term import complete_term
@@ -23,8 +23,8 @@ from pipeline.config.term import complete_term
 class Budget(Section):
     """What a network may cost: its widths, kept in proportion, become the largest that do; FLOPs are for one image."""
 
-    parameters: Count | None = None
-    flops: Count | None = None
+    parameters: Amount | None = None
+    flops: Amount | None = None
 
     @model_validator(mode="after")
     def name_a_limit(self) -> Self:
@@ -142,7 +142,7 @@ class MethodSection(NetworkSection):
 class MutualSection(TrainingSection):
     """Networks that teach each other; the node carries one of them."""
 
-    peers: int = Field(default=2, ge=2)
+    peers: int = Field(default=2, strict=True, ge=2, le=100)
     architectures: dict[str, Architecture]
     update: Literal["sequential", "simultaneous"] = "sequential"
     carries: Count = 1

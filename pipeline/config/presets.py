@@ -6,11 +6,10 @@ keys, and every comment, stay as they are.
 """
 
 import io
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from pipeline.base import files
+from pipeline.base import files, programs
 from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.config.section import unknown
@@ -18,6 +17,7 @@ from pipeline.config.yaml import flatten, parse, read_yaml
 
 FOLDER = Path(__file__).with_suffix("")
 MARK = "# preset"
+PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
 
 
@@ -94,7 +94,7 @@ def _note(path: Path) -> str:
 
 def _is_kept(text: str, path: Path) -> bool:
     """Whether git holds this text, or it is what a preset made of what git holds."""
-    shown = subprocess.run(["git", "show", f"HEAD:./{path.name}"], capture_output=True, text=True, check=False)
+    shown = programs.run(["git", "show", f"HEAD:./{path.name}"], PATIENCE)
     if shown.returncode != 0:
         return False
     return text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pipeline.config.effect import Needs
 from pipeline.config.extension import OPTIMIZERS, Extended, ExtensionPoint
-from pipeline.config.numbers import Count, Positive, Share
+from pipeline.config.numbers import Amount, Count, Positive, Share
 
 
 class Recipe(Extended):
@@ -19,7 +19,7 @@ class Recipe(Extended):
     filled_in: ClassVar[bool] = True
 
     epochs: Count
-    batch_size: Count
+    batch_size: Amount
     optimizer: str = "sgd"
     lr: Positive
     schedule: Literal["cosine", "step", "constant"] = "cosine"

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from pipeline.base import memory
 from pipeline.base.errors import UserError
 from pipeline.base.signals import Stopped
+from pipeline.console import streams
 from pipeline.console.progress import warn
 from pipeline.console.text import visible, visible_lines
 
@@ -71,11 +72,18 @@ def _messages_shown() -> Iterator[None]:
 
 def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
+    streams.hold_open()
     _prepare_output()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written must fail here: later Python complains by itself
     except Stopped as stopped:
         _end(str(stopped), STOPPED)
+    except BrokenPipeError:
+        _close_output()  # as of `| head`, which has read enough: nobody is left to be told
+        sys.exit(1)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
@@ -121,10 +129,18 @@ def _of(error: OSError) -> str:
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    warn(sentence)
     try:
-        sys.stdout.flush()
+        warn(sentence)
     except OSError:
-        # What could not be written stays in the buffer, and Python would complain of it once more on leaving.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.lead_nowhere(2)
+    _close_output()
     sys.exit(code)
+
+
+def _close_output() -> None:
+    """What could not be written stays in the buffer, and Python would complain of it once more on leaving."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            streams.lead_nowhere(number)

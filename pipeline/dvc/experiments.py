@@ -1,19 +1,21 @@
 """The experiments of the current commit, as DVC knows them: parameters, figures, and what each stage read and left."""
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 from pipeline.config.yaml import flatten
 from pipeline.dvc import cache, lock
 from pipeline.dvc.lock import Lock
 
 WORKSPACE = "workspace"
+GIT = 60.0  # seconds
+DVC = 1800.0  # seconds: it reads every experiment anew
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Experiment:
         """What each stage read and left; empty where no dvc.lock was committed."""
         if self.revision == WORKSPACE:
             return lock.read(Path("dvc.lock"))
-        shown = subprocess.run(["git", "show", f"{self.revision}:./dvc.lock"], capture_output=True, check=False)
-        return lock.parse(shown.stdout, "dvc.lock") if shown.returncode == 0 else Lock({})
+        shown = programs.run(["git", "show", f"{self.revision}:./dvc.lock"], GIT)
+        return lock.parse(shown.stdout.encode(), "dvc.lock") if shown.returncode == 0 else Lock({})
 
     @cached_property
     def numbers(self) -> dict[str, dict[str, Any]]:
@@ -65,9 +67,7 @@ def read() -> list[Experiment]:
     Raises:
         UserError: DVC cannot show any.
     """
-    run = subprocess.run(
-        [sys.executable, "-m", "dvc", "exp", "show", "--json"], capture_output=True, text=True, check=False
-    )
+    run = programs.run([sys.executable, "-m", "dvc", "exp", "show", "--json"], DVC)
     if run.returncode != 0:
         raise UserError(f"`dvc exp show` failed: {run.stderr.strip().splitlines()[-1] if run.stderr else 'no message'}")
     found = []

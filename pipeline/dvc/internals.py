@@ -1,9 +1,10 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to import:
-nothing but `python -m pipeline repro` does.
+Here, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to
+import: nothing but `python -m pipeline repro` does.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,8 +38,9 @@ def needs(targets: list[str]) -> dict[str, set[str]]:
                 if stage in found
             }
     except DvcException as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"DVC cannot read the stages ({reason}): correct that; a dvc.lock can be deleted") from None
+        if not isinstance(named := _named(error), UserError):
+            raise named from None
+        raise UserError(f"DVC cannot read the stages ({named}): correct that; a dvc.lock can be deleted") from None
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def run(stage: str) -> bool:
             repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
             return bool(reproduce(repo, stage, single_item=True))
     except DvcException as error:
-        raise UserError(": ".join(_causes(error))) from None
+        raise _named(error) from None
 
 
 def _collect(repo: Repo, target: str, names: list[str]) -> list[Any]:
@@ -84,5 +86,25 @@ def _collect(repo: Repo, target: str, names: list[str]) -> list[Any]:
         raise UserError(unknown("stage", target, names)) from None
 
 
-def _causes(error: BaseException | None) -> list[str]:
-    return [str(error), *_causes(error.__cause__)] if error else []
+def _named(error: DvcException) -> Exception:
+    """What to raise in place of an error of DVC's: what the system refused, who is in the way, or DVC's words."""
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, OSError):
+            return cause
+        if isinstance(cause, LockError):
+            return UserError(_busy(str(cause)))
+    return UserError(": ".join(" ".join(str(cause).split()) for cause in causes))
+
+
+def _busy(words: str) -> str:
+    """The sentence for a lock that another DVC holds; its own ends in the middle of a list."""
+    others = re.findall(r"\(PID (\d+)\): (.+)", words)
+    who = " and ".join(f"process {number}, `{command.strip()}`" for number, command in others)
+    return (
+        f"DVC already works in this repository ({who or 'another process'}): give the command again when it has ended"
+    )
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    return [error, *_causes(error.__cause__)] if error else []

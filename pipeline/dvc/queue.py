@@ -4,17 +4,22 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psutil
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 from pipeline.dvc import cache
 
-FOLLOW = (sys.executable, "-m", "dvc", "exp", "run", "--run-all", "--jobs")
+FOLLOW = (sys.executable, "-m", "pipeline.dvc.tasks")
+ADDING = 600.0  # seconds: git stores the repository's changes
 EVERY = 2.0  # seconds between two looks
 PATIENCE = 20.0  # seconds without a worker: a new one needs a few to begin
+Log = Callable[[str], None]
 WORKERS = Path("tmp/exps/celery")  # below .dvc
 
 
@@ -40,29 +45,46 @@ def add(name: str, overrides: Sequence[str], again: bool) -> None:
     """
     arguments = ["exp", "run", "--queue", "--name", name, *(["--force"] if again else [])]
     arguments += [word for each in overrides for word in ("-S", each)]
-    ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    ran = programs.run([sys.executable, "-m", "dvc", *arguments], ADDING)
     if ran.returncode != 0:
         error = ran.stderr.partition("ERROR: ")[2] or ran.stderr or ran.stdout
         raise UserError(f"`dvc {' '.join(arguments)}` failed: {' '.join(error.split())}")
 
 
-def run(jobs: int) -> None:
-    """Run what waits in the queue, `jobs` experiments at a time, and show what they print, until it is empty.
+def clear(names: Collection[str], log: Log) -> list[str]:
+    """Give up what the queue calls running and nobody runs: those of these names, which are returned.
+
+    Of those of others a sentence is logged: what becomes of them is for whoever queued them to say.
+    """
+    dead = _dead()
+    for task in dead:
+        if task.name in names:
+            tasks().give_up(task)
+    if others := [task.name for task in dead if task.name not in names]:
+        log(
+            f"DVC's queue calls {', '.join(others)} running, but nobody runs them any more: "
+            f"`dvc queue kill {' '.join(others)}` clears them"
+        )
+    return [task.name for task in dead if task.name in names]
+
+
+def run(names: Collection[str], jobs: int, log: Log) -> None:
+    """Run what waits in the queue, `jobs` experiments at a time, and show what these print, until they have ended.
 
     Raises:
-        UserError: Experiments wait, and nobody is left to run them.
+        UserError: They wait, or are called running, and nobody is left to run them.
     """
-    follower = subprocess.Popen([*FOLLOW, str(jobs)])
+    follower = subprocess.Popen([*FOLLOW, str(jobs), *names])
     try:
-        _wait(follower)
+        _wait(follower, names, log)
     finally:
         if follower.poll() is None:
             follower.terminate()
             follower.wait()
 
 
-def _wait(follower: subprocess.Popen[bytes]) -> None:
-    seen = time.monotonic()
+def _wait(follower: subprocess.Popen[bytes], names: Collection[str], log: Log) -> None:
+    seen = looked = time.monotonic()
     while True:
         try:
             follower.wait(EVERY)
@@ -70,12 +92,45 @@ def _wait(follower: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             if workers():
                 seen = time.monotonic()
+                if seen - looked > PATIENCE:
+                    looked = seen
+                    # Of several workers one may be dead, and what it ran would be followed for ever.
+                    if gone := clear(names, log):
+                        raise UserError(
+                            f"{', '.join(gone)} ended without a word, as if killed: give the command again to go on"
+                        ) from None
             elif time.monotonic() - seen > PATIENCE:
+                clear(names, log)
                 raise UserError(
                     "DVC's queue has stopped: none of its workers is alive, and not all experiments have run. "
-                    f"{_logs()} may say why. What `dvc queue status` still calls running, `dvc queue kill NAME` ends; "
-                    "then give the command again"
+                    f"{_logs()} may say why; give the command again to go on"
                 ) from None
+
+
+def tasks() -> ModuleType:
+    """What asks DVC itself, which takes long to import: only where there is a queue."""
+    from pipeline.dvc import tasks
+
+    return tasks
+
+
+def _dead() -> list[Any]:
+    """Tasks that the queue calls running and nobody runs, twice in a row: between two looks one may have begun."""
+    if not _folder().is_dir():
+        return []
+    found = [task for task in tasks().running() if _is_dead(task)]
+    if not found:
+        return []
+    time.sleep(EVERY)
+    again = {task.revision for task in tasks().running() if _is_dead(task)}
+    return [task for task in found if task.revision in again]
+
+
+def _is_dead(task: Any) -> bool:
+    """Whether nobody runs a task. A worker that is alive may be about to begin it, or to collect what it left."""
+    if not workers():
+        return True
+    return task.pid is not None and task.returncode is None and task.process() is None
 
 
 def workers() -> list[int]:

@@ -2,9 +2,11 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+
+from pipeline.base import programs
+from pipeline.base.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE = 10.0  # seconds
@@ -64,7 +66,7 @@ def _ask(*arguments: str) -> str | None:
     if tool is None:
         return None
     try:
-        asked = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
+        asked = programs.run([tool, *arguments], PATIENCE)
+    except UserError:
         return None
     return asked.stdout if asked.returncode == 0 else None

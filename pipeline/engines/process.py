@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -17,6 +18,7 @@ import psutil
 
 from pipeline.base.errors import UserError
 from pipeline.base.signals import end_with_parent
+from pipeline.console.errors import explain
 from pipeline.console.progress import warn
 from pipeline.dvc import internals
 
@@ -119,24 +121,34 @@ def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> N
     for stream in (1, 2):
         os.dup2(output, stream)
     os.environ.update(environment)
-    _tell_the_stage()
+    was_stopped = _tell_the_stage()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         ran = internals.run(stage)
-    except UserError as error:
-        warn(f"ERROR: {error}")
+    except Exception as error:
+        if was_stopped():
+            sys.exit(1)  # what DVC makes of a stage that ended as it was asked to tells a person nothing
+        if (sentence := explain(error)) is None:
+            raise
+        # DVC's own words count for less than the stage's sentence, which is printed by now, if it has one.
+        mark = "ERROR" if isinstance(error, UserError) else "error"
+        warn(f"{mark}: {sentence}")
         sys.exit(1)
     sys.exit(0 if ran else UNCHANGED)
 
 
-def _tell_the_stage() -> None:
+def _tell_the_stage() -> Callable[[], bool]:
     """Hand a request to stop on to the stage's command, once; DVC itself ends when that has ended, its files whole.
 
-    DVC begins the command at a moment that we do not know, so we look again until the end.
+    DVC begins the command at a moment that we do not know, so we look again until the end. Returns whether there was
+    such a request.
     """
     told: set[int] = set()
+    stopped = False
 
     def tell(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
         if number != signal.SIGALRM:
             told.clear()
         for child in psutil.Process().children():
@@ -148,3 +160,4 @@ def _tell_the_stage() -> None:
 
     for number in (*SIGNALS, signal.SIGALRM):
         signal.signal(number, tell)
+    return lambda: stopped

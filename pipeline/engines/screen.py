@@ -42,6 +42,10 @@ class Screen:
         """Print that a stage waits for room on a GPU."""
         log(f"{stage} waits: {why}")
 
+    def stops(self, stages: str) -> None:
+        """Print that stages were asked to stop."""
+        log(f"stopping {stages}: progress is being saved")
+
     def ends(self, output: str) -> None:
         """Show all output of a stage."""
         self.ended += 1
@@ -66,6 +70,9 @@ class _Terminal(Screen):
 
     def waits(self, stage: str, why: str) -> None:
         self.live.console.print(visible(f"{stage} waits: {why}"), soft_wrap=True)
+
+    def stops(self, stages: str) -> None:
+        self.live.console.print(f"stopping {stages}: progress is being saved", markup=False, soft_wrap=True)
 
     def ends(self, output: str) -> None:
         from rich.text import Text

@@ -1,10 +1,10 @@
 """A headless Chromium that opens a page and loads nothing else."""
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -49,8 +49,7 @@ def browse(page: Path, *arguments: str, width: int = 1280, height: int = 900, da
             *arguments,
             page.resolve().as_uri(),
         ]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
-        except (subprocess.SubprocessError, OSError) as error:
-            raise UserError(f"{browser} did not show {page} ({error}): open it by hand") from None
+        done = programs.run(command, PATIENCE)
+        if done.returncode != 0:
+            raise UserError(f"{browser} did not show {page} (it exited with {done.returncode}): open it by hand")
     return done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.planning.specs.spec import parse
 from pipeline.planning.specs.training import LabelSettings, TrainingSpec, TrainSpec
+from pipeline.training.folders import contents, remove
 from pipeline.training.key import key, read_by
 from pipeline.training.seen_views import with_seen_views
 from pipeline.training.state import State, state_root
@@ -67,7 +67,8 @@ class MovedState:
                     _move(now, was)
                 raise
             for was in self.moves:
-                shutil.rmtree(was, ignore_errors=True)
+                if (left := contents(was, state_root())) is not None:
+                    remove(was, left)
 
 
 def _move(source: Path, target: Path) -> None:

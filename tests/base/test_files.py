@@ -32,6 +32,19 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("name", ["x", "[x]", "x*"])
+def test_only_what_we_leave_behind_is_cleared_away(tmp_path: Path, name: str) -> None:
+    """Files of a user may be named nearly as our temporary ones."""
+    dead = 2**22 + 1  # above the kernel's largest process number
+    left = [f".{name}.{dead}.tmp", f".{name}.{dead}.old.tmp"]
+    others = [f".x.{dead}.tmp"] if name == "[x]" else [f".xy.{dead}.tmp"]
+    others += [f".{name}.2024.notes.tmp", f".{name}.1a.tmp", f".{name}.1.tmp.tmp", f".{name}.{dead}.tmp.txt"]
+    for each in (*left, *others):
+        (tmp_path / each).touch()
+    files.write_text(tmp_path / name, "new")
+    assert sorted(os.listdir(tmp_path)) == sorted([name, *others])
+
+
 def test_never_writes_into_a_linked_file(tmp_path: Path) -> None:
     """DVC may hard-link the cache into the workspace: writing in place would change the cache."""
     cached, path = tmp_path / "cached", tmp_path / "x"

@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 from safetensors.numpy import save
 
+from pipeline.base import files
 from pipeline.commands.gc import Collected, collect
-from pipeline.training.labelling import kept_parts
+from pipeline.labels.parts import PARTS, WHOLE
+from pipeline.labels.store import view_path
+from pipeline.training.folders import contents, locked_folders
+from pipeline.training.labelling import ENVIRONMENT, kept_parts
 from pipeline.training.state import VARIABLE, State, holding
 from tests.scratch import Scratch, wait
+
+A, B = "a" * 64, "b" * 64  # keys
 
 
 def state(root: Path, name: str, epoch: int) -> Path:
@@ -28,12 +34,12 @@ def state(root: Path, name: str, epoch: int) -> Path:
 
 def _hold(root: str, seconds: float) -> None:
     os.environ[VARIABLE] = root
-    with holding("teacher", "key", print):
+    with holding("teacher", A, print):
         time.sleep(seconds)
 
 
 def test_finished_goes_unfinished_stays_until_asked_for(tmp_path: Path) -> None:
-    finished, unfinished = state(tmp_path, "teacher/a", 5), state(tmp_path, "teacher/b", 4)
+    finished, unfinished = state(tmp_path, f"teacher/{A}", 5), state(tmp_path, f"teacher/{B}", 4)
     size = sum(path.stat().st_size for path in finished.iterdir())
     assert collect(tmp_path) == Collected(removed=1, bytes=size, held=0, unfinished=1)
     assert not finished.exists()
@@ -46,7 +52,7 @@ def test_labels_go_when_they_are_finished(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(VARIABLE, str(tmp_path))
 
     def labels(finished: bool) -> None:
-        with suppress(KeyboardInterrupt), kept_parts("teacher", "key", {"threads": 1}) as parts:
+        with suppress(KeyboardInterrupt), kept_parts("teacher", A, {"threads": 1}) as parts:
             (parts / "view_000.safetensors").write_bytes(b"12345")
             if not finished:
                 raise KeyboardInterrupt
@@ -63,14 +69,14 @@ def test_labels_go_when_they_are_finished(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_damaged_state_with_a_good_one_before_it_stays(tmp_path: Path) -> None:
-    folder = state(tmp_path, "teacher/a", 4)
+    folder = state(tmp_path, f"teacher/{A}", 4)
     os.replace(folder / "state", folder / "state.previous")
     (folder / "state").write_bytes(b"torn")
     assert collect(tmp_path) == Collected(0, 0, held=0, unfinished=1)
 
 
 def test_what_a_process_holds_stays(tmp_path: Path) -> None:
-    folder = state(tmp_path, "teacher/key", 5)
+    folder = state(tmp_path, f"teacher/{A}", 5)
     process = multiprocessing.get_context("spawn").Process(target=_hold, args=(str(tmp_path), 60.0))
     process.start()
     try:
@@ -86,7 +92,7 @@ def test_who_waited_for_a_state_that_gc_removed_holds_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    folder = state(tmp_path, "teacher/key", 5)
+    folder = state(tmp_path, f"teacher/{A}", 5)
     opened = Path.open
 
     def removed_meanwhile(self: Path, *args: Any) -> object:
@@ -97,11 +103,125 @@ def test_who_waited_for_a_state_that_gc_removed_holds_a_new_one(
         return file
 
     monkeypatch.setattr(Path, "open", removed_meanwhile)
-    with holding("teacher", "key", pytest.fail) as held:
+    with holding("teacher", A, pytest.fail) as held:
         assert held.load(pytest.fail) is None
         assert (folder / "lock").read_text() == str(os.getpid())
         held.save(b"new")
         assert collect(tmp_path).held == 1
+
+
+def test_all_that_we_write_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the constants of who writes it, and what a kill leaves."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with kept_parts("teacher", A, {"threads": 1}) as parts:
+        held = State(parts.parent)
+        with files.replacing(parts.parent / ENVIRONMENT) as temporary:
+            temporary.touch()
+            for path in (
+                *(held.current, held.previous, held.finished, held.folder / "state.tmp"),
+                temporary.with_name(temporary.name.replace(".tmp", ".old.tmp")),
+                *(parts / PARTS, parts / WHOLE, view_path(parts, 0), view_path(parts, 1234).with_suffix(".tmp")),
+            ):
+                path.touch()
+            everything = {path for path in held.folder.rglob("*") if path.is_file()}
+            assert {*(contents(held.folder, tmp_path) or [])} == everything
+    assert collect(tmp_path).removed == 1
+    assert not held.folder.exists()
+
+
+def test_all_that_a_run_leaves_is_known(lineage: Scratch) -> None:
+    root = lineage.folder / ".dvc" / "training-state"
+    found = [*locked_folders(root)]
+    assert len(found) >= 9
+    assert all(contents(folder, root) for folder in found)
+
+
+def below(folder: Path) -> dict[str, bytes | None]:
+    """Every path, with the content of files; links are not followed."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "thesis.tex").write_text("mine"),
+        lambda folder: (folder / "state.bak").write_text("mine"),
+        lambda folder: (folder / "mine").mkdir(),
+        lambda folder: ((folder / "parts").mkdir(), (folder / "parts" / "a.png").write_text("mine")),
+        lambda folder: ((folder / "parts").mkdir(), (folder / "parts" / "parts").mkdir()),
+        lambda folder: (folder / "parts").symlink_to(folder.parents[2] / "mine"),
+        lambda folder: (folder / "state.previous").symlink_to(folder.parents[2] / "mine" / "file"),
+        lambda folder: ((folder / "lock").unlink(), (folder / "lock").symlink_to(folder.parents[2] / "mine" / "file")),
+        lambda folder: ((folder / "lock").unlink(), os.mkfifo(folder / "lock")),
+        lambda folder: os.mkfifo(folder / "state.tmp"),
+        lambda folder: folder.rename(folder.with_name("abc")),
+        lambda folder: folder.rename(folder.with_name(A.upper())),
+        lambda folder: folder.rename(folder.parents[1] / A),
+        lambda folder: folder.parent.rename(folder.parents[1] / "a b"),
+    ],
+    ids=lambda spoil: "",
+)
+def test_what_is_not_ours_stays_whole_and_is_named(tmp_path: Path, spoil: Any) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("1")
+    root = tmp_path / "root"
+    spoil(state(root, f"teacher/{A}", 4))
+    state(root, f"student/{B}", 4)
+    before = below(tmp_path)
+    done = collect(root, unfinished=True)
+    assert below(tmp_path) == {name: content for name, content in before.items() if B not in name}
+    assert (done.removed, len(done.strange)) == (1, 1)
+
+
+def test_a_folder_that_is_a_link_is_not_entered(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    state(tmp_path / "elsewhere", f"teacher/{A}", 5)
+    (root / "teacher").symlink_to(tmp_path / "elsewhere" / "teacher")
+    assert collect(root, unfinished=True) == Collected(0, 0, held=0, unfinished=0)
+    assert (tmp_path / "elsewhere" / "teacher" / A / "state").exists()
+
+
+def test_what_comes_while_a_state_is_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = state(tmp_path, f"teacher/{A}", 5)
+    unlink = Path.unlink
+
+    def then_another_comes(self: Path, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok)
+        (folder / "thesis.tex").write_text("mine")
+
+    monkeypatch.setattr(Path, "unlink", then_another_comes)
+    collect(tmp_path)
+    assert os.listdir(folder) == ["thesis.tex"]
+
+
+def test_the_lock_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then whoever wants the folder waits."""
+    state(tmp_path, f"teacher/{A}", 5)
+    gone: list[str] = []
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok: (gone.append(self.name), unlink(self))[1])
+    collect(tmp_path)
+    assert gone == ["state", "lock"]
+
+
+def test_dvcs_own_folder_as_the_folder_for_state_loses_nothing(
+    copied: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC's run cache has folders that are named as keys are, and its queue one with a `lock`."""
+    dvc = copied.folder / ".dvc"
+    (dvc / "tmp" / "exps" / "celery").mkdir(parents=True)
+    (dvc / "tmp" / "exps" / "celery" / "lock").touch()
+    before = below(dvc)
+    assert any(len(Path(name).name) == 64 for name in before)
+    said = Scratch(copied.folder, Path(".dvc")).run("python", "-m", "pipeline", "gc", "--unfinished")
+    kept = {name: content for name, content in below(dvc).items() if not name.startswith("training-state")}
+    assert kept == {name: content for name, content in before.items() if not name.startswith("training-state")}
+    *_, last = said.splitlines()
+    assert last.startswith(".dvc/tmp") and f"set {VARIABLE} to a folder for training state alone (it is .dvc)" in last
 
 
 def test_the_command_says_how_much(copied: Scratch) -> None:

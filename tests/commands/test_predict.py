@@ -1,6 +1,10 @@
 """Image files to classes, by the exported file alone."""
 
+import os
 import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +29,13 @@ from pipeline.models.build import build
 from tests.compression.ships import convolution, exported
 from tests.scratch import ROOT
 
+# Nobody writes into the pipe, and the device has no end.
+SPECIAL = {
+    "a named pipe": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link that leads nowhere": lambda path: path.symlink_to("nowhere"),
+}
 GREY = Card(classes=("cat", "dog", "eel"), mean=(0.5,), std=(0.3,), channels=1, size=8)
 
 
@@ -74,6 +85,25 @@ def test_a_corrupt_image_is_named_and_skipped(runtime: Runtime, tmp_path: Path):
     found = list(classify(runtime, [tmp_path / "in"]))
     assert [type(each) for each in found] == [Prediction, Unreadable, Unreadable, Prediction]
     assert all(each.reason for each in found if isinstance(each, Unreadable))
+
+
+@pytest.mark.parametrize("spoil", SPECIAL)
+def test_what_is_no_file_is_named_skipped_and_not_waited_for(runtime: Runtime, tmp_path: Path, spoil: str):
+    pictures(tmp_path / "in", 2)
+    SPECIAL[spoil](tmp_path / "in" / "000b.png")
+    for named in ([tmp_path / "in"], [*sorted((tmp_path / "in").iterdir())]):
+        found = list(classify(runtime, named))
+        assert [type(each) for each in found] == [Prediction, Unreadable, Prediction]
+        assert [each.reason for each in found if isinstance(each, Unreadable)] == [f"it is {spoil}"]
+
+
+@pytest.mark.parametrize("spoil", [*SPECIAL, "a folder"])
+def test_a_model_that_is_no_file_is_one_sentence(tmp_path: Path, spoil: str):
+    path = tmp_path / "model.onnx"
+    SPECIAL.get(spoil, Path.mkdir)(path)
+    command = [sys.executable, "-m", "pipeline", "predict", "--model", str(path), str(tmp_path / "a.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {path} is {spoil}: name a file\n")
 
 
 def test_colour_and_size_are_made_to_fit(runtime: Runtime, tmp_path: Path):

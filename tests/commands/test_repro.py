@@ -130,6 +130,8 @@ def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
         assert process.returncode == 128 + number
         assert not left(empty), "it waits for all that ran"
         assert "progress is saved" in said
+        assert said.index("stopping ") < said.index("progress is saved"), "the first that a person reads"
+        assert "ERROR" not in said and "failed to reproduce" not in said
         assert re.search(r"^stopped while .*baseline.* ran: give the command again to go on$", said, re.MULTILINE)
     assert "Traceback" not in said
     assert "going on at epoch" in empty.run(*COMMAND, "baseline", "teacher")

@@ -1,10 +1,15 @@
 """All that we use of DVC is there, spelled as we use it: a new DVC fails here, with what it lacks."""
 
 import ast
+import errno
 import inspect
+import os
+import re
+import signal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import dvc
 import pytest
@@ -12,8 +17,8 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.dvc import cache, internals, queue
-from tests.scratch import ROOT
+from pipeline.dvc import cache, internals, queue, tasks
+from tests.scratch import ROOT, Scratch, wait
 
 # Module, name within it, parameters that we give.
 USED = [
@@ -27,6 +32,15 @@ USED = [
     ("dvc.repo", "Repo.status", ()),
     ("dvc.repo", "Repo.scm_context", ()),
     ("dvc.repo", "lock_repo", ("repo",)),
+    ("dvc.repo", "Repo.experiments", ()),
+    ("dvc.repo.experiments", "Experiments.celery_queue", ()),
+    ("dvc.repo.experiments", "Experiments.reproduce_celery", ("entries", "kwargs")),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.iter_active", ()),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.iter_queued", ()),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.kill", ("revs",)),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.proc", ()),
+    ("dvc_task.proc.manager", "ProcessManager.get", ("key",)),
+    ("dvc_task.proc.manager", "ProcessManager.__setitem__", ("key", "value")),
     ("dvc.repo.index", "Index.graph", ()),
     ("dvc.repo.reproduce", "get_active_graph", ("graph",)),
     ("dvc.repo.reproduce", "reproduce", ("self", "targets", "single_item")),
@@ -38,7 +52,6 @@ COMMANDS = [
     "repro teacher",
     "exp show --json",
     "exp run --queue --name x --force -S a=1 -S b=2",
-    " ".join([*queue.FOLLOW[3:], "2"]),
     "queue status",
     "queue logs x",
     "queue kill x",
@@ -71,7 +84,7 @@ def _accepted(value: Any) -> list[str]:
 
 
 def test_the_table_names_all_that_is_imported() -> None:
-    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals)]
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals, tasks)]
     named = {(module, name.split(".")[0]) for module, name, _ in USED}
     imported = {
         (each.module or "", alias.name)
@@ -145,6 +158,42 @@ def test_stages_are_read_and_run_and_what_dvc_refuses_is_one_sentence(
         internals.needs([])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_second_driver_is_told_who_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Scratch(tmp_path / "repository")
+    scratch.folder.mkdir()
+    monkeypatch.chdir(scratch.folder)
+    found("dvc.repo", "Repo").init(no_scm=True).close()
+    Path("dvc.yaml").write_text("stages:\n  slow:\n    cmd: touch begun; sleep 60\n    outs: [x]\n")
+    first = scratch.start("dvc", "repro")
+    try:
+        wait("the first to begin", Path("begun").exists)
+        with pytest.raises(UserError) as refused:
+            internals.run("slow")
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+    assert re.fullmatch(
+        r"DVC already works in this repository \(process \d+, `.*dvc repro`\): "
+        r"give the command again when it has ended",
+        str(refused.value),
+    )
+    assert str(first.pid) in str(refused.value)
+
+
+def test_a_full_disk_is_no_error_of_dvcs(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "dvc.lock")
+
+    def fails(*arguments: Any, **keywords: Any) -> None:
+        raise internals.DvcException("failed to reproduce 'x'") from full
+
+    monkeypatch.setattr(internals, "Repo", MagicMock())
+    monkeypatch.setattr(internals, "reproduce", fails)
+    with pytest.raises(OSError) as failed:
+        internals.run("x")
+    assert failed.value is full
+
+
 def test_no_other_file_of_ours_imports_dvc() -> None:
     files = [path for folder in ("pipeline", "stages", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     importing = set()
@@ -157,4 +206,4 @@ def test_no_other_file_of_ours_imports_dvc() -> None:
                 names = [str(argument.value) for argument in each.args if isinstance(argument, ast.Constant)]
             if {name.split(".")[0] for name in names} & OF_DVC:
                 importing.add(path.relative_to(ROOT).as_posix())
-    assert importing == {"pipeline/dvc/cache.py", "pipeline/dvc/internals.py"}
+    assert importing == {f"pipeline/dvc/{name}.py" for name in ("cache", "internals", "tasks")}

@@ -1,6 +1,7 @@
 """Which GPU each place has. None is here: what `nvidia-smi -L` prints is written down."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,10 @@ def test_what_each_place_computes_on() -> None:
         ("echo '[N/A], [N/A]'", None),
         ("echo 1000, 81559; exit 9", None),
         ("exec sleep 30", None),
+        ("sleep 30", None),
+        ("sleep 30 & exit 0", None),
     ],
-    ids=["a GPU", "not told", "failed", "hangs"],
+    ids=["a GPU", "not told", "failed", "hangs", "starts what hangs", "leaves what hangs"],
 )
 def test_the_driver_is_asked_for_memory_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, found: tuple[int, int] | None
@@ -80,6 +83,8 @@ def test_the_driver_is_asked_for_memory_and_not_waited_for(
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f'#!/bin/sh\n[ "$4" = GPU-1 ] || exit 1\n{body}\n')
     tool.chmod(0o755)
+    begun = time.monotonic()
     assert gpus.memory("GPU-1") == found
+    assert time.monotonic() - begun < 10
     if "sleep" in body:
         assert gpus.visible({}) == []

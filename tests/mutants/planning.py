@@ -23,6 +23,9 @@ YAML_TESTS = "tests/config/test_yaml.py"
 INTERNALS = "pipeline/dvc/internals.py"
 INTERNALS_TESTS = "tests/dvc/test_internals.py"
 RELEASES = "pipeline/planning/releases.py"
+QUEUE = "tests/dvc/test_queue.py"
+FOLDERS = "pipeline/training/folders.py"
+STRANGE = "tests/commands/test_gc.py::test_what_is_not_ours_stays_whole_and_is_named"
 ACCEPT = (
     "tests/commands/test_accept.py::test_every_other_difference_is_named "
     "tests/commands/test_accept.py::test_what_is_listed_is_no_difference"
@@ -328,6 +331,51 @@ MUTANTS = [
         "not unfinished and not State",
         "not unfinished and State",
         "tests/commands/test_gc.py::test_finished_goes_unfinished_stays_until_asked_for",
+    ),
+    Mutant(FOLDERS, "if not known.fullmatch(path.name) or not", "if not", STRANGE),
+    Mutant(FOLDERS, "stat.S_ISREG(path.lstat().st_mode)", "path.exists()", STRANGE),
+    Mutant(FOLDERS, "not KEY.fullmatch(folder.name) or ", "", STRANGE),
+    Mutant(
+        FOLDERS,
+        "key=lambda path: path.name == LOCK",
+        "key=lambda path: path.name != LOCK",
+        "tests/commands/test_gc.py::test_the_lock_goes_last",
+    ),
+    Mutant(
+        "pipeline/base/files.py",
+        "re.escape(path.name)",
+        "path.name",
+        "tests/base/test_files.py::test_only_what_we_leave_behind_is_cleared_away",
+    ),
+    Mutant(
+        "pipeline/dvc/queue.py",
+        "if task.name in names:\n",
+        "if True:\n",
+        f"{QUEUE}::test_our_own_dead_are_given_up_and_those_of_others_named",
+    ),
+    Mutant(
+        "pipeline/dvc/queue.py",
+        "task.returncode is None and",
+        "",
+        f"{QUEUE}::test_while_a_worker_lives_only_what_was_killed_is_dead",
+    ),
+    Mutant(
+        "pipeline/config/numbers.py",
+        "ge=1, le=100_000",
+        "ge=1",
+        "tests/config/test_bounds.py::test_every_number_has_both_ends",
+    ),
+    Mutant(
+        "pipeline/console/streams.py",
+        "os.dup2(nowhere, number)",
+        "pass",
+        "tests/console/test_streams.py::test_a_closed_stream_is_held_open_for_us_and_for_what_we_start",
+    ),
+    Mutant(
+        "pipeline/engines/process.py",
+        "if was_stopped():",
+        "if False:",
+        "tests/engines/test_process.py::test_what_dvc_says_of_a_stage_that_was_stopped_is_not_shown",
     ),
     Mutant(YAML, "if found in given:", "if key in given:", YAML_TESTS),
     Mutant(YAML, "[0-9][0-9_]*[eE][-+]?", "[0-9][0-9_]*[eE][-+]", YAML_TESTS),

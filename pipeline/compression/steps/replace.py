@@ -17,7 +17,7 @@ def run(
     *,
     layers: Annotated[tuple[str, ...], Field(min_length=1)],
     groups: Count | None = None,
-    batches: Annotated[int, Field(strict=True, ge=2)] = 200,
+    batches: Annotated[int, Field(strict=True, ge=2, le=100_000)] = 200,
     lr: Positive = 0.003,
 ) -> ChangedNetwork:
     """Replace layer by layer, each fitted on the network as it is by then; report how near the imitations are.

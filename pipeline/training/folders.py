@@ -1,0 +1,66 @@
+"""Folders of saved training on the disk: which are ours, and to remove one. Nothing here imports torch."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.lineage.node import NAME
+
+LOCK = "lock"
+KEY = re.compile(r"[0-9a-f]{64}")
+# Names of all that is written there, by who writes it: those of `files.replacing` lie beside what it replaces.
+FILES = re.compile(
+    r"lock|finished|state|state\.previous|state\.tmp"  # training.state
+    r"|environment\.json|\.environment\.json\.\d+(\.old)?\.tmp"  # training.labelling
+)
+PARTS = "parts"  # training.labelling, too
+IN_PARTS = re.compile(r"whole|parts|view_\d{3,}\.(safetensors|tmp)")  # labels.parts
+
+
+def locked_folders(root: Path) -> Iterator[Path]:
+    """Every folder below `root` that holds something called `lock`, sorted; no link is followed."""
+    for name, inside, files in os.walk(root):
+        inside.sort()
+        if LOCK in files:
+            yield Path(name)
+
+
+def contents(folder: Path, root: Path) -> list[Path] | None:
+    """All files of a folder of saved training; None where it is something else.
+
+    It is ours where it lies at `<node>/<key>` below `root` and holds nothing but regular files that we write, by name:
+    `root` may be given wrongly, and lead to folders of others.
+    """
+    node = folder.relative_to(root).parent.as_posix()
+    if not KEY.fullmatch(folder.name) or not NAME.fullmatch(node):
+        return None
+    found: list[Path] = []
+    for place, known in ((folder, FILES), (folder / PARTS, IN_PARTS)):
+        if not _is_folder(place):
+            continue
+        for path in sorted(place.iterdir()):
+            if place == folder and path.name == PARTS and _is_folder(path):
+                continue
+            if not known.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
+                return None
+            found.append(path)
+    return found
+
+
+def remove(folder: Path, files: list[Path]) -> None:
+    """Remove these files, then the folder; what came meanwhile stays, and the folder with it.
+
+    The lock goes last: until then whoever wants the folder waits.
+    """
+    for path in sorted(files, key=lambda path: path.name == LOCK):
+        path.unlink(missing_ok=True)
+    for place in (folder / PARTS, folder):
+        with suppress(OSError):
+            place.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
