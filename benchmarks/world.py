@@ -114,7 +114,7 @@ def training(
     kind: type[Training] = Training,
     seed: int = 0,
     stream: str = FIRST,
-    epochs: int = 1_000_000,
+    epochs: int = 100_000,
     lr: float = 0.01,
 ) -> Training:
     """A training as a stage has it."""
