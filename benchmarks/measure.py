@@ -104,7 +104,7 @@ def lines(figures: list[Figure]) -> list[tuple[str, ...]]:
 
 def table(benchmarks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Cells of what several benchmarks wrote, header first; what misses its goal is bold."""
-    cells: list[tuple[str, ...]] = [("`python -m benchmarks`", "figure", "measured", "goal")]
+    cells: list[tuple[str, ...]] = [("python -m benchmarks …", "figure", "measured", "goal")]
     for benchmark in benchmarks:
         for value in benchmark["figures"]:
             figure = Figure(**value)
@@ -112,5 +112,5 @@ def table(benchmarks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             shown = f"**{measured}**" if met == "no" else measured
             quartiles = f" [{spread.replace(' … ', ', ')}]" if spread and figure.low != figure.high else ""
             name = f"{figure.name} ({note})" if note else figure.name
-            cells.append((f"`{benchmark['benchmark']}`", name, shown + quartiles, bound))
+            cells.append((benchmark["benchmark"], name, shown + quartiles, bound))
     return cells

@@ -46,10 +46,10 @@ class Case:
 
 
 CASES = (
-    *(Case("`mobilenet_v3_small`, 32×32", MOBILE, 32, 32, epochs, 3) for epochs in (5, 3, 2)),
-    *(Case("`mobilenet_v3_small`, 32×32", MOBILE, 32, 250, epochs, 3) for epochs in (6, 2)),
-    *(Case("residual, depth 8, width 8, 8×8", RESIDUAL, 8, 250, epochs, 5) for epochs in (1, 2, 4, 6)),
-    Case("residual, depth 8, width 8, 8×8", RESIDUAL, 8, 32, 2, 5),
+    *(Case("mobilenet_v3_small", MOBILE, 32, 32, epochs, 3) for epochs in (5, 3, 2)),
+    *(Case("mobilenet_v3_small", MOBILE, 32, 250, epochs, 3) for epochs in (6, 2)),
+    *(Case("residual, depth 8, width 8", RESIDUAL, 8, 250, epochs, 5) for epochs in (1, 2, 4, 6)),
+    Case("residual, depth 8, width 8", RESIDUAL, 8, 32, 2, 5),
 )
 TINY = (Case("residual", {"family": "residual", "depth": 8, "width": 1}, 8, 512, 1, 1),)
 Row = dict[str, Any]  # a case, its steps, and by arm the validation accuracies, one a seed
@@ -72,10 +72,10 @@ def measure(folder: Path, tiny: bool, after: Callable[[list[Row]], None]) -> lis
 
 def table(rows: list[Row]) -> list[tuple[str, ...]]:
     """Cells, header first: mean percent of validation images."""
-    cells: list[tuple[str, ...]] = [("network", "batch", "steps", "seeds", BUILT, RAISED, AGAIN)]
+    cells: list[tuple[str, ...]] = [("network", "pixels", "batch", "steps", "seeds", BUILT, RAISED, AGAIN)]
     for row in rows:
         means = (f"{100 * fmean(row['reached'][arm]):.1f}" for arm in (BUILT, RAISED, AGAIN))
-        cells.append((row["name"], *(str(row[key]) for key in ("batch", "steps", "seeds")), *means))
+        cells.append((row["name"], *(str(row[key]) for key in ("size", "batch", "steps", "seeds")), *means))
     return cells
 
 

@@ -68,7 +68,7 @@ def test_all_go_on_after_the_last_one_and_name_what_is_left_out(
     assert ran == [name for name in NAMES if name != "stored"]
     assert "others is left out: install timm" in said
     rows = table(json.loads(out.read_text()))
-    assert ("`live`", "epoch", "**2** [1.5, 2.5]", "≤ 1") in rows and len(rows) == len(NAMES) - 1
+    assert ("live", "epoch", "**2** [1.5, 2.5]", "≤ 1") in rows and len(rows) == len(NAMES) - 1
 
 
 def test_norms_compares_each_remedy_with_none(tmp_path: Path) -> None:

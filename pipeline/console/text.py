@@ -19,7 +19,7 @@ UNSEEN = re.compile(
 )
 SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~$&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)  # Markdown's own, and of bare links
-HARMLESS = re.compile(r"[\w/+,.'() →-]*")  # what Markdown makes nothing of within a line
+HARMLESS = re.compile(r"[\w/+,.'() →÷×-]*")  # what Markdown makes nothing of within a line
 FENCE = re.compile("`+")
 
 

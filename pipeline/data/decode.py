@@ -30,7 +30,7 @@ class NotDecoded(Exception):
     """Why a file gives no picture, in a few words that name no file."""
 
 
-class Budget:
+class PixelBudget:
     """So much of something for all threads together: who asks for more than is left waits until others give back."""
 
     def __init__(self, whole: int) -> None:
@@ -52,7 +52,7 @@ class Budget:
 
 
 # In pixels, over all threads of this process: as many as one picture may have.
-BUDGET = Budget(LARGEST)
+BUDGET = PixelBudget(LARGEST)
 
 
 def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:

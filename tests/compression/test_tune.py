@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.base.files import sha256
 from pipeline.compression.prune import magnitude
 from pipeline.compression.steps import tune
 from pipeline.compression.work import Work
@@ -33,6 +34,7 @@ def begun(
     magnitude(pruned, sparsity=0.5).enforce(pruned)
     previous = Node("compress/c1", "computed", format="safetensors", architecture=ARCHITECTURE)
     save_weights(pruned, previous.weights)
+    previous.hashes["weights"] = sha256(previous.weights)
     torch.manual_seed(9)
     model = rebuild(ARCHITECTURE)
     kept: list[Any] = []

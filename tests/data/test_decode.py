@@ -16,7 +16,7 @@ from PIL import EpsImagePlugin, Image
 
 from pipeline.base.errors import UserError
 from pipeline.data import decode as module
-from pipeline.data.decode import Budget, NotDecoded, decode
+from pipeline.data.decode import NotDecoded, PixelBudget, decode
 from pipeline.data.formats import FORMATS
 from pipeline.data.images import Decoded
 from pipeline.data.sources import imagefolder
@@ -148,7 +148,7 @@ def test_threads_hold_no_more_pixels_than_the_budget_together(tmp_path: Path, mo
 
     for number in range(4):
         picture(tmp_path / f"{number}.png", size=(10, 10))
-    monkeypatch.setattr(module, "BUDGET", Budget(299))
+    monkeypatch.setattr(module, "BUDGET", PixelBudget(299))
     monkeypatch.setattr(module, "pixels", pixels)
     images = Decoded((4, 1, 2, 2), lambda row: decode(tmp_path / f"{row}.png", mode="L", size=2))
     assert images[np.arange(4)].shape == (4, 1, 2, 2)
@@ -156,7 +156,7 @@ def test_threads_hold_no_more_pixels_than_the_budget_together(tmp_path: Path, mo
 
 
 def test_what_was_held_is_given_back_whatever_happened() -> None:
-    budget = Budget(5)
+    budget = PixelBudget(5)
     for _ in range(3):
         with pytest.raises(ValueError, match="x"), budget.hold(5):
             raise ValueError("x")

@@ -13,7 +13,6 @@ from pipeline.labels.layout import Format
 from pipeline.labels.store import (
     Labels,
     LabelsHeader,
-    check_finite,
     content,
     open_labels,
     stored,
@@ -54,26 +53,18 @@ def header(format: Format, **changes: Any) -> LabelsHeader:
     return LabelsHeader(**content | changes)
 
 
-def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format, teacher: str) -> None:
-    """Write the logits of `teacher` for view `v`, whole or in batches of consecutive rows.
-
-    Raises `UserError` for a logit that is not finite.
-    """
-    batches = [logits_NC] if isinstance(logits_NC, Tensor) else logits_NC
-    encoded, finite, classes = [], [], 0
-    for logits_BC in batches:
-        classes = logits_BC.shape[1]
-        finite.append(torch.isfinite(logits_BC).all(1))
-        encoded.append(encode(logits_BC, format))
-    check_finite(torch.cat(finite), v, teacher)
-    whole = {name: torch.cat([part[name] for part in encoded]).cpu() for name in encoded[0]}
-    write_bytes(view_path(folder, v), content(stored(whole, format, classes)))
+def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format) -> None:
+    """Write the logits of view `v`, whole or in batches of consecutive rows."""
+    batches = [logits_NC] if isinstance(logits_NC, Tensor) else list(logits_NC)
+    encoded = [encode(logits_BC, format) for logits_BC in batches]
+    whole = {name: torch.cat([part[name] for part in encoded]) for name in encoded[0]}
+    write_bytes(view_path(folder, v), content(stored(whole, format, batches[0].shape[1])))
 
 
 def write(folder: Path, format: Format) -> str:
     """Write the label set; return its hash."""
     for v in range(VIEWS + 1):
-        write_view(folder, v, logits(v), format, "teacher")
+        write_view(folder, v, logits(v), format)
     return write_header(folder, header(format))
 
 

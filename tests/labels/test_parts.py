@@ -259,3 +259,19 @@ def test_a_gpu_is_not_waited_for_when_logits_come_to_the_host(is_cuda: bool) -> 
 
     _fetched(Logits())  # pyright: ignore[reportArgumentType]
     assert calls == [(("cpu",), {"non_blocking": is_cuda})]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_one_logit_that_is_not_finite_names_teacher_view_and_row(tmp_path: Path, data: Prepared, wrong: float) -> None:
+    class Broken(Network):
+        """Its eleventh pass is the second one of view 1: rows 8 to 15."""
+
+        def __call__(self, x_BCHW: Tensor) -> Tensor:
+            z_BC = super().__call__(x_BCHW).detach()
+            if self.passes == PASSES + 2:
+                z_BC[5, 0] = wrong
+            return z_BC
+
+    with pytest.raises(UserError, match="teacher gives row 13 of view 1 a logit that is not finite"):
+        write(tmp_path, data, Broken())
+    assert not (tmp_path / "labels" / "labels.json").exists()

@@ -183,7 +183,7 @@ LABELS = [
     Mutant("pipeline/labels/store.py", "sorted(views.keys() | header.view_spec.keys())", "sorted(views)", STORE),
     Mutant("pipeline/labels/store.py", "verify(path, recorded, remedy(folder), found=digest(value))", "pass", STORE),
     Mutant("pipeline/labels/store.py", "self._hashes[v])", "sha256(path))", STORE),
-    Mutant("pipeline/labels/store.py", "torch.isfinite(logits_BC).all(1)", "torch.isfinite(logits_BC).any(1)", STORE),
+    Mutant("pipeline/labels/writer.py", "torch.isfinite(logits_BC).all(1)", "torch.isfinite(logits_BC).any(1)", PARTS),
     Mutant("pipeline/labels/store.py", 'arrays["indices"].max() >= len', 'arrays["indices"].max() > len', STORE),
     Mutant("pipeline/labels/mapped.py", "found=hashlib.sha256(raw.data).hexdigest()", "found=sha256", STORE),
 ]
