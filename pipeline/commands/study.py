@@ -151,12 +151,13 @@ def _run(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> tuple[float, float]:
     """Validation and test accuracy of one training."""
-    model = _train(specs, name, factor, seed, data, device).model.eval()
+    training = _train(specs, name, factor, seed, data, device)
+    training.model.eval()
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())
-        mean_C, std_C = (torch.tensor(each, device=device.where) for each in (data.mean, data.std))
-        z_NC = predict(device.forward(model), pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        forward, mean_C, std_C = training.learners[0].forward, training.mean_C, training.std_C
+        z_NC = predict(forward, pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
         found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))
     return found[0], found[1]
 

@@ -1,4 +1,4 @@
-"""A shipped ONNX file in onnxruntime: no torch.
+"""A shipped ONNX file in onnxruntime: no torch, but to resize images that are not of its size.
 
 Legend: N images, B batch, C channels or classes, H = W edge in pixels.
 """
@@ -33,10 +33,11 @@ class Runtime:
         self._check(path)
 
     def logits(self, images_NCHW: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """Logits float32 (N, C) of uint8 images (N, C, H, W)."""
+        """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size."""
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
-            answers.append(self.run(images_NCHW[start : start + batch_size].astype(np.float32) / 255))
+            pixels_BCHW = images_NCHW[start : start + batch_size].astype(np.float32) / 255
+            answers.append(self.run(self._resized(pixels_BCHW)))
         return np.concatenate(answers)
 
     def run(self, pixels_BCHW: np.ndarray) -> np.ndarray:
@@ -44,6 +45,15 @@ class Runtime:
         (logits_BC,) = self._session.run(None, {"pixels": pixels_BCHW})
         assert isinstance(logits_BC, np.ndarray)
         return logits_BC
+
+    def _resized(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        if pixels_BCHW.shape[-1] == self.card.size:
+            return pixels_BCHW
+        import torch
+
+        from pipeline.models.shown import resized
+
+        return resized(torch.from_numpy(pixels_BCHW), self.card.size).numpy()
 
     def _check(self, path: Path) -> None:
         card = self.card

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.config.input import of_json
 from pipeline.console.training import Job
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
@@ -9,6 +10,7 @@ from pipeline.evaluation.cost import parameters
 from pipeline.lineage import node
 from pipeline.planning.specs.training import TrainingSpec, TuneSettings
 from pipeline.training.device import Device
+from pipeline.training.inputs import supplied
 from pipeline.training.loop import Training
 
 
@@ -41,11 +43,12 @@ def _is_alike(
     previous: PreviousRun, spec: TrainingSpec, training: Training, architectures: list[dict[str, Any]]
 ) -> bool:
     """Whether the last run trained the same networks on images of this size."""
-    data = training.data
-    supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    inputs = [of_json(each.input) for each in spec.training.members or (spec.training,)]
     bits = spec.training.bits if isinstance(spec.training, TuneSettings) else None
     grids = {"grids": bits.as_json()} if bits else {}
-    return [*previous.networks] == [{**each, **grids, **supplied} for each in architectures]
+    return [*previous.networks] == [
+        {**each, **grids, **supplied(training.data, input)} for each, input in zip(architectures, inputs, strict=True)
+    ]
 
 
 def _threads(count: int | None) -> list[str]:
