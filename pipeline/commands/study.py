@@ -27,7 +27,7 @@ from pipeline.planning.specs.spec import Spec, SpecKind
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
-from pipeline.training.learn import open_teacher
+from pipeline.training.learn import open_teacher, sized
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
 
@@ -166,7 +166,8 @@ def _train(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> Training:
     """One training from the first step to the last; a method that starts from another's weights has that one first."""
-    spec = with_seen_views(_scaled(_of(specs, name, TrainSpec), factor, seed), len(data.train), len(data.classes))
+    spec = sized(_scaled(_of(specs, name, TrainSpec), factor, seed), data)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, device)
     training = Training(spec.training, data, teacher, device)
     if spec.initial:

@@ -28,14 +28,33 @@ class Head(nn.Linear):
 
 
 def with_taps(model: nn.Module, taps: tuple[str, ...], last: str) -> nn.Module:
-    """The network with `taps`: those, then the input of its last linear layer, whose name is `last`."""
+    """The network with `taps`: those, then the input of its last linear layer, whose name is `last`.
+
+    It is called `embedding`, unless the network has something of that name.
+    """
     head = Head(model.get_submodule(last))
     if not last:
-        raise TypeError("a network that is one linear layer has no place for its head")
+        model = nn.Sequential(head)
+        last = "0"
     model.set_submodule(last, head)
-    model.embedding = head.embedding
-    model.taps = (*taps, "embedding")  # pyright: ignore[reportArgumentType] a plain attribute
+    embedding = f"{last}.embedding"
+    if not hasattr(model, "embedding"):
+        if type(model).forward is nn.Sequential.forward:
+            model.__class__ = type(type(model).__name__, (_Row, type(model)), {})
+        model.embedding = head.embedding
+        embedding = "embedding"
+    model.taps = (*taps, embedding)  # pyright: ignore[reportArgumentType] a plain attribute
     return model
+
+
+class _Row(nn.Sequential):
+    """Parts in a row, beside which `embedding` only names a part of one of them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        for name, part in self.named_children():
+            if name != "embedding":
+                input = part(input)
+        return input
 
 
 def find_taps(

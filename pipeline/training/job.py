@@ -17,7 +17,11 @@ from pipeline.training.loop import Training
 def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
     """What learns what, from whom, how much of it, and where."""
     architectures = [each.architecture or {} for each in spec.training.members or (spec.training,)]
-    networks = [_words(each) for each in architectures]
+    inputs = [of_json(each.input) for each in spec.training.members or (spec.training,)]
+    networks = [
+        _words(each) + (f", fed {input.words()}" if input else "")
+        for each, input in zip(architectures, inputs, strict=True)
+    ]
     size = sum(parameters(network.model) for network in training.learners)
     teacher = "its peers" if len(networks) > 1 else "hard labels"
     if spec.teacher:
