@@ -27,7 +27,7 @@ from pipeline.planning.specs.spec import Spec, SpecKind
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device, choose
 from pipeline.training.export import EVALUATION_BATCH
-from pipeline.training.learn import open_teacher
+from pipeline.training.learn import open_teacher, sized
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
 
@@ -151,12 +151,13 @@ def _run(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> tuple[float, float]:
     """Validation and test accuracy of one training."""
-    model = _train(specs, name, factor, seed, data, device).model.eval()
+    training = _train(specs, name, factor, seed, data, device)
+    training.model.eval()
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())
-        mean_C, std_C = (torch.tensor(each, device=device.where) for each in (data.mean, data.std))
-        z_NC = predict(device.forward(model), pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        forward, mean_C, std_C = training.learners[0].forward, training.mean_C, training.std_C
+        z_NC = predict(forward, pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
         found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))
     return found[0], found[1]
 
@@ -165,7 +166,8 @@ def _train(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> Training:
     """One training from the first step to the last; a method that starts from another's weights has that one first."""
-    spec = with_seen_views(_scaled(_of(specs, name, TrainSpec), factor, seed), len(data.train), len(data.classes))
+    spec = sized(_scaled(_of(specs, name, TrainSpec), factor, seed), data)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
     teacher, _ = open_teacher(spec, data, device)
     training = Training(spec.training, data, teacher, device)
     if spec.initial:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
+from pipeline.config.input import Framing
 from pipeline.config.numbers import Count
 
 SCHEMA = 1
@@ -21,6 +22,7 @@ class Card:
     """Classes in the order of the logits; size: edge of the square images in pixels.
 
     mean, std: per channel, of pixels / 255. The graph normalises with them by itself; they are told, not needed.
+    framing, margin: how an image becomes square, as of `config.input`; None where that is how the data became so.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -30,10 +32,13 @@ class Card:
     std: tuple[float, ...]
     channels: Count
     size: Count
+    framing: Framing | None = None
+    margin: float | None = None
 
     def properties(self) -> dict[str, str]:
         """Text properties for a file's metadata, each value JSON."""
-        return {f"{PREFIX}{key}": json.dumps(value) for key, value in ({"schema": SCHEMA} | asdict(self)).items()}
+        told = {key: value for key, value in asdict(self).items() if value is not None}
+        return {f"{PREFIX}{key}": json.dumps(value) for key, value in ({"schema": SCHEMA} | told).items()}
 
 
 def read_card(properties: Mapping[str, str], where: str) -> Card:

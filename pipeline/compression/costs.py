@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from pipeline.base import programs
 from pipeline.base.errors import UserError
-from pipeline.compression.card import Card
 from pipeline.compression.runtime import Runtime
+from pipeline.config.input import Input
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.cost import medians_ms
 from pipeline.lineage.node import Node
 from pipeline.training.device import Device
+from pipeline.training.inputs import supplied
 from pipeline.training.learn import load
 
 BATCHES = (1, 64)
@@ -30,29 +31,33 @@ WIDENING = ("Cast", "DequantizeLinear", "Mul", "Reshape", "Transpose")
 CPU = Device(torch.device("cpu"), torch.float32)
 
 
-def of_network(model: nn.Module, teacher: Node, data: Prepared, device: Device) -> dict[str, Any]:
-    """Latency of a torch network by batch, and of the teacher in torch."""
+def of_network(model: nn.Module, input: Input | None, teacher: Node, data: Prepared, device: Device) -> dict[str, Any]:
+    """Latency of a torch network of that input by batch, and of the teacher in torch, each at its own size."""
     own, other = device.forward(model.eval()), device.forward(load(teacher, device).eval())
+    edges = [supplied(data, each)["size"] for each in (input, teacher.input)]
 
     def calls(batch: int) -> list[Callable[[], object]]:
-        x_BCHW = torch.zeros(batch, data.channels, data.size, data.size, device=device.where)
-        return [lambda: own(x_BCHW), lambda: other(x_BCHW)]
+        x_BCHW, t_BCHW = (torch.zeros(batch, data.channels, edge, edge, device=device.where) for edge in edges)
+        return [lambda: own(x_BCHW), lambda: other(t_BCHW)]
 
     return _latencies(calls)
 
 
-def of_file(runtime: Runtime, teacher: Node, data: Prepared, card: Card, threads: int | None) -> dict[str, Any]:
+def of_file(runtime: Runtime, teacher: Node, data: Prepared, threads: int | None) -> dict[str, Any]:
     """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime."""
     from pipeline.compression.export_onnx import export
+    from pipeline.compression.work import card_of
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "teacher.onnx"
-        export(load(teacher, CPU), path, card)
+        export(load(teacher, CPU), path, card_of(teacher, data))
         other = Runtime(path, threads=threads)
 
     def calls(batch: int) -> list[Callable[[], object]]:
-        pixels_BCHW = np.zeros((batch, data.channels, data.size, data.size), np.float32)
-        return [lambda: runtime.run(pixels_BCHW), lambda: other.run(pixels_BCHW)]
+        own_BCHW, pixels_BCHW = (
+            np.zeros((batch, data.channels, each.card.size, each.card.size), np.float32) for each in (runtime, other)
+        )
+        return [lambda: runtime.run(own_BCHW), lambda: other.run(pixels_BCHW)]
 
     return _latencies(calls)
 

@@ -16,7 +16,9 @@ from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card
 from pipeline.compression.onnx_file import write_onnx
 from pipeline.compression.runtime import Runtime
+from pipeline.config.input import Input
 from pipeline.data.views import normalise
+from pipeline.models.shown import Shown
 
 # The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
 OPSET = 21
@@ -83,11 +85,14 @@ def check(path: Path, model: nn.Module, images_NCHW: np.ndarray) -> dict[str, fl
     `maximal_difference` of any logit, and `agreement`: the share of images on whose class both agree.
     """
     runtime = Runtime(path)
-    mean_C, std_C = torch.tensor(runtime.card.mean), torch.tensor(runtime.card.std)
+    card = runtime.card
+    input = None if images_NCHW.shape[-1] == card.size else Input(card.size, card.mean, card.std)
+    shown = Shown([input], card.mean, card.std, torch.device("cpu"))
+    show = shown.to(input)
     shipped_NC = torch.from_numpy(runtime.logits(images_NCHW, batch_size=BATCH))
     with _evaluating(model), torch.no_grad():
         batches = torch.from_numpy(np.array(images_NCHW)).split(BATCH)
-        own_NC = torch.cat([model(normalise(images_BCHW, mean_C, std_C)) for images_BCHW in batches])
+        own_NC = torch.cat([model(show(normalise(images_BCHW, shown.mean_C, shown.std_C))) for images_BCHW in batches])
     return {
         "maximal_difference": (shipped_NC - own_NC).abs().max().item(),
         "agreement": (shipped_NC.argmax(1) == own_NC.argmax(1)).double().mean().item(),

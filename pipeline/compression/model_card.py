@@ -25,6 +25,7 @@ SCORES = {
     "ece": "expected calibration error",
     "brier": "Brier score",
 }
+FRAMINGS = {"crop": "cropping its middle", "squash": "squashing", "pad": "padding"}
 SHOWN = 50  # classes whose names the card lists
 
 USE = """\
@@ -178,7 +179,7 @@ def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
     more = len(card.classes) - SHOWN
     rest = f" and {more:,} more, which the file names" if more > 0 else ""
     return (
-        f"{markdown(source)}: {card.size} by {card.size} pixels, {channels}; {split}.\n\n"
+        f"{markdown(source)}: {card.size} by {card.size} pixels, {channels}; {split}.{_input(card)}\n\n"
         f"Classes, in the order of the logits: {shown}{rest}."
     )
 
@@ -186,6 +187,18 @@ def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
 def _class(name: str) -> str:
     """Class names come from unknown folders."""
     return markdown(name) if word(name) == name else code(name)
+
+
+def _input(card: Card) -> str:
+    """How its images are made, where that is not how the data's were."""
+    if card.framing is None or card.margin is None:
+        return ""
+    mean, std = (", ".join(f"{each:.4g}" for each in numbers) for numbers in (card.mean, card.std))
+    margin = f", a margin of {card.margin:.3g} of the short edge left out" if card.margin else ""
+    return (
+        f" The network was trained with images made square by {FRAMINGS[card.framing]}{margin}; of pixels / 255 the "
+        f"graph takes the mean {mean} and divides by the deviation {std}."
+    )
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""A shipped ONNX file in onnxruntime: no torch.
+"""A shipped ONNX file in onnxruntime: no torch, but to resize images that are not of its size.
 
 Legend: N images, B batch, C channels or classes, H = W edge in pixels.
 """
@@ -35,7 +35,7 @@ class Runtime:
         self._check(path)
 
     def logits(self, images_NCHW: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """Logits float32 (N, C) of uint8 images (N, C, H, W).
+        """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size.
 
         Raises:
             UserError: The file answers with another number of rows or classes, or with what is not finite; or it fails.
@@ -43,7 +43,7 @@ class Runtime:
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
             images_BCHW = images_NCHW[start : start + batch_size]
-            logits_BC = self.run(images_BCHW.astype(np.float32) / 255)
+            logits_BC = self.run(self._resized(images_BCHW.astype(np.float32) / 255))
             self._check_answer(logits_BC, len(images_BCHW), start)
             answers.append(logits_BC)
         return np.concatenate(answers)
@@ -74,6 +74,15 @@ class Runtime:
                 f"{self._path} gives image {first + int(finite_B.argmin())} a logit that is not finite: "
                 "its weights are broken, export it anew"
             )
+
+    def _resized(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        if pixels_BCHW.shape[-1] == self.card.size:
+            return pixels_BCHW
+        import torch
+
+        from pipeline.models.shown import resized
+
+        return resized(torch.from_numpy(pixels_BCHW), self.card.size).numpy()
 
     def _check(self, path: Path) -> None:
         card = self.card

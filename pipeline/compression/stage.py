@@ -62,7 +62,7 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
     written = folder / "model.safetensors"
     metrics |= _of_step(work, made.report, written)
     metrics["nonzeros"] = costs.nonzeros(weight for weight in made.result.model.parameters() if weight.ndim > 1)
-    metrics["cost"]["latency"] = costs.of_network(made.result.model, teacher, work.data, work.device)
+    metrics["cost"]["latency"] = costs.of_network(made.result.model, made.result.input, teacher, work.data, work.device)
     metrics["cost"]["timed_on"] = work.device.name
     return metrics
 
@@ -92,7 +92,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         "nonzeros": costs.nonzeros_of_file(path),
         "cost": {
             "training_seconds": 0.0,
-            "latency": costs.of_file(runtime, teacher, data, work.card, threads),
+            "latency": costs.of_file(runtime, teacher, data, threads),
             "timed_on": costs.CPU.name,
             **hardware.peak(work.device.where),
         },
@@ -107,6 +107,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             ("weights", "predictions"),
             format="onnx",
             architecture=previous.architecture,
+            input=previous.input,
             lineage=lineage(previous),
             chain=chain,
             hashes=hashes,

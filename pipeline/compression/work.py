@@ -19,10 +19,13 @@ from pipeline.data.batches import Pixels, order
 from pipeline.data.rows import Rows
 from pipeline.data.views import augment, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
+from pipeline.models.shown import Shown, resized
 from pipeline.models.surgery import describe
 from pipeline.planning.specs.compress import ComputeStepSpec
 from pipeline.planning.specs.training import TuneSettings
+from pipeline.training.answers import check_answers
 from pipeline.training.export import Result
+from pipeline.training.inputs import of_data, supplied
 from pipeline.training.learn import load
 
 if TYPE_CHECKING:
@@ -59,26 +62,31 @@ class Work:
 
     @property
     def of_images(self) -> dict[str, int]:
-        """Channels and edge of the images, as what measures a network takes them."""
-        return {"channels": self.data.channels, "size": self.data.size}
+        """Channels and edge of the images of the node before, as what measures its network takes them."""
+        return {"channels": self.data.channels, "size": supplied(self.data, self.previous.input)["size"]}
 
     @property
     def card(self) -> Card:
         """What a file that ships says of itself."""
-        from pipeline.compression.card import Card
+        return card_of(self.previous, self.data)
 
-        data = self.data
-        return Card(classes=data.classes, mean=data.mean, std=data.std, channels=data.channels, size=data.size)
-
-    def model(self) -> nn.Module:
+    def model(self, device: Device | None = None) -> nn.Module:
         """The network of the node before, in eval mode."""
-        return load(self.previous, self.device).eval()
+        device = device or self.device
+        model = load(self.previous, device).eval()
+        check_answers(self.previous, model, self.data, device)
+        return model
 
     def batches(self, count: int, *, normalised: bool = True) -> Iterator[Tensor]:
-        """`count` batches of training views x_BCHW, as a network takes them or as pixels 0 .. 1; all of one size."""
-        mean, std = (self.data.mean, self.data.std) if normalised else ([0.0] * self.data.channels, [1.0])
-        mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (mean, std))
-        return islice(self._batches(mean_C, std_C), count)
+        """`count` batches of training views x_BCHW, as the network of the node before takes them, or those as pixels
+        0 .. 1; all of one size."""
+        data, where, input = self.data, self.device.where, self.previous.input
+        shown = Shown([input], data.mean, data.std, where)
+        if normalised:
+            return islice(map(shown.to(input), self._batches(shown.mean_C, shown.std_C)), count)
+        mean_C, std_C = (torch.tensor(each, device=where) for each in ([0.0] * data.channels, [1.0]))
+        size = self.of_images["size"]
+        return (resized(x_BCHW, size) for x_BCHW in islice(self._batches(mean_C, std_C), count))
 
     def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
         data, where, seed = self.data, self.device.where, self.spec.forward.views_seed
@@ -89,6 +97,22 @@ class Work:
             whole = len(pixels) // size * size
             for rows in Rows.on(where, order(seed, v, len(pixels))[:whole]).split(size):
                 yield augment(pixels[rows], drawn, rows.device_B, mean_C, std_C)
+
+
+def card_of(node: Node, data: Prepared) -> Card:
+    """What a file that ships a node's network says of it."""
+    from pipeline.compression.card import Card
+
+    input = node.input or of_data(data)
+    return Card(
+        classes=data.classes,
+        mean=input.mean,
+        std=input.std,
+        channels=data.channels,
+        size=input.size,
+        framing=node.input and node.input.framing,
+        margin=node.input and node.input.margin,
+    )
 
 
 @dataclass(frozen=True)
@@ -118,5 +142,14 @@ def changed(work: Work, model: nn.Module, report: dict[str, Any], **saved: Any) 
     before = work.previous.architecture
     plain = {key: value for key, value in unsupplied(before).items() if key != "surgery"}
     surgery = describe(model, build(plain, **{key: before[key] for key in SUPPLIED}))
-    result = Result("computed", model, lineage(work.previous), [], 0.0, work.previous.trained_on, **saved)
+    result = Result(
+        "computed",
+        model,
+        lineage(work.previous),
+        [],
+        0.0,
+        work.previous.trained_on,
+        input=work.previous.input,
+        **saved,
+    )
     return ChangedNetwork(result, plain | ({"surgery": surgery} if surgery else {}), report)

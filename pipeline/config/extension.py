@@ -56,8 +56,16 @@ class ExtensionPoint:
         return signature.settings(self.path(name), self.function or name, self.supplied)
 
     def complete(self, name: str, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Settings checked, with all defaults; `where` is their key in params.yaml. A fault is a `UserError`."""
-        return signature.validated(self.settings(name), values, where)
+        """Settings checked, with all defaults; `where` is their key in params.yaml. A fault is a `UserError`.
+
+        Further ones, where the file takes any, are checked by its function `arguments`, if it has one.
+        """
+        model = self.settings(name)
+        found = signature.validated(model, values, where)
+        if model.model_config.get("extra") == "allow" and (check := self.helper(name, "arguments")):
+            further = {key: value for key, value in found.items() if key not in model.model_fields}
+            check({key: found[key] for key in model.model_fields}, further, where)
+        return found
 
     def idle(self, name: str, values: Mapping[str, Any]) -> str | None:
         """The first of its settings that is set and has no effect beside the others, and why; None where all have."""

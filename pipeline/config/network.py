@@ -12,11 +12,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
+from pipeline.config.data import Edge
 from pipeline.config.effect import Needs
 from pipeline.config.extension import FAMILIES
-from pipeline.config.numbers import Amount, Count, Natural, NonNegative
+from pipeline.config.input import Framing
+from pipeline.config.numbers import Amount, BelowOne, Count, Natural, NonNegative, Positive
 from pipeline.config.recipe import Recipe
-from pipeline.config.section import Section, fault
+from pipeline.config.section import Section, fault, unknown
 from pipeline.config.term import complete_term
 
 
@@ -69,6 +71,32 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
+Statistics = Annotated[tuple[Annotated[float, Field(strict=True, allow_inf_nan=False)], ...], Field(min_length=1)]
+Deviations = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+class InputSection(Section):
+    """What a network is fed; what is not given is that of its pretrained weights, else that of the data."""
+
+    size: Edge | None = None
+    mean: Statistics | None = None
+    std: Deviations | None = None
+    framing: Framing | None = None
+    margin: BelowOne | None = None
+
+    @model_validator(mode="after")
+    def go_together(self) -> Self:
+        """Means and deviations are those of one set of images."""
+        if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
+            raise fault("mean and std belong together: give both, with one number a channel each")
+        return self
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What of it params.yaml gives, as specs hold it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
 ObjectiveTerms = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_objective)]
 
 
@@ -85,6 +113,7 @@ class NetworkSection(TrainingSection):
     """A single network."""
 
     architecture: Architecture
+    input: InputSection | None = None
 
 
 class Imported(Section):
@@ -100,11 +129,15 @@ class TeacherSection(NetworkSection):
     weights: Imported | None = None
 
 
+Inputs = Annotated[dict[str, InputSection], Field(default_factory=dict)]
+
+
 class AssistantSection(TrainingSection):
     """The chain of teacher assistants: how many links, and the architecture of each slot."""
 
     links: Natural = 1
     architectures: dict[str, Architecture]
+    inputs: Inputs
 
     @model_validator(mode="after")
     def name_each_link(self) -> Self:
@@ -112,6 +145,7 @@ class AssistantSection(TrainingSection):
         for number in range(1, self.links + 1):
             if f"t{number}" not in self.architectures:
                 raise fault(f"links is {self.links}, but architectures.t{number} is not given: add it")
+        _of_architectures(self.inputs, self.architectures)
         return self
 
 
@@ -125,6 +159,7 @@ class ChainSection(TrainingSection):
 
     start: str = Field(alias="from")
     architecture: Architecture | None = None
+    input: InputSection | None = None
     generations: Natural = 3
     patience: Count | None = None
     min_gain: NonNegative = 0.0
@@ -144,6 +179,7 @@ class MutualSection(TrainingSection):
 
     peers: int = Field(default=2, strict=True, ge=2, le=100)
     architectures: dict[str, Architecture]
+    inputs: Inputs
     update: Literal["sequential", "simultaneous"] = "sequential"
     carries: Count = 1
 
@@ -157,4 +193,11 @@ class MutualSection(TrainingSection):
             raise fault(f"architectures: unknown peer {strange[0]!r}, they are named p1, p2, …")
         if self.carries > self.peers:
             raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
+        _of_architectures(self.inputs, self.architectures)
         return self
+
+
+def _of_architectures(inputs: Mapping[str, InputSection], architectures: Mapping[str, Any]) -> None:
+    for name in inputs:
+        if name not in architectures:
+            raise fault(f"inputs: {unknown('network', name, architectures)}")

@@ -140,6 +140,8 @@ def _like(student: dict[str, Any], change: Any) -> Any:
     """A section that gives only what differs from the student's."""
     section = _merged(student, change)
     if isinstance(section, dict):
+        if isinstance(change, dict) and "architecture" in change and "input" not in change:
+            section.pop("input", None)  # it is that of the student's architecture
         section["recipe"] = _merged(student.get("recipe"), (change or {}).get("recipe"))
     return section
 

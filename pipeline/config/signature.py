@@ -28,21 +28,24 @@ def settings(path: Path, name: str, exclude: frozenset[str] = frozenset()) -> ty
     """Model of the keyword-only parameters of function `name` in the file `path`, less those in `exclude`.
 
     Annotations are built from builtins, `Literal` and `pipeline.config.numbers`, defaults from literals;
-    a parameter without default is required. The model is frozen and refuses unknown keys.
+    a parameter without default is required. The model is frozen and refuses unknown keys, unless the function has a
+    `**parameter` that takes them.
     """
     arguments = _definition(path, name, "__init__").args
+    # What takes any further argument checks them itself.
+    extra: Literal["allow", "forbid"] = "allow" if arguments.kwarg else "forbid"
     fields: dict[str, Any] = {
         parameter.arg: (_annotation(parameter, path), ... if default is None else ast.literal_eval(default))
         for parameter, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         if parameter.arg not in exclude
     }
-    return create_model(name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+    return create_model(name, __config__=ConfigDict(frozen=True, extra=extra), **fields)
 
 
 def validated(model: type[BaseModel], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`values` checked by `model`, with its defaults; the first fault is a `UserError`."""
     for key in values:
-        if key not in model.model_fields:
+        if key not in model.model_fields and model.model_config.get("extra") != "allow":
             raise UserError(f"{where}: {unknown('key', str(key), model.model_fields)}")
     try:
         return model.model_validate(dict(values)).model_dump(mode="json")

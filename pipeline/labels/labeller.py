@@ -3,7 +3,8 @@
 All passes are of one fixed size. On a CPU the last bits of a logit depend on the size of the batch, and
 not on what else is in it: stored labels are, bit for bit, the output of a live teacher in batches of that size.
 
-`forward` takes normalised images x_BCHW and gives float32 logits z_BC; its network is in eval mode.
+`forward` takes images x_BCHW, normalised by what is handed with it, and gives float32 logits z_BC; its network is in
+eval mode.
 Legend: N samples of a split, B batch, C channels of images, or classes of logits.
 """
 
@@ -27,12 +28,16 @@ from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
 from pipeline.labels.store import LabelsHeader, write_header
 from pipeline.labels.writer import Writer
+from pipeline.models.shown import Shown
 
 if TYPE_CHECKING:
+    from pipeline.config.input import Input
+
     # The type only: a changed default is in the spec, not in the code that obeys it.
     from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
+EVALUATION_BATCH = 256  # images a forward pass, of predictions
 PART_ROWS = 512  # of what is written at once, in whole passes: a kill costs as many forward passes
 
 
@@ -67,16 +72,17 @@ def label(
     device: torch.device,
     teacher: str,
     teacher_hash: str,
+    shown: Shown,
+    input: Input | None = None,
     show: Callable[[int], None] = lambda rows: None,
 ) -> str:
     """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
 
     pixels: of the training split, on `device`. seed, stream: of the views. parts: a folder that holds what an earlier
     process wrote of these very labels, or nothing. teacher, teacher_hash: the node that `forward` is, and the hash of
-    its weights. show: is called with the rows of all views that are done. Raises `UserError` for a logit that is not
-    finite.
+    its weights. shown: what `forward` takes views as. input: of that network, for the header. show: is called with
+    the rows of all views that are done. Raises `UserError` for a logit that is not finite.
     """
-    mean_C, std_C = (torch.tensor(each, device=device) for each in (data.mean, data.std))
     rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
     several = max(1, PART_ROWS // batch_size)  # batches of a part
     written = Parts(parts, format, len(pixels), len(data.classes), several * batch_size)
@@ -85,7 +91,7 @@ def label(
     show(done)
 
     def logits(drawn: Drawn, left: Sequence[Rows]) -> Iterator[Tensor]:
-        for x_BCHW in augment_ahead(pixels, drawn, left, mean_C, std_C):
+        for x_BCHW in augment_ahead(pixels, drawn, left, shown.mean_C, shown.std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
@@ -107,6 +113,7 @@ def label(
         count=len(pixels),
         views=count,
         format=format,
+        input=input and input.as_json(),
     )
     return write_header(folder, header, written.finish(folder, count))
 

@@ -37,6 +37,7 @@ class LabelsHeader:
         count: Samples, N.
         views: Views beside the clean one, V: there are V + 1 files.
         format: What is kept of a row.
+        input: What the network was fed (`config.input`); None where that is what the data has.
     """
 
     teacher: str
@@ -47,6 +48,7 @@ class LabelsHeader:
     count: int
     views: int
     format: Format
+    input: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,8 @@ def write_header(folder: Path, header: LabelsHeader, files: Sequence[tuple[int, 
     known = files or [(path.stat().st_size, sha256(path)) for path in paths]
     listed = [{"bytes": length, "sha256": seal} for length, seal in known]
     value = {"schema": SCHEMA, **asdict(header), "files": listed}
+    if header.input is None:
+        del value["input"]
     write_json(folder / HEADER, value)
     return digest(value)
 
@@ -196,6 +200,7 @@ def _checks(value: dict[str, Any]) -> dict[str, bool]:
         "view_spec": isinstance(spec, dict) and spec.get("count") == count,
         "files": isinstance(files, list) and views == len(files) - 1 and all(map(_is_file, files)),
         "format": isinstance(classes, list) and _is_format(value.get("format"), len(classes)),
+        "input": isinstance(value.get("input"), dict | None),
     }
 
 

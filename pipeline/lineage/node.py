@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import ARTIFACTS, CURVES, METRICS
+from pipeline.config.input import Input, of_json
 
 SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
@@ -34,7 +35,11 @@ class Node:
         status: How it came to be.
         provides: Which of weights, features, predictions, labels its folder holds.
         format: Of the weights: safetensors, onnx or pt2; None where there are none.
-        architecture: Family and settings, with `channels`, `size` and `classes`; None for an ensemble.
+        architecture: Family and settings, with `channels`, `size` (of its input) and `classes`; None for an ensemble.
+        input: What it is fed: size, mean, deviation, framing; None where that is what the data has, and for an
+            ensemble.
+        made_by: Of a network that others' code builds: the versions of what built it, and what computed its
+            predictions, so that whoever loads it knows how near its answers must be.
         lineage: One entry a teacher: its node, what was read of it (labels or weights), and that content's hash.
         chain: (node, validation accuracy) of the chain up to here.
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
@@ -60,6 +65,8 @@ class Node:
     origin: str | None = None
     balanced: dict[str, float] | None = None
     batch_norm: dict[str, Any] | None = None
+    input: Input | None = None
+    made_by: dict[str, str] | None = None
 
     @property
     def folder(self) -> Path:
@@ -105,7 +112,7 @@ def read_at(folder: Path) -> Node:
         pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
         lineage = tuple({"teacher": item["teacher"], **item} for item in node.lineage)
         node = replace(node, provides=tuple(node.provides), lineage=lineage, chain=pairs, hashes={**node.hashes})
-        node = replace(node, trained_on=tuple(node.trained_on))
+        node = replace(node, trained_on=tuple(node.trained_on), input=of_json(value.get("input")))
         _check(node)
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None
@@ -126,6 +133,8 @@ def _check(node: Node) -> None:
         raise ValueError("its architecture is no mapping")
     if not all(isinstance(stream, str) for stream in (*node.trained_on, node.labels_stream or "")):
         raise ValueError("its streams of views are no names")
+    if not isinstance(node.made_by, dict | None):
+        raise ValueError("what made it is no mapping")
     if node.labels_stream in node.trained_on:
         raise ValueError(f"it labels the views that it was trained on, {node.labels_stream}")
     for what in ("weights", "predictions", "labels"):
@@ -154,6 +163,8 @@ def writing(name: str) -> Iterator[Path]:
 def write(folder: Path, node: Node) -> None:
     """Write `node.json` into the folder."""
     value = {key: item for key, item in asdict(node).items() if item is not None}
+    if node.input is not None:
+        value["input"] = node.input.as_json()
     files.write_sealed(folder / "node.json", {"schema": SCHEMA, **value})
 
 

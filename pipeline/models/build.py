@@ -27,7 +27,9 @@ def build(architecture: Mapping[str, Any], *, channels: int, size: int, classes:
     global generator. A compressed network's `surgery` and `grids` are made again.
     """
     settings = {key: value for key, value in architecture.items() if key not in COMPRESSED}
-    family = str(settings.pop("family", None))
+    if "family" not in settings:
+        raise UserError(f"params.yaml, architecture.family is missing: name one of {', '.join(FAMILIES.names())}")
+    family = str(settings.pop("family"))
     if family not in (families := FAMILIES.names()):
         raise UserError(f"params.yaml, architecture.family: {unknown('family', family, families)}")
     settings = FAMILIES.complete(family, settings, "params.yaml, architecture")

@@ -6,7 +6,7 @@ blue, divided evenly among the data's channels: a grey image has the response of
 """
 
 import re
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,51 +14,61 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models import WeightsEnum
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
 from pipeline.models.files import COUNTER
 from pipeline.models.net import initialise
+from pipeline.models.probe import find_taps, with_taps
 
 # These two return a tuple in training if they have auxiliary heads, and ask to be told about initialisation.
 AUXILIARY = {"googlenet", "inception_v3"}
 
 
-class Head(nn.Linear):
-    """The last linear layer; its input passes through `embedding`, so that it can be tapped."""
-
-    def __init__(self, linear: nn.Module) -> None:
-        assert isinstance(linear, nn.Linear)
-        super().__init__(linear.in_features, linear.out_features)
-        self.weight, self.bias = linear.weight, linear.bias
-        self.embedding = nn.Identity()
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, D) features to (B, classes) logits."""
-        return super().forward(self.embedding(input))
-
-
-def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool = False) -> nn.Module:
+def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool | str = False) -> nn.Module:
     """The network `name` of torchvision for images (B, channels, size, size), with `taps`.
 
-    With `pretrained`, torchvision's default ImageNet weights for all but the last layer: from torch
-    hub's cache on disk, else downloaded to it. Without, torchvision's own initialisation.
+    With `pretrained`, torchvision's ImageNet weights of that name (such as IMAGENET1K_V1; true is its default) for
+    all but the last layer: from torch hub's cache on disk, else downloaded to it. Without, torchvision's own
+    initialisation.
     """
-    valid = models.list_models(module=models)
-    if name not in valid:
-        raise UserError(f"params.yaml, architecture.name: {unknown('network', name, valid)}")
+    _known(name)
     options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
     model = models.get_model(name, weights=None, num_classes=classes, **options)
     first = _adapt_first(model, channels)
-    taps, last = _probe(model, name, channels, size)
+    taps, last = find_taps(model, channels, size, f"params.yaml, architecture.name: {name}")
     if pretrained:
-        _load_pretrained(model, name, first, last)
-    head = Head(model.get_submodule(last))
-    parent, _, child = last.rpartition(".")
-    setattr(model.get_submodule(parent), child, head)
-    model.embedding = head.embedding
-    model.taps = (*taps, "embedding")  # pyright: ignore[reportArgumentType] a plain attribute
-    return model
+        _load_pretrained(model, name, _weights(name, pretrained), first, last)
+    return with_taps(model, taps, last)
+
+
+def libraries(settings: Mapping[str, Any]) -> list[str]:
+    """The packages whose versions decide what is built."""
+    return ["torchvision"]
+
+
+def configured(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The input (`config.input`) that pretrained weights were trained with: of those named, else of the default."""
+    _known(settings["name"])
+    transforms: Any = _weights(settings["name"], settings["pretrained"] or True).transforms()
+    (crop,), (resize,) = transforms.crop_size, transforms.resize_size
+    return {"size": crop, "mean": [*transforms.mean], "std": [*transforms.std], "margin": 1 - crop / resize}
+
+
+def _known(name: str) -> None:
+    valid = models.list_models(module=models)
+    if name not in valid:
+        raise UserError(f"params.yaml, architecture.name: {unknown('network', name, valid)}")
+
+
+def _weights(name: str, pretrained: bool | str) -> WeightsEnum:
+    """The weights of a network by their name; true is the default."""
+    valid = models.get_model_weights(name)
+    asked = "DEFAULT" if pretrained is True else str(pretrained)
+    if asked not in (names := [*valid.__members__]):
+        raise UserError(f"params.yaml, architecture.pretrained: {unknown(f'weights of {name}', asked, names)}")
+    return valid[asked]
 
 
 def _adapt_first(model: nn.Module, channels: int) -> str:
@@ -79,54 +89,8 @@ def _adapt_first(model: nn.Module, channels: int) -> str:
     return name
 
 
-def _probe(model: nn.Module, name: str, channels: int, size: int) -> tuple[tuple[str, ...], str]:
-    """One forward pass: names of the last modules at each resolution, and of the last linear layer.
-
-    Residual networks name their stages themselves. Elsewhere it is the last of the least nested modules
-    (a block rather than a layer inside the next). Maps of one pixel do not count, as they hold no place
-    and squeeze-and-excitation makes them everywhere; nor does adaptive pooling, which may enlarge.
-    """
-    where = f"params.yaml, architecture.name: {name}"
-    ends: dict[int, str] = {}
-    linear: list[str] = []
-
-    def note(path: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(module, nn.Linear) and output.dim() == 2:
-            linear.append(path)
-        elif path and not isinstance(module, nn.AdaptiveAvgPool2d) and _is_map(output):
-            edge = output.shape[-1]
-            if edge not in ends or path.count(".") <= ends[edge].count("."):
-                ends[edge] = path
-
-    hooks = [module.register_forward_hook(partial(note, path)) for path, module in model.named_modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, channels, size, size))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"{where} does not run on {channels}x{size}x{size} images ({' '.join(str(error).split())}): "
-            "set data.size to what it was made for, or choose another network"
-        ) from None
-    finally:
-        model.train()
-        for hook in hooks:
-            hook.remove()
-    if not linear:
-        raise UserError(f"{where} does not end in a linear layer: choose another network")
-    stages = tuple(f"layer{number}" for number in (1, 2, 3, 4))
-    own = all(hasattr(model, stage) for stage in stages)
-    return stages if own else tuple(ends[edge] for edge in sorted(ends, reverse=True)), linear[-1]
-
-
-def _is_map(output: Any) -> bool:
-    """Whether it is a square feature map of more than one pixel."""
-    return isinstance(output, Tensor) and output.dim() == 4 and 1 < output.shape[2] == output.shape[3]
-
-
-def _load_pretrained(model: nn.Module, name: str, first: str, last: str) -> None:
-    """Fill `model` with torchvision's default weights of `name`, its last layer apart."""
-    weights = models.get_model_weights(name)["DEFAULT"]
+def _load_pretrained(model: nn.Module, name: str, weights: WeightsEnum, first: str, last: str) -> None:
+    """Fill `model` with these weights of `name`, its last layer apart."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     where = f"params.yaml, architecture.pretrained: the weights of {name}"
     try:

@@ -7,7 +7,7 @@ from pipeline.config.network import ChainSection
 from pipeline.config.section import unknown
 from pipeline.planning import graph
 from pipeline.planning.parts import carry
-from pipeline.planning.planner import Planner
+from pipeline.planning.planner import Planner, given
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import StopRule
 
@@ -27,7 +27,8 @@ def assistants(planner: Planner) -> dict[str, NodeSpec]:
     for number, slot in enumerate(slots, start=1):
         name = f"assistant/{slot}"
         if number <= section.links:
-            specs[name] = planner.train(name, section, previous, section.architectures[slot], number > 1)
+            architecture, input = section.architectures[slot], given(section.inputs.get(slot))
+            specs[name] = planner.train(name, section, previous, architecture, input, number > 1)
         else:
             specs[name] = carry(name, previous)
         previous = name
@@ -38,14 +39,14 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     """Each generation learns from the one before, the first from what the chain starts from."""
     graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
     _check_start(planner, family, section)
-    architecture = section.architecture or planner.architecture(family, section.start)
+    architecture, input = planner.of_chain(family, section)
     rule = StopRule(patience=section.patience, min_gain=section.min_gain)
     specs: dict[str, NodeSpec] = {}
     previous = section.start
     for number, slot in enumerate(graph.slots(planner.stages, family), start=1):
         name = f"{family}/{slot}"
         if number <= section.generations:
-            spec = planner.train(name, section, previous, architecture, number > 1)
+            spec = planner.train(name, section, previous, architecture, input, number > 1)
             specs[name] = replace(spec, stop=rule) if number > 1 else spec
         else:
             specs[name] = carry(name, previous)

@@ -11,7 +11,7 @@ from pipeline.config.section import unknown
 from pipeline.config.term import has_logits, needs_teacher
 from pipeline.planning import graph, units
 from pipeline.planning.parts import carry
-from pipeline.planning.planner import Planner
+from pipeline.planning.planner import Planner, given
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import GridSettings, TuneSettings
@@ -71,8 +71,9 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
     teacher = previous if fresh else section.teacher
     seed = planner.seed(section if step.seed is None else step, _role(section, number))
     where = f"compress.steps.{section.order[number]}"
-    # What tunes has the architecture of the node before, whatever was done to it.
-    training = planner.training(step, teacher, architecture if fresh else None, seed=seed, where=where)
+    # What tunes has the architecture and the input of the node before, whatever was done to it.
+    input = given(step.input) if isinstance(step, Fresh) else None
+    training = planner.training(step, teacher, architecture if fresh else None, input, seed=seed, where=where)
     if not fresh:
         bits = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")}
         training = TuneSettings(**vars(training), bits=GridSettings(**bits) if step.on_grids else None)
@@ -139,5 +140,5 @@ def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
         return params.mutual.architectures[f"p{params.mutual.carries}"]
     if family in ("refinery", "born_again"):
         chain: ChainSection = getattr(params, family)
-        return chain.architecture or planner.architecture(family, chain.start)
-    return planner.architecture("compress", name)
+        return planner.of_chain(family, chain)[0]
+    return planner.architecture("compress", name)[0]

@@ -109,7 +109,9 @@ class _Reader:
     def __init__(self, files: Files, path: Path) -> None:
         self.files = files
         self.path = path
-        self.module = ".".join(path.relative_to(files.root).with_suffix("").parts)
+        # A file of a user, which only imports ours, has no name among them.
+        is_ours = path.is_relative_to(files.root) and path.relative_to(files.root).parts[0] in (PACKAGE, "stages")
+        self.module = ".".join(path.relative_to(files.root).with_suffix("").parts) if is_ours else ""
         self.tree = ast.parse(path.read_bytes(), str(path))
         self.parts: list[Text | list[tuple[Text, ...]]] = []
         self.bound = self._bound()
@@ -169,8 +171,8 @@ class _Reader:
 
     def _source(self, node: ast.ImportFrom) -> str:
         """The module or package that an import takes names from; for a relative one, from here."""
-        if node.level == 0:
-            return node.module or ""
+        if node.level == 0 or not self.module:
+            return "" if node.level else node.module or ""
         above = self.module.split(".")[: -node.level]
         if not above:
             raise self._refused(node, "has an import from above the top folder")
@@ -192,7 +194,8 @@ class _Reader:
         return path
 
     def _refused(self, node: ast.AST, what: str) -> UserError:
-        return UserError(f"{self.path.relative_to(self.files.root)}, line {getattr(node, 'lineno', 0)} {what}")
+        path = self.path.relative_to(self.files.root) if self.path.is_relative_to(self.files.root) else self.path.name
+        return UserError(f"{path}, line {getattr(node, 'lineno', 0)} {what}")
 
     def _write(self, value: object) -> None:
         """Add what a part of the tree means.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
 from pipeline.planning import graph, units
-from pipeline.planning.planner import Planner
+from pipeline.planning.planner import Planner, given
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import NetworkSettings, TrainSpec
@@ -90,12 +90,16 @@ def mutual(planner: Planner) -> TrainSpec:
     """Networks that teach each other, on the batches of the first one."""
     section = planner.params.mutual
     architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
-    alone = planner.train("mutual", section, None, architectures[0])
+    inputs = [given(section.inputs.get(f"p{k}")) for k in range(1, section.peers + 1)]
+    alone = planner.train("mutual", section, None, architectures[0], inputs[0])
     members = [
         NetworkSettings(
-            architecture=each, objective=section.objective, seed=planner.seed(section, f"mutual/members/{k}")
+            architecture=architecture,
+            input=input,
+            objective=section.objective,
+            seed=planner.seed(section, f"mutual/members/{k}"),
         )
-        for k, each in enumerate(architectures, start=1)
+        for k, (architecture, input) in enumerate(zip(architectures, inputs, strict=True), start=1)
     ]
     return replace(
         alone,

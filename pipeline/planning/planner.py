@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress
 from pipeline.config.extension import SOURCES
-from pipeline.config.network import NetworkSection, TrainingSection
+from pipeline.config.network import ChainSection, InputSection, NetworkSection, TrainingSection
 from pipeline.config.params import Params
 from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.data.streams import FIRST, TRAIN
@@ -16,6 +16,7 @@ from pipeline.planning.specs.training import ForwardSettings, LabelSettings, Tra
 from pipeline.planning.units import Units, code
 
 CHAINS = ("assistant", "refinery", "born_again")
+Network = tuple[dict[str, Any], dict[str, Any] | None]  # an architecture, and what is given of its input
 
 
 class Planner:
@@ -36,7 +37,7 @@ class Planner:
 
     def network(self, name: str, section: NetworkSection, teacher: str | None) -> TrainSpec:
         """The spec of a network that stands alone in its section."""
-        return self.train(name, section, teacher, section.architecture)
+        return self.train(name, section, teacher, section.architecture, given(section.input))
 
     def train(
         self,
@@ -44,9 +45,10 @@ class Planner:
         section: TrainingSection,
         teacher: str | None,
         architecture: dict[str, Any],
+        input: dict[str, Any] | None,
         continues_chain: bool = False,
     ) -> TrainSpec:
-        """The spec of one network to train."""
+        """The spec of one network to train; `input` is what params.yaml gives of its input."""
         family = name.split("/")[0]
         return TrainSpec(
             node=name,
@@ -54,7 +56,9 @@ class Planner:
             previous=teacher if family in CHAINS else None,
             continues_chain=continues_chain,
             has_logits=has_logits(section.objective),
-            training=self.training(section, teacher, architecture, seed=self.seed(section, _role(name)), where=family),
+            training=self.training(
+                section, teacher, architecture, input, seed=self.seed(section, _role(name)), where=family
+            ),
             labels=self.labels(),
             code=self.codes(family, section, units.model(architecture)),
         )
@@ -64,6 +68,7 @@ class Planner:
         section: TrainingSection,
         teacher: str | None,
         architecture: dict[str, Any] | None,
+        input: dict[str, Any] | None,
         *,
         seed: int,
         where: str,
@@ -81,6 +86,7 @@ class Planner:
         return TrainingSettings(
             **vars(self.forward()),
             architecture=architecture,
+            input=input,
             objective=section.objective,
             recipe=section.recipe.model_dump(mode="json"),
             teaching=teaching,
@@ -131,18 +137,32 @@ class Planner:
         source = Path(data.root).name if SOURCES.helper(data.source, "files") else data.source
         return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
 
-    def architecture(self, family: str, start: str) -> dict[str, Any]:
-        """A chain has the architecture of the network it starts from, unless it names its own."""
+    def architecture(self, family: str, start: str) -> Network:
+        """A chain has the architecture and the input of the network it starts from, unless it names its own."""
         params = self.params
         if start == "ensemble":
             raise UserError(
                 f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"
             )
         if start == "refined":
-            return params.refinery.architecture or self.architecture("refinery", params.refinery.start)
+            return self.of_chain("refinery", params.refinery)
         if start.startswith("assistant/"):
-            return params.assistant.architectures[start.split("/")[1]]
-        return getattr(params, start).architecture
+            slot = start.split("/")[1]
+            return params.assistant.architectures[slot], given(params.assistant.inputs.get(slot))
+        section: NetworkSection = getattr(params, start)
+        return section.architecture, given(section.input)
+
+    def of_chain(self, family: str, section: ChainSection) -> Network:
+        """The network of each generation of a chain; its `input` alone may differ from that of what it starts from."""
+        if section.architecture:
+            return section.architecture, given(section.input)
+        architecture, input = self.architecture(family, section.start)
+        return architecture, given(section.input) or input
+
+
+def given(section: InputSection | None) -> dict[str, Any] | None:
+    """What params.yaml gives of an input; None where that is nothing."""
+    return (section.given if section else None) or None
 
 
 def _role(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.base.paths import CODE
 from pipeline.config.extension import FAMILIES, OBJECTIVES, OPTIMIZERS, SOURCES, STEPS
 from pipeline.planning.fingerprint import fingerprint
+from pipeline.planning.own import own_fingerprint
 
 Units = dict[str, str]
 
@@ -24,6 +25,7 @@ BODIES = {
 SHOWING = ("summary", "report")  # what they leave is made of results, and is none
 LOOP: Units = {"loop": "pipeline/training/loop.py"}
 NODE: Units = {"node": "pipeline/lineage/node.py"}
+OWN = "own "  # then a file of the user's, relative to the repository
 BUDGET: Units = {"budget": "pipeline/models/budget.py"}
 # What rebuilds a network that compression has changed, or runs its file: found by name, not by import.
 REBUILDING: Units = {
@@ -45,7 +47,12 @@ def source(name: str) -> Units:
 def model(architecture: Mapping[str, Any]) -> Units:
     """What builds an architecture."""
     family = architecture["family"]
-    return {f"model {family}": FAMILIES.code(family), **(BUDGET if "budget" in architecture else {})}
+    own = (
+        {f"{OWN}{architecture['module']}": architecture["module"]}
+        if family == "own" and "module" in architecture
+        else {}
+    )
+    return {f"model {family}": FAMILIES.code(family), **own, **(BUDGET if "budget" in architecture else {})}
 
 
 def objective(term: str) -> Units:
@@ -65,7 +72,10 @@ def step(kind: str) -> Units:
 
 def code(units: Units) -> dict[str, str]:
     """The fingerprint of each unit."""
-    return {unit: fingerprint(CODE, CODE / path) for unit, path in units.items()}
+    return {
+        unit: own_fingerprint(path) if unit.startswith(OWN) else fingerprint(CODE, CODE / path)
+        for unit, path in units.items()
+    }
 
 
 def every() -> Units:

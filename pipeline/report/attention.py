@@ -49,21 +49,23 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     from pipeline.lineage.node import checked_weights
     from pipeline.models.build import rebuild
     from pipeline.models.files import load_weights
+    from pipeline.models.shown import Shown
     from pipeline.models.taps import shapes, tapped
 
     node = entry.node
     assert node.architecture is not None
     model = rebuild(node.architecture).eval()
     load_weights(model, checked_weights(node), f"the weights of {node.source}")
-    found = {name: shape for name, shape in shapes(model, run.data.channels, run.data.size).items() if len(shape) == 3}
+    sizes = shapes(model, run.data.channels, node.architecture["size"])
+    found = {name: shape for name, shape in sizes.items() if len(shape) == 3}
     if not found:
         return None
     fine = [name for name, shape in found.items() if min(shape[1:]) >= FINE]
     tap = fine[-1] if fine else max(found, key=lambda name: found[name][1])
     images = torch.from_numpy(np.array(run.data.test.images[rows]))
-    mean_C, std_C = torch.tensor(run.data.mean), torch.tensor(run.data.std)
+    shown = Shown([node.input], run.data.mean, run.data.std, images.device)
     with tapped(model, [tap]) as outputs, torch.no_grad():
-        model(normalise(images, mean_C, std_C))
+        model(shown.to(node.input)(normalise(images, shown.mean_C, shown.std_C)))
     q_BHW = outputs[tap].float().square().sum(1)
     low, high = q_BHW.amin((1, 2), keepdim=True), q_BHW.amax((1, 2), keepdim=True)
     return Maps(tap, ((q_BHW - low) / (high - low).clamp(min=1e-12)).numpy())

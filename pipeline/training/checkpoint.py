@@ -45,13 +45,17 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a training of `epochs` epochs on `device`: `losses_SKL` are those of its current epoch."""
+    """The tensors of a training of `epochs` epochs on `device`: `losses_SKL` are those of its current epoch.
+
+    `libraries`: the versions of what builds networks, where that is no code of ours.
+    """
 
     device: Device
     epochs: int
     trained: nn.Module
     optimizers: Sequence[Optimizer]
     losses_SKL: Tensor
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, saver: Saver, at: Position) -> None:
         """Save all of it, as it is now."""
@@ -77,7 +81,7 @@ class Checkpoint:
 
     def _environment(self) -> dict[str, Any]:
         """What decides the last bits of a result besides the spec."""
-        return self.device.describe() | {"fused": is_fused(self.device.where)}
+        return self.device.describe() | {"fused": is_fused(self.device.where)} | dict(self.libraries)
 
 
 def other_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

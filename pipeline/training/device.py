@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
+from pipeline.models.shown import Show
 from pipeline.training.exactness import environment, fix_kernels
 from pipeline.training.hardware import find, has_bfloat16
 
@@ -43,10 +44,12 @@ class Device:
             return nullcontext()
         return torch.autocast(self.where.type, dtype=self.dtype)
 
-    def forward(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """A function x_BCHW -> float32 logits z_BC that runs `model` as it runs here."""
+    def forward(self, model: nn.Module, show: Show | None = None) -> Callable[[Tensor], Tensor]:
+        """A function x_BCHW -> float32 logits z_BC that runs `model` as it runs here, on what `show` makes of views."""
 
         def run(x_BCHW: Tensor) -> Tensor:
+            if show is not None:
+                x_BCHW = show(x_BCHW)
             with self.computing():
                 return model(self.layout(x_BCHW)).float()
 

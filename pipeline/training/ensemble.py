@@ -24,8 +24,11 @@ from pipeline.evaluation.metrics import accuracy, scores
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
+from pipeline.models.libraries import versions
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.readers import EnsembleSpec
+from pipeline.training.answers import check_answers
 from pipeline.training.device import choose
 from pipeline.training.labelling import write_labels
 from pipeline.training.learn import load
@@ -90,7 +93,13 @@ def _label(folder: Path, spec: EnsembleSpec, members: list[Node], weights_M: Ten
     if strange := [each.name for each in members if ENSEMBLE in each.trained_on]:
         raise UserError(f"{strange[0]} was trained on the views that the ensemble labels: take it out of the ensemble")
     device = choose(read_machine(), spec.forward.precision)
-    forwards = [device.forward(load(each, device).eval()) for each in members]
+    shown = Shown([each.input for each in members], data.mean, data.std, device.where)
+    forwards = []
+    for each in members:
+        model = load(each, device).eval()
+        check_answers(each, model, data, device)
+        forwards.append(device.forward(model, shown.to(each.input)))
+    libraries = versions([each.architecture or {} for each in members])
 
     def combined(x_BCHW: Tensor) -> Tensor:
         return combine(torch.stack([each(x_BCHW) for each in forwards]), spec.rule, weights_M)
@@ -101,4 +110,7 @@ def _label(folder: Path, spec: EnsembleSpec, members: list[Node], weights_M: Ten
         spec.rule,
     ]
     # A mean of probabilities is computed in float32 whatever the members compute in.
-    return write_labels(spec, ENSEMBLE, folder, combined, data, device, "float32", made, files.digest(made))
+    made_hash = files.digest(made)
+    return write_labels(
+        spec, ENSEMBLE, folder, combined, data, device, "float32", made, made_hash, shown, libraries=libraries
+    )

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,23 +12,27 @@ from torch import Tensor, nn
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.config.input import Input
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
-from pipeline.labels.labeller import predict
+from pipeline.labels.labeller import EVALUATION_BATCH, predict
 from pipeline.lineage import node
 from pipeline.lineage.node import CURVE_COLUMNS, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.files import save_weights
+from pipeline.models.libraries import versions
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.training import NetworkSpec, TrainSpec
 from pipeline.training import hardware
+from pipeline.training.answers import made_by
 from pipeline.training.device import Device
+from pipeline.training.inputs import supplied
 from pipeline.training.labelling import write_labels
 from pipeline.training.replay import replayed
 
-EVALUATION_BATCH = 256
 ChainAccuracies = tuple[tuple[str, float], ...]
 
 
@@ -41,6 +45,7 @@ class Result:
         adapters: Parameters that learned with it and are left behind.
         batch_norm: As of `Node`.
         balanced: The weights that `balance` found.
+        input: What it is fed; None where that is what the data has.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -53,6 +58,7 @@ class Result:
     batch_norm: dict[str, Any] | None = None
     save: Callable[[nn.Module, Path], None] = save_weights
     balanced: dict[str, float] | None = None
+    input: Input | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -108,13 +114,13 @@ def fill(
         "status": result.status,
         "parameters": cost.parameters(model),
         "adapter_parameters": result.adapters,
-        "flops": cost.flops(model, data.channels, data.size),
+        "flops": cost.flops(model, data.channels, supplied(data, result.input)["size"]),
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
     chain: ChainAccuracies = ()
     if spec.has_logits:
-        inference = Inference(device, model, data)
+        inference = Inference(device, model, data, result.input, versions([architecture]))
         logits = {split: inference.predict(split) for split in ("validation", "test")}
         hashes["predictions"] = write_predictions(folder, logits)
         stream = to_label(result.trained_on)
@@ -124,17 +130,28 @@ def fill(
         metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
         chain = ((spec.node, metrics["validation"]["accuracy"]),)
     metrics["cost"] |= hardware.peak(device.where)
-    node.write(folder, _node(spec, architecture, data, result, hashes, chain))
+    node.write(folder, _node(spec, architecture, data, device, result, hashes, chain))
     return metrics
 
 
 class Inference:
     """A trained network in use: on clean images, and on views."""
 
-    def __init__(self, device: Device, model: nn.Module, data: Prepared) -> None:
+    def __init__(
+        self,
+        device: Device,
+        model: nn.Module,
+        data: Prepared,
+        input: Input | None = None,
+        libraries: Mapping[str, str] | None = None,
+    ) -> None:
         self.device = device
         self.data = data
-        self.forward = device.forward(model)
+        self.model = model
+        self.input = input
+        self.libraries = dict(libraries or {})
+        self.shown = Shown([input], data.mean, data.std, device.where)
+        self.forward = device.forward(model, self.shown.to(input))
         self.passes = replayed(self.forward, device.where, "a forward pass")
 
     def _pixels(self, split: str) -> Pixels:
@@ -142,53 +159,70 @@ class Inference:
 
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""
-        mean_C, std_C = (torch.tensor(each, device=self.device.where) for each in (self.data.mean, self.data.std))
-        return predict(self.passes, self._pixels(split), mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        shown = self.shown
+        return predict(self.passes, self._pixels(split), shown.mean_C, shown.std_C, batch_size=EVALUATION_BATCH).cpu()
 
     def label(self, spec: NetworkSpec, architecture: dict[str, Any], folder: Path, weights: str, stream: str) -> str:
         """Write the label set that the spec asks for, or what is left of it, of that stream; return its hash."""
-        compute_type, made = self.device.compute_type, [weights, architecture]
-        return write_labels(spec, stream, folder, self.passes, self.data, self.device, compute_type, made, weights)
+        made = [weights, architecture, *([self.input.as_json()] if self.input else [])]
+        return write_labels(
+            spec,
+            stream,
+            folder,
+            self.passes,
+            self.data,
+            self.device,
+            self.device.compute_type,
+            made,
+            weights,
+            self.shown,
+            self.input,
+            self.libraries,
+        )
 
     def latency_ms(self) -> float:
-        """Milliseconds for one image."""
-        x_1CHW = torch.zeros(1, self.data.channels, self.data.size, self.data.size, device=self.device.where)
-        return cost.latency_ms(self.forward, x_1CHW)
+        """Milliseconds for one image of its own size."""
+        size = supplied(self.data, self.input)["size"]
+        x_1CHW = torch.zeros(1, self.data.channels, size, size, device=self.device.where)
+        return cost.latency_ms(self.device.forward(self.model), x_1CHW)
 
 
 def _node(
     spec: NetworkSpec,
     architecture: dict[str, Any],
     data: Prepared,
+    device: Device,
     result: Result,
     hashes: dict[str, str],
     chain: ChainAccuracies,
 ) -> Node:
-    supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    built = {**architecture, **supplied(data, result.input)}
     return Node(
         name=spec.node,
         status=result.status,
         provides=("features", *hashes),
         format="safetensors",
-        architecture={**architecture, **supplied},
+        architecture=built,
         lineage=result.lineage,
-        chain=(*_chain_before(spec, architecture, supplied), *chain),
+        chain=(*_chain_before(spec, built, result.input), *chain),
         hashes=hashes,
         balanced=result.balanced or None,
         batch_norm=result.batch_norm,
         trained_on=result.trained_on,
         labels_stream=to_label(result.trained_on),
+        input=result.input,
+        made_by=made_by(architecture, device),
     )
 
 
-def _chain_before(spec: NetworkSpec, architecture: dict[str, Any], supplied: dict[str, int]) -> ChainAccuracies:
+def _chain_before(spec: NetworkSpec, built: dict[str, Any], input: Input | None) -> ChainAccuracies:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
     if spec.previous is None:
         return ()
     previous = node.read(spec.previous)
     if spec.continues_chain:
         return previous.chain
-    return previous.chain[-1:] if previous.architecture == {**architecture, **supplied} else ()
+    return previous.chain[-1:] if (previous.architecture, previous.input) == (built, input) else ()
 
 
 def _teacher(lineage: tuple[dict[str, str], ...]) -> Node | None:

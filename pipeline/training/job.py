@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.config.input import of_json
 from pipeline.console.training import Job
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
@@ -9,13 +10,18 @@ from pipeline.evaluation.cost import parameters
 from pipeline.lineage import node
 from pipeline.planning.specs.training import TrainingSpec, TuneSettings
 from pipeline.training.device import Device
+from pipeline.training.inputs import supplied
 from pipeline.training.loop import Training
 
 
 def describe(spec: TrainingSpec, training: Training, device: Device) -> Job:
     """What learns what, from whom, how much of it, and where."""
     architectures = [each.architecture or {} for each in spec.training.members or (spec.training,)]
-    networks = [_words(each) for each in architectures]
+    inputs = [of_json(each.input) for each in spec.training.members or (spec.training,)]
+    networks = [
+        _words(each) + (f", fed {input.words()}" if input else "")
+        for each, input in zip(architectures, inputs, strict=True)
+    ]
     size = sum(parameters(network.model) for network in training.learners)
     teacher = "its peers" if len(networks) > 1 else "hard labels"
     if spec.teacher:
@@ -41,11 +47,12 @@ def _is_alike(
     previous: PreviousRun, spec: TrainingSpec, training: Training, architectures: list[dict[str, Any]]
 ) -> bool:
     """Whether the last run trained the same networks on images of this size."""
-    data = training.data
-    supplied = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    inputs = [of_json(each.input) for each in spec.training.members or (spec.training,)]
     bits = spec.training.bits if isinstance(spec.training, TuneSettings) else None
     grids = {"grids": bits.as_json()} if bits else {}
-    return [*previous.networks] == [{**each, **grids, **supplied} for each in architectures]
+    return [*previous.networks] == [
+        {**each, **grids, **supplied(training.data, input)} for each, input in zip(architectures, inputs, strict=True)
+    ]
 
 
 def _threads(count: int | None) -> list[str]:

@@ -4,19 +4,21 @@ They go on where an earlier process was killed: only of the same network, in the
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
+from pipeline.config.input import Input
 from pipeline.config.views import Views
 from pipeline.console.progress import log, showing_labels
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.labels.labeller import Forward, label
 from pipeline.labels.layout import choose
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.readers import EnsembleSpec
 from pipeline.planning.specs.training import NetworkSpec
 from pipeline.training.checkpoint import other_environment
@@ -37,29 +39,34 @@ def write_labels(
     compute_type: str,
     made: Any,
     made_hash: str,
+    shown: Shown,
+    input: Input | None = None,
+    libraries: Mapping[str, str] | None = None,
 ) -> str:
     """Write the labels of the views of `stream` that the spec asks for, or what is left of them; return their hash.
 
     Args:
         forward: The network that labels, or the ensemble; it gives logits of `compute_type`.
         made: What decides these logits, as JSON; `made_hash` is its name in the labels' header.
+        shown, input: What `forward` takes views as, and what its network is fed.
+        libraries: The versions of what built it, where that is no code of ours.
     """
-    settings, shown = spec.labels, spec.forward
+    settings, images = spec.labels, spec.forward
     count, classes = len(data.train), len(data.classes)
     format = choose(classes, compute_type, settings.kind, settings.k)
     views = min(settings.views, held(settings, count, classes))
-    asked = [made, data.hash, shown.views, shown.views_seed, stream, settings.batch_size, asdict(format), spec.code]
+    asked = [made, data.hash, images.views, images.views_seed, stream, settings.batch_size, asdict(format), spec.code]
     folder.mkdir()
     with (
-        kept_parts(spec.node, files.digest(asked), device.describe()) as parts,
+        kept_parts(spec.node, files.digest(asked), device.describe() | dict(libraries or {})) as parts,
         showing_labels(spec.node, views, (views + 1) * count) as show,
     ):
         return label(
             forward,
             Pixels(data.train.images, device.where, device.room()),
             data,
-            Views(**shown.views),
-            shown.views_seed,
+            Views(**images.views),
+            images.views_seed,
             stream,
             views,
             batch_size=settings.batch_size,
@@ -69,6 +76,8 @@ def write_labels(
             device=device.where,
             teacher=spec.node,
             teacher_hash=made_hash,
+            shown=shown,
+            input=input,
             show=show,
         )
 

@@ -11,6 +11,7 @@ import torch
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA, resolve
+from pipeline.config.input import Input, of_json
 from pipeline.config.views import Views
 from pipeline.console.progress import log, showing
 from pipeline.console.training import header
@@ -20,18 +21,21 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import accuracy
-from pipeline.labels.labeller import predict
+from pipeline.labels.labeller import EVALUATION_BATCH, predict
 from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
-from pipeline.models.build import build, rebuild
+from pipeline.models.build import build, rebuild, unsupplied
 from pipeline.models.files import load_weights
+from pipeline.models.libraries import versions
 from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, TrainingSpec, TrainSpec, WeightsFile
+from pipeline.training.answers import check_answers
 from pipeline.training.chance import warn_at_chance
 from pipeline.training.device import Device, choose
-from pipeline.training.export import EVALUATION_BATCH, Result, export, export_peers
+from pipeline.training.export import Result, export, export_peers
+from pipeline.training.inputs import resolved, supplied
 from pipeline.training.job import describe as describe_job
 from pipeline.training.key import Lineage, key, of_initial, of_teacher, read_by
 from pipeline.training.learner import InitWeights
@@ -53,7 +57,7 @@ def learn(spec: TrainSpec) -> None:
         Stopped: A signal asked to stop; progress is saved.
     """
     data = prepared.read(DATA)
-    spec = sized(spec, data)
+    spec = sized(spec, data, imported=spec.weights is not None)
     device = choose(read_machine(), spec.training.precision)
     if spec.weights:
         export(spec, data, device, _imported(spec, spec.weights, data, device))
@@ -65,26 +69,35 @@ def learn(spec: TrainSpec) -> None:
         export(spec, data, device, results[0])
 
 
-def sized(spec: AnyTrainingSpec, data: Prepared) -> AnyTrainingSpec:
-    """The spec with every budget of an architecture turned into the width that it allows for this data."""
+def sized(spec: AnyTrainingSpec, data: Prepared, imported: bool = False) -> AnyTrainingSpec:
+    """The spec with the whole input of each network, and every budget turned into the width that it allows for that.
+
+    imported: whether its weights come from a file.
+    """
     training = spec.training
-    members = training.members and tuple(_sized(each, data) for each in training.members)
-    return replace(spec, training=_sized(replace(training, members=members), data))
+    members = training.members and tuple(_sized(spec.node, each, data, imported) for each in training.members)
+    if members:  # what stands beside them is the first one's
+        first = {"architecture": members[0].architecture, "input": members[0].input}
+        return replace(spec, training=replace(training, members=members, **first))
+    return replace(spec, training=_sized(spec.node, training, data, imported))
 
 
-def _sized(network: AnySettings, data: Prepared) -> AnySettings:
-    return replace(network, architecture=fitted(network.architecture, data)) if network.architecture else network
+def _sized(node: str, network: AnySettings, data: Prepared, imported: bool) -> AnySettings:
+    if not network.architecture:
+        return network
+    input = resolved(node, network.architecture, network.input, data, imported)
+    architecture = fitted(network.architecture, data, input)
+    return replace(network, architecture=architecture, input=input and input.as_json())
 
 
-def fitted(architecture: dict[str, Any], data: Prepared) -> dict[str, Any]:
-    """An architecture without budget: of the width that its budget allows for this data."""
+def fitted(architecture: dict[str, Any], data: Prepared, input: Input | None = None) -> dict[str, Any]:
+    """An architecture without budget: of the width that its budget allows for this data and this input."""
     architecture = dict(architecture)
     budget = architecture.pop("budget", None)
     if budget is None:
         return architecture
-    of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     # By name, so that only stages with a budget depend on this code.
-    return importlib.import_module(BUDGET).fit_width(architecture, **of_data, **budget)
+    return importlib.import_module(BUDGET).fit_width(architecture, **supplied(data, input), **budget)
 
 
 def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: InitWeights | None = None) -> list[Result]:
@@ -111,6 +124,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         path = node.checked_weights(initial)
         lineage += of_initial(spec)
         trained_on |= {*initial.trained_on}
+        check_answers(initial, load(initial, device), data, device)
         load_initial = partial(load_weights, path=path, what=f"the weights of {initial.source}")
         init_weights = init_weights or load_initial
     saved = key(spec.training.as_json(), spec.code["training"], data.hash, read_by(spec))
@@ -133,19 +147,23 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             parameters(learner.objective),
             batch_norm=learner.batch_norm,
             balanced=training.balanced(k),
+            input=of_json(network.input),
         )
-        for k, learner in enumerate(training.learners)
+        for k, (learner, network) in enumerate(
+            zip(training.learners, spec.training.members or (spec.training,), strict=True)
+        )
     ]
 
 
 def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     """A function that gives the accuracy of a network on clean validation images."""
     split, device = training.data.validation, training.device
+    forwards = {each.model: each.forward for each in training.learners}
     pixels = Pixels(split.images, device.where, device.room())
     y_N = torch.from_numpy(split.labels.copy())
 
     def validate(model: torch.nn.Module) -> float:
-        forward = device.forward(model.eval())
+        forward = forwards[model.eval()]
         z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
         return accuracy(z_NC.cpu(), y_N)
 
@@ -172,8 +190,16 @@ def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Te
     if teacher.format != "safetensors":
         raise UserError(f"{spec.node} needs a live teacher, but {teacher.source} is a file of {teacher.format}")
     model = load(teacher, device)
+    check_answers(teacher, model, data, device)
     assert training.teacher_batch is not None
-    return LiveTeacher(model, device, training.teacher_batch, data.channels, data.size), lineage
+    images = supplied(data, teacher.input)
+    libraries = versions([teacher.architecture or {}])
+    return (
+        LiveTeacher(
+            model, device, training.teacher_batch, images["channels"], images["size"], teacher.input, libraries
+        ),
+        lineage,
+    )
 
 
 def load(of: Node, device: Device) -> torch.nn.Module:
@@ -193,6 +219,7 @@ def _imported(spec: TrainSpec, weights: WeightsFile, data: Prepared, device: Dev
     if (found := files.sha256(path)) != weights.sha256:
         raise UserError(f"params.yaml: teacher.weights.sha256 is not that of {path}, which is {found}")
     assert spec.training.architecture is not None
-    model = build(spec.training.architecture, channels=data.channels, size=data.size, classes=len(data.classes))
+    input = of_json(spec.training.input)
+    model = build(unsupplied(spec.training.architecture), **supplied(data, input))
     load_weights(model, path, "teacher.weights.file of params.yaml")
-    return Result("imported", device.place(model), (), [], 0.0)
+    return Result("imported", device.place(model), (), [], 0.0, input=input)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipeline.config.recipe import Recipe
 from pipeline.config.term import needs_features
 from pipeline.models.build import build
+from pipeline.models.shown import Show
 from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.compose import Objective
 from pipeline.objectives.pairing import LOGITS, Shapes
@@ -45,9 +46,10 @@ class Learner:
         recipe: How to step.
         sizes_S: Images of each batch of an epoch.
         device: Where and how to compute.
-        channels, size, classes: Of the data.
+        channels, size, classes: Of its images, and of the data.
         teacher: Shapes of the teacher's layers, where there is one that runs.
         init_weights: Where the weights are not fresh.
+        show: What makes its images of views; None where they are views as they are.
 
     Attributes:
         model: The network.
@@ -71,6 +73,7 @@ class Learner:
         classes: int,
         teacher: Shapes | None,
         init_weights: InitWeights | None = None,
+        show: Show | None = None,
     ) -> None:
         self.device = device
         # The network first: a method's adapters draw after it, so all methods share its initialisation.
@@ -100,7 +103,7 @@ class Learner:
         self.estimates_again = are_too_few(self.learning_norms, steps)
         self._hooks = ExitStack()
         self.features = self._hooks.enter_context(tapped(self.model, self.objective.student_layers))
-        self.forward: Callable[[Tensor], Tensor] = device.forward(self.model)
+        self.forward: Callable[[Tensor], Tensor] = device.forward(self.model, show)
 
     @property
     def batch_norm(self) -> dict[str, float | bool | None] | None:

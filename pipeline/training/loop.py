@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.signals import Stopped, deferred
+from pipeline.config.input import of_json
 from pipeline.config.recipe import Recipe
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
@@ -29,12 +30,15 @@ from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import draw, view_of
+from pipeline.models.libraries import versions
+from pipeline.models.shown import Shown
 from pipeline.objectives.compose import Signals
 from pipeline.training.balance import Batch, balance
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
+from pipeline.training.inputs import supplied
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.recipe import learning_rate
 from pipeline.training.replay import Replay
@@ -74,13 +78,23 @@ class Training:
         self.device = device
         self.recipe = Recipe(**spec.recipe)
         self.views = Views(**spec.views)
-        of_data = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
+        networks = [*(spec.members or (spec,))]
+        inputs = [of_json(each.input) for each in networks]
+        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where)
+        teacher.show(shown)
         self.learners = [
             Learner(
-                each, self.recipe, self.sizes_S, device, **of_data, teacher=teacher.shapes(), init_weights=init_weights
+                each,
+                self.recipe,
+                self.sizes_S,
+                device,
+                **supplied(data, input),
+                teacher=teacher.shapes(),
+                init_weights=init_weights,
+                show=shown.to(input),
             )
-            for each in spec.members or (spec,)
+            for each, input in zip(networks, inputs, strict=True)
         ]
         self.sequential = spec.update == "sequential"
         self.teacher.tap([layer for each in self.learners for layer in each.objective.teacher_layers])
@@ -88,15 +102,17 @@ class Training:
         self.optimizers = [each.optimizer for each in self.learners]
         self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
-        self.mean_C = torch.tensor(data.mean, device=device.where)
-        self.std_C = torch.tensor(data.std, device=device.where)
+        self.mean_C, self.std_C = shown.mean_C, shown.std_C
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
         can_record = all(each.now_L is not None for each in self.learners)
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
-        self.checkpoint = Checkpoint(device, self.recipe.epochs, self.trained, self.optimizers, self.losses_SKL)
+        libraries = versions([each.architecture or {} for each in networks]) | teacher.libraries
+        self.checkpoint = Checkpoint(
+            device, self.recipe.epochs, self.trained, self.optimizers, self.losses_SKL, libraries
+        )
 
     @property
     def model(self) -> nn.Module:

@@ -8,9 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pipeline.config.input import Input
 from pipeline.data.rows import Rows, send
 from pipeline.labels.labeller import forward_fixed
 from pipeline.labels.store import Labels
+from pipeline.models.shown import Shown
 from pipeline.models.taps import shapes, tapped
 from pipeline.objectives.pairing import Shapes
 from pipeline.training.device import Device
@@ -26,7 +28,9 @@ class TeacherOutput:
 
 
 class Teacher(Protocol):
-    """Where the teacher's output comes from."""
+    """Where the teacher's output comes from; `libraries` as of `LiveTeacher`."""
+
+    libraries: dict[str, str]
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         """The teacher's output for these rows in view `v`, whose pixels are x_BCHW."""
@@ -40,9 +44,19 @@ class Teacher(Protocol):
         """From now on, the output has the features of these layers, too."""
         ...
 
+    def inputs(self) -> list[Input | None]:
+        """Of each network that is fed the views; None is that of the data."""
+        ...
+
+    def show(self, shown: Shown) -> None:
+        """From now on, views are of that kind."""
+        ...
+
 
 class NoTeacher:
     """No teacher: hard labels alone."""
+
+    libraries: dict[str, str] = {}  # noqa: RUF012
 
     def output(self, v: int, rows: Rows, x_BCHW: Tensor) -> TeacherOutput:
         return TeacherOutput()
@@ -52,6 +66,12 @@ class NoTeacher:
 
     def tap(self, layers: Sequence[str]) -> None:
         assert not layers
+
+    def inputs(self) -> list[Input | None]:
+        return []
+
+    def show(self, shown: Shown) -> None:
+        pass
 
 
 class StoredLabels(NoTeacher):
@@ -75,16 +95,30 @@ class StoredLabels(NoTeacher):
 
 
 class LiveTeacher:
-    """The teacher runs at each step, on the very pixels that the student sees.
+    """The teacher runs at each step, on the very view that the student sees.
 
     Args:
         model: The teacher, in eval mode; it stays there.
         batch_size: Images a forward pass: that of the labels which it stands for.
-        channels, size: Of the data.
+        channels, size: Of its images.
+        input: What it is fed; None where that is what the data has.
+        libraries: The versions of what built it, where that is no code of ours.
     """
 
-    def __init__(self, model: nn.Module, device: Device, batch_size: int, channels: int, size: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        device: Device,
+        batch_size: int,
+        channels: int,
+        size: int,
+        input: Input | None = None,
+        libraries: Mapping[str, str] | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
+        self.device = device
+        self.input = input
+        self.libraries = dict(libraries or {})
         self.forward: Callable[[Tensor], Tensor] = device.forward(model)
         self.batch_size = batch_size
         self.layers = shapes(model, channels, size)
@@ -110,6 +144,12 @@ class LiveTeacher:
 
     def shapes(self) -> Shapes | None:
         return self.layers
+
+    def inputs(self) -> list[Input | None]:
+        return [self.input]
+
+    def show(self, shown: Shown) -> None:
+        self.forward = self.device.forward(self.model, shown.to(self.input))
 
     def tap(self, layers: Sequence[str]) -> None:
         self.features = self._hooks.enter_context(tapped(self.model, layers))

@@ -38,7 +38,7 @@ OBJECTIVES = [
     "similarity_preserving",
     "soft_targets",
 ]
-FAMILIES = ["plain", "residual", "separable", "torchvision", "wide"]
+FAMILIES = ["own", "plain", "residual", "separable", "timm", "torchvision", "wide"]
 OPTIMIZERS = ["adamw", "sgd"]
 SOURCES = ["cifar10", "cifar100", "digits", "fashion_mnist", "imagefolder", "mnist"]
 STEPS = ["codebook", "distil", "export", "factorise", "prune", "quantise", "replace", "tune"]

@@ -15,6 +15,7 @@ from pipeline.data.views import augment, describe, draw
 from pipeline.labels.labeller import forward_fixed, label, predict
 from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
+from pipeline.models.shown import Shown
 
 CPU = torch.device("cpu")
 COUNT, EDGE, CLASSES, BATCH, SEED = 129, 12, 10, 32, 5  # a last batch of one: alone it would get other bits
@@ -79,6 +80,7 @@ def labelled(
         device=CPU,
         teacher="teacher",
         teacher_hash="t" * 64,
+        shown=Shown([None], data.mean, data.std, CPU),
     )
     spec = describe(views, SEED, stream, COUNT)
     labels = open_labels(folder, recorded=written, data_hash=data.hash, views=spec, classes=data.classes)

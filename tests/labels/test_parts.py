@@ -20,6 +20,7 @@ from pipeline.labels.layout import Format
 from pipeline.labels.parts import PARTS, WHOLE, Parts
 from pipeline.labels.store import view_path
 from pipeline.labels.writer import AHEAD, Writer, _fetched
+from pipeline.models.shown import Shown
 
 CPU = torch.device("cpu")
 COUNT, EDGE, CLASSES, BATCH, VIEWS = 70, 4, 5, 8, 2
@@ -83,6 +84,7 @@ def write(top: Path, data: Prepared, network: Network, format: Format = DENSE, v
         device=CPU,
         teacher="teacher",
         teacher_hash="t" * 64,
+        shown=Shown([None], data.mean, data.std, CPU),
         show=shown.append,
     )
     assert shown == sorted(shown) and shown[-1] == (views + 1) * COUNT

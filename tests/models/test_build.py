@@ -84,7 +84,7 @@ def test_rebuild_reads_all_from_the_node_and_seeks_no_pretrained_weights(monkeyp
     [
         ({"family": "resdual"}, "unknown family 'resdual', did you mean 'residual'"),
         ({"family": "build"}, "unknown family 'build'"),
-        ({}, r"architecture\.family: unknown family 'None', valid: plain, residual, separable, torchvision, wide"),
+        ({}, r"architecture\.family is missing: name one of own, plain, residual, separable, timm, torchvision, wide"),
         ({"family": "residual", "dpth": 8}, "architecture: unknown key 'dpth', did you mean 'depth'"),
         ({"family": "residual", "width": 0}, r"architecture\.width: .*greater than or equal to 1, not 0"),
         ({"family": "residual", "channels": 1}, "architecture: unknown key 'channels'"),

@@ -282,8 +282,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/ensemble.py",
-        "write_labels(spec, ENSEMBLE,",
-        'write_labels(spec, "labels",',
+        "spec, ENSEMBLE, folder",
+        'spec, "labels", folder',
         "tests/training/test_ensemble.py",
     ),
     Mutant(

@@ -24,7 +24,13 @@ def words(monkeypatch: pytest.MonkeyPatch, previous: PreviousRun | None, archite
     tuned = {"bits": bits} if bits else {}
     kind = type("Settings", (TuneSettings,) if bits else (), {"__init__": lambda self: None})
     settings: Any = kind()
-    for key, value in {"members": None, "architecture": architecture, "teaching": "stored", **tuned}.items():
+    for key, value in {
+        "members": None,
+        "architecture": architecture,
+        "input": None,
+        "teaching": "stored",
+        **tuned,
+    }.items():
         object.__setattr__(settings, key, value)
     learner = SimpleNamespace(model=nn.Linear(2, 2), objective=SimpleNamespace(terms={"cross_entropy": {}}))
     training: Any = SimpleNamespace(

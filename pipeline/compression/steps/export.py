@@ -11,7 +11,6 @@ from pipeline.compression.work import ShippedFile, Work
 from pipeline.config.numbers import Opset
 from pipeline.lineage.node import checked_weights
 from pipeline.lineage.predictions import read_predictions
-from pipeline.training.learn import load
 
 MAKES = "shipped"
 
@@ -43,7 +42,7 @@ def _anew(folder: Path, work: Work, program: bool, opset: int) -> dict[str, Any]
     from pipeline.models.fake_quantise import freeze
 
     assert work.previous.architecture is not None
-    model = load(work.previous, CPU).eval()
+    model = work.model(CPU)
     if "grids" in work.previous.architecture:
         freeze(model)
     export(model, folder / "model.onnx", work.card, opset=opset)

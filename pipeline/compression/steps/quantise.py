@@ -16,7 +16,6 @@ from pipeline.compression.work import ShippedFile, Work
 from pipeline.config.numbers import Bits, Count
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
-from pipeline.training.learn import load
 
 MAKES = "file"
 NEEDS = {
@@ -80,7 +79,7 @@ def run(
 
     def write(folder: Path) -> dict[str, Any]:
         path = folder / "model.onnx"
-        model = load(work.previous, CPU).eval()
+        model = work.model(CPU)
         grids = on_grids(model)
         export(model, path, work.card)
         match form:

@@ -25,7 +25,8 @@ def run(work: Work, *, weight_bits: Bits | None = None, activation_bits: Bits | 
     assert work.previous.architecture is not None
     architecture = unsupplied(work.previous.architecture)
     assert isinstance(work.spec, TrainStepSpec)
-    training = replace(work.spec.training, architecture=architecture)
+    input = work.previous.input
+    training = replace(work.spec.training, architecture=architecture, input=input and input.as_json())
 
     def init_weights(model: nn.Module) -> Callable[[], None] | None:
         load_weights(model, checked_weights(work.previous), f"the weights of {work.previous.source}")

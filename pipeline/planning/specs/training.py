@@ -36,11 +36,12 @@ class LabelSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings(Settings):
-    """One network of a training."""
+    """One network of a training; `input` as of `TrainingSettings`."""
 
     architecture: dict[str, Any]
     objective: TermSettings
     seed: int
+    input: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class TrainingSettings(ForwardSettings):
 
     Attributes:
         architecture: None where it is that of the node before.
+        input: What params.yaml gives of what the network is fed; None where that is nothing. The stage fills in the
+            whole of it (`config.input`), or None where it is that of the data.
         seed: Decides the order of batches, too.
         stream: Of views. None where it is that which the teacher labels: its node says so, and the stage fills it in.
         distinct_views: After so many, the first one comes again; None where none comes twice. The stage fills it in,
@@ -68,6 +71,7 @@ class TrainingSettings(ForwardSettings):
     distinct_views: int | None = None
     views_before: int | None = None
     settings: dict[str, Any] | None = None
+    input: dict[str, Any] | None = None
     update: Literal["sequential", "simultaneous"] | None = None
     members: tuple[NetworkSettings, ...] | None = None
 

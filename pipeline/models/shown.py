@@ -1,0 +1,69 @@
+"""How one view of an image is shown to networks of different inputs: resized and normalised for each.
+
+Legend: B images, C channels, H = W edge in pixels.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.config.input import Input
+
+Show = Callable[[Tensor], Tensor]
+
+
+class Shown:
+    """Prepared views, and what is made of them for each network that is fed them.
+
+    Where all of these have the input of the data, views are normalised as they are augmented, and shown as they are.
+    Else views are pixels 0 .. 1, which each network is shown at its own size and normalised by its own statistics.
+
+    Args:
+        inputs: Of all networks that are fed the same views; None is that of the data.
+        mean, std: Of the data, per channel.
+        device: Where views lie.
+
+    Attributes:
+        mean_C, std_C: What views are normalised by, as `augment` and `predict` take them.
+    """
+
+    def __init__(
+        self, inputs: Iterable[Input | None], mean: Sequence[float], std: Sequence[float], device: torch.device
+    ) -> None:
+        self._differs = any(each is not None for each in inputs)
+        self._of_data_2C = tuple(torch.tensor(each, device=device) for each in (mean, std))
+        shift, scale = ([0.0] * len(mean), [1.0] * len(std)) if self._differs else (mean, std)
+        self.mean_C = torch.tensor(shift, device=device)
+        self.std_C = torch.tensor(scale, device=device)
+
+    def to(self, input: Input | None) -> Show:
+        """What shows such views (B, C, H, W) to a network of that input."""
+        if not self._differs:
+            return _as_they_are
+        if input is None:
+            mean_C, std_C, size = *self._of_data_2C, None
+        else:
+            mean_C, std_C = (torch.tensor(each, device=self.mean_C.device) for each in (input.mean, input.std))
+            size = input.size
+
+        def show(x_BCHW: Tensor) -> Tensor:
+            x_BCHW = x_BCHW if size is None else resized(x_BCHW, size)
+            return (x_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
+
+        return show
+
+
+def resized(x_BCHW: Tensor, size: int) -> Tensor:
+    """Images at another edge, bilinearly and without aliasing; themselves where they have it. float32.
+
+    The same bits each time, and of an image whatever is in the batch beside it. Only forward: nothing learns of it.
+    """
+    if x_BCHW.shape[-1] == size:
+        return x_BCHW
+    return F.interpolate(x_BCHW, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _as_they_are(x_BCHW: Tensor) -> Tensor:
+    return x_BCHW
