@@ -6,7 +6,6 @@ blue, divided evenly among the data's channels: a grey image has the response of
 """
 
 import re
-from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,25 +16,12 @@ from torchvision import models
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
+from pipeline.models import features
 from pipeline.models.files import COUNTER
 from pipeline.models.net import initialise
 
 # These two return a tuple in training if they have auxiliary heads, and ask to be told about initialisation.
 AUXILIARY = {"googlenet", "inception_v3"}
-
-
-class Head(nn.Linear):
-    """The last linear layer; its input passes through `embedding`, so that it can be tapped."""
-
-    def __init__(self, linear: nn.Module) -> None:
-        assert isinstance(linear, nn.Linear)
-        super().__init__(linear.in_features, linear.out_features)
-        self.weight, self.bias = linear.weight, linear.bias
-        self.embedding = nn.Identity()
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, D) features to (B, classes) logits."""
-        return super().forward(self.embedding(input))
 
 
 def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool = False) -> nn.Module:
@@ -50,14 +36,10 @@ def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool
     options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
     model = models.get_model(name, weights=None, num_classes=classes, **options)
     first = _adapt_first(model, channels)
-    taps, last = _probe(model, name, channels, size)
+    found = features.find(model, channels=channels, size=size, where=f"params.yaml, architecture.name: {name}")
     if pretrained:
-        _load_pretrained(model, name, first, last)
-    head = Head(model.get_submodule(last))
-    parent, _, child = last.rpartition(".")
-    setattr(model.get_submodule(parent), child, head)
-    model.embedding = head.embedding
-    model.taps = (*taps, "embedding")  # pyright: ignore[reportArgumentType] a plain attribute
+        _load_pretrained(model, name, first, found.head)
+    features.attach(model, found)
     return model
 
 
@@ -77,51 +59,6 @@ def _adapt_first(model: nn.Module, channels: int) -> str:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, new)
     return name
-
-
-def _probe(model: nn.Module, name: str, channels: int, size: int) -> tuple[tuple[str, ...], str]:
-    """One forward pass: names of the last modules at each resolution, and of the last linear layer.
-
-    Residual networks name their stages themselves. Elsewhere it is the last of the least nested modules
-    (a block rather than a layer inside the next). Maps of one pixel do not count, as they hold no place
-    and squeeze-and-excitation makes them everywhere; nor does adaptive pooling, which may enlarge.
-    """
-    where = f"params.yaml, architecture.name: {name}"
-    ends: dict[int, str] = {}
-    linear: list[str] = []
-
-    def note(path: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(module, nn.Linear) and output.dim() == 2:
-            linear.append(path)
-        elif path and not isinstance(module, nn.AdaptiveAvgPool2d) and _is_map(output):
-            edge = output.shape[-1]
-            if edge not in ends or path.count(".") <= ends[edge].count("."):
-                ends[edge] = path
-
-    hooks = [module.register_forward_hook(partial(note, path)) for path, module in model.named_modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, channels, size, size))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"{where} does not run on {channels}x{size}x{size} images ({' '.join(str(error).split())}): "
-            "set data.size to what it was made for, or choose another network"
-        ) from None
-    finally:
-        model.train()
-        for hook in hooks:
-            hook.remove()
-    if not linear:
-        raise UserError(f"{where} does not end in a linear layer: choose another network")
-    stages = tuple(f"layer{number}" for number in (1, 2, 3, 4))
-    own = all(hasattr(model, stage) for stage in stages)
-    return stages if own else tuple(ends[edge] for edge in sorted(ends, reverse=True)), linear[-1]
-
-
-def _is_map(output: Any) -> bool:
-    """Whether it is a square feature map of more than one pixel."""
-    return isinstance(output, Tensor) and output.dim() == 4 and 1 < output.shape[2] == output.shape[3]
 
 
 def _load_pretrained(model: nn.Module, name: str, first: str, last: str) -> None:
