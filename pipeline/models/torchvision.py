@@ -16,9 +16,9 @@ from torchvision import models
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
-from pipeline.models import features
 from pipeline.models.files import COUNTER
 from pipeline.models.net import initialise
+from pipeline.models.probe import find_taps, with_taps
 
 # These two return a tuple in training if they have auxiliary heads, and ask to be told about initialisation.
 AUXILIARY = {"googlenet", "inception_v3"}
@@ -36,11 +36,10 @@ def build(*, channels: int, size: int, classes: int, name: str, pretrained: bool
     options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
     model = models.get_model(name, weights=None, num_classes=classes, **options)
     first = _adapt_first(model, channels)
-    found = features.find(model, channels=channels, size=size, where=f"params.yaml, architecture.name: {name}")
+    taps, last = find_taps(model, channels, size, f"params.yaml, architecture.name: {name}")
     if pretrained:
-        _load_pretrained(model, name, first, found.head)
-    features.attach(model, found)
-    return model
+        _load_pretrained(model, name, first, last)
+    return with_taps(model, taps, last)
 
 
 def _adapt_first(model: nn.Module, channels: int) -> str:

@@ -12,14 +12,13 @@ Legend: B batch, C channels or classes, D features, H = W edge of a map.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.base.errors import UserError
 from pipeline.models.head import EMBEDDING, is_head, tap_head
@@ -28,17 +27,6 @@ from pipeline.models.taps import tapped
 
 PARTS = 4  # of a network of one resolution: as many as most others have stages
 STEM = re.compile(r"stem|embed|tokenizer", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Features:
-    """What was found in a network.
-
-    reads: the ends of its stages, in order, and how each is read. head: its last layer, whose input is flat.
-    """
-
-    reads: Mapping[str, Reading]
-    head: str
 
 
 @dataclass(frozen=True)
@@ -56,39 +44,46 @@ class Call:
         return self.readings[0].edge(self.shape)
 
 
-def attach(model: nn.Module, found: Features) -> None:
-    """Give a network what all of ours have: `taps`, and the tap `embedding` before its last layer."""
-    place = tap_head(model, found.head)
-    model.taps = (*found.reads, EMBEDDING)  # pyright: ignore[reportArgumentType] plain attributes
-    model.reads = dict(found.reads)  # pyright: ignore[reportArgumentType]
+def with_taps(model: nn.Module, taps: Mapping[str, Reading], last: str) -> nn.Module:
+    """The network with what all of ours have, `taps`: those given, and then `embedding`, the input of its last layer."""
+    place = tap_head(model, last)
+    model.taps = (*taps, EMBEDDING)  # pyright: ignore[reportArgumentType] plain attributes
+    model.reads = dict(taps)  # pyright: ignore[reportArgumentType]
     model.places = {EMBEDDING: place}  # pyright: ignore[reportArgumentType]
+    return model
 
 
-def find(model: nn.Module, *, channels: int, size: int, where: str) -> Features:
-    """The features of a network for images (B, channels, size, size), which is left as it was.
+def find_taps(
+    model: nn.Module, channels: int, size: int, where: str, explain: Callable[[Exception], str] | None = None
+) -> tuple[dict[str, Reading], str]:
+    """The ends of a network's stages, in order, with how each is read, and its last layer, whose input is flat.
 
-    Nothing is drawn from torch's global generator. There are two forward passes, of two images and of three, as the
-    first axis of a map must have so many. On the device `meta` values are not looked at.
+    There are three forward passes: of two images and of three, as the first axis of a map must have so many, and one in
+    training mode. The network and torch's global generator are left as they were. On the device `meta` no reading is
+    tried.
 
     Args:
-        where: The network in messages, such as `params.yaml, architecture.name: resnet18`.
+        model: Any classifier.
+        channels, size: Of its images, (B, channels, size, size).
+        where: The key of params.yaml that names it, and its name.
+        explain: What an error of its own code is called, with its place; None where its code is of a library.
 
     Raises:
-        UserError: It does not run on such images, does not give one tensor (B, classes), or does not end in a layer
-            whose input is flat.
+        UserError: It does not run on such images, does not give one tensor (B, classes), in training too, or does not
+            end in a linear layer, or a 1x1 convolution of maps of one pixel.
     """
     images_3CHW = _images(channels, size, next(model.parameters()).device)
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        calls, heads, logits = _trace(model, images_3CHW[:2], where)
+        calls, heads, logits = _trace(model, images_3CHW[:2], where, explain)
         ends = _said(model, calls) or _stages(calls)
-        reads = _tried(model, ends, images_3CHW)
-        _check_training(model, images_3CHW, where)
+        taps = _tried(model, ends, images_3CHW)
+        _check_training(model, images_3CHW[:2], where)
     finally:
         for module, mode in training.items():
             module.training = mode
-    return Features(reads, _head(heads, logits, where))
+    return taps, _last(heads, logits, where)
 
 
 def _images(channels: int, size: int, device: torch.device) -> Tensor:
@@ -105,21 +100,20 @@ def _images(channels: int, size: int, device: torch.device) -> Tensor:
     return images_3CHW.to(device)
 
 
-def _trace(model: nn.Module, x_BCHW: Tensor, where: str) -> tuple[list[Call], dict[str, Tensor], Tensor]:
+def _trace(
+    model: nn.Module, x_BCHW: Tensor, where: str, explain: Callable[[Exception], str] | None
+) -> tuple[list[Call], dict[str, Tensor], Tensor]:
     """A forward pass: modules that gave a map, layers that may be the last one, logits (B, classes)."""
     calls: dict[str, Call] = {}
     heads: dict[str, Tensor] = {}
     extra = getattr(model, "num_prefix_tokens", None)
 
     def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not name or not isinstance(output, Tensor) or len(output) != len(x_BCHW):
+            return
         if is_head(module, inputs, output):
             heads[name] = output.flatten(1)
-        elif (
-            name
-            and isinstance(output, Tensor)
-            and len(output) == len(x_BCHW)
-            and (able := readings(output.shape, extra))
-        ):
+        elif able := readings(output.shape, extra):
             calls.pop(name, None)  # so that it stands where it was called last
             calls[name] = Call(name, module, output.shape, able)
 
@@ -129,7 +123,7 @@ def _trace(model: nn.Module, x_BCHW: Tensor, where: str) -> tuple[list[Call], di
         with torch.no_grad():
             logits = model(x_BCHW)
     except Exception as error:  # a network of somebody else's may raise anything
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = explain(error) if explain else " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{where} does not run on {shape} images ({problem}): "
             "set data.size to what it was made for, or choose another network"
@@ -153,26 +147,24 @@ def _check_logits(logits: Any, batch: int, where: str, when: str) -> None:
         )
 
 
-def _check_training(model: nn.Module, images_3CHW: Tensor, where: str) -> None:
-    """Refuse a network whose heads answer apart in training. Tensors are fakes: nothing is computed, drawn, changed."""
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
-        real = [*model.named_parameters(), *model.named_buffers()]
-        fakes: dict[str, Tensor] = {name: mode.from_tensor(tensor) for name, tensor in real}
+def _check_training(model: nn.Module, x_BCHW: Tensor, where: str) -> None:
+    """Refuse a network whose heads answer apart in training. Its buffers, and torch's generator, stay as they were."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            logits = torch.func.functional_call(model.train(), fakes, (mode.from_tensor(images_3CHW),))
-        except Exception:  # where Python asks for values that a fake has not, nothing can be told
+            logits = torch.func.functional_call(model.train(), buffers, (x_BCHW,))
+        except Exception:  # BatchNorm of single pixels, for one: whatever it is, training names it
             return
-    _check_logits(logits, len(images_3CHW), where, " in training")
+    _check_logits(logits, len(x_BCHW), where, " in training")
 
 
-def _head(heads: Mapping[str, Tensor], logits: Tensor, where: str) -> str:
+def _last(heads: Mapping[str, Tensor], logits: Tensor, where: str) -> str:
     """The layer that gives the logits; of two whose mean they are (DeiT, distilled), the first: of the class token."""
     fitting = [name for name, output in heads.items() if output.shape == logits.shape]
     if not fitting:
         raise UserError(f"{where} does not end in a linear layer: choose another network")
-    last = [name for name in fitting if not logits.is_meta and torch.allclose(heads[name], logits)]
-    return last[-1] if last else fitting[0]
+    same = [name for name in fitting if not logits.is_meta and torch.allclose(heads[name], logits)]
+    return same[-1] if same else fitting[0]
 
 
 def _said(model: nn.Module, calls: Iterable[Call]) -> list[Call]:
