@@ -45,7 +45,7 @@ class Call:
 
 
 def with_taps(model: nn.Module, taps: Mapping[str, Reading], last: str) -> nn.Module:
-    """The network with what all of ours have, `taps`: those given, and then `embedding`, the input of its last layer."""
+    """The network with `taps`, as ours have them: those given, and then `embedding`, the input of its last layer."""
     place = tap_head(model, last)
     model.taps = (*taps, EMBEDDING)  # pyright: ignore[reportArgumentType] plain attributes
     model.reads = dict(taps)  # pyright: ignore[reportArgumentType]
