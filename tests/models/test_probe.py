@@ -43,9 +43,9 @@ NAMES: dict[str, tuple[Any, int, dict[str, tuple[int, int]]]] = {
     "convnext": (CONVNEXT, 64, {"features.1": (8, 16), "features.3": (16, 8), "features.5": (24, 4)}),
     "resnet": (models.resnet18, 64, {f"layer{n}": (32 * 2**n, 32 // 2**n) for n in (1, 2, 3, 4)}),
     "densenet": (
-        partial(models.DenseNet, 8, (2, 2, 2), 8),
+        partial(models.DenseNet, 8, (2, 2, 2, 2), 8),
         64,
-        {"features.denseblock1": (24, 16), "features.denseblock2": (28, 8), "features.denseblock3": (30, 4)},
+        {f"features.denseblock{n}": (width, 32 // 2**n) for n, width in enumerate((24, 28, 30, 31), start=1)},
     ),
     "efficientnet": (
         models.efficientnet_b0,
@@ -136,7 +136,7 @@ def check_places(net: nn.Module, size: int) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_looking_leaves_the_network_and_the_generator_as_they_were(training: bool):
     net = models.mobilenet_v2(num_classes=3, dropout=0.5).train(training)
-    net.classifier.eval()
+    net.get_submodule("classifier").eval()
     modes = {name: module.training for name, module in net.named_modules()}
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     drawn = torch.get_rng_state()
@@ -150,6 +150,11 @@ def test_looking_leaves_the_network_and_the_generator_as_they_were(training: boo
 class Small(nn.Module):
     """A network of one's own: two blocks, then what the test puts there."""
 
+    head: Any
+    other: Any
+    rows: Any
+    embedding: Any
+
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
@@ -158,7 +163,7 @@ class Small(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
 
-    def pooled(self, x_BCHW: Tensor) -> Tensor:
+    def pooled(self, x_BCHW: Tensor) -> Any:
         return self.pool(self.second(self.first(x_BCHW)))
 
 
@@ -202,8 +207,9 @@ def test_a_convolution_may_be_the_last_layer(bias: bool):
     assert taps(net) == ("first", "second", "embedding")
     assert sorted(name for name in net.state_dict() if "head" in name) == ["head.bias", "head.weight"][not bias :]
     f_BD, logits_BC = flat(net, torch.randn(2, 3, 16, 16))
-    head: Any = net.head
-    torch.testing.assert_close(nn.functional.linear(f_BD, head.weight.flatten(1), head.bias), logits_BC)
+    head = net.get_submodule("head")
+    added_C = head.get_parameter("bias") if bias else None
+    torch.testing.assert_close(nn.functional.linear(f_BD, head.get_parameter("weight").flatten(1), added_C), logits_BC)
 
 
 def test_an_auxiliary_head_is_not_taken_for_the_last_layer():
@@ -278,7 +284,9 @@ def test_a_convolutional_student_learns_from_the_layers_of_a_vit(method: str):
         signals = Signals(student(x_BCHW), torch.zeros(4, dtype=torch.long), teacher(x_BCHW), own, other)
     loss = objective(signals)[method]
     loss.backward()
-    reached = [parameter.grad for parameter in student.features.parameters() if parameter.grad is not None]
+    reached = [
+        parameter.grad for parameter in student.get_submodule("features").parameters() if parameter.grad is not None
+    ]
     assert loss.isfinite() and loss > 0
     assert reached and all(grad.isfinite().all() for grad in reached)
     assert any(bool(grad.any()) for grad in reached)
