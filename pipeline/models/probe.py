@@ -13,7 +13,7 @@ Legend: B batch, C channels or classes, D features, H = W edge of a map.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from pipeline.base.errors import UserError
 from pipeline.models.head import EMBEDDING, is_head, tap_head
 from pipeline.models.reading import QUARTERS, Reading, likeliest, readings
-from pipeline.models.taps import tapped
 
 PARTS = 4  # of a network of one resolution: as many as most others have stages
+# Pooling may enlarge; the others are how attention ends, whose tables of positions look like maps.
+NO_END = (nn.AdaptiveAvgPool2d, nn.Dropout, nn.Softmax)
 STEM = re.compile(r"stem|embed|tokenizer", re.IGNORECASE)
 
 
@@ -109,13 +110,15 @@ def _trace(
     extra = getattr(model, "num_prefix_tokens", None)
 
     def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not name or not isinstance(output, Tensor) or len(output) != len(x_BCHW):
-            return
-        if is_head(module, inputs, output):
-            heads[name] = output.flatten(1)
-        elif able := readings(output.shape, extra):
-            calls.pop(name, None)  # so that it stands where it was called last
-            calls[name] = Call(name, module, output.shape, able)
+        calls.pop(name, None)  # so that it stands where it was called last
+        for item, each in enumerate(output) if isinstance(output, tuple | list) else [(None, output)]:
+            if not name or not isinstance(each, Tensor) or not each.dim() or len(each) != len(x_BCHW):
+                continue
+            if is_head(module, inputs, each):
+                heads[name] = each.flatten(1)
+            elif able := readings(each.shape, extra):
+                calls[name] = Call(name, module, each.shape, tuple(replace(reading, item=item) for reading in able))
+                return
 
     hooks = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules()]
     shape = "x".join(str(each) for each in x_BCHW.shape[1:])
@@ -223,8 +226,8 @@ def _outer(name: str) -> list[str]:
 
 
 def _no_stem(calls: list[Call]) -> list[Call]:
-    """Without what is called a stem, and without pooling, which may enlarge."""
-    return [call for call in calls if not STEM.search(call.name) and not isinstance(call.module, nn.AdaptiveAvgPool2d)]
+    """Without what is called a stem, and without what ends no stage, such as pooling, which may enlarge."""
+    return [call for call in calls if not STEM.search(call.name) and not isinstance(call.module, NO_END)]
 
 
 def _blocks(calls: list[Call]) -> list[Call]:
@@ -257,11 +260,22 @@ def _tried(model: nn.Module, ends: list[Call], images_3CHW: Tensor) -> dict[str,
     """How each is read. Left out is what gives no map, or does not have the images along its first axis."""
     if images_3CHW.is_meta:
         return {call.name: call.readings[0] for call in ends}
-    with torch.no_grad(), tapped(model, [call.name for call in ends]) as outputs:
-        model(images_3CHW)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(call: Call, module: nn.Module, inputs: Any, output: Any) -> None:
+        item = call.readings[0].item
+        outputs[call.name] = output if item is None else output[item]
+
+    hooks = [call.module.register_forward_hook(partial(keep, call)) for call in ends]
+    try:
+        with torch.no_grad():
+            model(images_3CHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
     found: dict[str, Reading] = {}
     for call in ends:
-        x = outputs[call.name]
-        if len(x) == len(images_3CHW) and (reading := likeliest(x, call.readings)):
-            found[call.name] = reading
+        x, able = outputs[call.name], [replace(reading, item=None) for reading in call.readings]
+        if len(x) == len(images_3CHW) and (reading := likeliest(x, able)):
+            found[call.name] = replace(reading, item=call.readings[0].item)
     return found

@@ -10,7 +10,7 @@ Legend: B batch, C channels, H = W edge of the map, N tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,14 +27,19 @@ LEAST = 0.3
 
 @dataclass(frozen=True)
 class Reading:
-    """What axes mean. Of tokens, `front` first and `back` last ones stand for no place, and are left out."""
+    """What axes mean. Of tokens, `front` first and `back` last ones stand for no place, and are left out.
+
+    item: which one it is of a layer that gives several tensors, as a tuple or a list; None where it gives one.
+    """
 
     layout: Literal["channels first", "channels last", "tokens"] = "channels first"
     front: int = 0
     back: int = 0
+    item: int | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, output: Any) -> Tensor:
         """A layer's output to a map (B, C, H, W), a view of it where that is possible."""
+        x: Tensor = output if self.item is None else output[self.item]
         if self.layout == "channels first":
             return x
         if self.layout == "channels last":

@@ -25,7 +25,7 @@ def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]
     """
     outputs: dict[str, Tensor] = {}
     handles = []
-    reads: Mapping[str, Callable[[Tensor], Tensor]] = getattr(model, "reads", {})
+    reads: Mapping[str, Callable[[Any], Tensor]] = getattr(model, "reads", {})
     places: Mapping[str, str] = getattr(model, "places", {})
     try:
         for name in names:
@@ -48,14 +48,14 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
 def _keep(
     outputs: dict[str, Tensor],
     name: str,
-    read: Callable[[Tensor], Tensor] | None,
+    read: Callable[[Any], Tensor] | None,
     module: nn.Module,
     inputs: Any,
     output: Any,
 ) -> None:
-    if not isinstance(output, Tensor):
-        raise UserError(f"layer {name!r} gives a {type(output).__name__}, not a tensor: tap another layer")
     outputs[name] = read(output) if read else output
+    if not isinstance(outputs[name], Tensor):
+        raise UserError(f"layer {name!r} gives a {type(output).__name__}, not a tensor: tap another layer")
 
 
 def shapes(model: nn.Module, channels: int, size: int) -> dict[str, torch.Size]:

@@ -246,6 +246,28 @@ def test_windows_are_no_images():
     assert taps(net) == ("first", "second", "embedding")
 
 
+class Pair(nn.Module):
+    """A block that gives two tensors, of which one has the images along its first axis."""
+
+    def __init__(self, *layers: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(layers[0], layers[1], 3, 2, 1), nn.Conv2d(layers[1], layers[1], 1))
+
+    def forward(self, given: Any) -> tuple[Tensor, Tensor]:
+        x_BCHW = self.layers(given[1] if isinstance(given, tuple) else given)
+        return x_BCHW.flatten(0, 1)[:1], x_BCHW
+
+
+class Pairs(Small):
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.head(self.rows(x_BCHW)[1].mean((2, 3)))
+
+
+def test_of_several_tensors_the_map_is_taken():
+    net = probed(Pairs(rows=nn.Sequential(Pair(3, 4), Pair(4, 6)), head=nn.Linear(6, 5)), 16)
+    assert maps(net, 16) == {"rows.0": (4, 8, 8), "rows.1": (6, 4, 4)}
+
+
 @pytest.mark.parametrize(
     ("net", "message"),
     [

@@ -213,7 +213,7 @@ MUTANTS = [
     Mutant("pipeline/models/probe.py", "not STEM.search(call.name) and", "", PROBE),
     Mutant("pipeline/models/probe.py", "_layers(call.module) > 1] or calls", "True]", PROBE),
     Mutant("pipeline/models/probe.py", "trunks |= holding", "break", PROBE),
-    Mutant("pipeline/models/probe.py", " or len(output) != len(x_BCHW)", "", PROBE),
+    Mutant("pipeline/models/probe.py", " or len(each) != len(x_BCHW)", "", PROBE),
     Mutant("pipeline/models/probe.py", "buffer.clone()", "buffer", PROBE),
     Mutant("pipeline/models/probe.py", "same[-1] if same else fitting[0]", "fitting[-1]", PROBE),
     Mutant("pipeline/models/probe.py", "(model.train(), buffers", "(model.eval(), buffers", PROBE),
