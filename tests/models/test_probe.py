@@ -153,6 +153,7 @@ class Small(nn.Module):
     head: Any
     other: Any
     rows: Any
+    stem: Any
     embedding: Any
 
     def __init__(self, **parts: nn.Module) -> None:
@@ -266,6 +267,17 @@ class Pairs(Small):
 def test_of_several_tensors_the_map_is_taken():
     net = probed(Pairs(rows=nn.Sequential(Pair(3, 4), Pair(4, 6)), head=nn.Linear(6, 5)), 16)
     assert maps(net, 16) == {"rows.0": (4, 8, 8), "rows.1": (6, 4, 4)}
+
+
+class Stemmed(Small):
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.head(self.pooled(nn.functional.max_pool2d(self.stem(x_BCHW), 2)).flatten(1))
+
+
+def test_what_is_called_a_stem_is_no_stage():
+    stem = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 3, 1))
+    net = probed(Stemmed(stem=stem, head=nn.Linear(8, 5)), 32)
+    assert taps(net) == ("first", "second", "embedding")
 
 
 @pytest.mark.parametrize(
