@@ -72,7 +72,7 @@ def machine() -> dict[str, Any]:
 for _name, _help in NAMES.items():
     app.command(_name, help=_help)(_command(_name))
 
-Kept = Annotated[Path, typer.Option(help="JSON file to write after each; what it holds is not run again.")]
+Kept = Annotated[Path, typer.Option(help="JSON file to write as it goes; what it holds is not run again.")]
 
 
 @app.command("all")
@@ -174,6 +174,23 @@ def streams(out: Kept = Path("streams.json"), data: Root = Path("data"), seeds: 
         if name != "means":
             low, high = each["interval"] or (float("nan"), float("nan"))
             log(f"{name}: {each['mean']:+.2f} [{low:+.2f}, {high:+.2f}] points, {each['count']} seeds")
+
+
+Names = Annotated[list[str] | None, typer.Argument(help="Networks of timm; those of `benchmarks/zoo.py` without.")]
+Limit = Annotated[float, typer.Option(help="Seconds that one network may take.")]
+
+
+@app.command()
+def zoo(names: Names = None, out: Kept = Path("zoo.json"), limit: Limit = 600.0) -> None:
+    """timm's networks of many families: built, layers found, trained for a step, resumed, exported to ONNX."""
+    from benchmarks.zoo import NAMES, failed, measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    networks = measure(out, names or NAMES, limit, log)["networks"]
+    show(table(networks))
+    whole = [name for name, found in networks.items() if not failed(found)]
+    log(f"{len(whole)} of {len(networks)} came through")
 
 
 if __name__ == "__main__":

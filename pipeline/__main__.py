@@ -65,6 +65,15 @@ def summary(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def layers(node: Annotated[str, typer.Argument(help="As in `python -m pipeline status`.")]) -> None:
+    """The layers of a network that methods on features can compare: names for `layers` in params.yaml, and shapes."""
+    from pipeline.commands.layers import lines
+    from pipeline.lineage.results import show
+
+    show(lines(node))
+
+
+@app.command()
 def compare(
     experiments: Annotated[
         list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without. x stands for its seeds, too.")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -76,6 +77,37 @@ def test_norms_compares_each_remedy_with_none(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["norms", "--tiny", "--out", str(out)], catch_exceptions=False).output
     (row,) = json.loads(out.read_text())
     assert "momentum raised" in said and {len(each) for each in row["reached"].values()} == {1} and row["steps"] == 2
+
+
+def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    tried: list[str] = []
+
+    def alone(name: str, limit: float) -> dict[str, Any]:
+        tried.append(name)
+        found = dict.fromkeys(("built", "trained", "resumed"), True) | {"features": [["layer1", [4, 2, 2]]], "size": 8}
+        return found | {"exported": "logits differ" if name == "bad" else True, "seconds": 1.0}
+
+    monkeypatch.setattr(zoo, "_alone", alone)
+    out = tmp_path / "zoo.json"
+    for names in (["good"], ["good", "bad"]):
+        said = CliRunner().invoke(app, ["zoo", "--out", str(out), *names], catch_exceptions=False).output
+    assert tried == ["good", "bad"]
+    assert "bad: exported: logits differ" in said and "1 of 2 came through" in said
+    assert zoo.table(json.loads(out.read_text())["networks"])[1:] == [
+        ("bad", "8", "layer1 4x2x2", "yes", "yes", "yes", "no"),
+        ("good", "8", "layer1 4x2x2", "yes", "yes", "yes", "yes"),
+    ]
+
+
+@pytest.mark.long
+def test_a_network_of_the_zoo_comes_through_and_one_that_is_none_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    found = zoo.measure(tmp_path / "zoo.json", ["lcnet_035", "no_such_network"], 300, print)["networks"]
+    assert not zoo.failed(found["lcnet_035"]) and found["lcnet_035"]["difference"] < zoo.FAR
+    assert zoo.failed(found["no_such_network"]).keys() == {"built"}
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def build(*, channels: int, size: int, classes: int, module: str, build: str, **
         raise UserError(f"{where} returns a {type(model).__name__}: it must return a torch.nn.Module")
     model.train()
     taps, last = find_taps(model, channels, size, where, lambda error: _explained(error, path))
-    found = model.get_submodule(last).out_features
+    head = model.get_submodule(last)
+    found = getattr(head, "out_features", None) or getattr(head, "out_channels", None)
     if found != classes:
         raise UserError(f"{where} gives {found} logits and the data has {classes} classes: let it take `classes`")
     own_taps = getattr(model, "taps", None)

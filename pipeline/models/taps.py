@@ -1,6 +1,10 @@
-"""Reading the outputs of inner layers during a forward pass."""
+"""Reading the outputs of inner layers during a forward pass.
 
-from collections.abc import Iterable, Iterator
+A network may say how its layers are read (`reads`: layer to reading; maps turned, tokens laid out), and where one is
+that goes by another name (`places`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,17 +18,19 @@ from pipeline.config.section import unknown
 
 @contextmanager
 def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Within the block, each forward pass fills the yielded dict: submodule name to its output.
+    """Within the block, each forward pass fills the yielded dict: submodule name to its output, as it is read.
 
     Outputs carry gradients as the pass does; a second pass overwrites those of the first. A name that
     the model does not have, or whose output is not one tensor, is a `UserError`.
     """
     outputs: dict[str, Tensor] = {}
     handles = []
+    reads: Mapping[str, Callable[[Any], Tensor]] = getattr(model, "reads", {})
+    places: Mapping[str, str] = getattr(model, "places", {})
     try:
         for name in names:
-            hook = partial(_keep, outputs, name)
-            handles.append(_submodule(model, name).register_forward_hook(hook))
+            hook = partial(_keep, outputs, name, reads.get(name))
+            handles.append(_submodule(model, places.get(name, name)).register_forward_hook(hook))
         yield outputs
     finally:
         for handle in handles:
@@ -39,10 +45,17 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
         raise UserError(unknown("layer", name, names)) from None
 
 
-def _keep(outputs: dict[str, Tensor], name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-    if not isinstance(output, Tensor):
+def _keep(
+    outputs: dict[str, Tensor],
+    name: str,
+    read: Callable[[Any], Tensor] | None,
+    module: nn.Module,
+    inputs: Any,
+    output: Any,
+) -> None:
+    outputs[name] = read(output) if read else output
+    if not isinstance(outputs[name], Tensor):
         raise UserError(f"layer {name!r} gives a {type(output).__name__}, not a tensor: tap another layer")
-    outputs[name] = output
 
 
 def shapes(model: nn.Module, channels: int, size: int) -> dict[str, torch.Size]:

@@ -42,9 +42,9 @@ def hub(tmp_path: Path, monkeypatch) -> Path:
     ("name", "channels", "stages"),
     [
         ("resnet18", 1, ("layer1", "layer2", "layer3", "layer4")),
-        (SMALL, 4, ("conv1", "maxpool", "stage2", "stage3")),
-        ("mobilenet_v3_small", 3, ("features.0", "features.1", "features.3", "features.8")),
-        ("googlenet", 1, ("conv1", "conv3", "inception3b", "inception4e")),
+        (SMALL, 4, ("stage2", "stage3", "stage4")),
+        ("mobilenet_v3_small", 3, ("features.1", "features.3", "features.8", "features.11")),
+        ("googlenet", 1, ("inception3b", "inception4e", "inception5b")),
     ],
 )
 def test_head_channels_and_taps_fit(name: str, channels: int, stages: tuple[str, ...]):

@@ -11,6 +11,8 @@ IMPORTANCE_TESTS = (
     "tests/compression/test_filters.py::test_importance_is_the_mean_over_layers_of_the_share_of_their_weights"
 )
 WORK_TESTS = "tests/compression/test_work.py"
+PROBE = "tests/models/test_probe.py"
+READING = "tests/models/test_reading.py"
 FAMILIES = "tests/models/test_families.py"
 
 MUTANTS = [
@@ -196,11 +198,77 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/models/taps.py",
-        "outputs[name] = output",
-        "outputs[name] = output.detach()",
+        "read(output) if read else output",
+        "read(output) if read else output.detach()",
         "tests/models/test_taps.py",
     ),
     Mutant("pipeline/models/taps.py", "model.train(training)", "model.train(False)", "tests/models/test_taps.py"),
+    Mutant(
+        "pipeline/models/taps.py",
+        "read(output) if read else output",
+        "output",
+        f"{PROBE}::test_stages_end_where_they_do_and_maps_are_maps[swin]",
+    ),
+    Mutant(
+        "pipeline/models/taps.py",
+        "places.get(name, name)",
+        "name",
+        f"{PROBE}::test_a_module_that_is_called_embedding_stays",
+    ),
+    Mutant("pipeline/models/reading.py", "permute(0, 3, 1, 2)", "permute(0, 3, 2, 1)", READING),
+    Mutant("pipeline/models/reading.py", "x[:, self.front :", "x[:, self.back :", READING),
+    Mutant("pipeline/models/reading.py", "if best > LEAST else None", "", READING),
+    Mutant("pipeline/models/reading.py", "best = max(known)", "best = known[0]", READING),
+    Mutant("pipeline/models/reading.py", "if len(known) < len(shares):", "if False:", READING),
+    Mutant(
+        "pipeline/models/probe.py",
+        "not STEM.search(call.name) and",
+        "",
+        f"{PROBE}::test_what_is_called_a_stem_is_no_stage",
+    ),
+    Mutant(
+        "pipeline/models/probe.py",
+        "_layers(call.module) > 1] or calls",
+        "True]",
+        f"{PROBE}::test_stages_end_where_they_do_and_maps_are_maps[mobilenet]",
+    ),
+    Mutant(
+        "pipeline/models/probe.py",
+        "trunks |= holding",
+        "break",
+        f"{PROBE}::test_stages_end_where_they_do_and_maps_are_maps[convnext]",
+    ),
+    Mutant("pipeline/models/probe.py", " or len(each) != len(x_BCHW)", "", f"{PROBE}::test_windows_are_no_images"),
+    Mutant(
+        "pipeline/models/probe.py",
+        "buffer.clone()",
+        "buffer",
+        f"{PROBE}::test_looking_leaves_the_network_and_the_generator_as_they_were",
+    ),
+    Mutant(
+        "pipeline/models/probe.py",
+        "same[-1] if same else fitting[0]",
+        "fitting[-1]",
+        f"{PROBE}::test_of_two_heads_whose_mean_it_gives_the_first_is_taken",
+    ),
+    Mutant(
+        "pipeline/models/probe.py",
+        "(model.train(), buffers",
+        "(model.eval(), buffers",
+        f"{PROBE}::test_what_is_no_classifier_is_refused",
+    ),
+    Mutant(
+        "pipeline/models/probe.py",
+        "len(blocks) * number // count - 1",
+        "number - 1",
+        f"{PROBE}::test_stages_end_where_they_do_and_maps_are_maps[vit]",
+    ),
+    Mutant(
+        "pipeline/models/head.py",
+        "if not hasattr(model, EMBEDDING):",
+        "if True:",
+        f"{PROBE}::test_a_module_that_is_called_embedding_stays",
+    ),
     Mutant("pipeline/models/residual.py", "(0, 0, 0, 0, 0, self.added)", "(0, 0, 0, 0, self.added, 0)", FAMILIES),
     Mutant("pipeline/models/wide.py", "self.shortcut(active_BCHW)", "self.shortcut(x_BCHW)", FAMILIES),
     Mutant("pipeline/models/net.py", 'mode="fan_out"', 'mode="fan_in"', "tests/models/test_build.py"),
