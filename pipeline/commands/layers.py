@@ -6,8 +6,9 @@ from typing import Any
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config import params
+from pipeline.config.input import of_json
 from pipeline.config.section import unknown
-from pipeline.data.prepared import read_header
+from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.planning import graph
 from pipeline.planning.build import build
@@ -42,19 +43,18 @@ def _kind(layer: str, axes: int) -> str:
 def _architecture(name: str) -> dict[str, Any]:
     """That of the node as it is planned, else as it was trained."""
     specs = build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
-    planned = {key: spec.training for key, spec in specs.items() if isinstance(spec, TrainingSpec)}
+    planned = {key: spec for key, spec in specs.items() if isinstance(spec, TrainingSpec)}
     if name not in planned:
         raise UserError(unknown("node that is trained", name, planned))
-    if (own := planned[name].architecture) is None:
+    spec = planned[name]
+    if spec.training.architecture is None and not spec.training.members:
         trained = node.read(name).architecture
         assert trained is not None
         return trained
-    header = read_header(DATA)
-    _, channels, size, _ = header.shapes["train"]
-    of_data = {"channels": channels, "size": size, "classes": len(header.classes)}
-    settings = {key: value for key, value in own.items() if key != "budget"}
-    if budget := own.get("budget"):
-        from pipeline.models.budget import fit_width
+    from pipeline.training.inputs import supplied
+    from pipeline.training.learn import sized
 
-        settings = fit_width(settings, **of_data, **budget)
-    return settings | of_data
+    data = prepared.read(DATA)
+    training = sized(spec, data, imported=bool(getattr(spec, "weights", None))).training
+    assert training.architecture is not None
+    return training.architecture | supplied(data, of_json(training.input))
