@@ -40,7 +40,7 @@ def prepare() -> None:
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
-    header = write(data, spec.seed)
+    header = write(data, spec.seed, spec.origins is True)
     log(f"prepare: {data.source}, {header['counts']}")
 
 
