@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,38 +31,51 @@ CPU = Device(torch.device("cpu"), torch.float32)
 
 
 def of_network(model: nn.Module, teacher: Node, data: Prepared, device: Device) -> dict[str, Any]:
-    """Latency of a torch network by batch, and of the teacher in torch."""
-    own, other = device.forward(model.eval()), device.forward(load(teacher, device).eval())
+    """Latency of a torch network by batch, and of the teacher in torch where it is a network of ours."""
+    models = [model.eval(), *([load(teacher, device).eval()] if _is_ours(teacher) else [])]
+    forwards = [device.forward(each) for each in models]
 
     def calls(batch: int) -> list[Callable[[], object]]:
         x_BCHW = torch.zeros(batch, data.channels, data.size, data.size, device=device.where)
-        return [lambda: own(x_BCHW), lambda: other(x_BCHW)]
+        return [partial(forward, x_BCHW) for forward in forwards]
 
     return _latencies(calls)
 
 
 def of_file(runtime: Runtime, teacher: Node, data: Prepared, card: Card, threads: int | None) -> dict[str, Any]:
-    """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime."""
+    """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime.
+
+    Of a teacher that is no network of ours there is none.
+    """
     from pipeline.compression.export_onnx import export
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "teacher.onnx"
-        export(load(teacher, CPU), path, card)
-        other = Runtime(path, threads=threads)
+    runtimes = [runtime]
+    if _is_ours(teacher):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "teacher.onnx"
+            export(load(teacher, CPU), path, card)
+            runtimes.append(Runtime(path, threads=threads))
 
     def calls(batch: int) -> list[Callable[[], object]]:
         pixels_BCHW = np.zeros((batch, data.channels, data.size, data.size), np.float32)
-        return [lambda: runtime.run(pixels_BCHW), lambda: other.run(pixels_BCHW)]
+        return [partial(each.run, pixels_BCHW) for each in runtimes]
 
     return _latencies(calls)
+
+
+def _is_ours(teacher: Node) -> bool:
+    """Whether it is a network that can be built here, and timed."""
+    return teacher.architecture is not None
 
 
 def _latencies(calls: Callable[[int], list[Callable[[], object]]]) -> dict[str, Any]:
     found = {}
     for batch in BATCHES:
         with torch.no_grad():
-            own, teacher = medians_ms(calls(batch))
-        found[f"batch_{batch}"] = {"ms": round(own, 4), "teacher_ms": round(teacher, 4), "ratio": teacher / own}
+            own, *teacher = medians_ms(calls(batch))
+        found[f"batch_{batch}"] = {"ms": round(own, 4)}
+        if teacher:
+            found[f"batch_{batch}"] |= {"teacher_ms": round(teacher[0], 4), "ratio": teacher[0] / own}
     return found
 
 

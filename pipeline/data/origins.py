@@ -19,10 +19,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """Attributes:
-    rows: split -> the number in the source of each of its rows, int64 (N,).
-    count: Images of the source, in all its splits; those of a test split of its own are counted last.
-    paths: Of each of them below `data.root`, in that order; None where they are no files.
+    """The images of a source, and which of them are prepared.
+
+    Attributes:
+        rows: split -> the number in the source of each of its rows, int64 (N,).
+        count: Images of the source, in all its splits; those of a test split of its own are counted last.
+        paths: Of each of them below `data.root`, in that order; None where they are no files.
     """
 
     rows: Mapping[str, np.ndarray]

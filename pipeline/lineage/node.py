@@ -45,6 +45,7 @@ class Node:
         origin: For a carried slot, the node whose files stand for it.
         batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
+        labels_of: `clean` where its label of a view is that of the clean image; None where it is of the view itself.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Node:
     origin: str | None = None
     balanced: dict[str, float] | None = None
     batch_norm: dict[str, Any] | None = None
+    labels_of: str | None = None
 
     @property
     def folder(self) -> Path:

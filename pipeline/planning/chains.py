@@ -38,7 +38,9 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     """Each generation learns from the one before, the first from what the chain starts from."""
     graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
     _check_start(planner, family, section)
-    architecture = section.architecture or planner.architecture(family, section.start)
+    # A chain of no links carries a teacher of whatever kind.
+    carries_only = section.generations == 0 and planner.is_foreign(section.start)
+    architecture = section.architecture or ({} if carries_only else planner.architecture(family, section.start))
     rule = StopRule(patience=section.patience, min_gain=section.min_gain)
     specs: dict[str, NodeSpec] = {}
     previous = section.start
