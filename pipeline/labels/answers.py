@@ -8,7 +8,7 @@ view             R   0 the clean image, v our view v of it; without it all are c
 logits or        R C float
 probabilities
 classes          C   names in that order; without them the order is the data's. Of Parquet: JSON in the metadata
-view_spec        -   of a file with views: which views those are, JSON as `view_spec` writes it. Of Parquet: metadata
+view_spec        -   of a file with views: which views those are, JSON as `our_views` has it. Of Parquet: metadata
 
 The file may come from a stranger: no pickle is run, and nothing in it is believed before it was compared.
 
@@ -66,7 +66,7 @@ def match(
 ) -> Answers:
     """Find the row of each prepared image, and of each of its views 1 .. `views`.
 
-    view_spec: as of `view_spec`, of our views. where: names the file and its key in messages.
+    view_spec: as of `our_views`. where: names the file and its key in messages.
 
     Raises:
         UserError: A row is missing, unknown, doubled or not finite; classes or views are others than ours.
@@ -113,7 +113,7 @@ def match(
     return Answers(logits[:, torch.from_numpy(chosen)], train, clean, len(key_R) - len(used), left_out)
 
 
-def view_spec(described: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
+def our_views(described: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """What decides our views, pixel by pixel: the drawings, as of `pipeline.data.views.describe`, and the images."""
     return {"data": data_hash, **described}
 
@@ -203,7 +203,7 @@ def _logits(columns: Columns, where: str) -> np.ndarray:
     if columns.kind == "probabilities":
         return log_probabilities(values)
     with np.errstate(over="ignore"):  # what float32 does not hold is named as not finite
-        return np.ascontiguousarray(values, dtype=np.float32)
+        return np.require(values, np.float32, ["C", "W"])
 
 
 _REMEDIES = {

@@ -17,7 +17,7 @@ from pipeline.data.origins import read_origins
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
 from pipeline.data.views import describe
-from pipeline.labels.answers import Answers, match, view_spec
+from pipeline.labels.answers import Answers, match, our_views
 from pipeline.labels.columns import read_columns
 from pipeline.labels.given import write_given
 from pipeline.labels.layout import choose
@@ -48,7 +48,7 @@ def take(spec: AnswersSpec) -> None:
     described = describe(Views(**spec.forward.views), spec.forward.views_seed, STREAM, len(data.train))
     origins = read_origins(DATA, data.hash)
     asked = views if given.for_views == "own" else 0
-    answers = match(read_columns(path, where), origins, data.classes, asked, view_spec(described, data.hash), where)
+    answers = match(read_columns(path, where), origins, data.classes, asked, our_views(described, data.hash), where)
     header = LabelsHeader(
         teacher=spec.node,
         teacher_hash=given.sha256,
