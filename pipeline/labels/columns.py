@@ -58,11 +58,13 @@ def read_columns(path: Path, where: str) -> Columns:
 
 def _npz(path: Path, where: str) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        # Opened here: numpy leaves open what it cannot read.
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
-            _check_keys([*file.files], where)
-            return {key: file[key] for key in file.files}
+            _check_keys([*arrays.files], where)
+            return {key: arrays[key] for key in arrays.files}
     except UserError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, TokenError, SyntaxError) as error:

@@ -111,7 +111,7 @@ def test_what_needs_the_network_is_refused(teacher: dict[str, Any], changes: dic
 @pytest.mark.parametrize(
     "changes",
     [
-        {"assistant": {"links": 1}, "student": {"teaching": "live"}},
+        {"refinery": {"from": "baseline", "teaching": "live"}},
         {"born_again": {"generations": 0, "architecture": None}},
         {"refinery": CHAIN},
         {"refinery": {"from": "teacher", "architecture": PLAIN}},
