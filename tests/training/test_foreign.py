@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with inside(folder):
         specs = furnish(folder, STUDENT)
         learn(specs["direct"])
-        (DATA / ORIGINS).exists() or prepare(params.read(Path("params.yaml")).data, folder, 0, folder / "again", True)
+        prepare(params.read(Path("params.yaml")).data, folder, 0, folder / "again", True)
         (folder / "again" / ORIGINS).rename(DATA / ORIGINS)
     return folder
 
