@@ -1,4 +1,4 @@
-"""Small faults of a teacher that is no network of ours: which row is whose, which view, which class; what is refused."""
+"""Small faults of a teacher that is no network of ours: which row, view and class is whose; what is refused."""
 
 from tests.mutants.mutant import Mutant
 
