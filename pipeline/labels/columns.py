@@ -5,12 +5,9 @@ Legend: R rows, C classes.
 
 import difflib
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -64,16 +61,18 @@ def _npz(path: Path, where: str) -> dict[str, Any]:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
             _check_keys([*arrays.files], where)
-            return {key: arrays[key] for key in arrays.files}
+            found = {key: arrays[key] for key in arrays.files}
+        if strange := [key for key, array in found.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{strange[0]} is no array")
+        return found
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, TokenError, SyntaxError) as error:
+    except Exception as error:  # zip and numpy raise whatever the damage led them to
         raise UserError(f"{where} is no whole .npz file of plain arrays ({_short(error)}): write it anew") from None
 
 
 def _parquet(path: Path, where: str) -> dict[str, Any]:
     try:
-        import pyarrow as pa  # pyright: ignore[reportMissingImports]
         import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
@@ -82,28 +81,13 @@ def _parquet(path: Path, where: str) -> dict[str, Any]:
         ) from None
     try:
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{where} is no whole Parquet file ({_short(error)}): write it anew") from None
-    metadata = {key.decode(errors="replace"): value for key, value in (table.schema.metadata or {}).items()}
-    found: dict[str, Any] = {key: metadata[key].decode(errors="replace") for key in BESIDE if key in metadata}
-    _check_keys(table.column_names, where)
-    for name in table.column_names:
-        column = table.column(name)
-        if column.null_count:
-            raise UserError(f"{where} has rows without {name}: each row needs one")
-        kind = column.type
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-            lists = column.combine_chunks()
-            values = lists.flatten().to_numpy(zero_copy_only=False)
-            lengths = {len(values) // max(1, len(lists))} if pa.types.is_fixed_size_list(kind) else {*_lengths(lists)}
-            if len(lengths) > 1:
-                raise UserError(
-                    f"{where} has {name} of {min(lengths)} and of {max(lengths)} numbers: give as many a row"
-                )
-            found[name] = values.reshape(len(lists), -1) if len(lists) else np.empty((0, 0))
-        else:
-            values = column.to_numpy()
-            found[name] = values.astype(str) if values.dtype == object else values
+        found = _arrays(table, where)
+    except UserError:
+        raise
+    except Exception as error:  # as above
+        raise UserError(
+            f"{where} is no whole Parquet file of numbers and text ({_short(error)}): write it anew"
+        ) from None
     if "classes" in found:
         try:
             found["classes"] = np.array(json.loads(found["classes"]), dtype=np.str_)
@@ -112,8 +96,28 @@ def _parquet(path: Path, where: str) -> dict[str, Any]:
     return found
 
 
-def _lengths(lists: Any) -> np.ndarray:
-    return np.unique(lists.value_lengths().to_numpy(zero_copy_only=False))
+def _arrays(table: Any, where: str) -> dict[str, Any]:
+    """The columns of a table, lists of equal lengths as the rows of one array, and what stands beside them."""
+    import pyarrow.types as types  # pyright: ignore[reportMissingImports]
+
+    metadata = {key.decode(errors="replace"): value for key, value in (table.schema.metadata or {}).items()}
+    found: dict[str, Any] = {key: metadata[key].decode(errors="replace") for key in BESIDE if key in metadata}
+    _check_keys(table.column_names, where)
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if column.null_count:
+            raise UserError(f"{where} has rows without {name}: each row needs one")
+        if types.is_fixed_size_list(column.type) or types.is_list(column.type) or types.is_large_list(column.type):
+            lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
+            if len(lengths) > 1:
+                few, most = lengths[0], lengths[-1]
+                raise UserError(f"{where} has {name} of {few} and of {most} numbers: give as many a row")
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            found[name] = values.reshape(len(column), -1) if len(column) else np.empty((0, 0))
+        else:
+            values = column.to_numpy(zero_copy_only=False)
+            found[name] = values.astype(str) if values.dtype == object else values
+    return found
 
 
 def _check_keys(names: list[str], where: str) -> None:

@@ -128,6 +128,8 @@ def _check(node: Node) -> None:
         raise ValueError("its architecture is no mapping")
     if not all(isinstance(stream, str) for stream in (*node.trained_on, node.labels_stream or "")):
         raise ValueError("its streams of views are no names")
+    if node.labels_of not in (None, "clean"):
+        raise ValueError(f"{node.labels_of!r} is not what its labels are of")
     if node.labels_stream in node.trained_on:
         raise ValueError(f"it labels the views that it was trained on, {node.labels_stream}")
     for what in ("weights", "predictions", "labels"):
