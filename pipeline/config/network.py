@@ -94,7 +94,7 @@ class Imported(Section):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Answers(Imported):
+class ImportedAnswers(Imported):
     """A file of a teacher's answers, and what stands for its answer to a view.
 
     for_views: `own`, the file has an answer to each view; `clean`, a view has that of its clean image, whatever the
@@ -112,7 +112,7 @@ class OnnxInput(Section):
     std: tuple[Positive, ...] | None = None
 
 
-class Onnx(Imported):
+class ImportedOnnx(Imported):
     """An ONNX model that teaches.
 
     classes: their names in the order of its output; null: those of the file's card, else those of the data.
@@ -130,8 +130,8 @@ class TeacherSection(NetworkSection):
     """The first network of the lineage, trained here or imported, or one that is no network of ours."""
 
     weights: Imported | None = None
-    answers: Answers | None = None
-    onnx: Onnx | None = None
+    answers: ImportedAnswers | None = None
+    onnx: ImportedOnnx | None = None
 
     @model_validator(mode="after")
     def be_one(self) -> Self:

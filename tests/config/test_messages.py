@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.extension import STEPS
-from pipeline.config.network import Answers, Imported, NetworkSection, Onnx, OnnxInput
+from pipeline.config.network import Imported, ImportedAnswers, ImportedOnnx, NetworkSection, OnnxInput
 from tests.config.test_effect import everything, flattened
 from tests.scratch import PARAMS, ROOT
 
@@ -37,7 +37,12 @@ def keys() -> set[str]:
     found = {*everything(), *flattened(read_yaml(PARAMS)), "compress.order", "compress.steps", "compress.from"}
     found |= {
         f"teacher.{key}.{each}"
-        for key, section in (("weights", Imported), ("answers", Answers), ("onnx", Onnx), ("onnx.input", OnnxInput))
+        for key, section in (
+            ("weights", Imported),
+            ("answers", ImportedAnswers),
+            ("onnx", ImportedOnnx),
+            ("onnx.input", OnnxInput),
+        )
         for each in section.model_fields
     }
     for kind in STEPS.names():
