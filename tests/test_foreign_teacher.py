@@ -43,5 +43,6 @@ def test_every_stage_reads_it_and_what_is_not_known_of_it_is_absent(fresh: Scrat
     assert summary["shipped"].keys() == {"parameters", "flops", "bytes"}, "nothing to compare size and time with"
     page = parse((scratch.folder / "report.html").read_text())
     assert page.faults == []
-    for command in ("summary", "status", "tree"):
+    for command in ("summary", "status"):
         assert "imported" in scratch.run(sys.executable, "-m", "pipeline", command)
+    assert "── teacher" in scratch.run(sys.executable, "-m", "pipeline", "tree")
