@@ -200,6 +200,15 @@ def predict(
 
 
 @app.command()
+def views(folder: Annotated[Path, typer.Argument(help="Where they go.")]) -> None:
+    """The images and views that a teacher elsewhere is to answer, one .npz file a view."""
+    from pipeline.commands.views import write
+
+    for path in write(folder):
+        print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
 def pictures(
     folder: Annotated[Path, typer.Option(help="Where they go.")] = Path("docs/pictures"),
 ) -> None:

@@ -44,14 +44,28 @@ def prepare() -> None:
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
-    header = write(data, spec.seed)
+    header = write(data, spec.seed, spec.origins is True)
     log(f"prepare: {data.source}, {header['counts']}")
 
 
 @app.command()
 def teacher() -> None:
-    """Train the first network of the lineage, or take in one that was trained elsewhere."""
-    _advance("teacher")
+    """Train the first network of the lineage, or take in what was trained elsewhere."""
+    from pipeline.planning.specs.foreign import AnswersSpec, OnnxSpec
+    from pipeline.planning.specs.spec import read_spec_if
+    from pipeline.training.stage import perform
+
+    foreign = read_spec_if("teacher", AnswersSpec, OnnxSpec)
+    if foreign is None:
+        _advance("teacher")
+    elif isinstance(foreign, AnswersSpec):
+        from pipeline.training import foreign as answers
+
+        perform(answers.take, foreign)
+    else:
+        from pipeline.training import onnx_teacher
+
+        perform(onnx_teacher.take, foreign)
 
 
 @app.command()

@@ -31,6 +31,8 @@ from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.views import augment, describe, draw
+from pipeline.labels.answers import match
+from pipeline.labels.columns import read_columns
 from pipeline.labels.layout import Format
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
@@ -40,7 +42,9 @@ from pipeline.models.codebook import load_shared, save_shared
 from pipeline.models.files import load_weights, save_weights
 from pipeline.planning import build as plan
 from pipeline.planning import graph
+from pipeline.training.onnx_model import OnnxModel
 from pipeline.training.state import State
+from tests.labels.answered import npz, origins, small
 from tests.labels.folders import opened, recorded, write
 from tests.scratch import PARAMS, ROOT
 
@@ -207,6 +211,15 @@ def read_state(path: Path) -> None:
     State(Path()).load(lambda sentence: None)
 
 
+def read_answers(path: Path) -> None:
+    shutil.copy(path, "given.npz")
+    match(read_columns(Path("given.npz"), "given.npz"), origins(), ("cat", "dog"), 0, {}, "given.npz")
+
+
+def read_onnx_teacher(path: Path) -> None:
+    OnnxModel(path.read_bytes(), "given.onnx", gives="logits", threads=1)(torch.zeros(1, 1, 2, 2))
+
+
 def whole_weights(path: Path) -> None:
     save_weights(build({"family": "plain", "widths": [4]}, channels=1, size=8, classes=3), path)
 
@@ -227,6 +240,18 @@ def whole_onnx(path: Path) -> None:
     path.write_bytes(helper.make_model(made).SerializeToString())
 
 
+def whole_answers(path: Path) -> None:
+    shutil.move(npz(path.with_suffix(".npz"), small()), path)
+
+
+def whole_onnx_teacher(path: Path) -> None:
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["b", 1, 2, 2])
+    z = helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["b", 4])
+    made = helper.make_graph([helper.make_node("Flatten", ["x"], ["z"])], "g", [x], [z])
+    opsets = [helper.make_opsetid("", 18)]
+    path.write_bytes(helper.make_model(made, opset_imports=opsets, ir_version=10).SerializeToString())
+
+
 def whole_data(path: Path) -> None:
     prepare(Data(source="digits", per_class=2), Path(), 0, Path("data"))
     shutil.copy("data/train.images.npy", path)
@@ -245,6 +270,8 @@ IMPORTED: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "codebook": (whole_shared, load_shared),
     "predictions": (whole_logits, read_logits),
     "onnx": (whole_onnx, read_onnx),
+    "answers": (whole_answers, read_answers),
+    "onnx teacher": (whole_onnx_teacher, read_onnx_teacher),
     "images": (whole_data, read_data),
     "state": (whole_state, read_state),
 }

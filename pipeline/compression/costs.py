@@ -6,6 +6,7 @@ Legend: B images of a batch.
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,42 +33,59 @@ CPU = Device(torch.device("cpu"), torch.float32)
 
 
 def of_network(model: nn.Module, input: Input | None, teacher: Node, data: Prepared, device: Device) -> dict[str, Any]:
-    """Latency of a torch network of that input by batch, and of the teacher in torch, each at its own size."""
-    own, other = device.forward(model.eval()), device.forward(load(teacher, device).eval())
-    edges = [supplied(data, each)["size"] for each in (input, teacher.input)]
+    """Latency of a torch network of that input by batch, and of the teacher in torch, each at its own size.
+
+    Of a teacher that is no network of ours there is none.
+    """
+    timed = [(model, input), *([(load(teacher, device), teacher.input)] if _is_ours(teacher) else [])]
+    networks = [(device.forward(each.eval()), supplied(data, of)["size"]) for each, of in timed]
 
     def calls(batch: int) -> list[Callable[[], object]]:
-        x_BCHW, t_BCHW = (torch.zeros(batch, data.channels, edge, edge, device=device.where) for edge in edges)
-        return [lambda: own(x_BCHW), lambda: other(t_BCHW)]
+        return [
+            partial(forward, torch.zeros(batch, data.channels, edge, edge, device=device.where))
+            for forward, edge in networks
+        ]
 
     return _latencies(calls)
 
 
 def of_file(runtime: Runtime, teacher: Node, data: Prepared, threads: int | None) -> dict[str, Any]:
-    """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime."""
+    """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime.
+
+    Of a teacher that is no network of ours there is none.
+    """
     from pipeline.compression.export_onnx import export
     from pipeline.compression.work import card_of
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "teacher.onnx"
-        export(load(teacher, CPU), path, card_of(teacher, data))
-        other = Runtime(path, threads=threads)
+    runtimes = [runtime]
+    if _is_ours(teacher):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "teacher.onnx"
+            export(load(teacher, CPU), path, card_of(teacher, data))
+            runtimes.append(Runtime(path, threads=threads))
 
     def calls(batch: int) -> list[Callable[[], object]]:
-        own_BCHW, pixels_BCHW = (
-            np.zeros((batch, data.channels, each.card.size, each.card.size), np.float32) for each in (runtime, other)
-        )
-        return [lambda: runtime.run(own_BCHW), lambda: other.run(pixels_BCHW)]
+        return [
+            partial(each.run, np.zeros((batch, data.channels, each.card.size, each.card.size), np.float32))
+            for each in runtimes
+        ]
 
     return _latencies(calls)
+
+
+def _is_ours(teacher: Node) -> bool:
+    """Whether it is a network that can be built here, and timed."""
+    return teacher.architecture is not None
 
 
 def _latencies(calls: Callable[[int], list[Callable[[], object]]]) -> dict[str, Any]:
     found = {}
     for batch in BATCHES:
         with torch.no_grad():
-            own, teacher = medians_ms(calls(batch))
-        found[f"batch_{batch}"] = {"ms": round(own, 4), "teacher_ms": round(teacher, 4), "ratio": teacher / own}
+            own, *beside = medians_ms(calls(batch))
+        found[f"batch_{batch}"] = {"ms": round(own, 4)}
+        for teacher in beside:
+            found[f"batch_{batch}"] |= {"teacher_ms": round(teacher, 4), "ratio": teacher / own}
     return found
 
 

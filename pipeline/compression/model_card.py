@@ -150,7 +150,7 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
     ]
     latency = metrics.get("cost", {}).get("latency", {})
     cost += [
-        [f"milliseconds, {batch.replace('_', ' of ')}", f"{each['ms']:.3f} (the teacher: {each['teacher_ms']:.3f})"]
+        [f"milliseconds, {batch.replace('_', ' of ')}", f"{each['ms']:.3f}{_beside(each)}"]
         for batch, each in sorted(latency.items())
     ]
     near = metrics.get("teacher", {}).get("agreement")
@@ -161,6 +161,10 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
         "A multiply-add counts as two operations. Times are of the machine that measured them."
     )
     return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes])
+
+
+def _beside(latency: Mapping[str, float]) -> str:
+    return f" (the teacher: {latency['teacher_ms']:.3f})" if "teacher_ms" in latency else ""
 
 
 def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]]) -> str:

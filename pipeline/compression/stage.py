@@ -50,10 +50,13 @@ def run(spec: StepSpec) -> None:
             rows = EMPTY_CURVE
         metrics["cost"]["peak_memory_bytes"] = costs.peak_memory(folder)
     node.write_numbers(name, metrics, rows)
-    faster = metrics["cost"]["latency"]["batch_1"]["ratio"]
+    timed, on = metrics["cost"]["latency"]["batch_1"], metrics["cost"]["timed_on"]
+    speed = f"{timed['ms']:.3f} ms an image on {on}"
+    if "ratio" in timed:
+        speed = f"{timed['ratio']:.1f} times as fast as the teacher on {on}"
     log(
         f"{name}: {spec.step}, validation {100 * metrics['validation']['accuracy']:.1f} %, "
-        f"{metrics['bytes']:,} bytes, {faster:.1f} times as fast as the teacher on {metrics['cost']['timed_on']}"
+        f"{metrics['bytes']:,} bytes, {speed}"
     )
 
 

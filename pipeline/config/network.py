@@ -117,16 +117,62 @@ class NetworkSection(TrainingSection):
 
 
 class Imported(Section):
-    """Weights trained elsewhere: a safetensors file, and its SHA-256 so that a changed file is noticed."""
+    """What was trained elsewhere: a file, and its SHA-256 so that a changed one is noticed."""
 
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class ImportedAnswers(Imported):
+    """A file of a teacher's answers, and what stands for its answer to a view.
+
+    for_views: `own`, the file has an answer to each view; `clean`, a view has that of its clean image, whatever the
+    crop shows; null, views leave images as they are.
+    """
+
+    for_views: Literal["own", "clean"] | None = None
+
+
+class OnnxInput(Section):
+    """What an ONNX model is fed, where it is not what the data have: edge in pixels, mean and deviation of 0 .. 1."""
+
+    size: Count | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[Positive, ...] | None = None
+
+
+class ImportedOnnx(Imported):
+    """An ONNX model that teaches.
+
+    classes: their names in the order of its output; null: those of the file's card, else those of the data.
+    """
+
+    classes: tuple[str, ...] | None = None
+    gives: Literal["logits", "probabilities"] = "logits"
+    input: OnnxInput = OnnxInput()
+
+
+GIVEN = ("weights", "answers", "onnx")  # of what a teacher was trained elsewhere, by the keys of its section
+
+
 class TeacherSection(NetworkSection):
-    """The first network of the lineage, trained here or imported."""
+    """The first network of the lineage, trained here or imported, or one that is no network of ours."""
 
     weights: Imported | None = None
+    answers: ImportedAnswers | None = None
+    onnx: ImportedOnnx | None = None
+
+    @model_validator(mode="after")
+    def be_one(self) -> Self:
+        """A teacher is imported in one way."""
+        if len(given := [key for key in GIVEN if getattr(self, key) is not None]) > 1:
+            raise fault(f"takes one of {', '.join(GIVEN)}, not {' and '.join(given)}: leave out all but one")
+        return self
+
+    @property
+    def foreign(self) -> str | None:
+        """The key of what answers in its place where that is no network of ours."""
+        return next((key for key in ("answers", "onnx") if getattr(self, key) is not None), None)
 
 
 Inputs = Annotated[dict[str, InputSection], Field(default_factory=dict)]

@@ -49,12 +49,14 @@ class Source:
     """One data set as it was found.
 
     labels: int64 (N,), positions in `classes`. test: images and labels of a test split of its own, else None.
+    paths: of each image below the root, those of the test split last; None where images are no files.
     """
 
     images: Images
     labels: np.ndarray
     classes: tuple[str, ...]
     test: tuple[Images, np.ndarray] | None = None
+    paths: tuple[str, ...] | None = None
 
 
 def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:

@@ -21,6 +21,7 @@ from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
 from pipeline.data.generator import generator
 from pipeline.data.images import Images, Source
+from pipeline.data.origins import Origins, write_origins
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, DataHeader, SplitName
 
 if TYPE_CHECKING:
@@ -31,18 +32,19 @@ CHUNK_BYTES = 2**24  # of pixels in memory at a time
 STD_FLOOR = 1e-3  # of a channel that (almost) never varies; a quarter of one grey level
 
 
-def write(data: Data, seed: int) -> dict[str, Any]:
+def write(data: Data, seed: int, origins: bool = False) -> dict[str, Any]:
     """Prepare the images that `data` names as `artifacts/data`; its header."""
     with replacing(DATA) as folder:
         folder.mkdir()
-        return prepare(data, resolve(data.root), seed, folder)
+        return prepare(data, resolve(data.root), seed, folder, origins)
 
 
-def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
+def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False) -> dict[str, Any]:
     """Write the prepared folder `out` (see `pipeline.data.prepared`) and return its header.
 
-    root: `data.root`, resolved. seed: of the splits, the subset and the noise. Raises `UserError` for an
-    unusable source and for a class with too few images.
+    root: `data.root`, resolved. seed: of the splits, the subset and the noise. origins: whether to write where each
+    image came from, in a file of its own, which changes no other. Raises `UserError` for an unusable source and for a
+    class with too few images.
     """
     source = load(data, root)
     names, labels = source.classes, source.labels
@@ -92,6 +94,14 @@ def prepare(data: Data, root: Path, seed: int, out: Path) -> dict[str, Any]:
         hash=digest({"files": content, "classes": names, "mean": mean, "std": std}),
     )
     write_sealed(out / HEADER, asdict(header))
+    if origins:
+        # A test split of its own is counted on from the other images.
+        numbers = {"train": train, "validation": validation, "test": test}
+        count = len(labels)
+        if source.test is not None:
+            numbers["test"] = test + count
+            count += len(test_labels)
+        write_origins(out, header.hash, Origins(numbers, count, source.paths))
     return asdict(header)
 
 

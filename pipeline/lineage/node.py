@@ -50,6 +50,7 @@ class Node:
         origin: For a carried slot, the node whose files stand for it.
         batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
+        labels_of: `clean` where its label of a view is that of the clean image; None where it is of the view itself.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Node:
     batch_norm: dict[str, Any] | None = None
     input: Input | None = None
     made_by: dict[str, str] | None = None
+    labels_of: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -135,6 +137,8 @@ def _check(node: Node) -> None:
         raise ValueError("its streams of views are no names")
     if not isinstance(node.made_by, dict | None):
         raise ValueError("what made it is no mapping")
+    if node.labels_of not in (None, "clean"):
+        raise ValueError(f"{node.labels_of!r} is not what its labels are of")
     if node.labels_stream in node.trained_on:
         raise ValueError(f"it labels the views that it was trained on, {node.labels_stream}")
     for what in ("weights", "predictions", "labels"):

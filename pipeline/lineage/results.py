@@ -41,7 +41,8 @@ def _numbers(of: Node) -> dict[str, Any]:
     metrics = node.read_numbers(of.source)
     if of.status == "computed" and of.format is None:
         members = [node.read_numbers(item["teacher"]) for item in of.lineage]
-        metrics |= {key: sum(each[key] for each in members) for key in ("parameters", "flops", "bytes")}
+        known = [key for key in ("parameters", "flops", "bytes") if all(key in each for each in members)]
+        metrics |= {key: sum(each[key] for each in members) for key in known}
     return metrics
 
 
@@ -70,13 +71,14 @@ def _shipped(table: list[Row]) -> Row | None:
 
 
 def _savings(shipped: Row, teacher: Row) -> dict[str, Any]:
-    """Size of what ships, and how many times smaller and faster it is than the teacher."""
-    metrics = shipped.metrics
-    return {
-        **{key: metrics[key] for key in ("parameters", "flops", "bytes")},
-        "smaller": round(teacher.metrics["bytes"] / metrics["bytes"], 2),
-        "faster": {name: round(each["ratio"], 2) for name, each in metrics["cost"]["latency"].items()},
-    }
+    """Size of what ships, and how many times smaller and faster it is than the teacher, where that is known."""
+    metrics, latency = shipped.metrics, shipped.metrics["cost"]["latency"]
+    found = {key: metrics[key] for key in ("parameters", "flops", "bytes")}
+    if "bytes" in teacher.metrics:
+        found["smaller"] = round(teacher.metrics["bytes"] / metrics["bytes"], 2)
+    if all("ratio" in each for each in latency.values()):
+        found["faster"] = {name: round(each["ratio"], 2) for name, each in latency.items()}
+    return found
 
 
 def lines(table: list[Row]) -> list[tuple[str, ...]]:
@@ -96,7 +98,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
             (
                 row.node.name,
                 f"= {row.node.source}" if picked else learned_from(row.node),
-                f"{metrics['parameters']:,}",
+                f"{metrics['parameters']:,}" if "parameters" in metrics else "",
                 f"{100 * metrics['validation']['accuracy']:.1f}",
                 f"{100 * test:.1f}",
                 f"{100 * (test - base):+.1f}",

@@ -15,7 +15,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
 
     Agreement is with the teacher on test. `smaller` compares bytes; `faster` compares latencies of one image and of 64
     with the teacher's, in the same run, the same runtime and on the device that `timed on` names; `memory` is the peak
-    of a process that does nothing else.
+    of a process that does nothing else. What is not known of a teacher that is no network of ours is left empty.
     """
     steps = [row for row in table if "step" in row.metrics and row.node.status != "carried"]
     if not steps:
@@ -35,16 +35,20 @@ def _line(row: Row, teacher: Row) -> tuple[str, ...]:
         row.node.name,
         *(f"{100 * metrics[split]['accuracy']:.1f}" for split in ("validation", "test")),
         f"{100 * metrics['teacher']['agreement']:.1f}" if is_step else "",
-        f"{metrics['parameters']:,}",
+        _count(metrics.get("parameters")),
         _count(metrics.get("nonzeros")),
-        f"{metrics['flops'] / 1e6:,.3f}",
-        _count(metrics["bytes"]),
+        f"{metrics['flops'] / 1e6:,.3f}" if "flops" in metrics else "",
+        _count(metrics.get("bytes")),
         _count(metrics.get("compressed_bytes")),
-        f"{teacher.metrics['bytes'] / metrics['bytes']:.1f}",
-        *(f"{latency[batch]['ratio']:.1f}" if is_step else "" for batch in ("batch_1", "batch_64")),
+        f"{teacher.metrics['bytes'] / metrics['bytes']:.1f}" if "bytes" in teacher.metrics else "",
+        *(_times(latency.get(batch, {}).get("ratio")) for batch in ("batch_1", "batch_64")),
         metrics["cost"]["timed_on"] if is_step else "",
         f"{metrics['cost']['peak_memory_bytes'] / 1e6:.0f}" if is_step else "",
     )
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.1f}"
 
 
 def _count(number: Any) -> str:

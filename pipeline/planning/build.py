@@ -11,13 +11,13 @@ from typing import Any
 from pipeline.base.paths import resolve
 from pipeline.config.extension import SOURCES
 from pipeline.config.params import Params
-from pipeline.planning import chains, compress, methods, readers, units
+from pipeline.planning import chains, compress, foreign, methods, readers, units
 from pipeline.planning.asked_views import asked_views
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
-from pipeline.planning.specs.training import TrainSpec, WeightsFile
+from pipeline.planning.specs.training import WeightsFile
 from pipeline.planning.units import code
 
 
@@ -66,11 +66,14 @@ def prepare(planner: Planner) -> PrepareSpec:
         seed=planner.params.seeds.data,
         files=listed(resolve(data.root), **data.settings) if listed else None,
         code={"stage": code(units.stage("prepare") | units.source(data.source))},
+        origins=True if planner.params.teacher.answers else None,
     )
 
 
-def teacher(planner: Planner) -> TrainSpec:
-    """The first network of the lineage, trained or imported."""
+def teacher(planner: Planner) -> NodeSpec:
+    """The first network of the lineage, trained or imported, or what answers in its place."""
     section = planner.params.teacher
+    if section.foreign:
+        return foreign.teacher(planner)
     spec = planner.network("teacher", section, None)
     return spec if section.weights is None else replace(spec, weights=WeightsFile(**section.weights.model_dump()))

@@ -39,7 +39,9 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     """Each generation learns from the one before, the first from what the chain starts from."""
     graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
     _check_start(planner, family, section)
-    architecture, input = planner.of_chain(family, section)
+    # A chain of no links carries a teacher of whatever kind.
+    carries_only = section.generations == 0 and planner.is_foreign(section.start)
+    architecture, input = ({}, None) if carries_only else planner.of_chain(family, section)
     rule = StopRule(patience=section.patience, min_gain=section.min_gain)
     specs: dict[str, NodeSpec] = {}
     previous = section.start

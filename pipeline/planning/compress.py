@@ -110,6 +110,11 @@ def _check(planner: Planner) -> None:
             "params.yaml: compress.from is ensemble, which has no weights to work on: let the first step of "
             "compress.order distil"
         )
+    if planner.is_foreign(section.start) and chosen and chosen[0].makes != "fresh":
+        raise UserError(
+            f"params.yaml: compress.from is {section.start}, which {planner.foreign} gives without weights of ours to "
+            "work on: let the first step of compress.order distil, or name a network that is trained here"
+        )
 
 
 def _trained(planner: Planner) -> list[str]:
@@ -129,10 +134,10 @@ def _trained(planner: Planner) -> list[str]:
 
 
 def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
-    """Of any network that params.yaml trains; None of the ensemble."""
+    """Of any network that params.yaml trains; None of the ensemble, and of a teacher that is no network of ours."""
     params = planner.params
     family, _, slot = name.partition("/")
-    if name == "ensemble":
+    if name == "ensemble" or planner.is_foreign(name):
         return None
     if family == "method":
         return params.method[slot].architecture

@@ -57,7 +57,12 @@ class Planner:
             continues_chain=continues_chain,
             has_logits=has_logits(section.objective),
             training=self.training(
-                section, teacher, architecture, input, seed=self.seed(section, _role(name)), where=family
+                section,
+                teacher,
+                architecture,
+                input,
+                seed=self.seed(section, _role(name)),
+                where=name.replace("/", ".") if family == "method" else family,
             ),
             labels=self.labels(),
             code=self.codes(family, section, units.model(architecture)),
@@ -78,6 +83,16 @@ class Planner:
             raise UserError(f"params.yaml: {where}.objective needs a teacher, but {where} has none: use cross_entropy")
         # Features are not stored: whoever compares them needs a live teacher.
         teaching = "live" if needs_features(section.objective) else section.teaching
+        if teacher and teaching == "live" and self.is_foreign(teacher):
+            raise UserError(
+                f"params.yaml: {where} needs a live teacher, but {self.foreign} gives one that is no network to run "
+                f"here: use {where}.teaching: stored, and no objective on features"
+            )
+        if teacher == "ensemble" and self.is_foreign("born_again/g1"):
+            raise UserError(
+                f"params.yaml: {where} learns from the ensemble, whose only member is the teacher that {self.foreign} "
+                "gives: raise born_again.generations, so that it has networks to run"
+            )
         if teacher == "ensemble" and teaching == "live":
             raise UserError(
                 f"params.yaml: {where} needs a live teacher, but the ensemble has no weights to run: "
@@ -137,9 +152,34 @@ class Planner:
         source = Path(data.root).name if SOURCES.helper(data.source, "files") else data.source
         return {"source": source, "seeds": self.params.seeds.model_dump(mode="json")}
 
+    @property
+    def foreign(self) -> str:
+        """The key of a teacher that is no network of ours."""
+        return f"teacher.{self.params.teacher.foreign}"
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether a node is, stands for, or may come to stand for a teacher that is no network of ours."""
+        params, family = self.params, name.split("/")[0]
+        if params.teacher.foreign is None:
+            return False
+        if family == "assistant":
+            return params.assistant.links == 0
+        if family in ("refinery", "born_again"):
+            chain = getattr(params, family)
+            return chain.generations == 0 and self.is_foreign(chain.start)
+        if family == "compress":
+            return not params.compress.order and self.is_foreign(params.compress.start)
+        # The best of a refinery may be what it starts from.
+        return name == "teacher" or (name == "refined" and self.is_foreign(params.refinery.start))
+
     def architecture(self, family: str, start: str) -> Network:
         """A chain has the architecture and the input of the network it starts from, unless it names its own."""
         params = self.params
+        if start == "teacher" and params.teacher.foreign:
+            raise UserError(
+                f"params.yaml: {family}.from is teacher, and {self.foreign} gives no architecture: give "
+                f"{family}.architecture, or another {family}.from"
+            )
         if start == "ensemble":
             raise UserError(
                 f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"

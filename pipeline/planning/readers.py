@@ -21,8 +21,10 @@ def ensemble(planner: Planner) -> EnsembleSpec:
     """What to combine, and how."""
     params = planner.params
     # The slots carry what the chain starts from where it has no generation.
-    chain, _ = planner.architecture("born_again", params.born_again.start)
-    networks = units.model(params.born_again.architecture or chain) | units.model(chain)
+    own, start = params.born_again.architecture, params.born_again.start
+    carried = planner.is_foreign(start) and (own or not params.born_again.generations)
+    chain = None if carried else planner.architecture("born_again", start)[0]
+    networks = {unit: path for each in (own, chain) if each for unit, path in units.model(each).items()}
     return EnsembleSpec(
         node="ensemble",
         members=tuple(f"born_again/{slot}" for slot in graph.slots(planner.stages, "born_again")),

@@ -22,6 +22,8 @@ BODIES = {
     "summary": "pipeline/lineage/results.py",
     "report": "pipeline/report/page.py",
 }
+# Where a teacher begins that is no network of ours, by its key in params.yaml.
+FOREIGN = {"answers": "pipeline/training/foreign.py", "onnx": "pipeline/training/onnx_teacher.py"}
 SHOWING = ("summary", "report")  # what they leave is made of results, and is none
 LOOP: Units = {"loop": "pipeline/training/loop.py"}
 NODE: Units = {"node": "pipeline/lineage/node.py"}
@@ -37,6 +39,11 @@ REBUILDING: Units = {
 def stage(verb: str) -> Units:
     """What a stage runs."""
     return {f"stage {verb}": BODIES[verb]}
+
+
+def foreign(key: str) -> Units:
+    """What takes in a teacher that is no network of ours."""
+    return {f"stage {key}": FOREIGN[key]}
 
 
 def source(name: str) -> Units:
@@ -83,6 +90,8 @@ def every() -> Units:
     found = LOOP | NODE | BUDGET | REBUILDING
     for verb in BODIES:
         found |= stage(verb) if verb not in SHOWING else {}
+    for key in FOREIGN:
+        found |= foreign(key)
     for name in SOURCES.names():
         found |= source(name)
     for family in FAMILIES.names():

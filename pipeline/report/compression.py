@@ -21,7 +21,7 @@ class StepFigures:
         family: Decides its colour.
         name: The step's; empty of a network that is none.
         test: Accuracy.
-        bytes: On disk.
+        bytes: On disk; None of a teacher that is no file.
         smaller, faster: Times, beside the teacher: of bytes, and of one image at a time in the same runtime and run;
             None where it was not measured so.
     """
@@ -30,8 +30,8 @@ class StepFigures:
     family: str
     name: str
     test: float
-    bytes: int
-    smaller: float
+    bytes: int | None
+    smaller: float | None
     faster: float | None
     timed_on: str
 
@@ -50,10 +50,11 @@ def steps(run: Run) -> list[StepFigures]:
 def _step(entry: Entry, teacher: Entry) -> StepFigures:
     metrics = entry.metrics
     faster = metrics["cost"].get("latency", {}).get("batch_1", {}).get("ratio")
-    smaller = teacher.metrics["bytes"] / metrics["bytes"]
+    size = metrics.get("bytes")
+    smaller = teacher.metrics["bytes"] / size if size and "bytes" in teacher.metrics else None
     name = metrics.get("step", "")
     timed_on = metrics["cost"].get("timed_on", "")
-    return StepFigures(entry.name, entry.family, name, entry.test or 0.0, metrics["bytes"], smaller, faster, timed_on)
+    return StepFigures(entry.name, entry.family, name, entry.test or 0.0, size, smaller, faster, timed_on)
 
 
 def section(run: Run) -> PageSection | None:
@@ -63,8 +64,11 @@ def section(run: Run) -> PageSection | None:
         return None
     first, last = found[0], found[-1]
     count = sum(bool(step.name) for step in found)
-    before, after = quantity(first.bytes, "B"), quantity(last.bytes, "B")
-    lead = f"In {counted(count, 'step')}, the {before} of the teacher become {after}"
+    sizes = [step.bytes for step in found if step.bytes]
+    after = quantity(last.bytes or 0, "B")
+    lead = f"{counted(count, 'step')} leave {after}"
+    if first.bytes:
+        lead = f"In {counted(count, 'step')}, the {quantity(first.bytes, 'B')} of the teacher become {after}"
     lead += f", {last.faster:.1f} times as fast on {last.timed_on}" if last.faster else ""
     lead += f", at {points(last.test - first.test)} points on test."
     low, high = around([step.test for step in found], 0.02, 0, 1)
@@ -73,7 +77,7 @@ def section(run: Run) -> PageSection | None:
         "steps": found,
         "low": low,
         "high": high,
-        "most": max(step.bytes for step in found),
+        "most": max(sizes),
         "numbers": Table(header, rows, WORDS),
     }
     return PageSection("compression", "What compression brings", lead, values)

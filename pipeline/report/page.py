@@ -90,7 +90,8 @@ def headline(run: Run) -> str:
     teacher, student = run.find("teacher"), run.find("student")
     if teacher is None or student is None:
         return "What this run trained, and what came of it."
-    ratio = teacher.metrics["parameters"] / student.metrics["parameters"]
+    # Of a teacher that is no network of ours nothing is known of its size.
+    ratio = teacher.metrics.get("parameters", 0) / student.metrics["parameters"]
     smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""
     arm = next((arm for arm in methods.arms(run) if arm.name == "student"), None)
     beside = f", {_against_baseline(arm)}" if arm else ""
@@ -123,8 +124,9 @@ def tiles(run: Run) -> list[dict[str, Any]]:
             found.append({"name": name, "family": entry.family, "test": entry.test, "what": what, "size": amount})
     if chain := compression.steps(run):
         last = chain[-1]
-        what = f"{last.smaller:.1f} times smaller than the teacher" if last.smaller > 1 else "at the end of its steps"
-        size = quantity(last.bytes, "B")
+        smaller = last.smaller or 0
+        what = f"{smaller:.1f} times smaller than the teacher" if smaller > 1 else "at the end of its steps"
+        size = quantity(last.bytes or 0, "B")
         found.append({"name": "compressed", "family": last.family, "test": last.test, "what": what, "size": size})
     for tile in found:
         compared = base is not None and tile["name"] != base.name

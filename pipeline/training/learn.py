@@ -42,7 +42,7 @@ from pipeline.training.learner import InitWeights
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import AnyTrainingSpec, last_view, with_seen_views
 from pipeline.training.state import holding
-from pipeline.training.suited import check_classes, warn_of_tail
+from pipeline.training.suited import check_classes, tell_of_clean, warn_of_tail
 from pipeline.training.teacher import LiveTeacher, NoTeacher, StoredLabels, Teacher
 
 BUDGET = "pipeline.models.budget"
@@ -186,6 +186,7 @@ def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Te
                 f"{labels.folder} has {labels.views} views, and {spec.node} learns from {last}: run `dvc repro`"
             )
         warn_of_tail(spec, labels)
+        tell_of_clean(spec, teacher)
         return StoredLabels(labels, device), lineage
     if teacher.format != "safetensors":
         raise UserError(f"{spec.node} needs a live teacher, but {teacher.source} is a file of {teacher.format}")

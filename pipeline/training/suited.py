@@ -7,6 +7,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.extension import OBJECTIVES
 from pipeline.console.progress import log
 from pipeline.labels.store import Labels
+from pipeline.lineage.node import Node
 from pipeline.objectives.compose import Objective, Signals
 from pipeline.planning.specs.training import TermSettings, TrainingSpec
 
@@ -28,6 +29,15 @@ def check_classes(spec: TrainingSpec, classes: int) -> None:
             )
         if classes == 2 and (left := OBJECTIVES.constant(name, "TWO_CLASSES")):
             log(f"{spec.node}: objective.{name} with two classes: {left}")
+
+
+def tell_of_clean(spec: TrainingSpec, teacher: Node) -> None:
+    """Say so where a label of a view is that of the clean image: the crop may not show what it names."""
+    if teacher.labels_of == "clean":
+        log(
+            f"{spec.node}: {teacher.source} has answered clean images only: each view has the label of its clean "
+            "image, whatever the crop shows (teacher.answers.for_views: clean)"
+        )
 
 
 def warn_of_tail(spec: TrainingSpec, labels: Labels) -> None:

@@ -22,3 +22,8 @@ def test_what_takes_a_quarter_of_the_teachers_time_is_four_times_as_fast() -> No
         assert 2 <= each["ms"] < each["teacher_ms"]
         assert each["ratio"] == pytest.approx(each["teacher_ms"] / each["ms"], rel=1e-2)
         assert 2 < each["ratio"] < 5
+
+
+def test_beside_a_teacher_that_is_no_network_of_ours_there_is_no_ratio() -> None:
+    found = costs._latencies(lambda batch: [lambda: None])
+    assert all(each.keys() == {"ms"} for each in found.values())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.lineage import node, results
+from pipeline.lineage import node, results, tables
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.results import FIGURES, Row
 
@@ -74,3 +74,33 @@ def test_an_ensemble_costs_what_its_members_cost_together(tmp_path: Path, monkey
         node.write_numbers(each.name, numbers(0.5, 0.5), EMPTY_CURVE)
     (row,) = results.rows(["ensemble"])
     assert [row.metrics[key] for key in ("parameters", "flops", "bytes")] == [20, 200, 2000]
+
+
+def without_size() -> list[Row]:
+    """The same run under a teacher of whose size and speed nothing is known."""
+    rows = table()
+    cost = rows[-1].metrics["cost"] | {"latency": {"batch_1": {"ms": 1.0}}}
+    rows[-1] = Row(rows[-1].node, rows[-1].metrics | {"cost": cost})
+    known = {key: value for key, value in rows[0].metrics.items() if key not in ("parameters", "flops", "bytes")}
+    rows[0] = Row(Node("teacher", "imported"), known)
+    return rows
+
+
+def test_what_is_not_known_of_a_teacher_is_left_out_and_never_0() -> None:
+    shipped = results.figures(without_size())["shipped"]
+    assert shipped == {"parameters": 10, "flops": 100, "bytes": 250}
+    header, *cells = results.lines(without_size())
+    teacher = dict(zip(header, cells[0], strict=True))
+    assert (teacher["node"], teacher["learned from"], teacher["parameters"]) == ("teacher", "imported", "")
+    rows = without_size()
+    rows[-1] = Row(Node("compress/c1", "computed", lineage=rows[1].node.lineage), rows[-1].metrics | STEP)
+    header, first, *_, last = tables.lines(rows)
+    teacher, step = (dict(zip(header, line, strict=True)) for line in (first, last))
+    assert {teacher[key] for key in ("parameters", "MFLOPs", "bytes", "smaller", "faster 1", "memory MB")} == {""}
+    assert (step["bytes"], step["smaller"], step["faster 1"]) == ("250", "", "")
+
+
+STEP = {
+    "teacher": {"agreement": 0.9},
+    "cost": {"training_seconds": 2.0, "latency": {"batch_1": {"ms": 1.0}}, "timed_on": "cpu", "peak_memory_bytes": 1},
+}

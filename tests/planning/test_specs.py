@@ -12,6 +12,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE, PLAN
 from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
+from pipeline.planning.specs.foreign import AnswersSpec, OnnxSpec
 from pipeline.planning.specs.machine import MachineSpec, read_machine
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.readers import EnsembleSpec, RefinedSpec, ReportSpec, SummarySpec
@@ -19,6 +20,7 @@ from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.spec import read_spec, read_spec_if, write_specs
 from pipeline.planning.specs.training import TrainSpec, WeightsFile
 from tests.planning.test_build import build
+from tests.planning.test_foreign import ANSWERS, ONNX, WITHOUT_NETWORK
 
 SPECS: dict[str, Any] = build({"compress": {"order": ["distil", "tune", "qat", "quantise", "export"]}})
 SPECS["teacher"] = replace(SPECS["teacher"], weights=WeightsFile(file="a", sha256="0" * 64))
@@ -26,6 +28,7 @@ KINDS = (
     *(PrepareSpec, TrainSpec, CarrySpec, SkipSpec, TrainStepSpec, ComputeStepSpec),
     *(RefinedSpec, EnsembleSpec, SummarySpec, ReportSpec, MachineSpec),
 )
+FOREIGN = (AnswersSpec, OnnxSpec)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,16 @@ def rewritten(name: str, **change: Any) -> Path:
 def test_what_is_read_is_what_was_written(name: str) -> None:
     assert read_spec(name, type(SPECS[name])) == SPECS[name]
     assert read_spec(name, *KINDS) == SPECS[name], "no other kind takes it for its own"
+
+
+@pytest.mark.parametrize("teacher", [ANSWERS, ONNX])
+def test_a_teacher_that_is_no_network_is_read_as_it_was_written(teacher: dict[str, Any]) -> None:
+    spec: Any = build({**WITHOUT_NETWORK, "teacher": teacher})["teacher"]
+    write_specs({"teacher": spec}, PLAN)
+    assert read_spec("teacher", *FOREIGN) == read_spec_if("teacher", *FOREIGN) == spec
+    assert read_spec_if("teacher", CarrySpec) is None
+    with pytest.raises(UserError, match=r"is not a spec that this version reads"):
+        read_spec("teacher", *KINDS)
 
 
 def test_all_kinds_were_among_them() -> None:

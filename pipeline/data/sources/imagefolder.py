@@ -29,7 +29,11 @@ def load(root: Path, size: int | None, grayscale: bool, *, links: bool = False) 
     edge = _edge(next(iter(train.values()))[0]) if size is None else size
     mode = "L" if grayscale else "RGB"
     images, labels = _images(train, mode, size, edge)
-    return Source(images, labels, classes, _images(test[0], mode, size, edge) if test else None)
+    # One source gives all paths, so that whatever was said of an image elsewhere finds it here.
+    paths = tuple(
+        path.relative_to(root).as_posix() for tree in (train, *test) for files in tree.values() for path in files
+    )
+    return Source(images, labels, classes, _images(test[0], mode, size, edge) if test else None, paths)
 
 
 def _images(tree: Tree, mode: str, size: int | None, edge: int) -> tuple[Decoded, np.ndarray]:

@@ -1,0 +1,80 @@
+"""The images that a teacher elsewhere is to answer: our views, and the clean images, each as its row is to be named.
+
+One .npz file a view, with the columns of a file of answers (see `pipeline.labels.answers`) and `images`, float32
+(R, C, H, W) of pixels 0 .. 1. Whoever answers puts `logits` in place of `images`; the rows of all files make one file.
+
+Legend: R rows of a file, N images of a split.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.base.errors import UserError
+from pipeline.base.files import replacing
+from pipeline.base.paths import DATA
+from pipeline.config.views import Views
+from pipeline.data import prepared
+from pipeline.data.batches import Pixels
+from pipeline.data.origins import Origins, read_origins
+from pipeline.data.prepared import Prepared
+from pipeline.data.rows import Rows
+from pipeline.data.views import augment, describe, draw
+from pipeline.labels.answers import our_views
+from pipeline.planning.specs.foreign import AnswersSpec
+from pipeline.planning.specs.spec import read_spec_if
+from pipeline.training.device import HOST_BYTES
+from pipeline.training.foreign import STREAM
+from pipeline.training.seen_views import held
+
+BATCH = 1024  # images in memory as floats, beside the file's own
+CPU = torch.device("cpu")
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the views that the plan's teacher is to answer; return the files. View 0 has validation and test, too.
+
+    Raises:
+        UserError: The teacher of the plan is no file of answers, or the images are not prepared for one.
+    """
+    spec = read_spec_if("teacher", AnswersSpec)
+    if spec is None:
+        raise UserError(
+            "params.yaml: teacher.answers is not given, and says how views are to be answered: set "
+            "`answers: {file: answers.npz, sha256: …, for_views: own}` (64 zeros until the file is there), then run "
+            "`dvc repro prepare`"
+        )
+    data = prepared.read(DATA)
+    origins = read_origins(DATA, data.hash)
+    count = min(spec.labels.views, held(spec.labels, len(data.train), len(data.classes)))
+    views, seed = Views(**spec.forward.views), spec.forward.views_seed
+    said = json.dumps(our_views(describe(views, seed, STREAM, len(data.train)), data.hash))
+    written = []
+    for v in range(count + 1 if spec.answers.for_views == "own" else 1):
+        splits = ("train",) if v else ("train", "validation", "test")
+        numbers_R = np.concatenate([origins.rows[split] for split in splits])
+        images = np.concatenate([_images(data, split, views, seed, v) for split in splits])
+        content = {**_named(origins, numbers_R), "view": np.full(len(numbers_R), v), "images": images}
+        path = folder / f"view_{v:03}.npz"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **content, view_spec=np.array(said))
+        written.append(path)
+    return written
+
+
+def _images(data: Prepared, split: str, views: Views, seed: int, v: int) -> np.ndarray:
+    """A view of all images of a split, float32 (N, C, H, W) of pixels 0 .. 1."""
+    pixels = Pixels(getattr(data, split).images, CPU, HOST_BYTES)
+    drawn = draw(views, seed, STREAM, v, len(pixels), data.size)
+    zeros_C, ones_C = torch.zeros(data.channels), torch.ones(data.channels)
+    rows = Rows.on(CPU, np.arange(len(pixels))).split(BATCH)
+    return np.concatenate([augment(pixels[each], drawn, each.device_B, zeros_C, ones_C).numpy() for each in rows])
+
+
+def _named(origins: Origins, numbers_R: np.ndarray) -> dict[str, Any]:
+    if origins.paths is None:
+        return {"number": numbers_R}
+    return {"path": np.array([origins.paths[number] for number in numbers_R.tolist()])}

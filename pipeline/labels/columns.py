@@ -1,0 +1,183 @@
+"""The columns of a file of answers, as `pipeline.labels.answers` describes them: read and typed, matched with nothing.
+
+Legend: R rows, C classes.
+"""
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.base.errors import UserError
+
+KEYS = ("path", "number", "view", "logits", "probabilities", "classes", "view_spec")
+BESIDE = ("classes", "view_spec")  # of Parquet: in the metadata of its schema
+EXTRA = "parquet"  # of pip: what reads such a file
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What the file holds.
+
+    Attributes:
+        path, number: Which image, by one of the two; paths as text, numbers int64 (R,).
+        view: int64 (R,), or None.
+        values: Floats (R, C), which are of the `kind`.
+        classes: In the order of the values, or None.
+        view_spec: Text, or None.
+    """
+
+    path: list[str] | None
+    number: np.ndarray | None
+    view: np.ndarray | None
+    values: np.ndarray
+    kind: Literal["logits", "probabilities"]
+    classes: tuple[str, ...] | None
+    view_spec: str | None
+
+    def name(self, row: int) -> str:
+        """A row, as the file names it."""
+        image = repr(self.path[row]) if self.path is not None else str(int(self.number[row]))  # type: ignore[index]
+        return image if self.view is None else f"{image} view {int(self.view[row])}"
+
+
+def read_columns(path: Path, where: str) -> Columns:
+    """Read a file of answers; `where` names it and its key in messages. Whatever is amiss is a `UserError`."""
+    readers: dict[str, Callable[[Path, str], dict[str, Any]]] = {".npz": _npz, ".parquet": _parquet}
+    if (reader := readers.get(path.suffix.lower())) is None:
+        raise UserError(f"{where} is no file of answers: its name must end in {' or '.join(readers)}")
+    return _checked(reader(path, where), where)
+
+
+def _npz(path: Path, where: str) -> dict[str, Any]:
+    try:
+        # Opened here: numpy leaves open what it cannot read.
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array without a name")
+            _check_keys([*arrays.files], where)
+            found = {key: arrays[key] for key in arrays.files}
+        if strange := [key for key, array in found.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{strange[0]} is no array")
+        return found
+    except UserError:
+        raise
+    except Exception as error:  # zip and numpy raise whatever the damage led them to
+        raise UserError(f"{where} is no whole .npz file of plain arrays ({_short(error)}): write it anew") from None
+
+
+def _parquet(path: Path, where: str) -> dict[str, Any]:
+    try:
+        import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UserError(
+            f"{where} is a Parquet file, which needs pyarrow: install it with `pip install -e '.[{EXTRA}]'`, "
+            "or write an .npz file"
+        ) from None
+    try:
+        table = pq.read_table(path)
+        found = _arrays(table, where)
+    except UserError:
+        raise
+    except Exception as error:  # as above
+        raise UserError(
+            f"{where} is no whole Parquet file of numbers and text ({_short(error)}): write it anew"
+        ) from None
+    if "classes" in found:
+        try:
+            found["classes"] = np.array(json.loads(found["classes"]), dtype=np.str_)
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(f"{where} has classes in its metadata that are no JSON list of names: write one") from None
+    return found
+
+
+def _arrays(table: Any, where: str) -> dict[str, Any]:
+    """The columns of a table, lists of equal lengths as the rows of one array, and what stands beside them."""
+    import pyarrow.types as types  # pyright: ignore[reportMissingImports]
+
+    metadata = {key.decode(errors="replace"): value for key, value in (table.schema.metadata or {}).items()}
+    found: dict[str, Any] = {key: metadata[key].decode(errors="replace") for key in BESIDE if key in metadata}
+    _check_keys(table.column_names, where)
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if column.null_count:
+            raise UserError(f"{where} has rows without {name}: each row needs one")
+        if types.is_fixed_size_list(column.type) or types.is_list(column.type) or types.is_large_list(column.type):
+            lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
+            if len(lengths) > 1:
+                few, most = lengths[0], lengths[-1]
+                raise UserError(f"{where} has {name} of {few} and of {most} numbers: give as many a row")
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            found[name] = values.reshape(len(column), -1) if len(column) else np.empty((0, 0))
+        else:
+            values = column.to_numpy(zero_copy_only=False)
+            found[name] = values.astype(str) if values.dtype == object else values
+    return found
+
+
+def _check_keys(names: list[str], where: str) -> None:
+    for name in names:
+        if name not in KEYS:
+            nearest = difflib.get_close_matches(name, KEYS, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"valid: {', '.join(KEYS)}"
+            raise UserError(f"{where} holds {name!r}, {hint}")
+
+
+def _checked(found: dict[str, Any], where: str) -> Columns:
+    image, kind = (_one_of(found, each, where) for each in (("path", "number"), ("logits", "probabilities")))
+    values = found[kind]
+    if values.ndim != 2 or values.dtype.kind != "f":
+        raise UserError(f"{where} has {kind} of {_type(values)}: they must be floats, a row an image, a column a class")
+    columns = {
+        "path": _typed(found, "path", "U", "text", 1, where),
+        "number": _typed(found, "number", "iu", "whole numbers", 1, where),
+        "view": _typed(found, "view", "iu", "whole numbers", 1, where),
+        "classes": _typed(found, "classes", "U", "text", 1, where),
+    }
+    for name in (image, "view"):
+        if (column := columns[name]) is not None and len(column) != len(values):
+            raise UserError(f"{where} has {len(column):,} of {name} and {len(values):,} of {kind}: give as many")
+    said = found.get("view_spec")
+    if isinstance(said, np.ndarray):
+        said = str(said) if said.ndim == 0 and said.dtype.kind == "U" else ""
+    path, number, view, classes = (columns[name] for name in ("path", "number", "view", "classes"))
+    return Columns(
+        path=None if path is None else path.tolist(),
+        number=None if number is None else number.astype(np.int64),
+        view=None if view is None else view.astype(np.int64),
+        values=values,
+        kind="logits" if kind == "logits" else "probabilities",
+        classes=None if classes is None else tuple(classes.tolist()),
+        view_spec=said,
+    )
+
+
+def _one_of(found: dict[str, Any], names: tuple[str, str], where: str) -> str:
+    given = [name for name in names if name in found]
+    if len(given) != 1:
+        raise UserError(
+            f"{where} has {' and '.join(given) or 'none'} of {' and '.join(names)}: give exactly one of them"
+        )
+    return given[0]
+
+
+def _typed(found: dict[str, Any], name: str, kinds: str, words: str, axes: int, where: str) -> np.ndarray | None:
+    if name not in found:
+        return None
+    array = found[name]
+    if array.ndim != axes or array.dtype.kind not in kinds:
+        raise UserError(f"{where} has {name} of {_type(array)}: they must be {words} in one row")
+    return array
+
+
+def _type(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,58 @@
+"""The spec of a teacher that is no network of ours, and what such a teacher cannot do."""
+
+from typing import Any
+
+from pipeline.base.errors import UserError
+from pipeline.config.views import Views
+from pipeline.planning import units
+from pipeline.planning.planner import Planner
+from pipeline.planning.specs.foreign import AnswersFile, AnswersSpec, ForeignSpec, OnnxFile, OnnxSpec
+from pipeline.planning.units import code
+
+NO_VIEWS = Views()
+
+
+def teacher(planner: Planner) -> ForeignSpec:
+    """Answers in a file, or an ONNX model.
+
+    Raises:
+        UserError: Views change images, and it is not said what stands for an answer to a view; or they do not, and it
+            is said.
+    """
+    section = planner.params.teacher
+    common: dict[str, Any] = {
+        "node": "teacher",
+        "previous": None,
+        "continues_chain": False,
+        "has_logits": True,
+        "labels": planner.labels(),
+        "images": planner.forward(),
+        "code": {"stage": code(units.foreign(section.foreign or ""))},
+    }
+    if section.onnx:
+        given = section.onnx.model_dump(mode="json", exclude={"input"})
+        onnx = OnnxFile(**{**given, "classes": section.onnx.classes}, input=section.onnx.input.model_dump(mode="json"))
+        return OnnxSpec(**common, onnx=onnx)
+    assert section.answers
+    _check_views(planner, section.answers.for_views)
+    return AnswersSpec(**common, answers=AnswersFile(**section.answers.model_dump()))
+
+
+def _check_views(planner: Planner, for_views: str | None) -> None:
+    views = planner.params.views
+    changed = [f"views.{key} is {value}" for key, value in views if value != getattr(NO_VIEWS, key)]
+    if changed and for_views is None:
+        raise UserError(
+            f"params.yaml: teacher.answers are of clean images and {' and '.join(changed)}, so that what a student "
+            "sees may not be what was answered: set teacher.answers.for_views to own where the file answers each view, "
+            f"or to clean to take that risk, or set {' and '.join(_off(key) for key, _ in views)}"
+        )
+    if for_views and not changed:
+        raise UserError(
+            f"params.yaml: teacher.answers.for_views is {for_views} and has no effect where all views are the clean "
+            "images, as no shift, flip or scale of `views` is on: leave it out"
+        )
+
+
+def _off(key: str) -> str:
+    return f"views.{key} to {str(getattr(NO_VIEWS, key)).lower()}"

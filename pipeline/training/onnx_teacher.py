@@ -1,0 +1,145 @@
+"""A teacher that is an ONNX model: onnxruntime answers for it, and it becomes a node as any network does.
+
+It has no weights that torch could train or run: plan has refused what needs those.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from pipeline.base.errors import UserError
+from pipeline.base.files import write_bytes
+from pipeline.base.paths import DATA
+from pipeline.config.input import Input
+from pipeline.console.progress import log
+from pipeline.data import prepared
+from pipeline.data.batches import Pixels
+from pipeline.data.prepared import Prepared
+from pipeline.evaluation import cost
+from pipeline.labels.answers import order_of
+from pipeline.labels.labeller import predict
+from pipeline.lineage import node
+from pipeline.lineage.node import EMPTY_CURVE, Node
+from pipeline.lineage.predictions import write_predictions
+from pipeline.models.shown import Show, Shown
+from pipeline.planning.specs.foreign import OnnxFile, OnnxSpec
+from pipeline.planning.specs.machine import read_machine
+from pipeline.training.device import Device
+from pipeline.training.export import EVALUATION_BATCH, numbers
+from pipeline.training.foreign import STREAM, given_file
+from pipeline.training.inputs import of_data, supplied
+from pipeline.training.labelling import write_labels
+from pipeline.training.onnx_model import OnnxModel
+
+CPU = Device(torch.device("cpu"), torch.float32)
+KEY = "teacher.onnx.file of params.yaml"
+
+
+def take(spec: OnnxSpec) -> None:
+    """Write the node of the model that `spec` names.
+
+    Raises:
+        UserError: The file is missing, another than its SHA-256 says, damaged, not whole in itself, or takes or gives
+            something else than images and logits of the data's classes.
+    """
+    data = prepared.read(DATA)
+    given = spec.onnx
+    path = given_file(given.file, given.sha256, "teacher.onnx")
+    threads = read_machine().threads
+    content = path.read_bytes()
+    model = OnnxModel(content, f"{path} ({KEY})", gives=given.gives, threads=threads)
+    input = _input(data, given, model)
+    shown = Shown([input], data.mean, data.std, CPU.where)
+    forward = _Forward(model, shown.to(input), supplied(data, input)["size"], given, data)
+    with node.writing(spec.node) as folder:
+        write_bytes(folder / "model.onnx", content)
+        logits = {
+            split: predict(
+                forward,
+                Pixels(getattr(data, split).images, CPU.where, CPU.room()),
+                shown.mean_C,
+                shown.std_C,
+                batch_size=EVALUATION_BATCH,
+            )
+            for split in ("validation", "test")
+        }
+        hashes = {"weights": given.sha256, "predictions": write_predictions(folder, logits)}
+        made = [given.as_json(), ort.__version__, threads]
+        hashes["labels"] = write_labels(
+            spec, STREAM, folder / "labels", forward, data, CPU, "float32", made, given.sha256, shown, input
+        )
+        found = numbers(data, logits, None)
+        x_1CHW = torch.zeros(1, data.channels, data.size, data.size)
+        metrics: dict[str, Any] = {
+            "status": "imported",
+            "bytes": cost.file_bytes(folder / "model.onnx"),
+            **found,
+            "cost": {
+                "training_seconds": 0.0,
+                "latency_ms": round(cost.latency_ms(forward, x_1CHW), 4),
+                "timed_on": CPU.name,
+            },
+        }
+        node.write(
+            folder,
+            Node(
+                spec.node,
+                "imported",
+                tuple(hashes),
+                format="onnx",
+                chain=((spec.node, found["validation"]["accuracy"]),),
+                hashes=hashes,
+                labels_stream=STREAM,
+                input=input,
+            ),
+        )
+    node.write_numbers(spec.node, metrics, EMPTY_CURVE)
+    if forward.left_out:
+        log(f"{spec.node}: {forward.left_out:,} classes that are none of the data's are left out")
+    if input and input.size != data.size:
+        log(f"{spec.node}: it takes {input.size} pixels and the images have {data.size}: they are resized for it")
+
+
+def _input(data: Prepared, given: OnnxFile, model: OnnxModel) -> Input | None:
+    """What it is fed: from params.yaml, else from the file, else from the data; None where it is what the data have.
+
+    Raises:
+        UserError: The model takes images of other channels, or of another size than params.yaml says.
+    """
+    if model.channels not in (None, data.channels):
+        raise UserError(f"{model.where} takes images of {model.channels} channels, and the data have {data.channels}")
+    asked: dict[str, Any] = {key: value for key, value in given.input.items() if value is not None}
+    for key in ("mean", "std"):
+        if key in asked and len(asked[key]) != data.channels:
+            raise UserError(
+                f"params.yaml: teacher.onnx.input.{key} has {len(asked[key])} numbers and the images have "
+                f"{data.channels} channels: give as many"
+            )
+    size = asked.get("size", model.size or data.size)
+    if model.size not in (None, size):
+        raise UserError(
+            f"params.yaml: teacher.onnx.input.size is {size}, and {model.where} takes {model.size} pixels: leave it out"
+        )
+    # What this pipeline exported normalises by itself.
+    zeros, ones = (0.0,) * data.channels, (1.0,) * data.channels
+    mean, std = (zeros, ones) if model.takes_pixels else (data.mean, data.std)
+    found = replace(of_data(data), size=size, mean=tuple(asked.get("mean", mean)), std=tuple(asked.get("std", std)))
+    return None if found == of_data(data) else found
+
+
+class _Forward:
+    """The model as a function of views x_BCHW to logits z_BC, classes in the order of the data."""
+
+    def __init__(self, model: OnnxModel, show: Show, size: int, given: OnnxFile, data: Prepared) -> None:
+        self.model = model
+        self.show = show
+        probe_1CHW = torch.zeros(1, data.channels, size, size)
+        named = given.classes or model.classes
+        order, self.left_out = order_of(named, data.classes, model(probe_1CHW).shape[1], model.where)
+        self.order = torch.from_numpy(order)
+
+    def __call__(self, x_BCHW: Tensor) -> Tensor:
+        return self.model(self.show(x_BCHW))[:, self.order]
