@@ -151,7 +151,7 @@ def _run(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> tuple[float, float]:
     """Validation and test accuracy of one training."""
-    model = _train(specs, name, factor, seed, data, device).model.eval()
+    model = _train(specs, name, factor, seed, data, device).learners[0].final.eval()
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())

@@ -45,6 +45,7 @@ class Node:
         origin: For a carried slot, the node whose files stand for it.
         batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
+        epochs: The number of the one whose weights were `kept`, and of those `trained`, where validation decided that.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Node:
     origin: str | None = None
     balanced: dict[str, float] | None = None
     batch_norm: dict[str, Any] | None = None
+    epochs: dict[str, int] | None = None
 
     @property
     def folder(self) -> Path:

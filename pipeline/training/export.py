@@ -40,6 +40,7 @@ class Result:
         adapters: Parameters that learned with it and are left behind.
         batch_norm: As of `Node`.
         balanced: The weights that `balance` found.
+        epochs: As of `Node`.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -52,6 +53,7 @@ class Result:
     batch_norm: dict[str, Any] | None = None
     save: Callable[[nn.Module, Path], None] = save_weights
     balanced: dict[str, float] | None = None
+    epochs: dict[str, int] | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -111,6 +113,8 @@ def fill(
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
+    if result.epochs:
+        metrics["epochs"] = result.epochs
     chain: ChainAccuracies = ()
     if spec.has_logits:
         inference = Inference(device, model, data)
@@ -175,6 +179,7 @@ def _node(
         hashes=hashes,
         balanced=result.balanced or None,
         batch_norm=result.batch_norm,
+        epochs=result.epochs,
         trained_on=result.trained_on,
         labels_stream=to_label(result.trained_on),
     )

@@ -121,11 +121,12 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
     for k in range(len(training.learners)):
-        warn_at_chance(name, training.rows(k), data.validation.labels)
+        kept = training.epochs(k)
+        warn_at_chance(name, training.rows(k)[: kept["kept"] if kept else None], data.validation.labels)
     return [
         Result(
             "trained",
-            learner.model,
+            learner.result,
             lineage,
             training.rows(k),
             training.at.seconds,
@@ -133,6 +134,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             parameters(learner.objective),
             batch_norm=learner.batch_norm,
             balanced=training.balanced(k),
+            epochs=training.epochs(k),
         )
         for k, learner in enumerate(training.learners)
     ]

@@ -200,8 +200,8 @@ MUTANTS = [
     Mutant(RECORDING, "given.stride(), ", "", REPLAY),
     Mutant(RECORDING, "torch.cuda.set_rng_state(random, self.device)", "pass", REPLAY),
     Mutant(RECORDING, "tuple(_each(Tensor.clone, one) for one in given)", "given", REPLAY),
-    Mutant("pipeline/training/learner.py", "self.weights = self.now_L[1:].unbind()", "pass", REPLAY),
-    Mutant("pipeline/training/learner.py", 'group["lr"] = self.now_L[0]', "pass", REPLAY),
+    Mutant("pipeline/training/learner.py", "self.weights = weights_L.unbind()", "pass", REPLAY),
+    Mutant("pipeline/training/learner.py", 'group["lr"] = self.now_L[number]', "pass", REPLAY),
     # The step after the one that broke is named.
     Mutant(
         "pipeline/training/finite.py",
