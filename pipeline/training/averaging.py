@@ -5,7 +5,6 @@ Running statistics of BatchNorm are averaged as weights are; what is no fraction
 """
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -35,14 +34,8 @@ class Average(nn.Module):
     @torch.no_grad()
     def follow(self, gain: float | Tensor) -> None:
         """Go so much of the way to the network: a number, or one on the device where a step is recorded."""
-        moving = [pair for pair in self._pairs if pair[0].is_floating_point()]
-        _lerp([own for own, _ in moving], [its for _, its in moving], gain)
         for own, its in self._pairs:
-            if not own.is_floating_point():
+            if own.is_floating_point():
+                own.lerp_(its, gain)
+            else:
                 own.copy_(its)
-
-
-def _lerp(own: Sequence[Tensor], its: Sequence[Tensor], gain: float | Tensor) -> None:
-    apart = torch._foreach_sub(its, own)
-    torch._foreach_mul_(apart, gain)
-    torch._foreach_add_(own, apart)

@@ -38,11 +38,12 @@ from pipeline.training.finite import check_finite
 from pipeline.training.kept import best, chooses, is_best
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.parts import parts
+from pipeline.training.probe import Probe, head_of
 from pipeline.training.recipe import learning_rate
 from pipeline.training.replay import Replay
 from pipeline.training.saving import Saver
 from pipeline.training.state import State
-from pipeline.training.teacher import Teacher, TeacherOutput
+from pipeline.training.teacher import LiveTeacher, Teacher, TeacherOutput
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -95,10 +96,23 @@ class Training:
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
+        self.probe = self._probe()
         can_record = all(each.now_L is not None for each in self.learners)
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         self.checkpoint = Checkpoint(device, self.recipe, self.trained, self.optimizers, self.losses_SKL)
+
+    def _probe(self) -> Probe | None:
+        """What computes features once, where nothing but a linear head over them learns, and nobody needs pixels."""
+        (learner, *peers), layer = self.learners, self.recipe.freeze
+        if peers or layer is None or isinstance(self.teacher, LiveTeacher):
+            return None
+        if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
+            return None
+        is_still = self.views.shift == 0 and not self.views.flip and self.views.scale == 1
+        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), is_still)
+        learner.forward = probe.forward
+        return probe
 
     @property
     def model(self) -> nn.Module:
@@ -206,13 +220,20 @@ class Training:
         self.at = at
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
-        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
+        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
+
+        Of a linear probe what the head is given stands for the pixels.
+        """
         count, v = len(self.data.train), self.view(self.at.epoch)
         drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
-        augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
-        for rows, x_BCHW in zip(left, augmented, strict=True):
+
+        def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
+            return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
+
+        shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
+        for rows, x_BCHW in zip(left, shown, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
     def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput) -> None:

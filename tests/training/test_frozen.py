@@ -43,7 +43,7 @@ def test_only_what_the_layer_does_not_follow_from_has_a_gradient(architecture: d
     model.train()
     for module in frozen:
         module.eval()
-    kept: list[torch.Tensor] = []
+    kept: list[Any] = []
     model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.append(output))
     model(x_BCHW).sum().backward()
     model(x_BCHW)

@@ -253,8 +253,7 @@ def test_a_recorded_step_takes_all_that_changes_from_the_device(
     specs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    recipe = {"head_lr": 0.4, "lr": 0.1, "ema": 0.9}
-    learner = made(specs, **recipe).learners[0]
+    learner = made(specs, head_lr=0.4, lr=0.1, ema=0.9).learners[0]
     learner.now_L = torch.zeros(4)
     learner.set(0.1, 0.5, 8)
     assert learner.now_L.tolist() == pytest.approx([0.1, 0.4, 1.0, 0.25])
