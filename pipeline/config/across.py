@@ -89,6 +89,8 @@ def _unused(recipe: Recipe, key: str) -> str | None:
         values = dict.fromkeys(_further(), 0) | vars(recipe) | recipe.settings
         return dict(idle(Recipe.NEEDS, values, _DEFAULTS | dict.fromkeys(_further()))).get(key)
     declaring = [name for name in OPTIMIZERS.names() if key in OPTIMIZERS.settings(name).model_fields]
+    if "." in recipe.optimizer:
+        return None  # what is imported takes what it likes, which the stage knows
     defaults = {OPTIMIZERS.settings(name).model_fields[key].default for name in declaring}
     if recipe.optimizer in declaring or recipe_value(recipe, key) in defaults:
         return None

@@ -17,7 +17,7 @@ def _optional(default: Any) -> Any:
 class Recipe(Extended):
     """How one network is trained, objective apart. Warm-up and milestones are shares of all steps.
 
-    Further keys are those that the file of the optimiser declares.
+    Further keys are those that the file of the optimiser declares, or arguments of the class that is imported.
 
     keep: the weights of the last epoch, or of the one with the best validation accuracy. patience: epochs without a
     better one after which training stops. freeze: a layer; it and all that it is made from do not learn. head_lr: of
@@ -34,6 +34,7 @@ class Recipe(Extended):
         "decay_norms": {"weight_decay": ">0"},
     }
     filled_in: ClassVar[bool] = True
+    imports: ClassVar[bool] = True
 
     epochs: Count
     batch_size: Count

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from pipeline.config.recipe import Recipe
 from pipeline.console.progress import CurveRow
 from pipeline.training.device import Device
+from pipeline.training.imported import version
 from pipeline.training.kept import is_over
 from pipeline.training.recipe import is_fused
 from pipeline.training.saving import Saver
@@ -88,7 +89,10 @@ class Checkpoint:
 
     def _environment(self) -> dict[str, Any]:
         """What decides the last bits of a result besides the spec."""
-        return self.device.describe() | {"fused": is_fused(self.device.where)}
+        found = self.device.describe() | {"fused": is_fused(self.device.where)}
+        if "." in self.recipe.optimizer:
+            found["optimizer"] = version(self.recipe.optimizer)
+        return found
 
 
 def other_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -31,6 +31,7 @@ from pipeline.training.norms import (
     raise_momentum,
 )
 from pipeline.training.recipe import by_depth, make_recordable, optimizer
+from pipeline.training.scaling import LossScale
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -58,6 +59,7 @@ class Learner:
         objective: Its loss terms, some with parameters of their own.
         average: The moving average of the network's weights, where the recipe asks for one.
         best: The network of the best epoch so far, where that is the one to keep.
+        scale: Of the losses, in float16.
         trained: All of these, as they are saved together; of networks only `result` is exported.
         names: Of the losses, their weighted total first.
         features: Outputs of the layers that the objective compares, of the last forward pass.
@@ -97,7 +99,8 @@ class Learner:
         self.optimizer = optimizer(recipe, nn.ModuleDict(learning), device.where, depths)
         self.average = Average(self.model, recipe.ema) if recipe.ema is not None else None
         self.best = copy.deepcopy(self.model).eval().requires_grad_(False) if recipe.keep == "best" else None
-        copies = {"average": self.average, "best": self.best}
+        self.scale = LossScale(device.where, self.optimizer) if device.dtype == torch.float16 else None
+        copies = {"average": self.average, "best": self.best, "scale": self.scale}
         self.trained = nn.ModuleDict(learning | {name: each for name, each in copies.items() if each is not None})
         # To find them anew at each step takes as long as to use them.
         self.parameters = list(nn.ModuleDict(learning).parameters())
@@ -188,19 +191,31 @@ class Learner:
         norms = [each for name, each in norms_of(final).items() if name in learning]
         estimate_again(norms, self.device.forward(final), batches)
 
+    def backward(self, losses: Sequence[Tensor]) -> None:
+        """From each loss, not from their sum: the same gradient without a graph of the sum to build."""
+        torch.autograd.backward(self.scale.scaled(losses) if self.scale else losses)
+
+    def steepest(self) -> Tensor:
+        """The gradient's largest entry, once the gradient is whole."""
+        if self.scale:
+            self.scale.unscale(self.gradients())
+        found = nn.utils.get_total_norm(self.gradients(), float("inf"))
+        return self.scale.finite(found) if self.scale else found
+
     def gradients(self) -> list[Tensor]:
         """Those that the backward pass left."""
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     def step(self) -> None:
         """A step of the optimiser, what `init_weights` asked for after each, and the average follows."""
+        step = self.scale.step if self.scale else self.optimizer.step
         if self.now_L is None:
-            self.optimizer.step()
+            step()
         else:
             rates = [group["lr"] for group in self.optimizer.param_groups]
             for number, group in enumerate(self.optimizer.param_groups):
                 group["lr"] = self.now_L[number]
-            self.optimizer.step()
+            step()
             # What is saved of a group are numbers.
             for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate

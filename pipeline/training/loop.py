@@ -267,11 +267,10 @@ class Training:
                 signals = Signals(z_KBC[k], part.y_B, part.t_BC, learner.features, part.features, peers or None)
                 losses = learner.objective(signals)
                 weighted = learner.objective.weighted(losses, learner.weights)
-                # Backward from each term, not from their sum: the same gradient without a graph of the sum to build.
-                torch.autograd.backward(weighted if len(several) == 1 else [part.share * each for each in weighted])
+                learner.backward(weighted if len(several) == 1 else [part.share * each for each in weighted])
                 with torch.no_grad():
                     losses_PL.append(torch.stack([torch.stack(weighted).sum(), *losses.values()]))
-            steepest = nn.utils.get_total_norm(learner.gradients(), float("inf"))
+            steepest = learner.steepest()
             if self.recipe.clip is not None:
                 nn.utils.clip_grad_norm_(learner.parameters, self.recipe.clip)
             learner.step()

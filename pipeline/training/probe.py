@@ -81,13 +81,12 @@ class Probe:
         yield from (self._kept[v][rows.device_B] for rows in batches)
 
     def _features(self, x_BCHW: Tensor) -> Tensor:
-        found: list[Tensor] = []
+        whole = self.learner.device.forward(self.learner.model)
 
         def forward(part_BCHW: Tensor) -> Tensor:
             with tapped(self.learner.model, [self.layer]) as outputs:
-                self.learner.device.forward(self.learner.model)(part_BCHW)
+                whole(part_BCHW)
             return outputs[self.layer]
 
         with torch.no_grad():
-            found.append(forward_fixed(forward, x_BCHW, self.batch_size))
-        return found[0]
+            return forward_fixed(forward, x_BCHW, self.batch_size)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from pipeline.config.extension import OPTIMIZERS
 from pipeline.config.recipe import Recipe
+from pipeline.training.imported import imported
 
 
 def optimizer(
@@ -24,6 +25,8 @@ def optimizer(
     name = recipe.optimizer
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     parameters = _groups(recipe, trainable, levels)
+    if "." in name:
+        return imported(name, parameters, recipe.lr, recipe.settings)
     handed = OPTIMIZERS.handed(name, {"parameters": parameters, "lr": recipe.lr, "fused": is_fused(device)})
     # By name, so that a stage depends on the code of its own optimiser only.
     return getattr(importlib.import_module(f"pipeline.training.optimizers.{name}"), name)(*handed, **recipe.settings)
