@@ -38,6 +38,10 @@ class LossScale(nn.Module):
         self.register_buffer("growing", torch.zeros((), dtype=torch.int32, device=where))
         self.found = torch.zeros((), device=where)  # 1 where a gradient of this step is not finite
         self._optimizer = optimizer
+        # Torch makes SGD's buffers in the first step without a number in them, and leaves them so where it is skipped.
+        for group in optimizer.param_groups:
+            for each in group["params"] if group.get("momentum") else ():
+                optimizer.state[each]["momentum_buffer"] = torch.zeros_like(each)
 
     def scaled(self, losses: Sequence[Tensor]) -> list[Tensor]:
         """What goes backward."""
