@@ -133,8 +133,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "self.at.epoch + 1 == self.recipe.epochs:",
-        "self.at.epoch == self.recipe.epochs:",
+        "if self.at.epoch + 1 == self.recipe.epochs or",
+        "if self.at.epoch == self.recipe.epochs or",
         NORMS,
     ),
     Mutant("pipeline/training/chance.py", "accuracy <= chance + above", "accuracy <= chance", NORMS),
@@ -190,8 +190,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "learner.set(learning_rate(self.recipe, done, whole), done / whole)",
-        "learner.set(self.recipe.lr, done / whole)",
+        "learner.set(learning_rate(self.recipe, done, whole), done / whole",
+        "learner.set(self.recipe.lr, done / whole",
         f"{TWIN}[baseline-{{}}]",
     ),
     # What decides that a finished training is used.
