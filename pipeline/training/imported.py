@@ -5,7 +5,7 @@ It is taken where it goes on exactly after a stop: that is tried on a small matr
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -48,7 +48,7 @@ def version(name: str) -> str:
         return library
 
 
-def _found(name: str) -> type[Optimizer]:
+def _found(name: str) -> Callable[..., Optimizer]:
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -62,7 +62,7 @@ def _found(name: str) -> type[Optimizer]:
     return found
 
 
-def _arguments(name: str, kind: type[Optimizer], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(name: str, kind: Callable[..., Optimizer], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that it takes. What only our own optimisers take may be there, too: a recipe inherits it."""
     taken = [each for each in inspect.signature(kind).parameters if each not in HANDED]
     ours = {key for own in OPTIMIZERS.names() for key in OPTIMIZERS.settings(own).model_fields}
@@ -74,12 +74,12 @@ def _arguments(name: str, kind: type[Optimizer], settings: Mapping[str, Any]) ->
     return {key: each for key, each in plain.items() if key in taken}
 
 
-def _check_takes(name: str, kind: type[Optimizer], argument: str, where: str) -> None:
+def _check_takes(name: str, kind: Callable[..., Optimizer], argument: str, where: str) -> None:
     if argument not in inspect.signature(kind).parameters:
         raise UserError(f"recipe.optimizer {name} has no {argument}, and {where}: leave that out")
 
 
-def _check_resumes(name: str, kind: type[Optimizer], lr: float, arguments: Mapping[str, Any]) -> None:
+def _check_resumes(name: str, kind: Callable[..., Optimizer], lr: float, arguments: Mapping[str, Any]) -> None:
     """Refuse an optimiser that goes another way once its state was saved and loaded."""
     with torch.random.fork_rng([]):
         whole = _Trial(kind, lr, arguments)
@@ -102,7 +102,7 @@ def _check_resumes(name: str, kind: type[Optimizer], lr: float, arguments: Mappi
 class _Trial:
     """A matrix that learns."""
 
-    def __init__(self, kind: type[Optimizer], lr: float, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, kind: Callable[..., Optimizer], lr: float, arguments: Mapping[str, Any]) -> None:
         self.module = nn.Linear(3, 4, bias=False)
         nn.init.constant_(self.module.weight, 0.5)
         self.optimizer = kind([self.module.weight], lr=lr, **arguments)

@@ -6,6 +6,7 @@ device: nobody waits for a number, so that a step can be recorded, and the scale
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ class LossScale(nn.Module):
         self.register_buffer("scale", torch.full((), FIRST, device=where))
         self.register_buffer("growing", torch.zeros((), dtype=torch.int32, device=where))
         self.found = torch.zeros((), device=where)  # 1 where a gradient of this step is not finite
-        self._optimizer = optimizer
+        self._optimizer: Any = optimizer  # whose type does not declare what a fused one reads
         # Torch makes SGD's buffers in the first step without a number in them, and leaves them so where it is skipped.
         for group in optimizer.param_groups:
             for each in group["params"] if group.get("momentum") else ():

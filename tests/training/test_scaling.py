@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from pipeline.base.errors import UserError
 from pipeline.config.recipe import Recipe
@@ -35,7 +36,7 @@ def test_its_steps_are_those_of_torchs_scaler(name: str) -> None:
     theirs = copy.deepcopy(ours)
     recipe = Recipe(epochs=1, batch_size=2, lr=0.1, optimizer=name)  # pyright: ignore[reportCallIssue]
     mine, other = optimizer(recipe, ours, CPU), optimizer(recipe, theirs, CPU)
-    scale, scaler = LossScale(CPU, mine), torch.amp.GradScaler("cpu")
+    scale, scaler = LossScale(CPU, mine), GradScaler("cpu")
     skipped = 0
     for step in range(12):
         x_BD = torch.randn(5, 4) * (1e30 if step in (2, 3, 7) else 1.0)
