@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchPart:
     """Some images of a batch, their share of it, and what the teacher says of them."""
 
     share: float
@@ -21,16 +21,18 @@ class Part:
     features: Mapping[str, Tensor]
 
 
-def parts(count: int, x_BCHW: Tensor, y_B: Tensor, t_BC: Tensor | None, features: Mapping[str, Tensor]) -> list[Part]:
+def parts(
+    count: int, x_BCHW: Tensor, y_B: Tensor, t_BC: Tensor | None, features: Mapping[str, Tensor]
+) -> list[BatchPart]:
     """The batch in `count` parts that differ by one image at most; in one, as it is.
 
     The gradient of a mean over the batch is the sum of those of the parts, each times its share.
     """
     if count == 1:
-        return [Part(1.0, x_BCHW, y_B, t_BC, features)]
+        return [BatchPart(1.0, x_BCHW, y_B, t_BC, features)]
     found = []
     for rows_B in torch.arange(len(y_B)).tensor_split(count):
         own = slice(int(rows_B[0]), int(rows_B[-1]) + 1)
         its = {name: each[own] for name, each in features.items()}
-        found.append(Part(len(rows_B) / len(y_B), x_BCHW[own], y_B[own], None if t_BC is None else t_BC[own], its))
+        found.append(BatchPart(len(rows_B) / len(y_B), x_BCHW[own], y_B[own], None if t_BC is None else t_BC[own], its))
     return found

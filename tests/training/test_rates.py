@@ -266,3 +266,21 @@ def test_a_recorded_step_takes_all_that_changes_from_the_device(
     assert all(torch.equal(each, start[key]) for key, each in learner.model.named_parameters()), "at rates of 0"
     assert [group["lr"] for group in learner.optimizer.param_groups] == pytest.approx([0.1, 0.4]), "numbers are saved"
     assert learner.average and near(learner.average.model, learner.model) < 1e-6
+
+
+def test_dropout_draws_on_where_it_was_stopped(specs: dict[str, Any], tmp_path: Path) -> None:
+    """What an architecture draws for itself is the generator's, which is saved, in parts and under an average, too."""
+    wide = {"family": "wide", "depth": 10, "widen": 1, "dropout": 0.3}
+
+    def again() -> Training:
+        recipe = {**specs["baseline"].training.recipe, "accumulate": 2, "ema": 0.9, "freeze": "stage1"}
+        return training(specs["baseline"], recipe=recipe, architecture=wide)
+
+    whole = again()
+    runs.run(whole, tmp_path / "whole")
+    for number in range(1, 6):
+        runs.stopped_after(again(), tmp_path / "stopped", 1)
+        torch.manual_seed(number)
+    last = again()
+    runs.run(last, tmp_path / "stopped")
+    assert equal(tensors(whole), tensors(last)) and curves(whole) == curves(last)
