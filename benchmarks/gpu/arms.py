@@ -1,6 +1,7 @@
 """Every kind of training that params.yaml can ask for, small: what must be right on a GPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,12 @@ def training(
     network: dict[str, Any] | None = None,
     init_weights: InitWeights | None = None,
     optimizer: str = "sgd",
+    further: dict[str, Any] | None = None,
     **more: Any,
 ) -> Training:
-    """Two epochs of six steps; `more` goes into the spec."""
+    """Two epochs of six steps; `further` goes into the recipe, `more` into the spec."""
     recipe = {"epochs": EPOCHS, "batch_size": setting.sizes.batch, "lr": 0.01, "weight_decay": 5e-4}
-    recipe |= {"optimizer": optimizer}
+    recipe |= {"optimizer": optimizer, **(further or {})}
     # Another seed than the teacher's: a student that begins as its teacher has nothing to learn.
     spec = world.settings(network or setting.network, objective, recipe, VIEWS, seed=1, **more)
     return Training(spec, setting.data, teacher or NoTeacher(), on, init_weights)
@@ -69,6 +71,16 @@ def arms(setting: Setting) -> dict[str, Build]:
     peers = tuple(NetworkSettings(architecture=setting.network, objective=objective, seed=k) for k in (1, 2))
     for update in ("sequential", "simultaneous"):
         found[f"mutual {update}"] = partial(make, members=peers, update=update)
+    tuned = {"freeze": "stage1", "head_lr": 0.02, "layer_decay": 0.5, "decay_norms": False, "ema": 0.9, "keep": "best"}
+    for name in ("sgd", "adamw"):
+        found[f"fine-tuned, {name}"] = partial(make, optimizer=name, further=tuned)
+    found["linear probe"] = partial(make, further={"freeze": "embedding"})
+    found["in parts"] = partial(make, further={"accumulate": 3, "clip": 1.0, "ema": 0.9})
+    found["mutual, in parts"] = partial(make, members=peers, update="sequential", further={"accumulate": 2, "ema": 0.9})
+    for name in ("sgd", "adamw"):
+        found[f"float16, {name}"] = lambda on, name=name: make(
+            replace(on, dtype=torch.float16), optimizer=name, further={"clip": 1.0}
+        )
     found["on grids"] = partial(make, init_weights=on_grids)
     found["wide, dropout"] = partial(make, network={"family": "wide", "depth": 10, "widen": 1, "dropout": 0.3})
     found["plain"] = partial(make, network={"family": "plain", "widths": [8, 16]})

@@ -152,12 +152,12 @@ def _run(
 ) -> tuple[float, float]:
     """Validation and test accuracy of one training."""
     training = _train(specs, name, factor, seed, data, device)
-    training.model.eval()
+    learner = training.learners[0]
+    forward = learner.forward_of(learner.final.eval())
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())
-        forward, mean_C, std_C = training.learners[0].forward, training.mean_C, training.std_C
-        z_NC = predict(forward, pixels, mean_C, std_C, batch_size=EVALUATION_BATCH).cpu()
+        z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH).cpu()
         found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))
     return found[0], found[1]
 

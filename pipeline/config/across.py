@@ -12,11 +12,12 @@ from pipeline.config.effect import idle, sentence
 from pipeline.config.extension import OPTIMIZERS
 from pipeline.config.network import MethodSection, MutualSection, NetworkSection, TeacherSection, TrainingSection
 from pipeline.config.recipe import Recipe
-from pipeline.config.term import needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.config.views import Views
 
 LIKE_STUDENT = ("student", "baseline", "direct")
 Trained = Mapping[str, TrainingSection]
+_DEFAULTS: dict[str, Any] = {name: field.default for name, field in Recipe.model_fields.items()}
 
 
 def idle_keys(
@@ -34,6 +35,9 @@ def idle_keys(
     yield from _views(raw, views)
 
 
+BY_VALIDATION = ("keep", "patience")
+
+
 def _takers(path: str, trained: Trained) -> list[TrainingSection]:
     """Those who take a section over, and itself."""
     if path != "student":
@@ -46,19 +50,35 @@ def _takers(path: str, trained: Trained) -> list[TrainingSection]:
 
 
 def _recipes(raw: Mapping[str, Any], training: Recipe, trained: Trained) -> Iterator[str]:
-    yield from _recipe(raw, "training", training, [each.recipe for each in trained.values()])
+    yield from _recipe(raw, "training", training, [*trained.values()])
     for path, section in trained.items():
-        takers = [each.recipe for each in _takers(path, trained) if not isinstance(each, Tuned) or each is section]
+        takers = [each for each in _takers(path, trained) if not isinstance(each, Tuned) or each is section]
         yield from _recipe(raw, f"{path}.recipe", section.recipe, takers)
 
 
-def _recipe(raw: Mapping[str, Any], path: str, recipe: Recipe, takers: list[Recipe]) -> Iterator[str]:
-    """Of the keys that are given there, those that no recipe with them can use."""
+def _recipe(raw: Mapping[str, Any], path: str, recipe: Recipe, takers: list[TrainingSection]) -> Iterator[str]:
+    """Of the keys that are given there, those that no section that has them can use."""
     for key in _given(raw, path):
         value = recipe_value(recipe, key)
-        reasons = [_unused(each, key) for each in takers if recipe_value(each, key) == value]
+        reasons = [
+            _unused(each.recipe, key) or _unmeasured(each, key)
+            for each in takers
+            if recipe_value(each.recipe, key) == value
+        ]
         if reasons and None not in reasons:
             yield f"{path}.{key} {_unused(recipe, key) or reasons[0]}"
+
+
+def _unmeasured(section: TrainingSection, key: str) -> str | None:
+    """Why a key that follows validation has no effect: only logits have an accuracy."""
+    if key not in BY_VALIDATION or recipe_value(section.recipe, key) == _DEFAULTS[key]:
+        return None
+    if has_logits(section.objective):
+        return None
+    return (
+        f"has no effect where no term of the objective is on logits, which validation measures: name one, such as "
+        f"cross_entropy, or leave {key} out"
+    )
 
 
 def recipe_value(recipe: Recipe, key: str) -> Any:
@@ -68,14 +88,22 @@ def recipe_value(recipe: Recipe, key: str) -> Any:
 
 def _unused(recipe: Recipe, key: str) -> str | None:
     """Why a key of a recipe has no effect; None where it has, or stands at its default."""
-    fields = {name: field.default for name, field in Recipe.model_fields.items()}
-    if key in fields:
-        return dict(idle(Recipe.NEEDS, vars(recipe), fields)).get(key)
+    if key in _DEFAULTS:
+        # What the optimiser declares may be what a key needs; not every optimiser has it.
+        values = dict.fromkeys(_further(), 0) | vars(recipe) | recipe.settings
+        return dict(idle(Recipe.NEEDS, values, _DEFAULTS | dict.fromkeys(_further()))).get(key)
     declaring = [name for name in OPTIMIZERS.names() if key in OPTIMIZERS.settings(name).model_fields]
+    if "." in recipe.optimizer:
+        return None  # what is imported takes what it likes, which the stage knows
     defaults = {OPTIMIZERS.settings(name).model_fields[key].default for name in declaring}
     if recipe.optimizer in declaring or recipe_value(recipe, key) in defaults:
         return None
     return sentence(key, {"optimizer": recipe.optimizer}, {"optimizer": declaring})
+
+
+def _further() -> set[str]:
+    """What keys of a recipe need and no recipe declares itself."""
+    return {other for needed in Recipe.NEEDS.values() for other in needed} - {*_DEFAULTS}
 
 
 def _teaching(raw: Mapping[str, Any], trained: Trained) -> Iterator[str]:

@@ -107,16 +107,20 @@ class Extended(Section):
     point, chosen_by: where the file lies, and the key that names it.
     inherits: whether keys that only other files declare may stand there, too. They are checked and kept, and mean
     nothing: a section takes over those of another that names another file.
+    imports: whether an import path (`module.Name`) may stand for a file. What it takes, only whoever imports it knows.
     """
 
     model_config = ConfigDict(extra="allow")
     point: ClassVar[ExtensionPoint]
     chosen_by: ClassVar[str]
     inherits: ClassVar[bool] = True
+    imports: ClassVar[bool] = False
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the named file declares."""
+        """What the named file declares; all further keys of what is imported."""
+        if "." in getattr(self, self.chosen_by):
+            return dict(self.model_extra or {})
         declared = self.point.settings(getattr(self, self.chosen_by)).model_fields
         return {key: value for key, value in (self.model_extra or {}).items() if key in declared}
 
@@ -129,6 +133,8 @@ class Extended(Section):
         own = {field.alias or key for key, field in cls.model_fields.items()}
         further = {key: value for key, value in values.items() if key not in own}
         name = str(values.get(cls.chosen_by, cls.model_fields[cls.chosen_by].default))
+        if cls.imports and "." in name:
+            return _imported(name, cls.chosen_by, values, further)
         if name not in (names := cls.point.names()):
             raise fault(f".{cls.chosen_by}: {unknown(cls.point.what, name, names)}")
         model = _model(cls.point, name, frozenset(map(str, further)) if cls.inherits else frozenset())
@@ -139,6 +145,22 @@ class Extended(Section):
             return {**values, **signature.validated(model, further, "")}
         except UserError as error:
             raise fault(str(error)) from None
+
+
+def _imported(name: str, key: str, values: Mapping[str, Any], further: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a section that names an import path, whose further keys are plain arguments."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise fault(f".{key}: {name!r} is no import path such as torch.optim.RAdam")
+    for each, value in further.items():
+        if not _is_plain(value):
+            raise fault(f".{each}: must be a number, a text, true, false, null, or a list of these, not {value!r}")
+    return values
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 @cache

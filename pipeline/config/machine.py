@@ -13,6 +13,6 @@ class Machine(Section):
     0 saves each step and waits for it."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     threads: Annotated[Count, Field(le=1024)] | None = None
     state_every: NonNegative = 20.0

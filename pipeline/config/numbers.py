@@ -13,6 +13,7 @@ Positive = Annotated[float, Field(strict=True, gt=0, le=1e30, allow_inf_nan=Fals
 NonNegative = Annotated[float, Field(strict=True, ge=0, le=1e30, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 BelowOne = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Between = Annotated[float, Field(strict=True, gt=0, lt=1)]
 # Of what is made one by one: epochs, views, layers, channels.
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 # Of what is there anyway, or only compared with what there is: images, bytes, parameters, FLOPs.

@@ -51,6 +51,7 @@ class Node:
         batch_norm: What a short training changed: `momentum`, the one that those below were raised to (else None), and
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
         labels_of: `clean` where its label of a view is that of the clean image; None where it is of the view itself.
+        epochs: The number of the one whose weights were `kept`, and of those `trained`, where validation decided that.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Node:
     input: Input | None = None
     made_by: dict[str, str] | None = None
     labels_of: str | None = None
+    epochs: dict[str, int] | None = None
 
     @property
     def folder(self) -> Path:

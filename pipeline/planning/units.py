@@ -68,7 +68,10 @@ def objective(term: str) -> Units:
 
 
 def optimizer(name: str) -> Units:
-    """What steps."""
+    """What steps. Of one that is imported, the file in this repository; a library stands in the state's environment."""
+    if "." in name:
+        module = name.rpartition(".")[0].replace(".", "/") + ".py"
+        return {f"optimizer {name}": module} if (CODE / module).is_file() else {}
     return {f"optimizer {name}": OPTIMIZERS.code(name)}
 
 

@@ -10,8 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pipeline.config.recipe import Recipe
 from pipeline.console.progress import CurveRow
 from pipeline.training.device import Device
+from pipeline.training.imported import version
+from pipeline.training.kept import is_over
 from pipeline.training.recipe import is_fused
 from pipeline.training.saving import Saver
 from pipeline.training.snapshot import collect, restore
@@ -34,6 +37,14 @@ class Position:
     rows: list[list[CurveRow]] = field(default_factory=list)
     weights: list[dict[str, float]] = field(default_factory=list)
 
+    def accuracies(self, k: int = 0) -> list[float | None]:
+        """On validation, of network `k` after each epoch."""
+        return [rows[k]["validation_accuracy"] for rows in self.rows]
+
+    def is_over(self, recipe: Recipe) -> bool:
+        """Whether no epoch is left to train."""
+        return is_over(recipe, self.epoch, [self.accuracies(k) for k in range(len(self.rows[0]) if self.rows else 0)])
+
     def end_epoch(self, rows: list[CurveRow]) -> None:
         """Go on to the first step of the next epoch."""
         self.rows.append(rows)
@@ -45,13 +56,13 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a training of `epochs` epochs on `device`: `losses_SKL` are those of its current epoch.
+    """The tensors of a training by `recipe` on `device`: `losses_SKL` are those of its current epoch.
 
     `libraries`: the versions of what builds networks, where that is no code of ours.
     """
 
     device: Device
-    epochs: int
+    recipe: Recipe
     trained: nn.Module
     optimizers: Sequence[Optimizer]
     losses_SKL: Tensor
@@ -59,7 +70,8 @@ class Checkpoint:
 
     def save(self, saver: Saver, at: Position) -> None:
         """Save all of it, as it is now."""
-        content = {"environment": self._environment(), "epochs": self.epochs, "position": vars(at)}
+        epochs = at.epoch if at.is_over(self.recipe) else self.recipe.epochs
+        content = {"environment": self._environment(), "epochs": epochs, "position": vars(at)}
         saver.save(collect(self.trained, self.optimizers, self.losses_SKL), content)
 
     def restore(self, state: State, log: Callable[[str], None]) -> Position:
@@ -73,7 +85,7 @@ class Checkpoint:
             return Position()
         restore(body, self.trained, self.optimizers, self.losses_SKL)
         at = Position(**saved["position"])
-        if at.epoch < self.epochs:
+        if not at.is_over(self.recipe):
             log(f"going on at epoch {at.epoch + 1}, step {at.step + 1}")
         else:
             log(f"training was finished before: its result is used, {at.seconds:.1f} s saved")
@@ -81,7 +93,10 @@ class Checkpoint:
 
     def _environment(self) -> dict[str, Any]:
         """What decides the last bits of a result besides the spec."""
-        return self.device.describe() | {"fused": is_fused(self.device.where)} | dict(self.libraries)
+        found = self.device.describe() | {"fused": is_fused(self.device.where)} | dict(self.libraries)
+        if "." in self.recipe.optimizer:
+            found["optimizer"] = version(self.recipe.optimizer)
+        return found
 
 
 def other_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -115,5 +115,7 @@ def choose(machine: MachineSpec, precision: str) -> Device:
         raise UserError(
             f"params.yaml: machine.precision is tf32, which {device} does not have: use float32, or a GPU that has it"
         )
-    bfloat16 = has_bfloat16(device) if precision == "auto" else precision == "bfloat16"
-    return Device(device, torch.bfloat16 if bfloat16 else torch.float32, tf32)
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(device) else "float32"
+    shorter = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    return Device(device, shorter.get(precision, torch.float32), tf32)

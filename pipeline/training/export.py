@@ -46,6 +46,7 @@ class Result:
         batch_norm: As of `Node`.
         balanced: The weights that `balance` found.
         input: What it is fed; None where that is what the data has.
+        epochs: As of `Node`.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -59,6 +60,7 @@ class Result:
     save: Callable[[nn.Module, Path], None] = save_weights
     balanced: dict[str, float] | None = None
     input: Input | None = None
+    epochs: dict[str, int] | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -118,6 +120,8 @@ def fill(
         "bytes": cost.file_bytes(folder / "model.safetensors"),
         "cost": {"training_seconds": round(result.seconds, 2)},
     }
+    if result.epochs:
+        metrics["epochs"] = result.epochs
     chain: ChainAccuracies = ()
     if spec.has_logits:
         inference = Inference(device, model, data, result.input, versions([architecture]))
@@ -208,6 +212,7 @@ def _node(
         hashes=hashes,
         balanced=result.balanced or None,
         batch_norm=result.batch_norm,
+        epochs=result.epochs,
         trained_on=result.trained_on,
         labels_stream=to_label(result.trained_on),
         input=result.input,

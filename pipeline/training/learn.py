@@ -135,11 +135,12 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
     for k in range(len(training.learners)):
-        warn_at_chance(name, training.rows(k), data.validation.labels)
+        kept = training.epochs(k)
+        warn_at_chance(name, training.rows(k)[: kept["kept"] if kept else None], data.validation.labels)
     return [
         Result(
             "trained",
-            learner.model,
+            learner.result,
             lineage,
             training.rows(k),
             training.at.seconds,
@@ -148,6 +149,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             batch_norm=learner.batch_norm,
             balanced=training.balanced(k),
             input=of_json(network.input),
+            epochs=training.epochs(k),
         )
         for k, (learner, network) in enumerate(
             zip(training.learners, spec.training.members or (spec.training,), strict=True)
@@ -158,12 +160,12 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
 def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
     """A function that gives the accuracy of a network on clean validation images."""
     split, device = training.data.validation, training.device
-    forwards = {each.model: each.forward for each in training.learners}
+    learners = {each.final: each for each in training.learners}
     pixels = Pixels(split.images, device.where, device.room())
     y_N = torch.from_numpy(split.labels.copy())
 
     def validate(model: torch.nn.Module) -> float:
-        forward = forwards[model.eval()]
+        forward = learners[model].forward_of(model.eval())
         z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
         return accuracy(z_NC.cpu(), y_N)
 

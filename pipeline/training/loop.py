@@ -12,7 +12,7 @@ gradient's largest entry).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,15 @@ from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
 from pipeline.training.inputs import supplied
+from pipeline.training.kept import best, chooses, is_best
 from pipeline.training.learner import InitWeights, Learner
+from pipeline.training.parts import parts
+from pipeline.training.probe import Probe, head_of
 from pipeline.training.recipe import learning_rate
 from pipeline.training.replay import Replay
 from pipeline.training.saving import Saver
 from pipeline.training.state import State
-from pipeline.training.teacher import Teacher, TeacherOutput
+from pipeline.training.teacher import LiveTeacher, Teacher, TeacherOutput
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -106,13 +109,24 @@ class Training:
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
         self.losses_SKL = torch.zeros(self.steps, len(self.learners), widest, device=device.where)
+        self.probe = self._probe()
         can_record = all(each.now_L is not None for each in self.learners)
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         libraries = versions([each.architecture or {} for each in networks]) | teacher.libraries
-        self.checkpoint = Checkpoint(
-            device, self.recipe.epochs, self.trained, self.optimizers, self.losses_SKL, libraries
-        )
+        self.checkpoint = Checkpoint(device, self.recipe, self.trained, self.optimizers, self.losses_SKL, libraries)
+
+    def _probe(self) -> Probe | None:
+        """What computes features once, where nothing but a linear head over them learns, and nobody needs pixels."""
+        (learner, *peers), layer = self.learners, self.recipe.freeze
+        if peers or layer is None or isinstance(self.teacher, LiveTeacher):
+            return None
+        if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
+            return None
+        is_still = self.views.shift == 0 and not self.views.flip and self.views.scale == 1
+        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), is_still)
+        learner.forward = probe.forward
+        return probe
 
     @property
     def model(self) -> nn.Module:
@@ -137,6 +151,12 @@ class Training:
         """The weights that `balance` found for the terms of network `k`."""
         return self.at.weights[k] if self.at.weights else {}
 
+    def epochs(self, k: int = 0) -> dict[str, int] | None:
+        """The epoch whose weights network `k` has, and how many there were; None where validation decides neither."""
+        done = self.at.epoch
+        kept = best(self.at.accuracies(k)) if self.recipe.keep == "best" else done
+        return {"kept": kept, "trained": done} if chooses(self.recipe) else None
+
     def run(
         self,
         state: State,
@@ -145,7 +165,7 @@ class Training:
         log: Callable[[str], None],
         every: float,
     ) -> None:
-        """Train to the last epoch, or until a stop is asked for.
+        """Train to the last epoch, or until patience is at its end, or a stop is asked for.
 
         Args:
             state: Where progress is kept.
@@ -159,10 +179,10 @@ class Training:
             UserError: A loss is not finite.
         """
         self.at = self.checkpoint.restore(state, log)
-        if self.at.epoch == self.recipe.epochs:
+        if self.at.is_over(self.recipe):
             return
         with deferred() as stop_asked, Saver(state, self.device.where, every) as saver:
-            while self.at.epoch < self.recipe.epochs:
+            while not self.at.is_over(self.recipe):
                 started = time.perf_counter()
                 for step in self.epoch():
                     self.at.step = step + 1
@@ -175,12 +195,17 @@ class Training:
                         started = time.perf_counter()
                 self.at.epoch_seconds += self.device.seconds_since(started)
                 self._check_finite()
-                if self.at.epoch + 1 == self.recipe.epochs:
+                if self.at.epoch + 1 == self.recipe.epochs or chooses(self.recipe):
                     self._estimate_again()
-                accuracies = [validate(each.model) for each in self.learners]
+                accuracies = [validate(each.final) for each in self.learners]
                 names = [each.names for each in self.learners]
                 self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.sizes_S, self.losses_SKL, accuracies))
+                for k, learner in enumerate(self.learners):
+                    if is_best(self.at.accuracies(k)):
+                        learner.keep()
                 show(self.at.rows[-1][0])
+            if self.at.epoch < self.recipe.epochs:
+                log(f"{self.recipe.patience} epochs without a better one in validation: stops after {self.at.epoch}")
             self._save(saver)
             saver.wait()
 
@@ -209,13 +234,20 @@ class Training:
         self.at = at
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
-        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on."""
+        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
+
+        Of a linear probe what the head is given stands for the pixels.
+        """
         count, v = len(self.data.train), self.view(self.at.epoch)
         drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
         left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
-        augmented = augment_ahead(self.pixels, drawn, left, self.mean_C, self.std_C)
-        for rows, x_BCHW in zip(left, augmented, strict=True):
+
+        def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
+            return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
+
+        shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
+        for rows, x_BCHW in zip(left, shown, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
     def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput) -> None:
@@ -223,7 +255,7 @@ class Training:
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         # The schedules follow from the number of the step, so nothing of them is saved.
         for learner in self.learners:
-            learner.set(learning_rate(self.recipe, done, whole), done / whole)
+            learner.set(learning_rate(self.recipe, done, whole), done / whole, done + 1)
         # Kept on the device: asking for a number at each step would make the device wait for us.
         for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features)):
             self.losses_SKL[step, k, : len(losses_L)] = losses_L
@@ -236,24 +268,31 @@ class Training:
         Nothing in it may follow from a number that changes from step to step, unless it is a tensor on the device.
         """
         found: list[Tensor] = []
-        z_KBC = [learner.forward(x_BCHW) for learner in self.learners]
+        several = parts(self.recipe.accumulate, x_BCHW, y_B, t_BC, teacher_features)
+        # Peers are there whole before the first of them learns; of a network alone a part is forgotten once it is done.
+        z_PKBC = [[each.forward(part.x_BCHW) for each in self.learners] for part in several if len(self.learners) > 1]
         for k, learner in enumerate(self.learners):
-            # Loss: each term by itself, and what it weighs at this point of the training.
-            peers = [z_BC.detach() for other, z_BC in zip(self.learners, z_KBC, strict=True) if other is not learner]
-            signals = Signals(z_KBC[k], y_B, t_BC, learner.features, teacher_features, peers or None)
-            losses = learner.objective(signals)
-            weighted = learner.objective.weighted(losses, learner.weights)
-            # Backward, from each term and not from their sum: the same gradient without a graph of the sum to build.
             learner.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(weighted)
-            steepest = nn.utils.get_total_norm(learner.gradients(), float("inf"))
+            losses_PL: list[Tensor] = []
+            for p, part in enumerate(several):
+                # Loss: each term by itself, and what it weighs at this point of the training.
+                z_KBC = z_PKBC[p] if z_PKBC else [learner.forward(part.x_BCHW)]
+                peers = [z_BC.detach() for other, z_BC in enumerate(z_KBC) if other != k]
+                signals = Signals(z_KBC[k], part.y_B, part.t_BC, learner.features, part.features, peers or None)
+                losses = learner.objective(signals)
+                weighted = learner.objective.weighted(losses, learner.weights)
+                learner.backward(weighted if len(several) == 1 else [part.share * each for each in weighted])
+                with torch.no_grad():
+                    losses_PL.append(torch.stack([torch.stack(weighted).sum(), *losses.values()]))
+            steepest = learner.steepest()
             if self.recipe.clip is not None:
                 nn.utils.clip_grad_norm_(learner.parameters, self.recipe.clip)
             learner.step()
             with torch.no_grad():
-                found.append(torch.stack([torch.stack(weighted).sum(), *losses.values(), steepest]))
+                found.append(torch.cat([_mean(losses_PL, [part.share for part in several]), steepest.view(1)]))
             if self.sequential and learner is not self.learners[-1]:
-                z_KBC[k] = learner.forward_again(x_BCHW)
+                for part, z_KBC in zip(several, z_PKBC, strict=True):
+                    z_KBC[k] = learner.forward_again(part.x_BCHW)
         return tuple(found)
 
     def _estimate_again(self) -> None:
@@ -277,3 +316,10 @@ class Training:
     def _save(self, saver: Saver) -> None:
         self._check_finite()
         self.checkpoint.save(saver, self.at)
+
+
+def _mean(losses_PL: Sequence[Tensor], shares_P: Sequence[float]) -> Tensor:
+    """Of the parts of a batch, each by its share."""
+    if len(losses_PL) == 1:
+        return losses_PL[0]
+    return torch.stack([share * losses_L for share, losses_L in zip(shares_P, losses_PL, strict=True)]).sum(0)

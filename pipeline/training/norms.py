@@ -6,7 +6,7 @@ a fifth of what they normalise by is still what they were initialised with, in e
 Legend: B batch, C channels, H = W edge in pixels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,10 @@ def norms_of(model: nn.Module) -> dict[str, _BatchNorm]:
     return {name: each for name, each in named if isinstance(each, _BatchNorm) and each.track_running_stats}
 
 
-def raise_momentum(model: nn.Module, steps: int) -> float | None:
+def raise_momentum(norms: Iterable[_BatchNorm], steps: int) -> float | None:
     """Raise each momentum to min(0.1, 20 / steps) where it is below; return that, None where none was below."""
     least = min(LARGEST, PART / steps)
-    below = [each for each in norms_of(model).values() if each.momentum is not None and each.momentum < least]
+    below = [each for each in norms if each.momentum is not None and each.momentum < least]
     for each in below:
         each.momentum = least
     return least if below else None
@@ -57,8 +57,8 @@ def estimate_again(norms: Iterable[_BatchNorm], forward: Callable[[Tensor], obje
         each.eval()
 
 
-def check_single_images(model: nn.Module, x_1CHW: Tensor) -> None:
-    """Refuse a network that cannot learn from a batch of one image.
+def check_single_images(model: nn.Module, x_1CHW: Tensor, frozen: Collection[nn.Module] = ()) -> None:
+    """Refuse a network that cannot learn from a batch of one image; layers that do not learn are in evaluation mode.
 
     Raises:
         UserError: A BatchNorm layer would have one value per channel, of which there is no variance.
@@ -76,7 +76,7 @@ def check_single_images(model: nn.Module, x_1CHW: Tensor) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-    if single := [name for name, each in norms.items() if values.get(each) == 1]:
+    if single := [name for name, each in norms.items() if values.get(each) == 1 and each not in frozen]:
         raise UserError(
             f"an epoch has a batch of one image, of which the BatchNorm layer {single[0]} has one value per channel "
             "and no variance: set recipe.batch_size to 3 or more"

@@ -306,7 +306,10 @@ def test_a_key_of_a_term_is_refused_exactly_where_it_leaves_the_loss_as_it_is(na
 
 def test_a_key_of_a_recipe_is_refused_exactly_where_it_trains_the_same() -> None:
     start: Settings = {"epochs": 3, "batch_size": 2, "lr": 0.1}
-    declared = {key: field for key, field in Recipe.model_fields.items() if key not in ("optimizer", *start)}
+    # What needs a network and its validation is tried by tests/training/test_kept.py, test_frozen.py and test_rates.py.
+    whole_training = {"keep", "patience", "freeze", "ema", "accumulate"}
+    beside = {"optimizer", *start, *whole_training}
+    declared = {key: field for key, field in Recipe.model_fields.items() if key not in beside}
     for name in OPTIMIZERS.names():
         declared |= OPTIMIZERS.settings(name).model_fields
 
@@ -314,24 +317,46 @@ def test_a_key_of_a_recipe_is_refused_exactly_where_it_trains_the_same() -> None
 
         def trace(settings: Settings, name: str = name) -> str:
             recipe = Recipe.model_validate({**settings, "optimizer": name})
-            weight = nn.Linear(3, 2, bias=False)
+            weight = nn.Linear(3, 2)
             nn.init.constant_(weight.weight, 0.5)
-            chosen = optimizer(recipe, weight, torch.device("cpu"))
+            nn.init.constant_(weight.bias, 0.5)
+            chosen = optimizer(recipe, weight, torch.device("cpu"), [[each] for each in weight.parameters()])
             for step in range(9):
                 for group in chosen.param_groups:
-                    group["lr"] = learning_rate(recipe, step, 9)
+                    group["lr"] = learning_rate(recipe, step, 9) * group.get("scale", 1.0)
                 chosen.zero_grad()
                 (weight(torch.ones(2, 3)) * (step - 3)).square().sum().backward()
                 if recipe.clip:
                     nn.utils.clip_grad_norm_(weight.parameters(), recipe.clip)
                 chosen.step()
-            return digest(weight.weight)
+            return digest(weight.weight, weight.bias)
 
         def read(settings: Settings, name: str = name) -> None:
-            whole = {**GIVEN, "method": {}, "compress": {"steps": {}}}
+            plain = {key: value for key, value in GIVEN["training"].items() if key != "weight_decay"}
+            whole = {**GIVEN, "training": plain, "method": {}, "compress": {"steps": {}}}
             params.check(with_key("teacher.recipe", {**settings, "optimizer": name}, whole), "params.yaml")
 
         assert agrees(declared, start, refusing(read), trace) > 0
+
+
+def test_what_validation_decides_needs_logits() -> None:
+    """A hint has none; what `training` gives to all may stand there, too."""
+    for key, value in (("keep", "best"), ("patience", 3)):
+        path = f"method.hint.recipe.{key}"
+        with pytest.raises(UserError, match=IDLE.format(path=re.escape(path), key=key)):
+            planned(with_key(path, value))
+        assert planned(with_key(f"training.{key}", value))["method/hint"]["training"]["recipe"][key] == value
+        assert planned(with_key(f"method.rkd.recipe.{key}", value))["method/rkd"]["training"]["recipe"][key] == value
+
+
+def test_no_spec_has_a_key_of_a_recipe_that_stands_at_its_default(default: dict[str, Any]) -> None:
+    """What was trained before there were such keys is not trained again."""
+    later = {"keep": "last", "patience": None, "freeze": None, "head_lr": None, "layer_decay": None}
+    later |= {"decay_norms": True, "ema": None, "accumulate": 1}
+    recipes = [each["training"]["recipe"] for each in default.values() if each.get("training")]
+    assert recipes and not any({*recipe} & {*later} for recipe in recipes)
+    for key, value in later.items():
+        assert planned(with_key(f"training.{key}", value)) == default, key
 
 
 class Bench:

@@ -22,6 +22,12 @@ LIVE = f"{METHODS}::test_a_live_teacher_shows_each_image_its_own_features"
 REPLAY = "tests/training/test_replay.py"
 RECORDING = "pipeline/training/replay.py"
 
+CHOSEN = "tests/training/test_kept.py"
+FROZEN = "tests/training/test_frozen.py"
+PROBED = "tests/training/test_probe.py"
+BY_DEPTH = "tests/training/test_rates.py"
+IMPORTED = "tests/training/test_imported.py"
+SCALED = "tests/training/test_scaling.py"
 BALANCED = "tests/training/test_balance.py"
 EQUAL = f"{BALANCED}::test_training_is_that_with_the_weight_given_bit_for_bit"
 SUITED = "tests/training/test_suited.py"
@@ -127,8 +133,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "self.at.epoch + 1 == self.recipe.epochs:",
-        "self.at.epoch == self.recipe.epochs:",
+        "if self.at.epoch + 1 == self.recipe.epochs or",
+        "if self.at.epoch == self.recipe.epochs or",
         NORMS,
     ),
     Mutant("pipeline/training/chance.py", "accuracy <= chance + above", "accuracy <= chance", NORMS),
@@ -184,8 +190,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "learner.set(learning_rate(self.recipe, done, whole), done / whole)",
-        "learner.set(self.recipe.lr, done / whole)",
+        "learner.set(learning_rate(self.recipe, done, whole), done / whole",
+        "learner.set(self.recipe.lr, done / whole",
         f"{TWIN}[baseline-{{}}]",
     ),
     # What decides that a finished training is used.
@@ -200,8 +206,8 @@ MUTANTS = [
     Mutant(RECORDING, "given.stride(), ", "", REPLAY),
     Mutant(RECORDING, "torch.cuda.set_rng_state(random, self.device)", "pass", REPLAY),
     Mutant(RECORDING, "tuple(_each(Tensor.clone, one) for one in given)", "given", REPLAY),
-    Mutant("pipeline/training/learner.py", "self.weights = self.now_L[1:].unbind()", "pass", REPLAY),
-    Mutant("pipeline/training/learner.py", 'group["lr"] = self.now_L[0]', "pass", REPLAY),
+    Mutant("pipeline/training/learner.py", "self.weights = weights_L.unbind()", "pass", REPLAY),
+    Mutant("pipeline/training/learner.py", 'group["lr"] = self.now_L[number]', "pass", REPLAY),
     # The step after the one that broke is named.
     Mutant(
         "pipeline/training/finite.py",
@@ -382,5 +388,35 @@ MUTANTS = [
         'read_predictions(teacher)["test"]',
         'read_predictions(teacher)["validation"]',
         RECORDED,
+    ),
+    # Recipes that fine-tune.
+    Mutant("pipeline/training/kept.py", "last > max(known)", "last >= max(known)", CHOSEN),
+    Mutant("pipeline/training/kept.py", ">= recipe.patience", "> recipe.patience", CHOSEN),
+    Mutant("pipeline/training/kept.py", "return all(", "return any(", CHOSEN),
+    Mutant("pipeline/training/learner.py", "return self.best or self.final", "return self.final", CHOSEN),
+    Mutant("pipeline/training/loop.py", "or chooses(self.recipe):", "or False:", CHOSEN),
+    Mutant("pipeline/training/checkpoint.py", "at.epoch if at.is_over(self.recipe) else self", "self", CHOSEN),
+    Mutant("pipeline/training/frozen.py", "parameter.requires_grad_(False)", "pass", FROZEN),
+    Mutant("pipeline/training/frozen.py", "if id(each) not in above and not any", "if not any", FROZEN),
+    Mutant("pipeline/training/learner.py", "self.frozen += freeze(", "freeze(", FROZEN),
+    Mutant("pipeline/training/probe.py", "forward_fixed(forward, x_BCHW, self.batch_size)", "forward(x_BCHW)", PROBED),
+    Mutant("pipeline/training/probe.py", "v = 0 if self.is_still else v", "pass", PROBED),
+    Mutant("pipeline/training/probe.py", "learner.train()\n", "learner.model.eval()\n", PROBED),
+    Mutant("pipeline/training/recipe.py", "each.ndim > 1", "each.ndim > 0", BY_DEPTH),
+    Mutant("pipeline/training/recipe.py", "enumerate(reversed(levels))", "enumerate(levels)", BY_DEPTH),
+    Mutant("pipeline/training/averaging.py", "1 - step**-POWER", "1 - (1 + step) ** -POWER", BY_DEPTH),
+    Mutant("pipeline/training/averaging.py", "own.copy_(its)", "pass", BY_DEPTH),
+    Mutant("pipeline/training/learner.py", "self.average.model if self.average else self", "self", BY_DEPTH),
+    Mutant("pipeline/training/loop.py", "[part.share * each for each in weighted]", "weighted", BY_DEPTH),
+    Mutant("pipeline/training/imported.py", "        _check_resumes(name, kind, lr, arguments)\n", "", IMPORTED),
+    Mutant("pipeline/training/imported.py", "if key in taken}", "if key in ours}", IMPORTED),
+    Mutant("pipeline/training/scaling.py", "torch.zeros_like(each)", "torch.ones_like(each)", SCALED),
+    Mutant("pipeline/training/scaling.py", "self.found.zero_()", "pass", SCALED),
+    Mutant("pipeline/training/scaling.py", "torch.zeros_like(steepest), steepest", "steepest, steepest", SCALED),
+    Mutant(
+        "pipeline/config/across.py",
+        " or _unmeasured(each, key)",
+        "",
+        "tests/config/test_effect.py::test_what_validation_decides_needs_logits",
     ),
 ]

@@ -61,7 +61,7 @@ def test_the_momentum_is_the_larger_of_its_own_and_what_the_steps_ask_for(
     own: float | None, steps: int, found: float | None, raised: float | None
 ) -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, momentum=own), nn.BatchNorm2d(2))
-    assert raise_momentum(model, steps) == raised
+    assert raise_momentum(norms_of(model).values(), steps) == raised
     assert isinstance(model[1], nn.BatchNorm2d) and model[1].momentum == found
     assert isinstance(model[2], nn.BatchNorm2d) and model[2].momentum == 0.1
 
@@ -70,7 +70,7 @@ def test_no_layer_of_a_network_made_for_long_trainings_is_left_behind() -> None:
     model = build({"family": "torchvision", "name": "mobilenet_v3_small"}, channels=1, size=32, classes=3)
     norms = norms_of(model)
     assert {norm.momentum for norm in norms.values()} == {0.01}
-    assert raise_momentum(model, 500) == 0.04 and {norm.momentum for norm in norms.values()} == {0.04}
+    assert raise_momentum(norms.values(), 500) == 0.04 and {norm.momentum for norm in norms.values()} == {0.04}
 
 
 def test_statistics_are_made_again_where_too_much_of_the_first_is_left() -> None:
