@@ -16,7 +16,7 @@ from pipeline.config.data import Edge
 from pipeline.config.effect import Needs
 from pipeline.config.extension import FAMILIES
 from pipeline.config.input import Framing
-from pipeline.config.numbers import Amount, BelowOne, Count, Natural, NonNegative, Positive
+from pipeline.config.numbers import Amount, BelowOne, Count, Natural, NonNegative, Positive, Share
 from pipeline.config.recipe import Recipe
 from pipeline.config.section import Section, fault, unknown
 from pipeline.config.term import complete_term
@@ -71,7 +71,7 @@ def complete_objective(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 Architecture = Annotated[dict[str, Any], AfterValidator(complete_architecture)]
-Statistics = Annotated[tuple[Annotated[float, Field(strict=True, allow_inf_nan=False)], ...], Field(min_length=1)]
+Statistics = Annotated[tuple[Share, ...], Field(min_length=1)]
 Deviations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
@@ -137,7 +137,7 @@ class OnnxInput(Section):
     """What an ONNX model is fed, where it is not what the data have: edge in pixels, mean and deviation of 0 .. 1."""
 
     size: Count | None = None
-    mean: tuple[float, ...] | None = None
+    mean: tuple[Share, ...] | None = None
     std: tuple[Positive, ...] | None = None
 
 

@@ -40,7 +40,8 @@ def tap_head(model: nn.Module, name: str) -> str:
     old = model.get_submodule(name)
     head = Head(old) if isinstance(old, nn.Linear) else ConvHead(old)
     model.set_submodule(name, head)
-    if not hasattr(model, EMBEDDING):
+    # Of parts in a row it would be one more part.
+    if not hasattr(model, EMBEDDING) and type(model).forward is not nn.Sequential.forward:
         model.embedding = head.embedding
         return EMBEDDING
     return f"{name}.{EMBEDDING}"

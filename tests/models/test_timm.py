@@ -65,7 +65,6 @@ def test_a_node_s_network_is_built_again() -> None:
         ),
         ({"drop_paht_rate": 0.1}, r"architecture\.drop_paht_rate: test_resnet of timm takes no such argument"),
         ({"num_classes": 3}, r"architecture\.num_classes: the data and the network's input decide it"),
-        ({"name": "dla34"}, r"architecture\.name: dla34 does not end in a linear layer"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(settings: dict[str, Any], message: str) -> None:

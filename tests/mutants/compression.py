@@ -265,8 +265,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/models/head.py",
-        "if not hasattr(model, EMBEDDING):",
-        "if True:",
+        "if not hasattr(model, EMBEDDING) and",
+        "if",
         f"{PROBE}::test_a_module_that_is_called_embedding_stays",
     ),
     Mutant("pipeline/models/residual.py", "(0, 0, 0, 0, 0, self.added)", "(0, 0, 0, 0, self.added, 0)", FAMILIES),

@@ -88,8 +88,8 @@ MUTANTS = [
     ),
     Mutant(
         ONNX,
-        "seen = replace(data, mean=shown.mean, std=shown.std)",
-        "seen = replace(data)",
+        "model, shown.to(input), ",
+        "model, shown.to(None), ",
         f"{STAGE_TESTS}::test_it_is_fed_its_own_normalisation_and_its_classes_are_found_by_name",
     ),
     Mutant(

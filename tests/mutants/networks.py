@@ -20,7 +20,7 @@ MUTANTS = [
     Mutant("pipeline/training/teacher.py", "shown.to(self.input)", "shown.to(None)", FED),
     Mutant("pipeline/compression/work.py", "(resized(x_BCHW, size) for", "(x_BCHW for", FED),
     Mutant("pipeline/training/checkpoint.py", " | dict(self.libraries)", "", FAMILIES),
-    Mutant("pipeline/models/probe.py", 'if name != "embedding":', "if name:", OWN),
+    Mutant("pipeline/models/head.py", " and type(model).forward is not nn.Sequential.forward", "", OWN),
     Mutant("pipeline/config/own_files.py", "waiting.extend(_imported(path, start.parent))", "pass", OWN),
     Mutant("pipeline/config/own.py", "isinstance(value, bool) and kind in", "not value and kind in", OWN),
 ]

@@ -368,7 +368,7 @@ MUTANTS = [
     ),
     Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
     # What a node records.
-    Mutant("pipeline/training/learn.py", "forwards[model.eval()]", "forwards[model.train()]", RECORDED),
+    Mutant("pipeline/training/learn.py", "forward_of(model.eval())", "forward_of(model.train())", RECORDED),
     Mutant(
         "pipeline/training/learn.py",
         "split, device = training.data.validation,",
