@@ -28,7 +28,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    here = "repro status tree summary compare seeds study orders predict pictures use wire accept gc"
+    here = "repro status tree summary compare seeds study orders predict import pictures use wire accept gc"
     assert names(pipeline) == here.split()
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
@@ -16,7 +16,7 @@ from pipeline.config.data import Edge
 from pipeline.config.effect import Needs
 from pipeline.config.extension import FAMILIES
 from pipeline.config.input import Framing
-from pipeline.config.numbers import BelowOne, Count, Natural, NonNegative, Positive
+from pipeline.config.numbers import BelowOne, Count, Natural, NonNegative, Positive, Share
 from pipeline.config.recipe import Recipe
 from pipeline.config.section import Section, fault, unknown
 from pipeline.config.term import complete_term
@@ -109,27 +109,77 @@ class TrainingSection(Section):
     seed: Natural | None = None
 
 
-class NetworkSection(TrainingSection):
-    """A single network."""
-
-    architecture: Architecture
-    input: InputSection | None = None
-
-
 class Imported(Section):
-    """Weights trained elsewhere: a safetensors file, and its SHA-256 so that a changed file is noticed."""
+    """What was trained elsewhere: a file, and its SHA-256 so that a changed file is noticed."""
 
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Initial(Imported):
+    """Weights that a network begins with.
+
+    classes: Names in the order of the rows of the file's last layer, or a file of them, one a line; null: those that
+        the file itself has, else they are taken to be the data's.
+    head: `own`, the file's last layer; `new`, a fresh one.
+    """
+
+    NEEDS: ClassVar[Needs] = {"classes": {"head": ("own",)}}
+
+    classes: tuple[str, ...] | str | None = None
+    head: Literal["own", "new"] = "own"
+
+
+class Weights(Initial):
+    """Weights that are a network's own, without training.
+
+    expect: The accuracy on validation, 0 .. 1, that they are known to reach.
+    """
+
+    expect: Share | None = None
+
+    @model_validator(mode="after")
+    def know_classes(self) -> Self:
+        """A fresh last layer guesses until it is trained."""
+        if self.head == "new":
+            raise fault(
+                ".head is new, and a new last layer knows no class before it is trained: give `initial` in place of "
+                "`weights`, with the same keys, so that training goes on from them"
+            )
+        return self
+
+
+def _begun_by(value: Any) -> str:
+    return "[method]" if isinstance(value, str) else "[file]"
+
+
+class NetworkSection(TrainingSection):
+    """A single network; with `initial` it begins with the weights of a file."""
+
+    architecture: Architecture
+    input: InputSection | None = None
+    initial: Initial | None = None
+
+
 class TeacherSection(NetworkSection):
     """The first network of the lineage, trained here or imported."""
 
-    weights: Imported | None = None
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def begin_once(self) -> Self:
+        """Weights are taken as they are, or trained further."""
+        if self.weights is not None and self.initial is not None:
+            raise fault(
+                "takes `weights`, to import a network as it is, or `initial`, to train one further: leave one out"
+            )
+        return self
 
 
 Inputs = Annotated[dict[str, InputSection], Field(default_factory=dict)]
+Initials = Annotated[dict[str, Initial], Field(default_factory=dict)]
+# Tags in brackets are no keys of params.yaml, and no message shows them.
+MethodOrFile = Annotated[Annotated[str, Tag("[method]")] | Annotated[Initial, Tag("[file]")], Discriminator(_begun_by)]
 
 
 class AssistantSection(TrainingSection):
@@ -138,6 +188,7 @@ class AssistantSection(TrainingSection):
     links: Natural = 1
     architectures: dict[str, Architecture]
     inputs: Inputs
+    initials: Initials
 
     @model_validator(mode="after")
     def name_each_link(self) -> Self:
@@ -145,7 +196,7 @@ class AssistantSection(TrainingSection):
         for number in range(1, self.links + 1):
             if f"t{number}" not in self.architectures:
                 raise fault(f"links is {self.links}, but architectures.t{number} is not given: add it")
-        _of_architectures(self.inputs, self.architectures)
+        _of_architectures(self)
         return self
 
 
@@ -160,6 +211,7 @@ class ChainSection(TrainingSection):
     start: str = Field(alias="from")
     architecture: Architecture | None = None
     input: InputSection | None = None
+    initial: Initial | None = None
     generations: Natural = 3
     patience: Count | None = None
     min_gain: NonNegative = 0.0
@@ -168,10 +220,10 @@ class ChainSection(TrainingSection):
 class MethodSection(NetworkSection):
     """One method of the comparison: the student's architecture and recipe, another objective.
 
-    With `initial` it starts from the weights of another method's network.
+    With `initial` it starts from the weights of another method's network, by its name, or from those of a file.
     """
 
-    initial: str | None = None
+    initial: MethodOrFile | None = None  # pyright: ignore[reportIncompatibleVariableOverride] frozen, so never assigned
 
 
 class MutualSection(TrainingSection):
@@ -180,6 +232,7 @@ class MutualSection(TrainingSection):
     peers: int = Field(default=2, ge=2)
     architectures: dict[str, Architecture]
     inputs: Inputs
+    initials: Initials
     update: Literal["sequential", "simultaneous"] = "sequential"
     carries: Count = 1
 
@@ -193,11 +246,12 @@ class MutualSection(TrainingSection):
             raise fault(f"architectures: unknown peer {strange[0]!r}, they are named p1, p2, …")
         if self.carries > self.peers:
             raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
-        _of_architectures(self.inputs, self.architectures)
+        _of_architectures(self)
         return self
 
 
-def _of_architectures(inputs: Mapping[str, InputSection], architectures: Mapping[str, Any]) -> None:
-    for name in inputs:
-        if name not in architectures:
-            raise fault(f"inputs: {unknown('network', name, architectures)}")
+def _of_architectures(section: AssistantSection | MutualSection) -> None:
+    for key, given in (("inputs", section.inputs), ("initials", section.initials)):
+        for name in given:
+            if name not in section.architectures:
+                raise fault(f"{key}: {unknown('network', name, section.architectures)}")

@@ -7,7 +7,7 @@ from pipeline.config.network import ChainSection
 from pipeline.config.section import unknown
 from pipeline.planning import graph
 from pipeline.planning.parts import carry
-from pipeline.planning.planner import Planner, given
+from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import StopRule
 
@@ -28,7 +28,8 @@ def assistants(planner: Planner) -> dict[str, NodeSpec]:
         name = f"assistant/{slot}"
         if number <= section.links:
             architecture, input = section.architectures[slot], given(section.inputs.get(slot))
-            specs[name] = planner.train(name, section, previous, architecture, input, number > 1)
+            initial = weights_file(section.initials.get(slot))
+            specs[name] = planner.train(name, section, previous, architecture, input, number > 1, initial)
         else:
             specs[name] = carry(name, previous)
         previous = name
@@ -39,14 +40,14 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     """Each generation learns from the one before, the first from what the chain starts from."""
     graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
     _check_start(planner, family, section)
-    architecture, input = planner.of_chain(family, section)
+    architecture, input, initial = planner.of_chain(family, section)
     rule = StopRule(patience=section.patience, min_gain=section.min_gain)
     specs: dict[str, NodeSpec] = {}
     previous = section.start
     for number, slot in enumerate(graph.slots(planner.stages, family), start=1):
         name = f"{family}/{slot}"
         if number <= section.generations:
-            spec = planner.train(name, section, previous, architecture, input, number > 1)
+            spec = planner.train(name, section, previous, architecture, input, number > 1, initial)
             specs[name] = replace(spec, stop=rule) if number > 1 else spec
         else:
             specs[name] = carry(name, previous)

@@ -21,7 +21,7 @@ def ensemble(planner: Planner) -> EnsembleSpec:
     """What to combine, and how."""
     params = planner.params
     # The slots carry what the chain starts from where it has no generation.
-    chain, _ = planner.architecture("born_again", params.born_again.start)
+    chain, *_ = planner.architecture("born_again", params.born_again.start)
     networks = units.model(params.born_again.architecture or chain) | units.model(chain)
     return EnsembleSpec(
         node="ensemble",

@@ -45,6 +45,7 @@ class Result:
         batch_norm: As of `Node`.
         balanced: The weights that `balance` found.
         input: What it is fed; None where that is what the data has.
+        began_with: As of `Node`.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -58,6 +59,7 @@ class Result:
     save: Callable[[nn.Module, Path], None] = save_weights
     balanced: dict[str, float] | None = None
     input: Input | None = None
+    began_with: str | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -211,6 +213,7 @@ def _node(
         labels_stream=to_label(result.trained_on),
         input=result.input,
         made_by=made_by(architecture, device),
+        began_with=result.began_with,
     )
 
 

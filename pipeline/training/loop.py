@@ -89,7 +89,7 @@ class Training:
                 self.recipe,
                 self.sizes_S,
                 device,
-                **supplied(data, input),
+                **supplied(data, input) | {"classes": data.classes},
                 teacher=teacher.shapes(),
                 init_weights=init_weights,
                 show=shown.to(input),
