@@ -70,9 +70,9 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of torch, zip and pickle: whatever the bytes of a stranger bring about
         reason = " ".join(str(error).split())
-        if found := re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:class|global:?) ([\w.]+)", reason):
+        if found := re.search(r"(?:GLOBAL|[Uu]nsupported class) ([\w.]+)", reason):
             raise UserError(
-                f"{path} holds a whole Python object ({found[1] or found[2]}), which only running its code could make, "
+                f"{path} holds a whole Python object ({found[1]}), which only running its code could make, "
                 "and that is not done: save model.state_dict() in place of the model"
             ) from None
         raise UserError(

@@ -65,9 +65,7 @@ def fit(
     of_head = [key for key in expected if last is not None and key.startswith(f"{last}.")]
     if head == "new":
         if last is None:
-            raise UserError(
-                f"{where}: this network ends in no linear layer that could be new: take its own (head: own)"
-            )
+            raise UserError(f"{where}: this network ends in no linear layer that could be new (head: new)")
         found = {key: tensor for key, tensor in found.items() if key not in of_head}
         expected = {key: tensor for key, tensor in expected.items() if key not in of_head}
         notes.append(f"the last layer, {last}, is new, for {len(classes)} classes")

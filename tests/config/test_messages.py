@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.extension import STEPS
-from pipeline.config.network import Imported, NetworkSection
+from pipeline.config.network import NetworkSection, Weights
 from tests.config.test_effect import everything, flattened
 from tests.scratch import PARAMS, ROOT
 
@@ -35,7 +35,7 @@ def keys() -> set[str]:
     from pipeline.config.yaml import read_yaml
 
     found = {*everything(), *flattened(read_yaml(PARAMS)), "compress.order", "compress.steps", "compress.from"}
-    found |= {f"teacher.weights.{key}" for key in Imported.model_fields}
+    found |= {f"teacher.weights.{key}" for key in Weights.model_fields}
     for kind in STEPS.names():
         own = {*STEPS.settings(kind).model_fields, *(NetworkSection.model_fields if kind in ("distil", "tune") else ())}
         found |= {f"{kind}.{key}" for key in own}
