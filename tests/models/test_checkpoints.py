@@ -195,6 +195,15 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_not_unpacked(tmp_path: Pa
         archive.writestr("a/data.pkl", bytes(10**7))
     with pytest.raises(UserError, match=r"is a packed archive, of 10000000 bytes in \d+"):
         read(path)
+    # One that is not packed, and whose entry claims more than there is.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a/data.pkl", bytes(10))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") + 24
+    content[at : at + 4] = (10**8).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"is a packed archive, of 100000000 bytes in \d+"):
+        read(path)
     torch.save(STATE, path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr("a/code/net.py", "raise SystemExit")

@@ -78,17 +78,18 @@ def permuted(name: str, metadata: dict[str, str] | None = None) -> None:
 
 
 FILE = {"file": "a.safetensors", "sha256": "0" * 64}
+REFINERY = {f"refinery/g{number}" for number in (1, 2, 3)}
 # Who begins with the file, where it is given there.
 BEGINNERS: list[tuple[Change, set[str]]] = [
     ({"teacher": {"initial": FILE}}, {"teacher", *(f"born_again/g{number}" for number in (1, 2, 3))}),
     (
         {"baseline": {"initial": FILE}},
-        {"baseline", "method/unlimited", *(f"refinery/g{number}" for number in (1, 2, 3))},
+        {"baseline", "method/unlimited", *REFINERY},
     ),
     ({"direct": {"initial": FILE}}, {"direct"}),
     ({"method": {"dkd": {"initial": FILE}}}, {"method/dkd"}),
     ({"assistant": {"initials": {"t1": FILE}}}, {"assistant/t1"}),
-    ({"refinery": {"initial": FILE}}, {f"refinery/g{number}" for number in (1, 2, 3)}),
+    ({"refinery": {"initial": FILE}}, REFINERY),
     ({"mutual": {"initials": {"p1": FILE}}}, {"mutual"}),
     ({"compress": {"steps": {"distil": {"initial": FILE}}}}, {"compress/c1"}),
 ]
@@ -98,9 +99,7 @@ def begins(spec: Any) -> bool:
     return getattr(getattr(spec, "training", None), "initial_file", None) is not None
 
 
-@pytest.mark.parametrize(
-    ("change", "names"), BEGINNERS, ids=lambda value: str(*value)[:40] if isinstance(value, dict) else ""
-)
+@pytest.mark.parametrize(("change", "names"), BEGINNERS, ids=str)
 def test_any_network_of_the_lineage_may_begin_with_a_file(change: Change, names: set[str]) -> None:
     found, default = specs(change), specs({})
     assert {name for name, spec in found.items() if begins(spec)} == names
