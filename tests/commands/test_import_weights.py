@@ -145,7 +145,7 @@ def test_a_hubs_folder_of_shards_is_imported(tmp_path: Path) -> None:
     for name in {*where.values()}:
         save_file({key: whole[key] for key in whole if where[key] == name}, tmp_path / name)
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
-    [*import_weights(tmp_path)]
+    list(import_weights(tmp_path))
     found = OUT.read_bytes()
     assert found == imported(whole)[0]
 

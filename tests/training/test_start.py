@@ -77,7 +77,7 @@ def permuted(name: str, metadata: dict[str, str] | None = None) -> None:
     written(name, {key: each[order] if key.startswith("linear.") else each for key, each in whole.items()}, metadata)
 
 
-FILE = {"file": "a.safetensors", "sha256": "0" * 64}
+FILE: dict[str, Any] = {"file": "a.safetensors", "sha256": "0" * 64}
 REFINERY = {f"refinery/g{number}" for number in (1, 2, 3)}
 # Who begins with the file, where it is given there.
 BEGINNERS: list[tuple[Change, set[str]]] = [
