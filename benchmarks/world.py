@@ -22,6 +22,7 @@ from pipeline.labels.labeller import Forward, label
 from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.training import TrainingSettings
 from pipeline.training.device import Device, choose
@@ -199,6 +200,7 @@ def labels(
         device=on.where,
         teacher="teacher",
         teacher_hash="0" * 64,
+        shown=Shown([None], data.mean, data.std, on.where),
     )
     described = describe(asked, 0, stream, len(pixels))
     return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)

@@ -102,18 +102,28 @@ def _training(spec: Json) -> Json:
     """What a training is really asked for, with the architectures that it comes to, as its own release words it."""
     # Only where there is something to move: this imports torch.
     from pipeline.models.build import unsupplied
+    from pipeline.training.inputs import resolved
     from pipeline.training.learn import fitted
 
     training = spec["training"]
     if spec.get("kind") == "tune":
-        architecture = node.read(spec["previous"]).architecture
-        assert architecture is not None
-        return {**training, "architecture": unsupplied(architecture)}
-    found = {**training, "architecture": fitted(training["architecture"], _data())}
+        previous = node.read(spec["previous"])
+        assert previous.architecture is not None
+        input = {"input": previous.input.as_json()} if previous.input else {}
+        return {**training, "architecture": unsupplied(previous.architecture), **input}
+
+    def whole(network: Json) -> Json:
+        # A release that knew no inputs has none in its keys.
+        asked = network["architecture"]
+        input = resolved(spec["node"], asked, network["input"], _data()) if "input" in network else None
+        found = {**network, "architecture": fitted(asked, _data(), input)}
+        return {key: value for key, value in found.items() if key != "input"} | (
+            {"input": input.as_json()} if input else {}
+        )
+
+    found = whole(training)
     if "members" in training:
-        found["members"] = [
-            {**each, "architecture": fitted(each["architecture"], _data())} for each in training["members"]
-        ]
+        found["members"] = [whole(each) for each in training["members"]]
     return found
 
 

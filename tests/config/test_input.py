@@ -43,7 +43,7 @@ def test_it_goes_with_the_architecture() -> None:
     specs = planned(
         teacher={"input": own},
         student={"input": small},
-        method={"dkd": {"objective": {"dkd": {}}}, "hint": {"architecture": PLAIN}},
+        method={"dkd": {"objective": {"dkd": {}}}, "rkd": {"objective": {"rkd": {}}, "architecture": PLAIN}},
         assistant={"inputs": {"t1": {"framing": "pad"}}},
     )
     found = inputs(specs)
@@ -51,7 +51,7 @@ def test_it_goes_with_the_architecture() -> None:
     assert found["student"] == found["baseline"] == found["direct"] == found["method/dkd"] == small
     assert found["refinery/g1"] == small
     assert found["assistant/t1"] == {"framing": "pad"}
-    assert "method/hint" not in found
+    assert "method/rkd" not in found
 
 
 def test_each_of_the_networks_that_teach_each_other_has_its_own() -> None:

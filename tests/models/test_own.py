@@ -1,5 +1,6 @@
 """A network of the user's own: built from a file of the repository, checked before and after."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from pipeline.base.errors import UserError
 from pipeline.config.network import complete_architecture
@@ -16,6 +18,7 @@ from pipeline.models.taps import tapped
 from pipeline.planning import units
 from pipeline.planning.own import own_fingerprint
 from tests.models.nets import taps
+from tests.scratch import ROOT
 
 NETWORKS = '''
 """Networks."""
@@ -198,3 +201,13 @@ def test_a_file_at_the_top_may_import_its_neighbours_too(repository: Path) -> No
     assert build({**ARCHITECTURE, "module": "top.py", "build": "Whole"}, channels=1, size=8, classes=5)(
         torch.randn(2, 1, 8, 8)
     ).shape == (2, 5)
+
+
+def test_the_example_of_the_documentation_works(repository: Path) -> None:
+    page = (ROOT / "docs" / "networks.md").read_text()
+    python, yaml_ = re.search(r"```python\n(.*?)```\n\n```yaml\n(.*?)```", page, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    assert len(python.strip().splitlines()) <= 10
+    (repository / "networks.py").write_text(python)
+    architecture = complete_architecture(yaml.safe_load(yaml_)["student"]["architecture"])
+    model = build(architecture, channels=3, size=16, classes=4)
+    assert model(torch.randn(2, 3, 16, 16)).shape == (2, 4)

@@ -29,6 +29,8 @@ def test_beside_another_the_data_s_input_is_the_same_bit_for_bit() -> None:
     shown = Shown([None, OWN], MEAN, STD, CPU)
     plain_BCHW = normalise(IMAGES_BCHW, torch.tensor(MEAN), torch.tensor(STD))
     assert torch.equal(shown.to(None)(view(shown)), plain_BCHW)
+    alone = Shown([OWN], MEAN, STD, CPU)
+    assert torch.equal(shown.to(OWN)(view(shown)), alone.to(OWN)(view(alone)))
 
 
 @pytest.mark.parametrize("size", [16, 24, 7])

@@ -141,14 +141,14 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/export.py",
-        "self.device.compute_type, [weights, architecture]",
-        "self.device.compute_type, [architecture]",
+        "made = [weights, architecture,",
+        "made = [architecture,",
         KEPT,
     ),
     Mutant(
         "pipeline/training/labelling.py",
-        "shown.views_seed, stream, settings.batch_size, asdict(format)",
-        "shown.views_seed, settings.batch_size, asdict(format)",
+        "images.views_seed, stream, settings.batch_size, asdict(format)",
+        "images.views_seed, settings.batch_size, asdict(format)",
         "tests/training/test_streams.py",
     ),
     Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
@@ -362,7 +362,7 @@ MUTANTS = [
     ),
     Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
     # What a node records.
-    Mutant("pipeline/training/learn.py", "device.forward(model.eval())", "device.forward(model.train())", RECORDED),
+    Mutant("pipeline/training/learn.py", "forwards[model.eval()]", "forwards[model.train()]", RECORDED),
     Mutant(
         "pipeline/training/learn.py",
         "split, device = training.data.validation,",

@@ -19,12 +19,14 @@ from pipeline.commands import study
 from pipeline.compression.runtime import Runtime
 from pipeline.config.input import Input
 from pipeline.data import prepared
-from pipeline.data.views import augment, draw
+from pipeline.data.views import augment, describe, draw
 from pipeline.evaluation import cost
+from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.training import answers
 from pipeline.training.answers import check_answers
+from pipeline.training.ensemble import write_ensemble
 from pipeline.training.learn import learn, load, open_teacher
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
@@ -169,6 +171,21 @@ def test_stopped_anywhere_it_ends_bit_for_bit_the_same(specs: dict[str, Any], tm
     again = runs.live(of)
     runs.run(again, tmp_path / "part")
     assert equal(tensors(again), tensors(whole))
+
+
+def test_members_of_an_ensemble_are_each_shown_the_same_view_as_they_are_fed(specs: dict[str, Any]) -> None:
+    learn(specs["baseline"])
+    members = ("teacher", "baseline")
+    write_ensemble(replace(specs["ensemble"], members=members, labels=specs["teacher"].labels))
+    data, made = prepared.read(DATA), node.read("ensemble")
+    described = describe(runs.training(specs["teacher"]).views, 0, "ensemble", len(data.train))
+    recorded = made.hashes["labels"]
+    found = open_labels(made.labels, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
+    fed = (seen(data.train.images), seen(data.train.images, 8, data.mean[0], data.std[0]))
+    with torch.no_grad():
+        logits = [load(node.read(name), CPU).eval()(x_NCHW) for name, x_NCHW in zip(members, fed, strict=True)]
+    mean_NC = torch.stack(logits).softmax(2).mean(0)
+    torch.testing.assert_close(found.view(0).softmax(1), mean_NC, rtol=1e-3, atol=1e-4)
 
 
 def test_a_network_larger_than_the_data_is_named_in_one_line(
