@@ -141,9 +141,10 @@ def _rows(
             f"{where}: {len(names)} names of classes are given, and its last layer has {len(weight)}: "
             "give one name a row, in its order (classes)"
         )
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    row_of = {name: row for row, name in enumerate(names)}
+    if twice := [name for row, name in enumerate(names) if row_of[name] != row]:
         raise UserError(f"{where}: two of its classes are called {twice[0]!r}: give each a name of its own (classes)")
-    if missing := [name for name in classes if name not in names]:
+    if missing := [name for name in classes if name not in row_of]:
         near = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.5)
         hint = f" (did you mean its {near[0]!r}?)" if near else ""
         raise UserError(
@@ -151,11 +152,12 @@ def _rows(
             f"{', '.join(map(repr, missing[:SHOWN]))}{hint}: correct the names (classes), or give it a new last layer "
             "(head: new)"
         )
-    rows = [names.index(name) for name in classes]
+    rows = [row_of[name] for name in classes]
     notes = []
     if rows != sorted(rows):
         notes.append("rows of its last layer are put into the data's order of classes, by their names")
-    if extra := [name for name in names if name not in classes]:
+    known = {*classes}
+    if extra := [name for name in names if name not in known]:
         notes.append(f"{len(extra)} classes are dropped that the data does not have: {_list(extra)}")
     return rows, notes or ["its classes are those of the data, in the same order"]
 

@@ -13,8 +13,8 @@ BEGINS = f"{START_TESTS}::test_any_network_of_the_lineage_may_begin_with_a_file"
 
 MUTANTS = [
     # What of a file goes where.
-    Mutant(FIT, "rows = [names.index(name) for name in classes]", "rows = [*range(len(classes))]", FIT_TESTS),
-    Mutant(FIT, "if twice := sorted(", "if False and sorted(", FIT_TESTS),
+    Mutant(FIT, "rows = [row_of[name] for name in classes]", "rows = [*range(len(classes))]", FIT_TESTS),
+    Mutant(FIT, "if row_of[name] != row]", "if row_of[name] < row]", FIT_TESTS),
     Mutant(FIT, "missing or left or other", "missing or other", FIT_TESTS),
     Mutant(FIT, "if count > best[0]:", "if count < best[0] or best[0] < 0:", FIT_TESTS),
     Mutant(FIT, ", unwrapped):\n", "):\n", FIT_TESTS),
@@ -27,7 +27,12 @@ MUTANTS = [
     Mutant(READ, 'Path(name).name != name or name in ("", ".", "..")', "not name", READ_TESTS),
     Mutant(READ, "if named and not all(map(UNNAMED.fullmatch, named)):", "if named:", READ_TESTS),
     # What a stage makes of it.
-    Mutant(START, "if (found := files.sha256(path)) != given.sha256:", "if (found := files.sha256(path)) == '':", START_TESTS),
+    Mutant(
+        START,
+        "if (found := files.sha256(path)) != given.sha256:",
+        "if (found := files.sha256(path)) == '':",
+        START_TESTS,
+    ),
     Mutant(START, "elif reached <= bound < 1:", "elif reached < 0 < bound:", START_TESTS),
     Mutant(START, "elif reached <= bound < 1:", "elif reached <= bound:", START_TESTS),
     Mutant(START, "names = given.classes or held.classes", "names = given.classes", START_TESTS),
