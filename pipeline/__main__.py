@@ -199,6 +199,26 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of any format, or a folder of a model hub.")],
+    node: Annotated[
+        str, typer.Option(help="Whose architecture of params.yaml it is: teacher, student, assistant/t1, mutual/p1, …")
+    ] = "teacher",
+    architecture: Annotated[str, typer.Option(help="Another one, as in params.yaml: '{family: timm, name: …}'.")] = "",
+    ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of the weights.")] = False,
+    head: Annotated[str, typer.Option(help="own, its last layer; or new, where it knows other classes.")] = "own",
+    classes: Annotated[Path | None, typer.Option(help="Names of its classes, one a line, in its order.")] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("weights/teacher.safetensors"),
+    dry: Annotated[bool, typer.Option("--dry", help="Write nothing.")] = False,
+) -> None:
+    """Turn a checkpoint trained elsewhere into weights for params.yaml; no code in it is run."""
+    from pipeline.commands.import_weights import import_weights
+
+    for line in import_weights(file, node, architecture, ema=ema, head=head, classes=classes, out=out, dry=dry):
+        print(line)
+
+
 @app.command()
 def views(folder: Annotated[Path, typer.Argument(help="Where they go.")]) -> None:
     """The images and views that a teacher elsewhere is to answer, one .npz file a view."""

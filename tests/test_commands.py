@@ -28,7 +28,9 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    here = "repro status tree summary layers compare seeds study orders predict views pictures use wire accept gc"
+    here = (
+        "repro status tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
+    )
     assert names(pipeline) == here.split()
 
 

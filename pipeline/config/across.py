@@ -10,7 +10,14 @@ from typing import Any
 from pipeline.config.compress import Compress, Fresh, Tuned
 from pipeline.config.effect import idle, sentence
 from pipeline.config.extension import OPTIMIZERS
-from pipeline.config.network import MethodSection, MutualSection, NetworkSection, TeacherSection, TrainingSection
+from pipeline.config.network import (
+    AssistantSection,
+    ChainSection,
+    MethodSection,
+    MutualSection,
+    NetworkSection,
+    TrainingSection,
+)
 from pipeline.config.recipe import Recipe
 from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.config.views import Views
@@ -127,13 +134,20 @@ def _teaching(raw: Mapping[str, Any], trained: Trained) -> Iterator[str]:
 def _pretrained(trained: Trained) -> Iterator[str]:
     """Weights that others replace."""
     for path, section in trained.items():
-        key = {TeacherSection: "weights", MethodSection: "initial"}.get(type(section))
-        if not key or not isinstance(section, NetworkSection) or (value := getattr(section, key)) is None:
-            continue
-        if section.architecture.get("pretrained"):
-            shown = value if isinstance(value, str) else "given"
-            why = sentence("pretrained", {f"{path}.{key}": shown}, {f"{path}.{key}": (None,)})
-            yield f"{path}.architecture.pretrained {why}"
+        for key, architecture, value in _begun(section):
+            if architecture.get("pretrained") and value is not None:
+                shown = value if isinstance(value, str) else "given"
+                why = sentence("pretrained", {f"{path}.{key}": shown}, {f"{path}.{key}": (None,)})
+                yield f"{path}.architecture{f's.{slot}' if (slot := key.partition('.')[2]) else ''}.pretrained {why}"
+
+
+def _begun(section: TrainingSection) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+    """What each network of a section begins with: the key of it, the network's architecture, and what is given."""
+    if isinstance(section, AssistantSection | MutualSection):
+        yield from ((f"initials.{slot}", section.architectures[slot], each) for slot, each in section.initials.items())
+    elif isinstance(section, NetworkSection | ChainSection) and section.architecture:
+        for key in ("weights", "initial"):
+            yield key, section.architecture, getattr(section, key, None)
 
 
 def _peers(section: TrainingSection) -> Iterator[str]:

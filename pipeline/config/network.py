@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import signature
@@ -109,13 +109,6 @@ class TrainingSection(Section):
     seed: Natural | None = None
 
 
-class NetworkSection(TrainingSection):
-    """A single network."""
-
-    architecture: Architecture
-    input: InputSection | None = None
-
-
 class Imported(Section):
     """What was trained elsewhere: a file, and its SHA-256 so that a changed one is noticed."""
 
@@ -155,18 +148,67 @@ class ImportedOnnx(Imported):
 GIVEN = ("weights", "answers", "onnx")  # of what a teacher was trained elsewhere, by the keys of its section
 
 
+class Initial(Imported):
+    """Weights that a network begins with.
+
+    classes: Names in the order of the rows of the file's last layer, or a file of them, one a line; null: those that
+        the file itself has, else they are taken to be the data's.
+    head: `own`, the file's last layer; `new`, a fresh one.
+    """
+
+    NEEDS: ClassVar[Needs] = {"classes": {"head": ("own",)}}
+
+    classes: tuple[str, ...] | str | None = None
+    head: Literal["own", "new"] = "own"
+
+
+class Weights(Initial):
+    """Weights that are a network's own, without training.
+
+    expect: The accuracy on validation, 0 .. 1, that they are known to reach.
+    """
+
+    expect: Share | None = None
+
+    @model_validator(mode="after")
+    def know_classes(self) -> Self:
+        """A fresh last layer guesses until it is trained."""
+        if self.head == "new":
+            raise fault(
+                ".head is new, and a new last layer knows no class before it is trained: give `initial` in place of "
+                "`weights`, with the same keys, so that training goes on from them"
+            )
+        return self
+
+
+def _begun_by(value: Any) -> str:
+    return "[method]" if isinstance(value, str) else "[file]"
+
+
+class NetworkSection(TrainingSection):
+    """A single network; with `initial` it begins with the weights of a file."""
+
+    architecture: Architecture
+    input: InputSection | None = None
+    initial: Initial | None = None
+
+
 class TeacherSection(NetworkSection):
     """The first network of the lineage, trained here or imported, or one that is no network of ours."""
 
-    weights: Imported | None = None
+    weights: Weights | None = None
     answers: ImportedAnswers | None = None
     onnx: ImportedOnnx | None = None
 
     @model_validator(mode="after")
     def be_one(self) -> Self:
-        """A teacher is imported in one way."""
-        if len(given := [key for key in GIVEN if getattr(self, key) is not None]) > 1:
-            raise fault(f"takes one of {', '.join(GIVEN)}, not {' and '.join(given)}: leave out all but one")
+        """A teacher is imported in one way, or trained further from a file."""
+        keys = (*GIVEN, "initial")
+        if len(given := [key for key in keys if getattr(self, key) is not None]) > 1:
+            raise fault(
+                f"takes one of {', '.join(GIVEN)}, to import a network as it is, or `initial`, to train one further, "
+                f"not {' and '.join(given)}: leave out all but one"
+            )
         return self
 
     @property
@@ -176,6 +218,9 @@ class TeacherSection(NetworkSection):
 
 
 Inputs = Annotated[dict[str, InputSection], Field(default_factory=dict)]
+Initials = Annotated[dict[str, Initial], Field(default_factory=dict)]
+# Tags in brackets are no keys of params.yaml, and no message shows them.
+MethodOrFile = Annotated[Annotated[str, Tag("[method]")] | Annotated[Initial, Tag("[file]")], Discriminator(_begun_by)]
 
 
 class AssistantSection(TrainingSection):
@@ -184,6 +229,7 @@ class AssistantSection(TrainingSection):
     links: Natural = 1
     architectures: dict[str, Architecture]
     inputs: Inputs
+    initials: Initials
 
     @model_validator(mode="after")
     def name_each_link(self) -> Self:
@@ -191,7 +237,7 @@ class AssistantSection(TrainingSection):
         for number in range(1, self.links + 1):
             if f"t{number}" not in self.architectures:
                 raise fault(f"links is {self.links}, but architectures.t{number} is not given: add it")
-        _of_architectures(self.inputs, self.architectures)
+        _of_architectures(self)
         return self
 
 
@@ -206,6 +252,7 @@ class ChainSection(TrainingSection):
     start: str = Field(alias="from")
     architecture: Architecture | None = None
     input: InputSection | None = None
+    initial: Initial | None = None
     generations: Natural = 3
     patience: Count | None = None
     min_gain: NonNegative = 0.0
@@ -214,10 +261,10 @@ class ChainSection(TrainingSection):
 class MethodSection(NetworkSection):
     """One method of the comparison: the student's architecture and recipe, another objective.
 
-    With `initial` it starts from the weights of another method's network.
+    With `initial` it starts from the weights of another method's network, by its name, or from those of a file.
     """
 
-    initial: str | None = None
+    initial: MethodOrFile | None = None  # pyright: ignore[reportIncompatibleVariableOverride] frozen, so never assigned
 
 
 class MutualSection(TrainingSection):
@@ -226,6 +273,7 @@ class MutualSection(TrainingSection):
     peers: int = Field(default=2, strict=True, ge=2, le=100)
     architectures: dict[str, Architecture]
     inputs: Inputs
+    initials: Initials
     update: Literal["sequential", "simultaneous"] = "sequential"
     carries: Count = 1
 
@@ -239,11 +287,12 @@ class MutualSection(TrainingSection):
             raise fault(f"architectures: unknown peer {strange[0]!r}, they are named p1, p2, …")
         if self.carries > self.peers:
             raise fault(f"carries is {self.carries}, but peers is {self.peers}: name one of them")
-        _of_architectures(self.inputs, self.architectures)
+        _of_architectures(self)
         return self
 
 
-def _of_architectures(inputs: Mapping[str, InputSection], architectures: Mapping[str, Any]) -> None:
-    for name in inputs:
-        if name not in architectures:
-            raise fault(f"inputs: {unknown('network', name, architectures)}")
+def _of_architectures(section: AssistantSection | MutualSection) -> None:
+    for key, given in (("inputs", section.inputs), ("initials", section.initials)):
+        for name in given:
+            if name not in section.architectures:
+                raise fault(f"{key}: {unknown('network', name, section.architectures)}")

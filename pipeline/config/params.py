@@ -140,8 +140,10 @@ def _like(student: dict[str, Any], change: Any) -> Any:
     """A section that gives only what differs from the student's."""
     section = _merged(student, change)
     if isinstance(section, dict):
-        if isinstance(change, dict) and "architecture" in change and "input" not in change:
-            section.pop("input", None)  # it is that of the student's architecture
+        if isinstance(change, dict) and "architecture" in change:
+            for key in ("input", "initial"):  # of the student's architecture
+                if key not in change:
+                    section.pop(key, None)
         section["recipe"] = _merged(student.get("recipe"), (change or {}).get("recipe"))
     return section
 

@@ -40,6 +40,7 @@ class Node:
             ensemble.
         made_by: Of a network that others' code builds: the versions of what built it, and what computed its
             predictions, so that whoever loads it knows how near its answers must be.
+        began_with: SHA-256 of the file of weights that it began with, or that it is; None where there was none.
         lineage: One entry a teacher: its node, what was read of it (labels or weights), and that content's hash.
         chain: (node, validation accuracy) of the chain up to here.
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
@@ -71,6 +72,7 @@ class Node:
     made_by: dict[str, str] | None = None
     labels_of: str | None = None
     epochs: dict[str, int] | None = None
+    began_with: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -141,6 +143,8 @@ def _check(node: Node) -> None:
         raise ValueError("what made it is no mapping")
     if node.labels_of not in (None, "clean"):
         raise ValueError(f"{node.labels_of!r} is not what its labels are of")
+    if node.began_with is not None and not HASH.fullmatch(str(node.began_with)):
+        raise ValueError("what it began with is no hash")
     if node.labels_stream in node.trained_on:
         raise ValueError(f"it labels the views that it was trained on, {node.labels_stream}")
     for what in ("weights", "predictions", "labels"):

@@ -13,11 +13,10 @@ from pipeline.config.extension import SOURCES
 from pipeline.config.params import Params
 from pipeline.planning import chains, compress, foreign, methods, readers, units
 from pipeline.planning.asked_views import asked_views
-from pipeline.planning.planner import Planner
+from pipeline.planning.planner import Planner, weights_file
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
-from pipeline.planning.specs.training import WeightsFile
 from pipeline.planning.units import code
 
 
@@ -76,4 +75,8 @@ def teacher(planner: Planner) -> NodeSpec:
     if section.foreign:
         return foreign.teacher(planner)
     spec = planner.network("teacher", section, None)
-    return spec if section.weights is None else replace(spec, weights=WeightsFile(**section.weights.model_dump()))
+    if section.weights is None:
+        return spec
+    weights = weights_file(section.weights)
+    used = units.model(section.architecture) | units.start(weights)
+    return replace(spec, weights=weights, code=planner.codes("teacher", section, used))

@@ -7,7 +7,7 @@ from pipeline.config.network import ChainSection
 from pipeline.config.section import unknown
 from pipeline.planning import graph
 from pipeline.planning.parts import carry
-from pipeline.planning.planner import Planner, given
+from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import StopRule
 
@@ -28,7 +28,8 @@ def assistants(planner: Planner) -> dict[str, NodeSpec]:
         name = f"assistant/{slot}"
         if number <= section.links:
             architecture, input = section.architectures[slot], given(section.inputs.get(slot))
-            specs[name] = planner.train(name, section, previous, architecture, input, number > 1)
+            initial = weights_file(section.initials.get(slot))
+            specs[name] = planner.train(name, section, previous, architecture, input, number > 1, initial)
         else:
             specs[name] = carry(name, previous)
         previous = name
@@ -41,14 +42,14 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     _check_start(planner, family, section)
     # A chain of no links carries a teacher of whatever kind.
     carries_only = section.generations == 0 and planner.is_foreign(section.start)
-    architecture, input = ({}, None) if carries_only else planner.of_chain(family, section)
+    architecture, input, initial = ({}, None, None) if carries_only else planner.of_chain(family, section)
     rule = StopRule(patience=section.patience, min_gain=section.min_gain)
     specs: dict[str, NodeSpec] = {}
     previous = section.start
     for number, slot in enumerate(graph.slots(planner.stages, family), start=1):
         name = f"{family}/{slot}"
         if number <= section.generations:
-            spec = planner.train(name, section, previous, architecture, input, number > 1)
+            spec = planner.train(name, section, previous, architecture, input, number > 1, initial)
             specs[name] = replace(spec, stop=rule) if number > 1 else spec
         else:
             specs[name] = carry(name, previous)

@@ -11,7 +11,7 @@ from pipeline.config.section import unknown
 from pipeline.config.term import has_logits, needs_teacher
 from pipeline.planning import graph, units
 from pipeline.planning.parts import carry
-from pipeline.planning.planner import Planner, given
+from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import GridSettings, TuneSettings
@@ -72,8 +72,8 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
     seed = planner.seed(section if step.seed is None else step, _role(section, number))
     where = f"compress.steps.{section.order[number]}"
     # What tunes has the architecture and the input of the node before, whatever was done to it.
-    input = given(step.input) if isinstance(step, Fresh) else None
-    training = planner.training(step, teacher, architecture if fresh else None, input, seed=seed, where=where)
+    input, initial = (given(step.input), weights_file(step.initial)) if isinstance(step, Fresh) else (None, None)
+    training = planner.training(step, teacher, architecture if fresh else None, input, initial, seed=seed, where=where)
     if not fresh:
         bits = {key: settings.pop(key, None) for key in ("weight_bits", "activation_bits")}
         training = TuneSettings(**vars(training), bits=GridSettings(**bits) if step.on_grids else None)
@@ -82,7 +82,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         teacher=teacher if needs_teacher(step.objective) else None,
         training=replace(training, settings=settings or None),
         initial=None if fresh else previous,
-        code=planner.codes("compress", step, used),
+        code=planner.codes("compress", step, used | units.start(initial)),
     )
 
 

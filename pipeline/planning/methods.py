@@ -5,7 +5,7 @@ from dataclasses import replace
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
 from pipeline.planning import graph, units
-from pipeline.planning.planner import Planner, given
+from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import NetworkSettings, TrainSpec
@@ -40,14 +40,16 @@ def methods(planner: Planner) -> dict[str, NodeSpec]:
             specs[name] = SkipSpec(node=name, code={"stage": code(units.NODE)})
             continue
         spec = planner.network(name, sections[slot], "teacher")
-        specs[name] = _after_initial(planner, slot, spec) if sections[slot].initial else spec
+        specs[name] = _after_initial(planner, slot, spec) if isinstance(sections[slot].initial, str) else spec
     return specs
 
 
 def _unlimited(planner: Planner, name: str) -> TrainSpec:
     """Hard labels with a new view at each epoch, whatever number of views the others share."""
-    spec = planner.network("baseline", planner.params.baseline, None)
-    code = planner.codes("method", planner.params.baseline, units.model(planner.params.baseline.architecture))
+    section = planner.params.baseline
+    spec = planner.network("baseline", section, None)
+    used = units.model(section.architecture) | units.start(spec.training.initial_file)
+    code = planner.codes("method", section, used)
     return replace(spec, node=name, code=code, unlimited="baseline")
 
 
@@ -72,7 +74,7 @@ def _epochs(planner: Planner, slot: str) -> int:
 def _initial(planner: Planner, slot: str) -> str:
     """The node of the method whose weights another one begins with."""
     sections = planner.params.method
-    initial = sections[slot].initial
+    initial = str(sections[slot].initial)
     if initial not in sections:
         raise UserError(
             f"params.yaml: method.{slot}.initial is {initial!r}, which is not in params.yaml: "
@@ -91,21 +93,24 @@ def mutual(planner: Planner) -> TrainSpec:
     section = planner.params.mutual
     architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
     inputs = [given(section.inputs.get(f"p{k}")) for k in range(1, section.peers + 1)]
-    alone = planner.train("mutual", section, None, architectures[0], inputs[0])
+    initials = [weights_file(section.initials.get(f"p{k}")) for k in range(1, section.peers + 1)]
+    alone = planner.train("mutual", section, None, architectures[0], inputs[0], initial=initials[0])
     members = [
         NetworkSettings(
             architecture=architecture,
             input=input,
             objective=section.objective,
             seed=planner.seed(section, f"mutual/members/{k}"),
+            initial_file=initial,
         )
-        for k, (architecture, input) in enumerate(zip(architectures, inputs, strict=True), start=1)
+        for k, (architecture, input, initial) in enumerate(zip(architectures, inputs, initials, strict=True), start=1)
     ]
+    used = {unit: path for each in architectures for unit, path in units.model(each).items()}
+    for initial in initials:
+        used |= units.start(initial)
     return replace(
         alone,
         training=replace(alone.training, update=section.update, members=tuple(members)),
         carries=section.carries,
-        code=planner.codes(
-            "mutual", section, {unit: path for each in architectures for unit, path in units.model(each).items()}
-        ),
+        code=planner.codes("mutual", section, used),
     )

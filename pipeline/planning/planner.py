@@ -4,19 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import UserError
+from pipeline.base.paths import resolve
+from pipeline.config.class_names import read_names
 from pipeline.config.compress import Compress
 from pipeline.config.extension import SOURCES
-from pipeline.config.network import ChainSection, InputSection, NetworkSection, TrainingSection
+from pipeline.config.network import ChainSection, Initial, InputSection, NetworkSection, TrainingSection, Weights
 from pipeline.config.params import Params
 from pipeline.config.term import has_logits, needs_features, needs_teacher
 from pipeline.data.streams import FIRST, TRAIN
 from pipeline.planning import graph, units
 from pipeline.planning.parts import seed
-from pipeline.planning.specs.training import ForwardSettings, LabelSettings, TrainingSettings, TrainSpec
+from pipeline.planning.specs.training import ForwardSettings, LabelSettings, TrainingSettings, TrainSpec, WeightsFile
 from pipeline.planning.units import Units, code
 
 CHAINS = ("assistant", "refinery", "born_again")
-Network = tuple[dict[str, Any], dict[str, Any] | None]  # an architecture, and what is given of its input
+# An architecture, what is given of its input, and the file that it begins with.
+Network = tuple[dict[str, Any], dict[str, Any] | None, WeightsFile | None]
 
 
 class Planner:
@@ -37,7 +40,8 @@ class Planner:
 
     def network(self, name: str, section: NetworkSection, teacher: str | None) -> TrainSpec:
         """The spec of a network that stands alone in its section."""
-        return self.train(name, section, teacher, section.architecture, given(section.input))
+        initial = None if isinstance(section.initial, str) else weights_file(section.initial)
+        return self.train(name, section, teacher, section.architecture, given(section.input), initial=initial)
 
     def train(
         self,
@@ -47,6 +51,7 @@ class Planner:
         architecture: dict[str, Any],
         input: dict[str, Any] | None,
         continues_chain: bool = False,
+        initial: WeightsFile | None = None,
     ) -> TrainSpec:
         """The spec of one network to train; `input` is what params.yaml gives of its input."""
         family = name.split("/")[0]
@@ -61,11 +66,12 @@ class Planner:
                 teacher,
                 architecture,
                 input,
+                initial,
                 seed=self.seed(section, _role(name)),
                 where=name.replace("/", ".") if family == "method" else family,
             ),
             labels=self.labels(),
-            code=self.codes(family, section, units.model(architecture)),
+            code=self.codes(family, section, units.model(architecture) | units.start(initial)),
         )
 
     def training(
@@ -74,6 +80,7 @@ class Planner:
         teacher: str | None,
         architecture: dict[str, Any] | None,
         input: dict[str, Any] | None,
+        initial: WeightsFile | None = None,
         *,
         seed: int,
         where: str,
@@ -102,6 +109,7 @@ class Planner:
             **vars(self.forward()),
             architecture=architecture,
             input=input,
+            initial_file=initial,
             objective=section.objective,
             recipe=section.recipe.model_dump(mode="json"),
             teaching=teaching,
@@ -188,21 +196,37 @@ class Planner:
             return self.of_chain("refinery", params.refinery)
         if start.startswith("assistant/"):
             slot = start.split("/")[1]
-            return params.assistant.architectures[slot], given(params.assistant.inputs.get(slot))
+            links = params.assistant
+            return links.architectures[slot], given(links.inputs.get(slot)), weights_file(links.initials.get(slot))
         section: NetworkSection = getattr(params, start)
-        return section.architecture, given(section.input)
+        return section.architecture, given(section.input), weights_file(section.initial)
 
     def of_chain(self, family: str, section: ChainSection) -> Network:
-        """The network of each generation of a chain; its `input` alone may differ from that of what it starts from."""
+        """The network of each generation of a chain: of what is not given, that of what the chain starts from."""
+        input, initial = given(section.input), weights_file(section.initial)
         if section.architecture:
-            return section.architecture, given(section.input)
-        architecture, input = self.architecture(family, section.start)
-        return architecture, given(section.input) or input
+            return section.architecture, input, initial
+        architecture, start_input, start_initial = self.architecture(family, section.start)
+        return architecture, input or start_input, initial or start_initial
 
 
 def given(section: InputSection | None) -> dict[str, Any] | None:
     """What params.yaml gives of an input; None where that is nothing."""
     return (section.given if section else None) or None
+
+
+def weights_file(section: Initial | None) -> WeightsFile | None:
+    """What params.yaml gives of a file of weights, with the names of its classes; None where that is nothing."""
+    if section is None:
+        return None
+    names = section.classes
+    return WeightsFile(
+        file=section.file,
+        sha256=section.sha256,
+        classes=read_names(resolve(names)) if isinstance(names, str) else names,
+        head="new" if section.head == "new" else None,
+        expect=section.expect if isinstance(section, Weights) else None,
+    )
 
 
 def _role(name: str) -> str:

@@ -28,6 +28,7 @@ SHOWING = ("summary", "report")  # what they leave is made of results, and is no
 LOOP: Units = {"loop": "pipeline/training/loop.py"}
 NODE: Units = {"node": "pipeline/lineage/node.py"}
 OWN = "own "  # then a file of the user's, relative to the repository
+START: Units = {"start": "pipeline/training/start.py"}  # found by name, not by import
 BUDGET: Units = {"budget": "pipeline/models/budget.py"}
 # What rebuilds a network that compression has changed, or runs its file: found by name, not by import.
 REBUILDING: Units = {
@@ -60,6 +61,11 @@ def model(architecture: Mapping[str, Any]) -> Units:
         else {}
     )
     return {f"model {family}": FAMILIES.code(family), **own, **(BUDGET if "budget" in architecture else {})}
+
+
+def start(file: object | None) -> Units:
+    """What brings a file of weights onto a network, where there is one."""
+    return dict(START) if file else {}
 
 
 def objective(term: str) -> Units:

@@ -47,6 +47,7 @@ class Result:
         balanced: The weights that `balance` found.
         input: What it is fed; None where that is what the data has.
         epochs: As of `Node`.
+        began_with: As of `Node`.
     """
 
     status: Literal["trained", "imported", "computed"]
@@ -61,6 +62,7 @@ class Result:
     balanced: dict[str, float] | None = None
     input: Input | None = None
     epochs: dict[str, int] | None = None
+    began_with: str | None = None
 
 
 def export(spec: TrainSpec, data: Prepared, device: Device, result: Result) -> None:
@@ -217,6 +219,7 @@ def _node(
         labels_stream=to_label(result.trained_on),
         input=result.input,
         made_by=made_by(architecture, device),
+        began_with=result.began_with,
     )
 
 

@@ -53,4 +53,14 @@ def read_by(spec: TrainingSpec) -> list[str]:
 
 def key(training: dict[str, Any], code: Any, data_hash: str, read: list[str]) -> str:
     """The key of a training: its settings, its code, and the hashes of what it reads, as of `read_by`."""
-    return files.digest([training, code, {"data": data_hash, "read": read}])
+    return files.digest([_without_paths(training), code, {"data": data_hash, "read": read}])
+
+
+def _without_paths(training: dict[str, Any]) -> dict[str, Any]:
+    """The settings, where a file of weights counts by its content and not by where it lies."""
+    found = dict(training)
+    if given := found.get("initial_file"):
+        found["initial_file"] = {key: value for key, value in given.items() if key != "file"}
+    if "members" in found:
+        found["members"] = [_without_paths(each) for each in found["members"]]
+    return found

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.base.paths import DATA, resolve
+from pipeline.base.paths import DATA
 from pipeline.config.input import Input, of_json
 from pipeline.config.views import Views
 from pipeline.console.progress import log, showing
@@ -34,11 +33,11 @@ from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, 
 from pipeline.training.answers import check_answers
 from pipeline.training.chance import warn_at_chance
 from pipeline.training.device import Device, choose
-from pipeline.training.export import Result, export, export_peers
+from pipeline.training.export import Inference, Result, export, export_peers
 from pipeline.training.inputs import resolved, supplied
 from pipeline.training.job import describe as describe_job
 from pipeline.training.key import Lineage, key, of_initial, of_teacher, read_by
-from pipeline.training.learner import InitWeights
+from pipeline.training.learner import START, InitWeights
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import AnyTrainingSpec, last_view, with_seen_views
 from pipeline.training.state import holding
@@ -85,6 +84,7 @@ def sized(spec: AnyTrainingSpec, data: Prepared, imported: bool = False) -> AnyT
 def _sized(node: str, network: AnySettings, data: Prepared, imported: bool) -> AnySettings:
     if not network.architecture:
         return network
+    imported = imported or network.initial_file is not None
     input = resolved(node, network.architecture, network.input, data, imported)
     architecture = fitted(network.architecture, data, input)
     return replace(network, architecture=architecture, input=input and input.as_json())
@@ -150,6 +150,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
             balanced=training.balanced(k),
             input=of_json(network.input),
             epochs=training.epochs(k),
+            began_with=network.initial_file and network.initial_file.sha256,
         )
         for k, (learner, network) in enumerate(
             zip(training.learners, spec.training.members or (spec.training,), strict=True)
@@ -216,13 +217,13 @@ def load(of: Node, device: Device) -> torch.nn.Module:
 
 def _imported(spec: TrainSpec, weights: WeightsFile, data: Prepared, device: Device) -> Result:
     """A network trained elsewhere, from the file that params.yaml names."""
-    path = resolve(weights.file)
-    if not path.is_file():
-        raise UserError(f"params.yaml: teacher.weights.file is {weights.file!r}, but there is no file {path}")
-    if (found := files.sha256(path)) != weights.sha256:
-        raise UserError(f"params.yaml: teacher.weights.sha256 is not that of {path}, which is {found}")
     assert spec.training.architecture is not None
-    input = of_json(spec.training.input)
-    model = build(unsupplied(spec.training.architecture), **supplied(data, input))
-    load_weights(model, path, "teacher.weights.file of params.yaml")
-    return Result("imported", device.place(model), (), [], 0.0, input=input)
+    input, architecture = of_json(spec.training.input), unsupplied(spec.training.architecture)
+    model = build(architecture, **supplied(data, input))
+    # By name, so that only what is imported depends on this code.
+    start = importlib.import_module(START)
+    named = start.begin(model, weights, data.classes, "teacher.weights")
+    model = device.place(model).eval()
+    z_NC = Inference(device, model, data, input, versions([architecture])).predict("validation")
+    start.check_reached(weights, z_NC, data, input, named)
+    return Result("imported", model, (), [], 0.0, input=input, began_with=weights.sha256)

@@ -6,6 +6,7 @@ Legend: B batch, C classes.
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
     from pipeline.planning.specs.training import NetworkSettings, TrainingSettings
 
+START = "pipeline.training.start"
 AfterStep = Callable[[], None]
 # Initialises a fresh network, in place; what it returns is called after each step of the optimiser.
 InitWeights = Callable[[nn.Module], AfterStep | None]
@@ -51,7 +53,8 @@ class Learner:
         recipe: How to step.
         sizes_S: Images of each batch of an epoch.
         device: Where and how to compute.
-        channels, size, classes: Of its images, and of the data.
+        channels, size: Of its images.
+        classes: Their names.
         teacher: Shapes of the teacher's layers, where there is one that runs.
         init_weights: Where the weights are not fresh.
         show: What makes its images of views; None where they are views as they are.
@@ -78,7 +81,7 @@ class Learner:
         *,
         channels: int,
         size: int,
-        classes: int,
+        classes: Sequence[str],
         teacher: Shapes | None,
         init_weights: InitWeights | None = None,
         show: Show | None = None,
@@ -88,7 +91,10 @@ class Learner:
         # The network first: a method's adapters draw after it, so all methods share its initialisation.
         torch.manual_seed(spec.seed)
         assert spec.architecture is not None
-        model = build(spec.architecture, channels=channels, size=size, classes=classes)
+        model = build(spec.architecture, channels=channels, size=size, classes=len(classes))
+        if spec.initial_file:
+            # By name, so that only what begins with a file depends on this code.
+            importlib.import_module(START).begin(model, spec.initial_file, classes)
         self.after_step = init_weights(model) if init_weights else None
         self.model = device.place(model)
         student = shapes(self.model, channels, size) if needs_features(spec.objective) else None

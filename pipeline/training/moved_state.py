@@ -116,7 +116,9 @@ def _training(spec: Json) -> Json:
     def whole(network: Json) -> Json:
         # A release that knew no inputs has none in its keys.
         asked = network["architecture"]
-        input = resolved(spec["node"], asked, network["input"], _data()) if "input" in network else None
+        begun = "initial_file" in network
+        known = begun or "input" in network
+        input = resolved(spec["node"], asked, network.get("input"), _data(), begun) if known else None
         found = {**network, "architecture": fitted(asked, _data(), input)}
         return {key: value for key, value in found.items() if key != "input"} | (
             {"input": input.as_json()} if input else {}

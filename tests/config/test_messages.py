@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.extension import STEPS
-from pipeline.config.network import Imported, ImportedAnswers, ImportedOnnx, NetworkSection, OnnxInput
+from pipeline.config.network import ImportedAnswers, ImportedOnnx, NetworkSection, OnnxInput, Weights
 from tests.config.test_effect import everything, flattened
 from tests.scratch import PARAMS, ROOT
 
@@ -38,7 +38,7 @@ def keys() -> set[str]:
     found |= {
         f"teacher.{key}.{each}"
         for key, section in (
-            ("weights", Imported),
+            ("weights", Weights),
             ("answers", ImportedAnswers),
             ("onnx", ImportedOnnx),
             ("onnx.input", OnnxInput),

@@ -13,7 +13,7 @@ MUTANTS = [
     Mutant("pipeline/models/shown.py", "antialias=True", "antialias=False", SHOWN),
     Mutant("pipeline/models/shown.py", "(input.mean, input.std)", "(input.mean, self.std_C.tolist())", SHOWN),
     Mutant("pipeline/config/input.py", "**known, **given", "**given, **known", INPUT),
-    Mutant("pipeline/config/params.py", 'section.pop("input", None)', "pass", INPUT),
+    Mutant("pipeline/config/params.py", 'for key in ("input", "initial"):', 'for key in ("initial",):', INPUT),
     Mutant("pipeline/training/answers.py", "        return SAME", "        return OTHER", FED),
     Mutant("pipeline/training/export.py", 'supplied(data, result.input)["size"]', "data.size", FED),
     Mutant("pipeline/training/ensemble.py", "shown.to(each.input)", "shown.to(None)", FED),

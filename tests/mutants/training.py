@@ -137,7 +137,7 @@ MUTANTS = [
         "if self.at.epoch == self.recipe.epochs or",
         NORMS,
     ),
-    Mutant("pipeline/training/chance.py", "accuracy <= chance + above", "accuracy <= chance", NORMS),
+    Mutant("pipeline/training/chance.py", "float(chance + DEVIATIONS", "float(chance + 0", NORMS),
     Mutant("pipeline/training/labelling.py", "            shutil.rmtree(parts, ignore_errors=True)\n", "", KEPT),
     Mutant(
         "pipeline/training/labelling.py",
@@ -281,8 +281,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/key.py",
-        "[training, code, {",
-        "[training, {",
+        "_without_paths(training), code, {",
+        "_without_paths(training), {",
         f"{LEARN}::test_other_code_has_another_key",
     ),
     Mutant(

@@ -35,13 +35,32 @@ class LabelSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsFile(Settings):
+    """Weights that were trained elsewhere.
+
+    Attributes:
+        classes: Their names, in the order of the rows of its last layer; None where the file itself says it, or says
+            nothing.
+        head: Whether the last layer is a fresh one; None where it is the file's.
+        expect: The accuracy on validation that is known of them.
+    """
+
+    file: str
+    sha256: str
+    classes: tuple[str, ...] | None = None
+    head: Literal["new"] | None = None
+    expect: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkSettings(Settings):
-    """One network of a training; `input` as of `TrainingSettings`."""
+    """One network of a training; `input` and `initial_file` as of `TrainingSettings`."""
 
     architecture: dict[str, Any]
     objective: TermSettings
     seed: int
     input: dict[str, Any] | None = None
+    initial_file: WeightsFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +71,7 @@ class TrainingSettings(ForwardSettings):
         architecture: None where it is that of the node before.
         input: What params.yaml gives of what the network is fed; None where that is nothing. The stage fills in the
             whole of it (`config.input`), or None where it is that of the data.
+        initial_file: The weights that it begins with, where those are of a file.
         seed: Decides the order of batches, too.
         stream: Of views. None where it is that which the teacher labels: its node says so, and the stage fills it in.
         distinct_views: After so many, the first one comes again; None where none comes twice. The stage fills it in,
@@ -72,6 +92,7 @@ class TrainingSettings(ForwardSettings):
     views_before: int | None = None
     settings: dict[str, Any] | None = None
     input: dict[str, Any] | None = None
+    initial_file: WeightsFile | None = None
     update: Literal["sequential", "simultaneous"] | None = None
     members: tuple[NetworkSettings, ...] | None = None
 
@@ -97,14 +118,6 @@ class StopRule(Settings):
 
     patience: int | None
     min_gain: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile(Settings):
-    """Weights that were trained elsewhere."""
-
-    file: str
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,149 @@
+"""`python -m pipeline import`: a checkpoint trained elsewhere as the safetensors file that params.yaml names.
+
+The same content gives the same bytes, whatever the format and whatever wrapped it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic_core import PydanticCustomError
+from safetensors.torch import save
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
+from pipeline.config import params
+from pipeline.config.class_names import read_names
+from pipeline.config.compress import Fresh
+from pipeline.config.network import NetworkSection, complete_architecture
+from pipeline.config.section import unknown
+from pipeline.data import prepared
+from pipeline.models.build import build, unsupplied
+from pipeline.models.checkpoints import read
+from pipeline.models.fit import Head, fit
+from pipeline.models.tensors import CLASSES
+from pipeline.planning import graph
+from pipeline.planning.planner import Planner, given
+from pipeline.training.inputs import resolved, supplied
+from pipeline.training.learn import fitted as within_budget
+
+ALONE = ("student", "baseline", "direct", "teacher")
+CHAINS = ("refinery", "born_again")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A network of params.yaml.
+
+    Attributes:
+        section: The keys that lead to its section.
+        slot: Of a section with several networks, which of them.
+    """
+
+    architecture: dict[str, Any]
+    input: dict[str, Any] | None
+    section: tuple[str, ...]
+    slot: str | None = None
+
+
+def import_weights(
+    file: Path,
+    node: str = "teacher",
+    architecture: str = "",
+    *,
+    ema: bool = False,
+    head: str = "own",
+    classes: Path | None = None,
+    out: Path = Path("weights/teacher.safetensors"),
+    dry: bool = False,
+) -> Iterator[str]:
+    """Read, fit and write; yield what was done, and then the lines for params.yaml.
+
+    Args:
+        file: A file of weights, or a folder as of a model hub.
+        node: The network of params.yaml that they are for.
+        architecture: Another one than there stands, as YAML.
+        ema: Whether to take the moving average.
+        head: As of `fit`.
+        classes: A file of the names of its classes.
+        out: The file to write.
+        dry: Whether to write nothing.
+
+    Raises:
+        UserError: As of `read` and `fit`; there are no prepared images; a name is not one of params.yaml.
+    """
+    kind = next((each for each in get_args(Head) if each == head), None)
+    if kind is None:
+        raise UserError(f"--head: {unknown('kind', head, get_args(Head))}")
+    target = _target(node)
+    if architecture:
+        target = replace(target, architecture=_architecture(architecture), input=None)
+    data = prepared.read(DATA)
+    held = read(file, ema)
+    names = held.classes if classes is None else read_names(classes)
+    input = resolved(node, target.architecture, target.input, data, imported=True)
+    settings = within_budget(unsupplied(target.architecture), data, input)
+    model = build(settings, **supplied(data, input))
+    found = fit(model, held.tensors, str(file), classes=data.classes, names=names, head=kind)
+    yield from (f"{file}: {note}" for note in (*held.notes, *found.notes))
+    # One key: the order of several is not ours to decide, and equal content is to give equal bytes.
+    content = save(found.tensors, {CLASSES: json.dumps(data.classes)} if found.named else None)
+    if not dry:
+        files.write_bytes(out, content)
+    size = f"{len(found.tensors)} tensors, {len(content) / 1e6:.1f} MB"
+    yield f"{out}: {size}{', not written' if dry else ''}; for params.yaml:\n"
+    weights = {"file": str(out), "sha256": hashlib.sha256(content).hexdigest()} | (
+        {"head": "new"} if kind == "new" else {}
+    )
+    key = "weights" if node == "teacher" and kind == "own" else "initial"
+    yield _lines(target, {key: weights} | ({"architecture": target.architecture} if architecture else {}))
+
+
+def _target(node: str) -> Target:
+    """The network of params.yaml that is called so."""
+    read = params.read(Path("params.yaml"))
+    planner = Planner(read, graph.read(Path("dvc.yaml")))
+    found = {name: Target(*_of(getattr(read, name)), (name,)) for name in ALONE}
+    found |= {f"method/{name}": Target(*_of(each), ("method", name)) for name, each in read.method.items()}
+    found |= {name: Target(*planner.of_chain(name, getattr(read, name))[:2], (name,)) for name in CHAINS}
+    for family in (read.assistant, read.mutual):
+        name = "assistant" if family is read.assistant else "mutual"
+        for slot, architecture in family.architectures.items():
+            found[f"{name}/{slot}"] = Target(architecture, given(family.inputs.get(slot)), (name,), slot)
+    for name, step in read.compress.steps.items():
+        if isinstance(step, Fresh):
+            found[f"compress/{name}"] = Target(*_of(step), ("compress", "steps", name))
+    if node not in found:
+        raise UserError(f"--node: {unknown('network', node, found)}")
+    return found[node]
+
+
+def _of(section: NetworkSection) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    return section.architecture, given(section.input)
+
+
+def _architecture(text: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+        if not isinstance(value, dict):
+            raise UserError("--architecture must be a mapping such as '{family: timm, name: resnet18}'")
+        return complete_architecture(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--architecture is no YAML ({' '.join(str(error).split())})") from None
+    except PydanticCustomError as error:
+        raise UserError(f"--architecture: {error.message()}") from None
+
+
+def _lines(target: Target, values: dict[str, Any]) -> str:
+    """What stands in params.yaml for a network, as YAML."""
+    found: dict[str, Any] = values
+    if target.slot:
+        found = {f"{key}s": {target.slot: value} for key, value in values.items()}
+    for key in reversed(target.section):
+        found = {key: found}
+    return yaml.safe_dump(found, sort_keys=False, width=1000).rstrip()
