@@ -10,6 +10,7 @@ from itertools import chain
 
 import psutil
 from dvc.repo import Repo
+from dvc.ui import ui
 
 from pipeline.base.signals import end_with_parent
 
@@ -78,6 +79,7 @@ def give_up(task: Task) -> None:
 
 def follow(jobs: int, names: list[str]) -> None:
     """Start workers, and show what these experiments print until all have ended."""
+    ui.enable()  # as DVC's own command line does; else it prints nothing
     with Repo() as repo:
         queue = repo.experiments.celery_queue
         entries = [each for each in chain(queue.iter_active(), queue.iter_queued()) if each.name in names]
