@@ -214,18 +214,20 @@ def import_(
 ) -> None:
     """Turn a checkpoint trained elsewhere into weights for params.yaml; no code in it is run."""
     from pipeline.commands.import_weights import import_weights
+    from pipeline.console.progress import log
 
     for line in import_weights(file, node, architecture, ema=ema, head=head, classes=classes, out=out, dry=dry):
-        print(line)
+        log(line)
 
 
 @app.command()
 def views(folder: Annotated[Path, typer.Argument(help="Where they go.")]) -> None:
     """The images and views that a teacher elsewhere is to answer, one .npz file a view."""
     from pipeline.commands.views import write
+    from pipeline.console.progress import log
 
     for path in write(folder):
-        print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+        log(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()

@@ -134,6 +134,23 @@ def predict(patch: Patch, folder: Path) -> Lines:
     return [[*given, "images"], [*given, "--json", "images"], [*given, FILE], ["predict", "--model", FILE, "images"]]
 
 
+def layers(patch: Patch, folder: Path) -> Lines:
+    patch.setattr("pipeline.commands.layers.lines", lambda node: [("layer",), (HOSTILE,)])
+    return [["layers", "teacher"]]
+
+
+def import_(patch: Patch, folder: Path) -> Lines:
+    patch.setattr("pipeline.commands.import_weights.import_weights", lambda *given, **more: [HOSTILE])
+    return [["import", str(folder / FILE)]]
+
+
+def views(patch: Patch, folder: Path) -> Lines:
+    path = folder / FILE
+    path.write_bytes(b"x")
+    patch.setattr("pipeline.commands.views.write", lambda *given: [path])
+    return [["views", str(folder)]]
+
+
 def pictures(patch: Patch, folder: Path) -> Lines:
     path = folder / FILE
     path.write_bytes(b"x")
@@ -165,10 +182,10 @@ def gc(patch: Patch, folder: Path) -> Lines:
 
 
 ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
-    each.__name__: each
+    each.__name__.rstrip("_"): each
     for each in (
-        *(repro, status, tree, summary, compare, seeds, study),
-        *(orders, predict, pictures, use, wire, accept, gc),
+        *(repro, status, tree, summary, layers, compare, seeds, study),
+        *(orders, predict, import_, views, pictures, use, wire, accept, gc),
     )
 }
 

@@ -25,7 +25,7 @@ from pipeline.config.section import unknown
 from pipeline.data import prepared
 from pipeline.models.build import build, unsupplied
 from pipeline.models.checkpoints import read
-from pipeline.models.fit import Head, fit
+from pipeline.models.fit import LastLayer, fit
 from pipeline.models.tensors import CLASSES
 from pipeline.planning import graph
 from pipeline.planning.planner import Planner, given
@@ -37,7 +37,7 @@ CHAINS = ("refinery", "born_again")
 
 
 @dataclass(frozen=True)
-class Target:
+class Asked:
     """A network of params.yaml.
 
     Attributes:
@@ -77,9 +77,9 @@ def import_weights(
     Raises:
         UserError: As of `read` and `fit`; there are no prepared images; a name is not one of params.yaml.
     """
-    kind = next((each for each in get_args(Head) if each == head), None)
+    kind = next((each for each in get_args(LastLayer) if each == head), None)
     if kind is None:
-        raise UserError(f"--head: {unknown('kind', head, get_args(Head))}")
+        raise UserError(f"--head: {unknown('kind', head, get_args(LastLayer))}")
     target = _target(node)
     if architecture:
         target = replace(target, architecture=_architecture(architecture), input=None)
@@ -104,20 +104,20 @@ def import_weights(
     yield _lines(target, {key: weights} | ({"architecture": target.architecture} if architecture else {}))
 
 
-def _target(node: str) -> Target:
+def _target(node: str) -> Asked:
     """The network of params.yaml that is called so."""
     read = params.read(Path("params.yaml"))
     planner = Planner(read, graph.read(Path("dvc.yaml")))
-    found = {name: Target(*_of(getattr(read, name)), (name,)) for name in ALONE}
-    found |= {f"method/{name}": Target(*_of(each), ("method", name)) for name, each in read.method.items()}
-    found |= {name: Target(*planner.of_chain(name, getattr(read, name))[:2], (name,)) for name in CHAINS}
+    found = {name: Asked(*_of(getattr(read, name)), (name,)) for name in ALONE}
+    found |= {f"method/{name}": Asked(*_of(each), ("method", name)) for name, each in read.method.items()}
+    found |= {name: Asked(*planner.of_chain(name, getattr(read, name))[:2], (name,)) for name in CHAINS}
     for family in (read.assistant, read.mutual):
         name = "assistant" if family is read.assistant else "mutual"
         for slot, architecture in family.architectures.items():
-            found[f"{name}/{slot}"] = Target(architecture, given(family.inputs.get(slot)), (name,), slot)
+            found[f"{name}/{slot}"] = Asked(architecture, given(family.inputs.get(slot)), (name,), slot)
     for name, step in read.compress.steps.items():
         if isinstance(step, Fresh):
-            found[f"compress/{name}"] = Target(*_of(step), ("compress", "steps", name))
+            found[f"compress/{name}"] = Asked(*_of(step), ("compress", "steps", name))
     if node not in found:
         raise UserError(f"--node: {unknown('network', node, found)}")
     return found[node]
@@ -139,7 +139,7 @@ def _architecture(text: str) -> dict[str, Any]:
         raise UserError(f"--architecture: {error.message()}") from None
 
 
-def _lines(target: Target, values: dict[str, Any]) -> str:
+def _lines(target: Asked, values: dict[str, Any]) -> str:
     """What stands in params.yaml for a network, as YAML."""
     found: dict[str, Any] = values
     if target.slot:

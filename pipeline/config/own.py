@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -16,7 +16,10 @@ from pipeline.config.section import unknown, wording
 SUPPLIED = ("channels", "size", "classes")  # by the data, and by the network's input
 Definition = ast.FunctionDef | ast.ClassDef
 # Annotations that a value of params.yaml can be checked by.
-PLAIN: dict[str, Any] = {**vars(numbers), **{each.__name__: each for each in (bool, int, float, str, list, dict)}}
+PLAIN: dict[str, Any] = {
+    **vars(numbers),
+    **{each.__name__: each for each in (bool, int, float, str, list, tuple, dict)},
+}
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,27 @@ def _kind(annotation: ast.expr | None) -> Any:
     """The type that an annotation names; Any where it is not made of plain ones."""
     if annotation is None:
         return Any
-    text = annotation.value if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
-    names = {node.id for node in ast.walk(ast.parse(str(text), mode="eval")) if isinstance(node, ast.Name)}
-    if not names <= PLAIN.keys() or "(" in str(text) or "." in str(text):
-        return Any
     try:
-        return eval(str(text), {"__builtins__": {}}, dict(PLAIN))
-    except Exception:  # no type, whatever it is
+        written = annotation.value if isinstance(annotation, ast.Constant) else None
+        return _type(ast.parse(written, mode="eval").body if isinstance(written, str) else annotation)
+    except (SyntaxError, LookupError, TypeError):  # of other names than the plain ones, or no type
         return Any
+
+
+def _type(node: ast.expr) -> Any:
+    """The type that an expression of plain names stands for; nothing of it is run."""
+    match node:
+        case ast.Constant(value=value) if value in (None, ...):
+            return value
+        case ast.Name(id=name):
+            return PLAIN[name]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[_type(left), _type(right)]  # noqa: UP007 of values, of which one may be None
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=parts)):
+            return PLAIN[name][tuple(map(_type, parts))]
+        case ast.Subscript(value=ast.Name(id=name), slice=part):
+            return PLAIN[name][_type(part)]
+    raise TypeError
 
 
 @cache

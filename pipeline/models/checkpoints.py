@@ -29,13 +29,13 @@ UNNAMED = re.compile(r"LABEL_\d+")  # what one hub calls classes whose names are
 
 
 @dataclass(frozen=True)
-class Checkpoint(Tensors):
+class Held(Tensors):
     """The tensors of a checkpoint, the names of its classes, and a sentence for each thing worth knowing."""
 
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path, ema: bool = False) -> Checkpoint:
+def read(path: Path, ema: bool = False) -> Held:
     """Read a file or a folder.
 
     ema: whether to take the moving average of the weights.
@@ -100,7 +100,7 @@ def _check_archive(path: Path) -> None:
         raise UserError(f"{path} is a TorchScript program, which is not run: save its state_dict() alone")
 
 
-def _unwrapped(value: Any, path: Path, ema: bool, names: tuple[str, ...] | None = None) -> Checkpoint:
+def _unwrapped(value: Any, path: Path, ema: bool, names: tuple[str, ...] | None = None) -> Held:
     """The mapping of names to tensors within what a checkpoint holds."""
     notes = []
     if isinstance(value, Mapping):
@@ -130,7 +130,7 @@ def _unwrapped(value: Any, path: Path, ema: bool, names: tuple[str, ...] | None 
     tensors = {str(key): each for key, each in value.items() if isinstance(each, Tensor) and not each.is_sparse}
     if len(tensors) < len(value):
         notes.append(f"{len(value) - len(tensors)} values among them are no plain tensors and are not taken")
-    return Checkpoint(tensors, names, tuple(notes))
+    return Held(tensors, names, tuple(notes))
 
 
 def _is_state(value: Mapping[Any, Any]) -> bool:
@@ -138,7 +138,7 @@ def _is_state(value: Mapping[Any, Any]) -> bool:
     return 2 * sum(isinstance(each, Tensor) for each in value.values()) > len(value)
 
 
-def _folder(folder: Path, ema: bool) -> Checkpoint:
+def _folder(folder: Path, ema: bool) -> Held:
     """A checkpoint as a model hub has it: one file, or shards with an index; names of classes stand in its config."""
     if whole := [folder / name for name in WHOLE if (folder / name).is_file()]:
         found = read(whole[0], ema)
@@ -154,12 +154,12 @@ def _folder(folder: Path, ema: bool) -> Checkpoint:
     return found
 
 
-def _shards(index: Path, ema: bool) -> Checkpoint:
+def _shards(index: Path, ema: bool) -> Held:
     value = files.read_json(index)
     where = value.get("weight_map") if isinstance(value, dict) else None
     if not isinstance(where, dict) or not where or not all(isinstance(each, str) for each in where.values()):
         raise UserError(f"{index} has no weight_map of tensors to files: it is damaged, or no index")
-    shards: dict[str, Checkpoint] = {}
+    shards: dict[str, Held] = {}
     for name in sorted({*where.values()}):
         if Path(name).name != name or name in ("", ".", ".."):
             raise UserError(f"{index} names the file {name!r}, which does not lie beside it")
@@ -169,4 +169,4 @@ def _shards(index: Path, ema: bool) -> Checkpoint:
     if lacking := [key for key, name in where.items() if key not in shards[name].tensors]:
         raise UserError(f"{index} says that {where[lacking[0]]} holds {lacking[0]!r}, which it does not")
     tensors = {key: shards[name].tensors[key] for key, name in where.items()}
-    return Checkpoint(tensors, None, (f"it lies in {len(shards)} files",))
+    return Held(tensors, None, (f"it lies in {len(shards)} files",))

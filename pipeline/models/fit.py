@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.base.errors import UserError
 from pipeline.models.files import COUNTER
 
-Head = Literal["own", "new"]
+LastLayer = Literal["own", "new"]
 # Parts of names that only what wraps a network puts there.
 WRAPPED = re.compile(r"(^|\.)(?:(?:module|_orig_mod)\.)+")
 # What others keep beside weights: heads that only help to train, counts of a moving average and of operations.
@@ -44,7 +44,7 @@ def fit(
     *,
     classes: Sequence[str],
     names: Sequence[str] | None = None,
-    head: Head = "own",
+    head: LastLayer = "own",
 ) -> Fitted:
     """The tensors that fill `model`, which stays as it is.
 

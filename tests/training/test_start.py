@@ -273,7 +273,10 @@ def test_what_is_wrong_with_a_file_is_one_sentence(what: str) -> None:
             {"teacher": {"weights": FILE | {"head": "new"}}},
             r"teacher\.weights\.head is new, .* give `initial` in place of `weights`",
         ),
-        ({"teacher": {"weights": FILE, "initial": FILE}}, r"teacher: takes `weights`, .* or `initial`"),
+        (
+            {"teacher": {"weights": FILE, "initial": FILE}},
+            r"teacher: takes one of weights, .* or `initial`, .* not weights and initial",
+        ),
         ({"student": {"initial": "hint"}}, r"student\.initial: must be a mapping"),
         ({"student": {"initial": FILE | {"expect": 0.5}}}, r"student\.initial: unknown key 'expect'"),
         ({"student": {"initial": FILE | {"classes": ["a"], "head": "new"}}}, r"initial\.classes has no effect"),
