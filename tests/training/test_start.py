@@ -99,7 +99,7 @@ def begins(spec: Any) -> bool:
     return getattr(getattr(spec, "training", None), "initial_file", None) is not None
 
 
-@pytest.mark.parametrize(("change", "names"), BEGINNERS, ids=str)
+@pytest.mark.parametrize(("change", "names"), BEGINNERS, ids=[next(iter(change)) for change, _ in BEGINNERS])
 def test_any_network_of_the_lineage_may_begin_with_a_file(change: Change, names: set[str]) -> None:
     found, default = specs(change), specs({})
     assert {name for name, spec in found.items() if begins(spec)} == names
