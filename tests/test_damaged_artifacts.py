@@ -19,7 +19,7 @@ COMPARING = {
     "pipeline/training/state.py",  # state that is damaged is no error: the one before it is taken
     "pipeline/labels/parts.py",  # nor are such parts: they are made again
     "pipeline/dvc/cache.py",  # nor what the cache has lost: it is missing
-    "pipeline/training/learn.py",  # a hash that the user gave, and who is told the right one
+    "pipeline/training/given.py",  # a hash that the user gave, and who is told the right one
 }
 # What takes the weights' path of a node without comparing it, and why.
 TAKING = {

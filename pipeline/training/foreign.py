@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.base.errors import UserError
-from pipeline.base.paths import DATA, resolve
+from pipeline.base.paths import DATA
 from pipeline.config.views import Views
 from pipeline.console.progress import log
 from pipeline.data import prepared
@@ -27,6 +26,7 @@ from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
 from pipeline.planning.specs.foreign import AnswersSpec
 from pipeline.training.export import numbers
+from pipeline.training.given import given_file
 from pipeline.training.labelling import kept_parts
 from pipeline.training.seen_views import held
 
@@ -75,20 +75,6 @@ def take(spec: AnswersSpec) -> None:
         node.write(folder, made)
     node.write_numbers(spec.node, {"status": "imported", **found, "cost": {"training_seconds": 0.0}}, EMPTY_CURVE)
     _tell(spec, answers, data, views)
-
-
-def given_file(name: str, sha256: str, key: str) -> Path:
-    """The file that params.yaml names at `key`.
-
-    Raises:
-        UserError: There is none, or its SHA-256 is another one.
-    """
-    path = resolve(name)
-    if not path.is_file():
-        raise UserError(f"params.yaml: {key}.file is {name!r}, but there is no file {path}")
-    if (found := files.sha256(path)) != sha256:
-        raise UserError(f"params.yaml: {key}.sha256 is not that of {path}, which is {found}")
-    return path
 
 
 def _label(spec: AnswersSpec, answers: Answers, header: LabelsHeader, folder: Path) -> str:

@@ -29,7 +29,8 @@ from pipeline.planning.specs.foreign import OnnxFile, OnnxSpec
 from pipeline.planning.specs.machine import read_machine
 from pipeline.training.device import Device
 from pipeline.training.export import EVALUATION_BATCH, numbers
-from pipeline.training.foreign import STREAM, given_file
+from pipeline.training.foreign import STREAM
+from pipeline.training.given import given_file
 from pipeline.training.inputs import of_data, supplied
 from pipeline.training.labelling import write_labels
 from pipeline.training.onnx_model import OnnxModel

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.base.paths import resolve
 from pipeline.console.progress import log
 from pipeline.evaluation.metrics import accuracy
 from pipeline.models.fit import fit
 from pipeline.models.tensors import read_safetensors
 from pipeline.training.chance import guessing
+from pipeline.training.given import given_file
 from pipeline.training.inputs import of_data
 
 if TYPE_CHECKING:
@@ -37,11 +36,7 @@ def begin(model: nn.Module, given: WeightsFile, classes: Sequence[str], key: str
     Raises:
         UserError: There is no such file, it is not the one whose hash is given, or does not fit.
     """
-    path = resolve(given.file)
-    if not path.is_file():
-        raise UserError(f"params.yaml: {key}.file is {given.file!r}, but there is no file {path}")
-    if (found := files.sha256(path)) != given.sha256:
-        raise UserError(f"params.yaml: {key}.sha256 is not that of {path}, which is {found}")
+    path = given_file(given.file, given.sha256, key)
     held = read_safetensors(path)
     names = given.classes or held.classes
     fitted = fit(model, held.tensors, f"{key}: {path}", classes=classes, names=names, head=given.head or "own")

@@ -57,6 +57,7 @@ COMMANDS = [
     "queue kill x",
     "queue start",
     "cache dir --local x",
+    ("dvc.ui", "ui.enable", ()),
 ]
 OF_DVC = {"dvc", "dvc_data", "dvc_objects", "dvc_task", "scmrepo"}
 
