@@ -214,10 +214,10 @@ def import_(
 ) -> None:
     """Turn a checkpoint trained elsewhere into weights for params.yaml; no code in it is run."""
     from pipeline.commands.import_weights import import_weights
-    from pipeline.console.progress import log_lines
+    from pipeline.console.progress import log
 
     for line in import_weights(file, node, architecture, ema=ema, head=head, classes=classes, out=out, dry=dry):
-        log_lines(line)
+        log(line)
 
 
 @app.command()

@@ -96,12 +96,13 @@ def import_weights(
     if not dry:
         files.write_bytes(out, content)
     size = f"{len(found.tensors)} tensors, {len(content) / 1e6:.1f} MB"
-    yield f"{out}: {size}{', not written' if dry else ''}; for params.yaml:\n"
+    yield f"{out}: {size}{', not written' if dry else ''}; for params.yaml:"
+    yield ""
     weights = {"file": str(out), "sha256": hashlib.sha256(content).hexdigest()} | (
         {"head": "new"} if kind == "new" else {}
     )
     key = "weights" if node == "teacher" and kind == "own" else "initial"
-    yield _lines(target, {key: weights} | ({"architecture": target.architecture} if architecture else {}))
+    yield from _lines(target, {key: weights} | ({"architecture": target.architecture} if architecture else {}))
 
 
 def _target(node: str) -> Asked:
@@ -139,11 +140,11 @@ def _architecture(text: str) -> dict[str, Any]:
         raise UserError(f"--architecture: {error.message()}") from None
 
 
-def _lines(target: Asked, values: dict[str, Any]) -> str:
+def _lines(target: Asked, values: dict[str, Any]) -> list[str]:
     """What stands in params.yaml for a network, as YAML."""
     found: dict[str, Any] = values
     if target.slot:
         found = {f"{key}s": {target.slot: value} for key, value in values.items()}
     for key in reversed(target.section):
         found = {key: found}
-    return yaml.safe_dump(found, sort_keys=False, width=1000).rstrip()
+    return yaml.safe_dump(found, sort_keys=False, width=1000).splitlines()

@@ -26,6 +26,7 @@ USED = [
     ("dvc.config", "Config.get", ()),
     ("dvc.exceptions", "DvcException", ()),
     ("dvc.lock", "LockError", ()),
+    ("dvc.ui", "ui.enable", ()),
     ("dvc.repo", "Repo", ("_wait_for_lock",)),
     ("dvc.repo", "Repo.__enter__", ()),
     ("dvc.repo", "Repo.index", ()),
@@ -57,7 +58,6 @@ COMMANDS = [
     "queue kill x",
     "queue start",
     "cache dir --local x",
-    ("dvc.ui", "ui.enable", ()),
 ]
 OF_DVC = {"dvc", "dvc_data", "dvc_objects", "dvc_task", "scmrepo"}
 

@@ -69,7 +69,7 @@ MUTANTS = [
         f"{STAGE_TESTS}::test_answers_of_our_views_make_the_student_that_the_network_made",
     ),
     Mutant(
-        STAGE,
+        "pipeline/training/given.py",
         "if (found := files.sha256(path)) != sha256:",
         "if (found := files.sha256(path)) == 0:",
         f"{STAGE_TESTS}::test_a_file_that_is_missing_or_another_one",

@@ -27,12 +27,6 @@ MUTANTS = [
     Mutant(READ, 'Path(name).name != name or name in ("", ".", "..")', "not name", READ_TESTS),
     Mutant(READ, "if named and not all(map(UNNAMED.fullmatch, named)):", "if named:", READ_TESTS),
     # What a stage makes of it.
-    Mutant(
-        START,
-        "if (found := files.sha256(path)) != given.sha256:",
-        "if (found := files.sha256(path)) == '':",
-        START_TESTS,
-    ),
     Mutant(START, "elif reached <= bound < 1:", "elif reached < 0 < bound:", START_TESTS),
     Mutant(START, "elif reached <= bound < 1:", "elif reached <= bound:", START_TESTS),
     Mutant(START, "names = given.classes or held.classes", "names = given.classes", START_TESTS),
