@@ -193,5 +193,27 @@ def zoo(names: Names = None, out: Kept = Path("zoo.json"), limit: Limit = 600.0)
     log(f"{len(whole)} of {len(networks)} came through")
 
 
+Folder = Annotated[Path, typer.Option("--data", help="Image folder with train/<class> and test/<class>.")]
+Weights = Annotated[Path, typer.Option(help="EfficientNet-Lite0's ImageNet weights under timm's names, safetensors.")]
+Work = Annotated[Path, typer.Option(help="Folder for images and a repository, which a run that was killed goes on in.")]
+
+
+@app.command()
+def pretrained(
+    data: Folder,
+    weights: Weights,
+    work: Work,
+    out: Kept = Path("pretrained.json"),
+    seeds: Seeds = 5,
+    tiny: Tiny = False,
+) -> None:
+    """A pretrained network on photographs: probed, fine-tuned, and as the teacher of a small one."""
+    from benchmarks.pretrained import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out, data, weights, work, seeds, tiny, log)))
+
+
 if __name__ == "__main__":
     run(app)

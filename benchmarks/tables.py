@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, measure, norms, weights
+from benchmarks import gradients, measure, norms, pretrained, weights, zoo
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -29,7 +29,7 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "performance", "reliability")
+NAMES = ("study", "compression", "methods", "performance", "reliability", "networks", "recipes")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -75,6 +75,14 @@ def _norms(path: Path, which: str) -> str:
     return markdown(norms.table(json.loads(path.read_text())))
 
 
+def _pretrained(path: Path, which: str) -> str:
+    return markdown(pretrained.table(json.loads(path.read_text())))
+
+
+def _zoo(path: Path, which: str) -> str:
+    return markdown(zoo.table(json.loads(path.read_text())["networks"]))
+
+
 def _performance(path: Path, which: str) -> str:
     return markdown(measure.table(json.loads(path.read_text())))
 
@@ -117,6 +125,8 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "fast.json": _gpu,
     "norms.json": _norms,
     "performance.json": _performance,
+    "pretrained.json": _pretrained,
+    "zoo.json": _zoo,
     "faults.json": _faults,
     RUN.name: _run,
 }

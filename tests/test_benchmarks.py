@@ -1,20 +1,24 @@
 """Every benchmark runs, with sizes that show nothing else; what it makes of its seconds is checked by hand."""
 
 import importlib.util
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import zoo
+from benchmarks import pretrained, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
 
 LONG = ("graph", "size")
+WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "weights" / "tf_efficientnet_lite0.safetensors"
 
 
 def test_the_names_are_these() -> None:
@@ -108,6 +112,28 @@ def test_a_network_of_the_zoo_comes_through_and_one_that_is_none_is_named(tmp_pa
     found = zoo.measure(tmp_path / "zoo.json", ["lcnet_035", "no_such_network"], 300, print)["networks"]
     assert not zoo.failed(found["lcnet_035"]) and found["lcnet_035"]["difference"] < zoo.FAR
     assert zoo.failed(found["no_such_network"]).keys() == {"built"}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights in ../shared/data")
+def test_a_pretrained_network_is_measured_on_images_of_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 10), ("test", 2)):
+        for label, number in itertools.product("ab", range(count)):
+            path = tmp_path / "images" / part / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    out = tmp_path / "pretrained.json"
+    places = ["--data", str(tmp_path / "images"), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
+    given = ["pretrained", "--tiny", *places, "--out", str(out), "--seeds"]
+    said = CliRunner().invoke(app, [*given, "1"], catch_exceptions=False).output
+    found = json.loads(out.read_text())["seeds"]["0"]
+    assert found.keys() == {pretrained.PROBE, pretrained.TUNED, pretrained.TAUGHT, pretrained.HARD}
+    assert found[pretrained.PROBE]["parameters"] == found[pretrained.TUNED]["parameters"] and "seed 0" in said
+    assert "seed 0" not in CliRunner().invoke(app, [*given, "1"], catch_exceptions=False).output
+    error = CliRunner().invoke(app, ["pretrained", *places, "--out", str(out)]).exception
+    assert "pretrained.json is of another setting: name another file" in str(error)
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

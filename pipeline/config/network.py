@@ -126,23 +126,16 @@ class ImportedAnswers(Imported):
     for_views: Literal["own", "clean"] | None = None
 
 
-class OnnxInput(Section):
-    """What an ONNX model is fed, where it is not what the data have: edge in pixels, mean and deviation of 0 .. 1."""
-
-    size: Count | None = None
-    mean: tuple[Share, ...] | None = None
-    std: tuple[Positive, ...] | None = None
-
-
 class ImportedOnnx(Imported):
     """An ONNX model that teaches.
 
     classes: their names in the order of its output; null: those of the file's card, else those of the data.
+    input: what it is fed; what is not given is that of the file, else that of the data.
     """
 
     classes: tuple[str, ...] | None = None
     gives: Literal["logits", "probabilities"] = "logits"
-    input: OnnxInput = OnnxInput()
+    input: InputSection | None = None
 
 
 GIVEN = ("weights", "answers", "onnx")  # of what a teacher was trained elsewhere, by the keys of its section

@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.base.errors import UserError
 from pipeline.config.views import Views
 from pipeline.planning import units
-from pipeline.planning.planner import Planner
+from pipeline.planning.planner import Planner, given
 from pipeline.planning.specs.foreign import AnswersFile, AnswersSpec, ForeignSpec, OnnxFile, OnnxSpec
 from pipeline.planning.units import code
 
@@ -30,8 +30,8 @@ def teacher(planner: Planner) -> ForeignSpec:
         "code": {"stage": code(units.foreign(section.foreign or ""))},
     }
     if section.onnx:
-        given = section.onnx.model_dump(mode="json", exclude={"input"})
-        onnx = OnnxFile(**{**given, "classes": section.onnx.classes}, input=section.onnx.input.model_dump(mode="json"))
+        file = section.onnx.model_dump(mode="json", exclude={"input"})
+        onnx = OnnxFile(**{**file, "classes": section.onnx.classes}, input=given(section.onnx.input))
         return OnnxSpec(**common, onnx=onnx)
     assert section.answers
     _check_views(planner, section.answers.for_views)

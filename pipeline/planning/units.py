@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.base.paths import CODE
+from pipeline.config import own
 from pipeline.config.extension import FAMILIES, OBJECTIVES, OPTIMIZERS, SOURCES, STEPS
 from pipeline.planning.fingerprint import fingerprint
 from pipeline.planning.own import own_fingerprint
@@ -74,10 +75,11 @@ def objective(term: str) -> Units:
 
 
 def optimizer(name: str) -> Units:
-    """What steps. Of one that is imported, the file in this repository; a library stands in the state's environment."""
+    """What steps. Of one that is imported, the file in the repository; a library stands in the state's environment."""
     if "." in name:
-        module = name.rpartition(".")[0].replace(".", "/") + ".py"
-        return {f"optimizer {name}": module} if (CODE / module).is_file() else {}
+        module = name.rpartition(".")[0].replace(".", "/")
+        files = (each for each in (f"{module}.py", f"{module}/__init__.py") if (own.repository() / each).is_file())
+        return {f"{OWN}{each}": each for each in files}
     return {f"optimizer {name}": OPTIMIZERS.code(name)}
 
 

@@ -3,7 +3,6 @@
 It has no weights that torch could train or run: plan has refused what needs those.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import onnxruntime as ort
@@ -13,7 +12,7 @@ from torch import Tensor
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
 from pipeline.base.paths import DATA
-from pipeline.config.input import Input
+from pipeline.config.input import Input, complete
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
@@ -112,23 +111,16 @@ def _input(data: Prepared, given: OnnxFile, model: OnnxModel) -> Input | None:
     """
     if model.channels not in (None, data.channels):
         raise UserError(f"{model.where} takes images of {model.channels} channels, and the data have {data.channels}")
-    asked: dict[str, Any] = {key: value for key, value in given.input.items() if value is not None}
-    for key in ("mean", "std"):
-        if key in asked and len(asked[key]) != data.channels:
-            raise UserError(
-                f"params.yaml: teacher.onnx.input.{key} has {len(asked[key])} numbers and the images have "
-                f"{data.channels} channels: give as many"
-            )
-    size = asked.get("size", model.size or data.size)
-    if model.size not in (None, size):
+    asked = given.input or {}
+    if model.size not in (None, asked.get("size", model.size)):
         raise UserError(
-            f"params.yaml: teacher.onnx.input.size is {size}, and {model.where} takes {model.size} pixels: leave it out"
+            f"params.yaml: teacher.onnx.input.size is {asked['size']}, and {model.where} takes {model.size} pixels: "
+            "leave it out"
         )
-    # What this pipeline exported normalises by itself.
-    zeros, ones = (0.0,) * data.channels, (1.0,) * data.channels
-    mean, std = (zeros, ones) if model.takes_pixels else (data.mean, data.std)
-    found = replace(of_data(data), size=size, mean=tuple(asked.get("mean", mean)), std=tuple(asked.get("std", std)))
-    return None if found == of_data(data) else found
+    own: dict[str, Any] = {"size": model.size} if model.size else {}
+    if model.takes_pixels:  # what this pipeline exported normalises by itself
+        own |= {"mean": (0.0,) * data.channels, "std": (1.0,) * data.channels}
+    return complete(of_data(data), own, asked, "params.yaml: teacher.onnx.input")
 
 
 class _Forward:

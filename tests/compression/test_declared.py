@@ -33,12 +33,14 @@ def sized(model: ModelProto, elements: int) -> ModelProto:
     model.graph.node[-1].output[0] = "all"
     model.graph.node.extend(
         [
+            helper.make_node("Mul", ["half", "two"], ["shape"]),  # a number that is known once it is computed
             helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
             helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
             helper.make_node("Add", ["all", "sum"], ["logits"]),
         ]
     )
-    model.graph.initializer.append(numpy_helper.from_array(np.array([elements]), "shape"))
+    constants = {"half": elements // 2, "two": 2}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array([each]), name) for name, each in constants.items())
     return model
 
 

@@ -92,9 +92,12 @@ def test_logits_that_are_not_finite_are_no_answer(tmp_path: Path):
         runtime = answering(tmp_path / "a.onnx", helper.make_node("Mul", ["all", "s"], ["logits"]), s=scales_NC)
         with pytest.raises(UserError, match=r"a\.onnx gives image 7 a logit that is not finite"):
             runtime.logits(images(10))
-    runtime = answering(tmp_path / "a.onnx", helper.make_node("Mul", ["all", "s"], ["logits"]), s=scales_NC[7:8])
-    with pytest.raises(UserError, match=r"a\.onnx gives image 0 a logit"):
-        runtime.logits(images(10), batch_size=1)
+    twice = helper.make_node("Mul", ["all", "s"], ["more"]), helper.make_node("Mul", ["more", "s"], ["logits"])
+    runtime = answering(tmp_path / "a.onnx", *twice, s=np.full((1, 5), 3e38, np.float32))
+    dark = np.zeros_like(images(10))
+    dark[7] = images(1)[0]
+    with pytest.raises(UserError, match=r"a\.onnx gives image 7 a logit"):
+        runtime.logits(dark, batch_size=5)
 
 
 def test_answers_of_another_shape_are_none(tmp_path: Path):

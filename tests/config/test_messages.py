@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.extension import STEPS
-from pipeline.config.network import ImportedAnswers, ImportedOnnx, NetworkSection, OnnxInput, Weights
+from pipeline.config.network import ImportedAnswers, ImportedOnnx, InputSection, NetworkSection, Weights
 from tests.config.test_effect import everything, flattened
 from tests.scratch import PARAMS, ROOT
 
@@ -41,7 +41,7 @@ def keys() -> set[str]:
             ("weights", Weights),
             ("answers", ImportedAnswers),
             ("onnx", ImportedOnnx),
-            ("onnx.input", OnnxInput),
+            ("onnx.input", InputSection),
         )
         for each in section.model_fields
     }

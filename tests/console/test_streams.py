@@ -31,7 +31,9 @@ run(app)
 
 
 def ran(shell: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable}
+    # With what Python keeps back to write later, whatever the user's shell says of it.
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    environment = {**own, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable}
     command = ["bash", "-c", shell]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120, stdin=0

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ def test_threads_hold_no_more_pixels_than_the_budget_together(tmp_path: Path, mo
             held += opened.width * opened.height
             most = max(most, held)
         both.wait()
+        time.sleep(0.2)  # others that may decode have begun by then
         with lock:
             held -= opened.width * opened.height
         return np.zeros((1, 2, 2), np.uint8)

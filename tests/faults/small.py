@@ -30,8 +30,8 @@ LENGTHS = {"assistant": 1, "refinery": 1, "born_again": 1, "compress": 1}
 SMALL: dict[str, Any] = {
     "labels": {"views": 2},
     "teacher": {"recipe": {"epochs": 40}},
-    "baseline": {"recipe": {"epochs": 60}},
-    "direct": {"recipe": {"epochs": 60}},
+    "baseline": {"recipe": {"epochs": 60, "keep": "best", "ema": 0.9, "accumulate": 2}},
+    "direct": {"recipe": {"epochs": 60, "optimizer": "torch.optim.RAdam", "lr": 0.01, "head_lr": 0.02}},
     "refinery": {"generations": 1},
     "compress": {"order": ["prune"]},
 }

@@ -17,7 +17,8 @@ from tests.scratch import COMMIT, METHODS, Scratch, create
 LENGTHS = {"assistant": 1, "refinery": 2, "born_again": 2}
 SMALL = {
     "teacher": {"recipe": {"epochs": 3}},
-    "baseline": {"recipe": {"epochs": 8}},
+    "baseline": {"recipe": {"epochs": 8, "keep": "best", "ema": 0.9, "accumulate": 2}},
+    "direct": {"recipe": {"optimizer": "torch.optim.RAdam", "lr": 0.01, "head_lr": 0.02}},
     "refinery": {"generations": 2},
     "labels": {"views": 2},
     "compress": {"order": ["distil", "prune"]},

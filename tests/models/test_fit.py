@@ -178,7 +178,10 @@ REFUSED: dict[str, tuple[State, str]] = {
     "shallower": (state(widths=(4,)), r"lacks \d+ of \d+ tensors, such as 'stage2.*: it is of"),
     "wider": (state(widths=(8, 8)), r"has \d of another shape, .*same architecture at another width"),
     "channels": (state(channels=3), r"it was made for images of 3 channels, and these have 1$"),
-    "broken": (state() | {"linear.bias": torch.full((4,), float("nan"))}, r"'linear\.bias' that are not finite"),
+    "broken": (
+        state() | {"linear.bias": torch.tensor([1.0, float("inf"), 1.0, 1.0])},
+        r"'linear\.bias' that are not finite",
+    ),
     "integers": (state() | {"linear.bias": torch.ones(4, dtype=torch.int8)}, r"'linear\.bias' as torch\.int8"),
     "complex": (state() | {"linear.bias": torch.ones(4, dtype=torch.complex64)}, r"as torch\.complex64"),
 }

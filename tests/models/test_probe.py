@@ -232,13 +232,14 @@ def test_a_module_that_is_called_embedding_stays():
 
 
 class Windows(Small):
-    """Attention by windows: the first axis is images times windows in `rows`, a map elsewhere."""
+    """Attention by windows: the first axis is images times windows in `rows`, which is as large as a map before it."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BCHW = self.first(x_BCHW)
-        windows = x_BCHW.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 4, 4, 4)
+        windows = x_BCHW.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).reshape(-1, 4, 8, 8)
+        x_BCHW = self.second(x_BCHW)
         self.rows(windows)
-        return self.head(self.pool(self.second(x_BCHW)).flatten(1))
+        return self.head(self.pool(x_BCHW).flatten(1))
 
 
 def test_windows_are_no_images():

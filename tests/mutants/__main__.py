@@ -8,21 +8,32 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.mutants import areas
 from tests.mutants.mutant import Mutant
-from tests.mutants.planted import FAILED, PASSED, Copy
+from tests.mutants.planted import FAILED, LONGEST, PASSED, Copy
 
 TAIL = 1000  # characters
 OWN = threading.local()  # each thread has a copy
 
 
-def complaint(tests: str) -> str:
+def complaint(tests: list[str]) -> str:
     """What is wrong with tests that fail where no fault is planted; empty where they pass."""
-    status, printed = OWN.copy.test(tests.split())
-    return "" if status == PASSED else f"{tests} must pass without a fault, but:\n{printed[-TAIL:]}"
+    status, printed = OWN.copy.test(tests, LONGEST * len(tests))
+    return "" if status == PASSED else f"{' '.join(tests)} must pass without a fault, but:\n{printed[-TAIL:]}"
+
+
+def in_parts(mutants: Iterable[Mutant], count: int) -> list[list[str]]:
+    """All tests that must notice a fault, in so many parts; those of a file together, as they share what they make."""
+    files: dict[str, set[str]] = {}
+    for each in (test for mutant in mutants for test in mutant.tests.split()):
+        files.setdefault(each.partition("::")[0], set()).add(each)
+    # What names a whole file asks for its tests, too.
+    lists = [[path] if path in tests else sorted(tests) for path, tests in sorted(files.items())]
+    return [[test for tests in lists[start::count] for test in tests] for start in range(min(count, len(lists)))]
 
 
 def outcome(mutant: Mutant) -> tuple[str, float]:
@@ -59,7 +70,7 @@ def main() -> None:
             OWN.copy = Copy(Path(tempfile.mkdtemp(dir=folder)))
 
         with ThreadPoolExecutor(asked.jobs, initializer=begin) as pool:
-            failing = [*filter(None, pool.map(complaint, sorted({mutant.tests for _, mutant in chosen})))]
+            failing = [*filter(None, pool.map(complaint, in_parts((mutant for _, mutant in chosen), asked.jobs)))]
             if failing:
                 raise SystemExit("\n".join(failing))
             print(f"the tests pass where nothing is planted ({time.monotonic() - began:.0f} s)", flush=True)

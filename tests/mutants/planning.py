@@ -369,7 +369,7 @@ MUTANTS = [
         "pipeline/console/streams.py",
         "os.dup2(nowhere, number)",
         "pass",
-        "tests/console/test_streams.py::test_a_closed_stream_is_held_open_for_us_and_for_what_we_start",
+        "tests/console/test_streams.py::test_an_output_that_nobody_reads_any_more_ends_in_silence",
     ),
     Mutant(
         "pipeline/engines/process.py",

@@ -40,17 +40,17 @@ class Copy:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, folder / name)
 
-    def test(self, tests: list[str]) -> tuple[int, str]:
-        """Exit status of pytest over these tests, up to the first failure, and what it printed."""
+    def test(self, tests: list[str], longest: float = LONGEST) -> tuple[int, str]:
+        """Exit status of pytest over these tests, up to the first failure, and what it printed, in so many seconds."""
         log = self.folder.with_name(f"{self.folder.name}.log")
         process = CONTEXT.Process(target=_pytest, args=(self.folder, tests, log))
         process.start()
-        process.join(LONGEST)
+        process.join(longest)
         status = process.exitcode
         if status is None:
             process.kill()
             process.join()
-            return -1, f"still running after {LONGEST:.0f} s"
+            return -1, f"still running after {longest:.0f} s"
         return status, log.read_text(errors="replace")
 
     @contextmanager

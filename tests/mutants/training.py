@@ -29,6 +29,7 @@ BY_DEPTH = "tests/training/test_rates.py"
 IMPORTED = "tests/training/test_imported.py"
 SCALED = "tests/training/test_scaling.py"
 BALANCED = "tests/training/test_balance.py"
+UNDISTURBED = f"{BALANCED}::test_statistics_and_generators_are_left_as_they_were"
 EQUAL = f"{BALANCED}::test_training_is_that_with_the_weight_given_bit_for_bit"
 SUITED = "tests/training/test_suited.py"
 LEFT = f"{SUITED}::test_what_has_no_gradient_is_refused_and_what_has_less_says_so"
@@ -49,7 +50,7 @@ MUTANTS = [
         f"{BALANCED}::test_the_gradient_is_so_many_times_cross_entropys",
     ),
     Mutant("pipeline/training/balance.py", "fork_rng([*devices])", "fork_rng([*devices], False)", EQUAL),
-    Mutant("pipeline/training/balance.py", "buffer.copy_(buffers[name])", "buffer.copy_(buffer)", EQUAL),
+    Mutant("pipeline/training/balance.py", "buffer.copy_(buffers[name])", "buffer.copy_(buffer)", UNDISTURBED),
     Mutant(
         "pipeline/training/balance.py",
         "min(times / ratio, most)",
@@ -155,7 +156,7 @@ MUTANTS = [
         "pipeline/training/labelling.py",
         "images.views_seed, stream, settings.batch_size, asdict(format)",
         "images.views_seed, settings.batch_size, asdict(format)",
-        "tests/training/test_streams.py",
+        "tests/training/test_labels.py::test_what_was_written_of_one_stream_is_not_taken_for_another",
     ),
     Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
     Mutant(
@@ -229,7 +230,7 @@ MUTANTS = [
     Mutant(
         "pipeline/data/streams.py",
         "if stream not in seen",
-        "if stream in (FIRST, f'{FIRST}_2') and stream not in seen",
+        "if stream not in seen or stream == f'{FIRST}_2'",
         "tests/data/test_streams.py",
     ),
     Mutant(SEEN_VIEWS, "stream == TRAIN or is_unlimited", "stream == TRAIN", f"{STREAMS}::{SAME_VIEWS}"),
@@ -410,6 +411,13 @@ MUTANTS = [
     Mutant("pipeline/training/loop.py", "[part.share * each for each in weighted]", "weighted", BY_DEPTH),
     Mutant("pipeline/training/imported.py", "        _check_resumes(name, kind, lr, arguments)\n", "", IMPORTED),
     Mutant("pipeline/training/imported.py", "if key in taken}", "if key in ours}", IMPORTED),
+    Mutant("pipeline/planning/units.py", '(f"{module}.py", f"{module}/__init__.py")', '(f"{module}.py",)', IMPORTED),
+    Mutant(
+        "pipeline/planning/units.py",
+        'f"{OWN}{each}": each for each in files',
+        'f"optimizer {name}": each for each in files',
+        IMPORTED,
+    ),
     Mutant("pipeline/training/scaling.py", "torch.zeros_like(each)", "torch.ones_like(each)", SCALED),
     Mutant("pipeline/training/scaling.py", "self.found.zero_()", "pass", SCALED),
     Mutant("pipeline/training/scaling.py", "torch.zeros_like(steepest), steepest", "steepest, steepest", SCALED),

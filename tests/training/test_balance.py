@@ -14,8 +14,10 @@ from pipeline.lineage import node
 from pipeline.objectives.compose import Signals
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import loop
+from pipeline.training.balance import relative_gradients
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
+from pipeline.training.teacher import TeacherOutput
 from tests.training import runs
 from tests.training.runs import changed, curves, equal, live, run, stopped_after, tensors, training
 
@@ -110,6 +112,20 @@ def test_training_is_that_with_the_weight_given_bit_for_bit(
     assert equal(tensors(of), tensors(plain))
     assert curves(of) == curves(plain)
     assert plain.balanced() == {}
+
+
+def test_statistics_and_generators_are_left_as_they_were(specs: dict[str, Any]) -> None:
+    of = training(balancing(specs["direct"], "soft_targets"))
+    before = {name: buffer.clone() for name, buffer in of.model.named_buffers()}
+    generator = torch.get_rng_state()
+    images = torch.randn(8, 4, of.data.channels, of.data.size, of.data.size)
+    torch.set_rng_state(generator)
+    hard = torch.zeros(4, dtype=torch.long)
+    batches = [(each, hard, TeacherOutput(torch.zeros(4, 10))) for each in images]
+    relative_gradients(of.learners, batches)
+    after = dict(of.model.named_buffers())
+    assert before and all(torch.equal(each, after[name]) for name, each in before.items())
+    assert torch.equal(torch.get_rng_state(), generator)
 
 
 def test_a_live_teacher_balances_as_its_stored_labels_do(specs: dict[str, Any]) -> None:

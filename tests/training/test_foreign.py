@@ -285,7 +285,7 @@ def test_the_file_that_this_pipeline_exports_answers_as_its_network_does(trained
         ({}, {"classes": ["a"] * 9 + ["b"]}, "names the class 'a' twice"),
         (
             {},
-            {"input": {"mean": [0.5, 0.5, 0.5]}},
+            {"input": {"mean": [0.5] * 3, "std": [0.5] * 3}},
             "teacher.onnx.input.mean has 3 numbers and the images have 1 channels",
         ),
         ({}, {"gives": "probabilities"}, "set teacher.onnx.gives to logits"),

@@ -11,7 +11,6 @@ from torch import nn
 
 from pipeline.base.errors import UserError
 from pipeline.config.recipe import Recipe
-from pipeline.planning import units
 from pipeline.training.recipe import optimizer
 from tests.training import runs
 from tests.training.runs import curves, equal, furnish, inside, planned, tensors, training
@@ -93,9 +92,23 @@ def test_params_yaml_takes_a_path_and_plain_arguments(tmp_path: Path) -> None:
             UserError, match=r"params\.yaml: baseline\.recipe\.(betas: must be|optimizer: .* no import)"
         ):
             planned(tmp_path, {"baseline": {"recipe": wrong}})
-    assert units.optimizer("pipeline.training.eager.EagerSGD") == {
-        "optimizer pipeline.training.eager.EagerSGD": "pipeline/training/eager.py"
-    }
+
+
+@pytest.mark.parametrize("file", ["lion.py", "lion/__init__.py"])
+def test_its_file_counts_with_what_it_imports_of_the_repository(tmp_path: Path, file: str) -> None:
+    def found() -> dict[str, str]:
+        return planned(tmp_path, {"baseline": {"recipe": {"optimizer": "lion.Lion"}}})["baseline"].code["training"]
+
+    with inside(tmp_path):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("from signs import sign\n\n\nclass Lion: ...\n")
+        (tmp_path / "signs.py").write_text("def sign(x):\n    return x > 0\n")
+        first = found()
+        assert f"own {file}" in first
+        (tmp_path / "signs.py").write_text("def sign(x):  # of a gradient\n    return x > 0\n")
+        assert found() == first
+        (tmp_path / "signs.py").write_text("def sign(x):\n    return x >= 0\n")
+        assert {unit for unit in first if found()[unit] != first[unit]} == {f"own {file}"}
 
 
 @pytest.mark.parametrize("name", ["torch.optim.RAdam", "torch.optim.Adagrad", "torch.optim.NAdam", "own_lion.Lion"])

@@ -21,14 +21,14 @@ class OnnxFile(Settings):
     """An ONNX model, and what is known of it beside the file.
 
     Attributes:
-        input: Of `size`, `mean` and `std` those that params.yaml gives.
+        input: What params.yaml gives of what it is fed; None where that is nothing.
     """
 
     file: str
     sha256: str
     classes: tuple[str, ...] | None
     gives: Literal["logits", "probabilities"]
-    input: dict[str, Any]
+    input: dict[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)
