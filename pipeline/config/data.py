@@ -15,7 +15,7 @@ Level = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
 class Data(Extended):
-    """Source and split of the images, and how they are read. Further keys are those that the file of the source declares.
+    """Source and split of the images, and how they are read. Further keys are those that the source's file declares.
 
     The constant `WITHOUT` of that file names the keys here that mean nothing for it.
     """

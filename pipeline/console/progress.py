@@ -66,7 +66,7 @@ def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int
 
 @contextmanager
 def showing_images(verb: str, whole: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function to be called with how many images are done, of so many. Prints nothing where it takes no time."""
+    """Yield a function to be called with how many images are done. Prints nothing where it takes no time."""
     begun = time.monotonic()
     with _shown(f"prepare: 0 of {whole:,} images {verb}", whole, brief=True) as show:
 

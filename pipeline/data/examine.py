@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.data.decode import NotDecoded, decode
-from pipeline.data.images import Files, Images, Source, is_files, names_of
+from pipeline.data.images import Files, Images, Source, names_of
 from pipeline.data.kept_looks import Background, Look, Stamp, keeping
 from pipeline.data.splits import ID
 from pipeline.data.workers import in_order
@@ -54,7 +54,11 @@ class Examined:
 
 
 def examine(
-    source: Source, background: Background, kept: Path | None = None, showing: Showing = silent, workers: int | None = None
+    source: Source,
+    background: Background,
+    kept: Path | None = None,
+    showing: Showing = silent,
+    workers: int | None = None,
 ) -> Examined:
     """Read and decode every image of a source.
 
@@ -67,7 +71,7 @@ def examine(
     faults: dict[int, str] = {}
     looks = (
         _files(source.images, count, background, kept, workers)
-        if is_files(source.images)
+        if isinstance(source.images, Files)
         else _arrays(source.images, count)
     )
     with showing("read", count) as show:
@@ -94,8 +98,8 @@ def refuse_unreadable(source: Source, faults: dict[int, str]) -> None:
     more = f"; and {len(faults) - LISTED:,} more" if len(faults) > LISTED else ""
     raise UserError(
         f"{len(faults):,} of {len(source.labels):,} files under data.root "
-        f"{'are no readable images' if len(faults) > 1 else 'is no readable image'}: {listed}{more}: replace them, take "
-        "them out, or set data.unreadable to skip in params.yaml"
+        f"{'are no readable images' if len(faults) > 1 else 'is no readable image'}: {listed}{more}: replace "
+        "them, take them out, or set data.unreadable to skip in params.yaml"
     )
 
 
@@ -125,7 +129,9 @@ def _files(
                 found.append((row, None, before) if before else (row, stamp, look(row)))
             return found
 
-        for found in in_order(read, (range(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)), workers):
+        for found in in_order(
+            read, (range(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)), workers
+        ):
             for row, stamp, known in found:
                 if stamp and isinstance(known, Look):
                     looks.add(row, stamp, known)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class Fitted:
         return self.values[row].tobytes()
 
 
+@runtime_checkable
 class Files(Protocol):
     """Image files, none of which is decoded yet: of a folder, of an archive, of a table."""
 
@@ -106,12 +107,7 @@ class Source:
 
 def names_of(images: Images | Files) -> Sequence[str] | None:
     """The names of image files; None where images are no files."""
-    return getattr(images, "names", None)
-
-
-def is_files(images: Images | Files) -> TypeGuard[Files]:
-    """Whether images are files that are not decoded yet."""
-    return hasattr(images, "read")
+    return images.names if isinstance(images, Files) else None
 
 
 def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.base.errors import UserError
@@ -84,14 +85,14 @@ def find(root: Path, links: bool = False) -> Found:
     tree = _Tree(root, None if links else root.resolve(), left_out)
     folders, files = tree.inside("")
     splits = _splits(root, folders)
-    trees = {split: [name] for split, name in splits.items()} if splits else {None: [""]}
+    trees: dict[SplitName | None, str] = {**splits} or {None: ""}
     for name in files:
         left_out.add(LOOSE if not splits else BESIDE, name)
     for name in folders if splits else ():
         if name not in splits.values():
             left_out.add(BESIDE, f"{name}/")
     classes: dict[SplitName | None, dict[str, list[str]]] = {}
-    for split, (top,) in trees.items():
+    for split, top in trees.items():
         if top:
             folders, files = tree.inside(top)
             for name in files:
@@ -150,7 +151,7 @@ def _classes(tree: "_Tree", folder: Path, names: list[str]) -> dict[str, list[st
         )
     for members in found.values():
         members.sort(key=nfc)
-        for one, other in zip(members, members[1:], strict=False):
+        for one, other in pairwise(members):
             if nfc(one) == nfc(other):
                 raise UserError(f"{tree.root / one} has the name of another file in other characters: rename one")
     return {name: found[name] for name in sorted(found)}

@@ -18,7 +18,7 @@ from pipeline.config.extension import SOURCES
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.examine import Showing, examine, refuse_unreadable, silent
 from pipeline.data.groups import grouped
-from pipeline.data.images import Decoded, Images, Source, is_files, names_of
+from pipeline.data.images import Decoded, Files, Images, Source, names_of
 from pipeline.data.names import SPLITS, SplitName
 from pipeline.data.origins import Origins, write_origins
 from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, TRUE_LABELS, DataHeader
@@ -122,7 +122,7 @@ def prepare(
     write_sealed(out / HEADER, asdict(header))
     if origins:
         paths = names_of(source.images)
-        write_origins(out, header.hash, Origins(rows, len(source.labels), paths and tuple(paths)))
+        write_origins(out, header.hash, Origins({**rows}, len(source.labels), None if paths is None else tuple(paths)))
     return asdict(header)
 
 
@@ -143,7 +143,7 @@ def decoded(source: Source, data: Data, rows: Mapping[SplitName, np.ndarray]) ->
         UserError: Without `data.size`, an image is not square, or of another size; that of which it is, when asked for.
     """
     files = source.images
-    if not is_files(files):
+    if not isinstance(files, Files):
         return files
     mode, names = "L" if data.grayscale else "RGB", files.names
 

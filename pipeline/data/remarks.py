@@ -39,9 +39,7 @@ def _odd(examined: Examined, names: _Names) -> Iterator[str]:
             yield f"{_images(len(found))} {what}: {names.some(found)}"
 
 
-def _copies(
-    source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray], names: _Names
-) -> Iterator[str]:
+def _copies(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray], names: _Names) -> Iterator[str]:
     """Equal bytes: how many, of which classes, and in which splits."""
     read_N = np.setdiff1d(np.arange(len(source.labels)), [*examined.faults])
     ids_N = np.ascontiguousarray(examined.ids[read_N]).view(f"V{ID}").ravel()

@@ -1,12 +1,12 @@
 """Which images train, validate and test: decided by a hash of what they are, never by where they lie.
 
 Rows of equal bytes, or of one group, are one *unit*, transitively: no unit is divided. Its id is its group (the least,
-where it has several), else the SHA-256 of its bytes. It belongs to the class that most of its rows have, to the first of
-those that are equal. Within a class units are ranked by SHA-256(seed, id) and cut at unit borders: test, validation, and
-the rest trains. So a folder that is renamed changes nothing, and one more image moves one unit at most across each border.
+where it has several), else the SHA-256 of its bytes. It belongs to the class of most of its rows, to the first of those
+that are equal. Within a class units are ranked by SHA-256(seed, id) and cut at unit borders: test, validation, and the
+rest trains. So a folder that is renamed changes nothing, and one more image moves one unit at most across each border.
 
-The rows of splits that a source has itself stay where it has them. A subset is the end of the ranking, noise follows a
-hash of the rows' own: what fewer images, or less noise, changes is part of what more change.
+The rows of splits that a source has itself stay where it has them. A subset is the end of the ranking, and noise goes
+by a hash of its own: what fewer images, or less noise, change is part of what more change.
 
 Legend: N rows, U units, C classes.
 """
@@ -73,8 +73,8 @@ def choose(source: Source, ids_N: np.ndarray, data: Data, seed: int, left_out: S
     check_shares(data, own)
     pool = own.pop("train")
     units = unite(pool, source.labels, ids_N, source.groups, seed)
-    shares = {split: getattr(data, split) for split in HELD_OUT if split not in own}
-    rows = {**own, **divide(pool, units, source.classes, shares)}
+    shares: dict[SplitName, float] = {split: getattr(data, split) for split in HELD_OUT if split not in own}
+    rows: dict[SplitName, np.ndarray] = {**own, **divide(pool, units, source.classes, shares)}
     _check_classes(rows, source.labels, source.classes)
     if data.per_class is not None:
         rows["train"] = subset(rows["train"], pool, units, source, data.per_class)
@@ -88,7 +88,9 @@ def own_splits(source: Source, usable_N: np.ndarray) -> dict[SplitName, np.ndarr
     if source.splits is None:
         return {"train": np.flatnonzero(usable_N)}
     split_N = np.array([SPLITS.index(split) for split in source.splits], dtype=np.int64)
-    found = {split: np.flatnonzero(usable_N & (split_N == place)) for place, split in enumerate(SPLITS)}
+    found: dict[SplitName, np.ndarray] = {
+        split: np.flatnonzero(usable_N & (split_N == place)) for place, split in enumerate(SPLITS)
+    }
     if not len(found["train"]):
         raise UserError("the data have splits of their own and no image in train: name the images to train with")
     return {split: rows for split, rows in found.items() if split == "train" or (split_N == SPLITS.index(split)).any()}
@@ -109,7 +111,7 @@ def unite(
 ) -> Units:
     """The units of the rows `pool`; in their `of_N` position i is of row pool[i]."""
     contents, content_N = np.unique(np.ascontiguousarray(ids_N[pool]).view(f"V{ID}").ravel(), return_inverse=True)
-    named = [None] * len(pool) if groups is None else [groups[row] for row in pool.tolist()]
+    named: list[str | None] = [None] * len(pool) if groups is None else [groups[row] for row in pool.tolist()]
     root_of = _united(len(contents), content_N.tolist(), named)
     roots, of_N = np.unique(root_of[content_N], return_inverse=True)
     keys = [b"bytes:" + contents[root].tobytes() for root in roots.tolist()]

@@ -1,5 +1,6 @@
 """The data sets of torchvision, of which each has a file in `sources`."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ def load(name: str, kind: str, root: Path, size: int | None, grayscale: bool, *,
     except Exception as error:  # what is missing, damaged or unreachable arrives as any of a dozen types
         raise UserError(_not_found(name, root, download, error)) from None
     values, labels_N = (
-        np.concatenate([np.asarray(part) for part in parts])
-        for parts in ((train.data, test.data), (train.targets, test.targets))
+        np.concatenate([np.asarray(part) for part in both])
+        for both in ((train.data, test.data), (train.targets, test.targets))
     )
-    splits: list[SplitName] = ["train"] * len(train.targets) + ["test"] * len(test.targets)
+    parts: tuple[tuple[SplitName, int], ...] = (("train", len(train.targets)), ("test", len(test.targets)))
+    splits = [*chain.from_iterable([split] * count for split, count in parts)]
     return Source(fitted(values, size, grayscale), labels_N.astype(np.int64), tuple(train.classes), splits)
 
 
