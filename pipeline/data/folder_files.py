@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.base.kinds import unlike_file
+from pipeline.data.decode import NotDecoded
+
 
 @dataclass(frozen=True, eq=False)
 class FolderFiles:
@@ -14,7 +17,13 @@ class FolderFiles:
 
     def read(self, row: int) -> bytes:
         """A whole file."""
-        return (self.root / self.names[row]).read_bytes()
+        path = self.root / self.names[row]
+        try:
+            if why := path.exists() and unlike_file(path):
+                raise NotDecoded(f"it {why}")
+            return path.read_bytes()
+        except OSError as error:
+            raise NotDecoded(error.strerror or str(error)) from None
 
     def stamp(self, row: int) -> tuple[int, int]:
         """Its size in bytes and mtime in ns."""
