@@ -82,7 +82,7 @@ def _parted_groups(source: Source, rows: Mapping[SplitName, np.ndarray]) -> Iter
             if (group := source.groups[row]) is not None:
                 of.setdefault(group, set()).add(split)
     if parted := [group for group, splits in of.items() if len(splits) > 1]:
-        yield f"{len(parted):,} groups are in two splits of the source's own: {some(map(repr, parted))}"
+        yield f"{len(parted):,} groups are in two splits of the source's own: {some(map(repr, sorted(parted)))}"
 
 
 class _Names:

@@ -145,7 +145,7 @@ def load_tables(kind: str, holders: Holders, image: str, label: str, group: str 
         for key, column in zip(("image_column", "label_column", "group_column"), wanted, strict=False):
             if column not in table.columns:
                 why = unknown("column", column, table.columns)
-                raise UserError(f"params.yaml: data.{key}: {holders.root / name} has other columns ({why})")
+                raise UserError(f"params.yaml: data.{key}: {holders.root / name}: {why}")
     labels, classes = _labels(holders, tables, label)
     splits: list[SplitName] | None = holders.splits and [
         split for split, table in zip(holders.splits, tables, strict=True) for _ in range(table.count)

@@ -96,6 +96,11 @@ def _take(path: Path, name: str, number: int, label: str, key: str | None, found
                     labels[sample] = _label(tar, member, key, f"{path}: {member.name}")
                 else:
                     left_out.add("neither image nor label of its sample", f"{name}#{member.name}")
+            # Python takes whatever is no head of a member for the end.
+            with path.open("rb") as file:
+                file.seek(tar.offset)
+                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.TarError("it ends within a member, or without a mark of its end")
     except tarfile.TarError as error:
         raise UserError(f"{path} is no whole tar archive without compression ({error}): write it anew") from None
     if lone := [sample for sample in images if sample not in labels]:

@@ -1,4 +1,4 @@
-"""A folder of odd files and folders: of each, whether it is read, skipped for which reason, or refused in which words."""
+"""A folder of odd files and folders: of each, whether it is read, skipped (and why), or refused."""
 
 import os
 import struct
@@ -100,7 +100,7 @@ def copied(name: str) -> Writes:
     return lambda path: path.write_bytes((path.parent / name).read_bytes())
 
 
-# Below a folder of a class unless they begin with `/`, which is the root: what is written there, and what becomes of it.
+# Below a folder of a class, or of the root where they begin with `/`: what is written there, what becomes of it.
 FILES: dict[str, tuple[Writes, str]] = {
     # read
     "a.jpg": (image(), READ),
@@ -216,10 +216,8 @@ def test_all_that_cannot_be_read_is_refused_at_once(odd: Path, tmp_path: Path) -
         prepare(Data.model_validate({"source": "imagefolder", "size": 8}), odd, 0, tmp_path / "out", say=lambda _: None)
     sentence = str(refused.value)
     head, _, listed = sentence.partition(": ")
-    assert (
-        head
-        == f"{len(told(REFUSED))} of {len(told(REFUSED)) + len(told(READ)) + 5} files under data.root are no readable images"
-    )
+    whole = len(told(REFUSED)) + len(told(READ)) + 5
+    assert head == f"{len(told(REFUSED))} of {whole} files under data.root are no readable images"
     assert sorted(part.partition(" (")[0] for part in listed.split("; ")) == told(REFUSED)
     assert "huge.png (it has 50000x50000 pixels, and 178,956,970 are the most that are decoded)" in listed
     assert listed.endswith("replace them, take them out, or set data.unreadable to skip in params.yaml")
