@@ -97,7 +97,8 @@ def find(root: Path, links: bool = False) -> Found:
             folders, files = tree.inside(top)
             for name in files:
                 left_out.add(LOOSE, name)
-        classes[split] = _classes(tree, root / top, folders)
+        classes[split] = _classes(tree, folders)
+    _check_classes(root, classes, splits)
     names = sorted({name for found in classes.values() for name in found})
     place = {name: label for label, name in enumerate(names)}
     paths, labels, parts = [], [], []
@@ -133,7 +134,7 @@ def _splits(root: Path, folders: list[str]) -> dict[SplitName, str]:
     return {split: named[split][0] for split in SPLITS if split in named}
 
 
-def _classes(tree: "_Tree", folder: Path, names: list[str]) -> dict[str, list[str]]:
+def _classes(tree: "_Tree", names: list[str]) -> dict[str, list[str]]:
     """The files of each class, sorted; folders whose names are one in NFC are one class."""
     found: dict[str, list[str]] = {}
     for name in names:
@@ -144,17 +145,31 @@ def _classes(tree: "_Tree", folder: Path, names: list[str]) -> dict[str, list[st
                 f"add some or remove it; data.root holds {LAYOUT}"
             )
         found.setdefault(nfc(name.rpartition("/")[2]), []).extend(members)
-    if len(found) < 2:
-        raise UserError(
-            f"image folder {folder} has too few class folders ({len(found)}, and two are the least): "
-            f"data.root holds {LAYOUT}"
-        )
     for members in found.values():
         members.sort(key=nfc)
         for one, other in pairwise(members):
             if nfc(one) == nfc(other):
                 raise UserError(f"{tree.root / one} has the name of another file in other characters: rename one")
     return {name: found[name] for name in sorted(found)}
+
+
+def _check_classes(
+    root: Path, classes: dict[SplitName | None, dict[str, list[str]]], splits: dict[SplitName, str]
+) -> None:
+    """Two classes at least, and the same in each split."""
+    (first, found), *others = classes.items()
+    if len(found) < 2:
+        folder = root / splits[first] if first else root
+        raise UserError(
+            f"image folder {folder} has too few class folders ({len(found)}, and two are the least): "
+            f"data.root holds {LAYOUT}"
+        )
+    for split, each in others:
+        if first and split and (odd := sorted(each.keys() ^ found.keys())):
+            has, lacks = (splits[first], splits[split]) if odd[0] in found else (splits[split], splits[first])
+            raise UserError(
+                f"data.root {root} has class {odd[0]!r} in {has}/ and not in {lacks}/: both need the same class folders"
+            )
 
 
 @dataclass(frozen=True)

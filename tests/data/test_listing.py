@@ -171,6 +171,15 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
         listing(tmp_path)
 
 
+@pytest.mark.parametrize(("part", "has", "lacks"), [("train", "train", "VAL"), ("VAL", "VAL", "train")])
+def test_classes_that_differ_are_named(tmp_path: Path, part: str, has: str, lacks: str) -> None:
+    folder(tmp_path / "train", {"a": 1, "b": 1})
+    folder(tmp_path / "VAL", {"a": 1, "b": 1})
+    folder(tmp_path / part, {"odd": 1})
+    with pytest.raises(UserError, match=rf"class 'odd' in {has}/ and not in {lacks}/"):
+        listing(tmp_path)
+
+
 def test_a_link_to_a_folder_that_it_lies_in_is_named(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 1, "b": 1})
     (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
