@@ -39,6 +39,10 @@ def silent(verb: str, whole: int, /) -> AbstractContextManager[Callable[[int], N
     return nullcontext(lambda done: None)
 
 
+def unsaid(sentence: str) -> None:
+    """Say nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examined:
     """What is known of every image.

@@ -16,7 +16,7 @@ from pipeline.base.files import digest, replacing, sha256, write_bytes, write_se
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
 from pipeline.data.decode import NotDecoded, decode
-from pipeline.data.examine import Showing, examine, refuse_unreadable, silent
+from pipeline.data.examine import Showing, examine, refuse_unreadable, silent, unsaid
 from pipeline.data.groups import grouped
 from pipeline.data.images import Decoded, Files, Images, Source, names_of
 from pipeline.data.names import SPLITS, SplitName
@@ -41,7 +41,7 @@ def write(
     *,
     kept: Path | None = None,
     showing: Showing = silent,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], object] = unsaid,
 ) -> dict[str, Any]:
     """Prepare the images that `data` names as `artifacts/data`; its header. kept, showing, say: as of `prepare`."""
     with replacing(DATA) as folder:
@@ -58,7 +58,7 @@ def prepare(
     *,
     kept: Path | None = None,
     showing: Showing = silent,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], object] = unsaid,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Write the prepared folder `out` (see `pipeline.data.prepared`) and return its header.

@@ -213,7 +213,7 @@ def test_there_are_enough_of_them() -> None:
 
 def test_all_that_cannot_be_read_is_refused_at_once(odd: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
-        prepare(Data.model_validate({"source": "imagefolder", "size": 8}), odd, 0, tmp_path / "out", say=lambda _: None)
+        prepare(Data.model_validate({"source": "imagefolder", "size": 8}), odd, 0, tmp_path / "out")
     sentence = str(refused.value)
     head, _, listed = sentence.partition(": ")
     whole = len(told(REFUSED)) + len(told(READ)) + 5

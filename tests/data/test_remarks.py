@@ -114,7 +114,7 @@ def test_a_folder_that_is_renamed_keeps_its_split(tmp_path: Path) -> None:
 
     def split_of_image() -> dict[bytes, str]:
         data = Data(source="imagefolder")
-        header = prepare(data, root, 0, tmp_path / "out", origins=True, say=lambda _: None)
+        header = prepare(data, root, 0, tmp_path / "out", origins=True)
         origins = read_origins(tmp_path / "out", header["hash"])
         assert origins.paths is not None
         return {(root / origins.paths[row]).read_bytes(): split for split, rows in origins.rows.items() for row in rows}

@@ -76,7 +76,7 @@ def test_rows_splits_and_names_of_classes(tmp_path: Path, kind: str) -> None:
     assert isinstance(source.images, Files)
     assert [source.images.read(row) for row in range(22)] == [png(row)[0] for row in [*range(16), *range(20, 26)]]
     assert source.images.names[13].endswith("#1") and "validation" in source.images.names[13]
-    prepare(Data(source=kind), root, 0, tmp_path / "out", say=lambda _: None)
+    prepare(Data(source=kind), root, 0, tmp_path / "out")
     found = read(tmp_path / "out")
     images = [image.tobytes() for split in SPLITS for image in getattr(found, split).images]
     assert sorted(images) == sorted(png(row)[1] for row in [*range(16), *range(20, 26)])
