@@ -41,7 +41,11 @@ def grouped(source: Source, pattern: str | None) -> Source:
             f"params.yaml: data.group {pattern!r} finds no group in any name, such as {names[0]!r}: correct it"
         )
     lone = [name for name, group in zip(names, groups, strict=True) if group is None]
-    said = [f"{len(lone):,} images have no group by data.group, and stand alone: {some(lone)}"] if lone else []
+    said = (
+        [f"{len(lone):,} of {len(names):,} images have no group by data.group, and stand alone: {some(lone)}"]
+        if lone
+        else []
+    )
     return replace(source, groups=groups, left_out=[*source.left_out, *said])
 
 

@@ -60,7 +60,10 @@ def find_holders(root: Path, pattern: str, links: bool = False) -> Holders:
             "begin its name, or that of its folder, with train, val or test"
         )
     names.sort(key=lambda name: SPLITS.index(split) if (split := split_of_name[name]) else 0)
-    splits = [*filter(None, (split_of_name[name] for name in names))]
+    splits: list[SplitName] = []
+    for name in names:
+        if split := split_of_name[name]:
+            splits.append(split)
     return Holders(root, names, splits or None, [stamp(root / name) for name in names], left_out)
 
 

@@ -1,6 +1,6 @@
 """The data sets of torchvision, of which each has a file in `sources`."""
 
-from itertools import chain
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,10 @@ def load(name: str, kind: str, root: Path, size: int | None, grayscale: bool, *,
         np.concatenate([np.asarray(part) for part in both])
         for both in ((train.data, test.data), (train.targets, test.targets))
     )
-    parts: tuple[tuple[SplitName, int], ...] = (("train", len(train.targets)), ("test", len(test.targets)))
-    splits = [*chain.from_iterable([split] * count for split, count in parts)]
+    split_of_part: dict[SplitName, int] = {"train": len(train.targets), "test": len(test.targets)}
+    splits: list[SplitName] = []
+    for split, count in split_of_part.items():
+        splits.extend(repeat(split, count))
     return Source(fitted(values, size, grayscale), labels_N.astype(np.int64), tuple(train.classes), splits)
 
 

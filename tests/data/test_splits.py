@@ -257,7 +257,7 @@ OWN = ["train"] * 8 + ["test"] * 2
     ],
 )
 def test_splits_of_the_source_are_kept_and_the_others_held_out_of_train(
-    own: list[str], given: dict[str, float], counts: tuple[int, ...]
+    own: list[str], given: dict[str, Any], counts: tuple[int, ...]
 ) -> None:
     rows = plain([10, 10])
     found = chosen(rows, own=own * 2, **given).rows
@@ -268,12 +268,12 @@ def test_splits_of_the_source_are_kept_and_the_others_held_out_of_train(
 
 @pytest.mark.parametrize(("key", "own"), [("test", "test"), ("validation", "validation")])
 def test_a_share_of_what_the_source_has_itself_is_refused(key: str, own: str) -> None:
-    given = ["train"] * 7 + [own] * 3
+    given, share = ["train"] * 7 + [own] * 3, dict[str, Any]({key: 0.3})
     with pytest.raises(
         UserError, match=rf"data.{key} has no effect where the data have {own} images of their own: set"
     ):
-        chosen(plain([10, 10]), own=given * 2, **{key: 0.3})
-    chosen(plain([10, 10]), own=given * 2, **{key: 0.2})
+        chosen(plain([10, 10]), own=given * 2, **share)
+    chosen(plain([10, 10]), own=given * 2, **{**share, key: 0.2})
 
 
 def test_splits_of_the_source_need_each_class_and_a_training_image() -> None:
