@@ -47,7 +47,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class ArrayImages:
     """Images of an array uint8 (N, H, W) or (N, H, W, 3), scaled and made grey when asked for."""
 
     values: np.ndarray
@@ -114,7 +114,7 @@ def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
     """Images of uint8 (N, H, W) or (N, H, W, 3), scaled to `size` where that is given, and grey where asked for."""
     count, edge, _, *colours = values.shape
     wanted = size or edge
-    return Fitted(values, (count, 3 if colours and not grayscale else 1, wanted, wanted))
+    return ArrayImages(values, (count, 3 if colours and not grayscale else 1, wanted, wanted))
 
 
 def pixels(

@@ -21,11 +21,11 @@ from pipeline.data.names import SPLIT_NAMES, SplitName, class_order, nfc, split_
 
 NEEDED = ("path", "label")
 COLUMNS = (*NEEDED, "split", "group")
-Row = dict[str, Any]
+Cells = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
+class ListedImages:
     """The images of a manifest, in its order; fields as of `listing.Found`. groups: of each, or None."""
 
     paths: list[str]
@@ -48,7 +48,7 @@ def listing(root: Path, manifest: str, links: bool) -> dict[str, int | str]:
     return {"count": len(listed.paths), "digest": seen.hexdigest()}
 
 
-def read_manifest(root: Path, manifest: str, links: bool) -> Listed:
+def read_manifest(root: Path, manifest: str, links: bool) -> ListedImages:
     """What a manifest below `root` lists. links: whether its paths may lead out of the root.
 
     Raises:
@@ -57,14 +57,14 @@ def read_manifest(root: Path, manifest: str, links: bool) -> Listed:
     path = root / manifest
     if why := unlike_file(path):
         raise UserError(f"data.manifest {path} {why}: set data.root and data.manifest in params.yaml to where it lies")
-    readers: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, Cells]]]] = {
         ".csv": _csv,
         ".jsonl": _lines,
         ".ndjson": _lines,
     }
     if (reader := readers.get(path.suffix.lower())) is None:
         raise UserError(f"data.manifest {path} must end in {' or '.join(readers)}, by what it holds")
-    found = _Rows(path)
+    found = _Lines(path)
     try:
         for line, row in reader(path):
             found.take(line, row)
@@ -75,7 +75,7 @@ def read_manifest(root: Path, manifest: str, links: bool) -> Listed:
     disk = _Disk(root, None if links else root.resolve(), path)
     names = class_order(found.labels)
     place = {name: label for label, name in enumerate(names)}
-    return Listed(
+    return ListedImages(
         [disk.name(name, line) for name, line in found.paths.items()],
         [place[label] for label in found.labels],
         tuple(names),
@@ -84,7 +84,7 @@ def read_manifest(root: Path, manifest: str, links: bool) -> Listed:
     )
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Row]]:
+def _csv(path: Path) -> Iterator[tuple[int, Cells]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         head = next(reader, [])
@@ -102,8 +102,8 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                 yield reader.line_num, {name: cell for name, cell in zip(head, cells, strict=True) if cell}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Row]]:
-    def once(pairs: list[tuple[str, Any]]) -> Row:
+def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
+    def once(pairs: list[tuple[str, Any]]) -> Cells:
         if len(row := dict(pairs)) < len(pairs):
             raise ValueError("a key stands there twice")
         return row
@@ -131,7 +131,7 @@ def _check_column(name: str, where: str) -> None:
 
 
 @dataclass
-class _Rows:
+class _Lines:
     """What is read so far; lists are as long as `paths`, which has the line of each."""
 
     file: Path
@@ -140,7 +140,7 @@ class _Rows:
     splits: list[SplitName | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
 
-    def take(self, line: int, row: Row) -> None:
+    def take(self, line: int, row: Cells) -> None:
         where = f"{self.file}:{line}"
         for name in NEEDED:
             if name not in row:
@@ -170,7 +170,7 @@ class _Rows:
             )
         return None
 
-    def _text(self, row: Row, name: str, where: str, *, numbers: bool = True) -> str:
+    def _text(self, row: Cells, name: str, where: str, *, numbers: bool = True) -> str:
         value = row[name]
         if numbers and type(value) is int:
             return str(value)

@@ -42,7 +42,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
+class SplitUnits:
     """Rows that no split divides.
 
     of_N: the unit of each row, int64 (N,). label_U, size_U: class and rows of each, int64 (U,). rank_U4: what ranks it,
@@ -108,7 +108,7 @@ def check_shares(data: Data, own: Mapping[SplitName, object]) -> None:
 
 def unite(
     pool: np.ndarray, labels_N: np.ndarray, ids_N: np.ndarray, groups: Sequence[str | None] | None, seed: int
-) -> Units:
+) -> SplitUnits:
     """The units of the rows `pool`; in their `of_N` position i is of row pool[i]."""
     contents, content_N = np.unique(np.ascontiguousarray(ids_N[pool]).view(f"V{ID}").ravel(), return_inverse=True)
     named: list[str | None] = [None] * len(pool) if groups is None else [groups[row] for row in pool.tolist()]
@@ -128,7 +128,7 @@ def unite(
     order = np.lexsort((-(pairs % classes), counts, pairs // classes))
     unit_sorted = pairs[order] // classes
     last = np.flatnonzero(np.append(unit_sorted[1:] != unit_sorted[:-1], True))
-    return Units(
+    return SplitUnits(
         of_N,
         pairs[order][last] % classes,
         np.bincount(of_N, minlength=len(roots)),
@@ -154,7 +154,7 @@ def _united(count: int, content_N: list[int], groups: list[str | None]) -> np.nd
 
 
 def divide(
-    pool: np.ndarray, units: Units, classes: Sequence[str], shares: Mapping[SplitName, float]
+    pool: np.ndarray, units: SplitUnits, classes: Sequence[str], shares: Mapping[SplitName, float]
 ) -> dict[SplitName, np.ndarray]:
     """The rows of `pool` that are held out, and `train`, which is what is left; sorted.
 
@@ -193,7 +193,7 @@ def borders(size_U: np.ndarray, targets: Sequence[float]) -> list[int]:
     return ends
 
 
-def subset(train: np.ndarray, pool: np.ndarray, units: Units, source: Source, per_class: int) -> np.ndarray:
+def subset(train: np.ndarray, pool: np.ndarray, units: SplitUnits, source: Source, per_class: int) -> np.ndarray:
     """`per_class` rows of each class of those that train, sorted: those that rank last, so that no border moves them.
 
     Raises:
@@ -239,7 +239,7 @@ def _check_classes(rows: Mapping[SplitName, np.ndarray], labels_N: np.ndarray, c
             raise UserError(f"no image in {split} has the class {names}: each split needs images of each class")
 
 
-def _too_few(name: str, members: np.ndarray, units: Units, shares: Mapping[SplitName, float]) -> str:
+def _too_few(name: str, members: np.ndarray, units: SplitUnits, shares: Mapping[SplitName, float]) -> str:
     images, need = int(units.size_U[members].sum()), len(shares) + 1
     many = f"{images}, which are {len(members)} where copies and groups count once" if images > len(members) else images
     held = " and ".join(f"data.{split}" for split in shares)

@@ -30,7 +30,7 @@ HELD = 3  # row groups in memory at a time
 LARGEST = 2**31  # bytes of the images of one row group
 
 
-class Table(Protocol):
+class ImageTable(Protocol):
     """One file: `count` rows, whose images are read by their numbers, and other columns whole."""
 
     count: int
@@ -105,7 +105,7 @@ class ArrowTable:
 class TableFiles:
     """The images of tables, one table after the other: see `pipeline.data.images.Files`."""
 
-    def __init__(self, holders: Holders, tables: Sequence[Table], column: str) -> None:
+    def __init__(self, holders: Holders, tables: Sequence[ImageTable], column: str) -> None:
         self._tables = tables
         self._column = column
         self._stamps = holders.stamps
@@ -160,7 +160,7 @@ def load_tables(kind: str, holders: Holders, image: str, label: str, group: str 
     return Source(TableFiles(holders, tables, image), labels, classes, splits or None, groups or None, said)
 
 
-def _opened(kind: str, path: Path) -> Table:
+def _opened(kind: str, path: Path) -> ImageTable:
     try:
         import pyarrow  # pyright: ignore[reportMissingImports]  # noqa: F401
     except ImportError:
@@ -173,7 +173,7 @@ def _opened(kind: str, path: Path) -> Table:
         raise UserError(f"{path} is no whole file of the kind {kind} ({_short(error)}): write it anew") from None
 
 
-def _labels(holders: Holders, tables: Sequence[Table], column: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels(holders: Holders, tables: Sequence[ImageTable], column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Positions of all rows in the names of classes, which Hugging Face's metadata may give to whole numbers."""
     values = [*chain.from_iterable(_column(holders, tables, table, column) for table in tables)]
     names = {tuple(table.features.get(column, {}).get("names") or ()) for table in tables}
@@ -193,7 +193,7 @@ def _labels(holders: Holders, tables: Sequence[Table], column: str) -> tuple[np.
     return np.array([place[each] for each in texts], dtype=np.int64), tuple(order)
 
 
-def _column(holders: Holders, tables: Sequence[Table], table: Table, column: str) -> list[Any]:
+def _column(holders: Holders, tables: Sequence[ImageTable], table: ImageTable, column: str) -> list[Any]:
     try:
         return table.whole(column)
     except Exception as error:  # as above

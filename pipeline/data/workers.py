@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+_Piece = TypeVar("_Piece")
+_Result = TypeVar("_Result")
 
 AHEAD = 4  # pieces a worker that wait or are done before their turn
 
@@ -17,13 +17,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece], workers: int | None = None) -> Iterator[Result]:
+def in_order(
+    work: Callable[[_Piece], _Result], pieces: Iterable[_Piece], workers: int | None = None
+) -> Iterator[_Result]:
     """The results of `work`, which threads call; only a few lie in memory at a time.
 
     workers: threads; None: as many as there are cores. Decoders and hashes run without Python's lock.
     """
     workers = workers or cores()
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for piece in pieces:

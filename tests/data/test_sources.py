@@ -7,7 +7,7 @@ import torchvision.datasets
 
 from pipeline.base.errors import UserError
 from pipeline.config.data import Data
-from pipeline.data.images import Files, Fitted, Images, fitted
+from pipeline.data.images import Files, ArrayImages, Images, fitted
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import load, prepare
 from tests.data.folders import folder
@@ -109,7 +109,7 @@ def test_what_an_image_is_known_by_does_not_hang_on_its_size(tmp_path: Path) -> 
     values_NHWC = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
     for size, grayscale in ((None, False), (9, False), (None, True)):
         images = fitted(values_NHWC, size, grayscale)
-        assert isinstance(images, Fitted) and images.content(1) == values_NHWC[1].tobytes()
+        assert isinstance(images, ArrayImages) and images.content(1) == values_NHWC[1].tobytes()
     found = [prepare(Data(size=size), tmp_path, 0, tmp_path / str(size), origins=True) for size in (None, 4)]
     rows = [read_origins(tmp_path / str(size), each["hash"]).rows for size, each in zip((None, 4), found, strict=True)]
     assert all(np.array_equal(rows[0][split], rows[1][split]) for split in rows[0])
