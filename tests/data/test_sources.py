@@ -7,7 +7,7 @@ import torchvision.datasets
 
 from pipeline.base.errors import UserError
 from pipeline.config.data import Data
-from pipeline.data.images import Files, ArrayImages, Images, fitted
+from pipeline.data.images import ArrayImages, Files, Images, fitted
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import load, prepare
 from tests.data.folders import folder
