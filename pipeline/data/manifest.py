@@ -21,7 +21,7 @@ from pipeline.data.names import SPLIT_NAMES, SplitName, class_order, nfc, split_
 
 NEEDED = ("path", "label")
 COLUMNS = (*NEEDED, "split", "group")
-Cells = dict[str, Any]
+ManifestLine = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def read_manifest(root: Path, manifest: str, links: bool) -> ListedImages:
     path = root / manifest
     if why := unlike_file(path):
         raise UserError(f"data.manifest {path} {why}: set data.root and data.manifest in params.yaml to where it lies")
-    readers: dict[str, Callable[[Path], Iterator[tuple[int, Cells]]]] = {
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, ManifestLine]]]] = {
         ".csv": _csv,
         ".jsonl": _lines,
         ".ndjson": _lines,
@@ -84,7 +84,7 @@ def read_manifest(root: Path, manifest: str, links: bool) -> ListedImages:
     )
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Cells]]:
+def _csv(path: Path) -> Iterator[tuple[int, ManifestLine]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         head = next(reader, [])
@@ -102,8 +102,8 @@ def _csv(path: Path) -> Iterator[tuple[int, Cells]]:
                 yield reader.line_num, {name: cell for name, cell in zip(head, cells, strict=True) if cell}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
-    def once(pairs: list[tuple[str, Any]]) -> Cells:
+def _lines(path: Path) -> Iterator[tuple[int, ManifestLine]]:
+    def once(pairs: list[tuple[str, Any]]) -> ManifestLine:
         if len(row := dict(pairs)) < len(pairs):
             raise ValueError("a key stands there twice")
         return row
@@ -140,7 +140,7 @@ class _Lines:
     splits: list[SplitName | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
 
-    def take(self, line: int, row: Cells) -> None:
+    def take(self, line: int, row: ManifestLine) -> None:
         where = f"{self.file}:{line}"
         for name in NEEDED:
             if name not in row:
@@ -170,7 +170,7 @@ class _Lines:
             )
         return None
 
-    def _text(self, row: Cells, name: str, where: str, *, numbers: bool = True) -> str:
+    def _text(self, row: ManifestLine, name: str, where: str, *, numbers: bool = True) -> str:
         value = row[name]
         if numbers and type(value) is int:
             return str(value)
