@@ -14,7 +14,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.data import Data
 from pipeline.data.images import Source
 from pipeline.data.names import SPLITS
-from pipeline.data.splits import Chosen, borders, choose, noisy
+from pipeline.data.splits import Chosen, borders, choose, noisy, unite
 
 NOTHING: Any = None  # the images: none is read
 
@@ -289,3 +289,12 @@ def test_units_do_not_reach_over_splits_of_the_source() -> None:
     found = chosen(rows, own=["train"] * 18 + ["test"] * 2).rows
     assert found["test"].tolist() == [18, 19]
     assert len(found["train"]) + len(found["validation"]) == 18
+
+
+def test_a_unit_of_several_groups_has_the_least_of_them_as_its_id() -> None:
+    ids = np.array([[1] * 32, [1] * 32, [2] * 32], dtype=np.uint8)
+    ranks = [
+        unite(np.arange(3), np.zeros(3, dtype=np.int64), ids, groups, 0).rank_U4[0].tolist()
+        for groups in (["zoo", "ant", None], ["ant", "zoo", None], ["ant", "ant", None], ["zoo", "zoo", None])
+    ]
+    assert ranks[0] == ranks[1] == ranks[2] != ranks[3]
