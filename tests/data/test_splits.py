@@ -201,7 +201,7 @@ def test_subsets_are_nested_and_no_share_moves_them() -> None:
     small, large = (chosen(rows, per_class=k).rows["train"] for k in (5, 12))
     assert {*small.tolist()} < {*large.tolist()}
     assert Counter(rows[row].label for row in large) == {0: 12, 1: 12}
-    assert chosen(rows, per_class=12, test=0.1, validation=0.3).rows["train"].tolist() == large.tolist()
+    assert chosen(rows, per_class=12, test=0.05, validation=0.05).rows["train"].tolist() == large.tolist()
     for split in ("validation", "test"):
         assert chosen(rows, per_class=5).rows[split].tolist() == chosen(rows).rows[split].tolist()
 
