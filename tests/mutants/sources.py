@@ -32,7 +32,7 @@ MUTANTS = [
     Mutant(LISTING, "                self.left_out.add(HIDDEN, name)\n", "", ODD),
     Mutant(LISTING, "found.setdefault(nfc(name.rpartition", "found.setdefault((name.rpartition", L),
     Mutant("pipeline/data/names.py", "SPLIT_NAMES.get(name.casefold())", "SPLIT_NAMES.get(name)", L),
-    Mutant("pipeline/data/names.py", "        if len(first) < SHOWN:", "        if len(first) <= SHOWN:", L),
+    Mutant("pipeline/data/names.py", "        if len(first) < SHOWN:", "        if not first:", L),
     Mutant(LOOKS, "if int(sum_) != zlib.crc32(content):", "if not sum_:", E),
     Mutant(LOOKS, "tuple(self._stamp_N2[row].tolist()) != stamp", "self._stamp_N2[row, 0] != stamp[0]", E),
     Mutant(LOOKS, "file.readline() == head and", "file.readline() and", E),
