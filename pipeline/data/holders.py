@@ -51,7 +51,7 @@ def find_holders(root: Path, pattern: str, links: bool = False) -> Holders:
             names.append(name)
     if not names:
         raise UserError(f"data.root {root} holds no {pattern}: set data.root in params.yaml to a folder that does")
-    split_of_name = {name: _split(name) for name in names}
+    split_of_name: dict[str, SplitName | None] = {name: _split(name) for name in names}
     known = {split for split in split_of_name.values() if split}
     if known and None in split_of_name.values():
         odd = next(name for name, split in split_of_name.items() if split is None)

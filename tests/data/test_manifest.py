@@ -85,7 +85,7 @@ def test_numbers_as_labels_are_ordered_as_numbers(root: Path, write: Any) -> Non
 def test_names_are_those_of_the_disk_whichever_letters_the_list_has(root: Path) -> None:
     picture(root / "shots" / "cafe\u0301.png", seed=99)
     source = load(csv(root, [*rows(), {"path": "shots/caf\u00e9.png", "label": "a"}]), root)
-    assert (names_of(source.images) or ())[12] == "shots/cafe\u0301.png"
+    assert [*(names_of(source.images) or [])][12] == "shots/cafe\u0301.png"
 
 
 def test_files_that_are_missing_are_named_at_once_and_may_be_skipped(root: Path) -> None:
@@ -198,5 +198,5 @@ def test_a_pipe_is_not_waited_for(root: Path) -> None:
 
 def test_order_is_that_of_the_list(root: Path) -> None:
     source = load(csv(root, rows()[::-1]), root)
-    assert (names_of(source.images) or ())[0] == "shots/11.png"
+    assert [*(names_of(source.images) or [])][0] == "shots/11.png"
     assert np.array_equal(source.labels, [1, 0] * 6)
