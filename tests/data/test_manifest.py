@@ -198,5 +198,5 @@ def test_a_pipe_is_not_waited_for(root: Path) -> None:
 
 def test_order_is_that_of_the_list(root: Path) -> None:
     source = load(csv(root, rows()[::-1]), root)
-    assert [*(names_of(source.images) or [])][0] == "shots/11.png"
+    assert next(iter(names_of(source.images) or [])) == "shots/11.png"
     assert np.array_equal(source.labels, [1, 0] * 6)
