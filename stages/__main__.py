@@ -37,14 +37,16 @@ def plan() -> None:
 def prepare() -> None:
     """Read the images, split them, and write them as memory-mapped arrays."""
     from pipeline.config.data import Data
-    from pipeline.console.progress import log
-    from pipeline.data.prepare import write
+    from pipeline.console.progress import log, showing_images
+    from pipeline.data.prepare import LOOKS, write
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
+    from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
-    header = write(data, spec.seed, spec.origins is True)
+    kept = state_root() / LOOKS if spec.files else None
+    header = write(data, spec.seed, spec.origins is True, kept=kept, showing=showing_images, say=log)
     log(f"prepare: {data.source}, {header['counts']}")
 
 

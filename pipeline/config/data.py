@@ -1,8 +1,9 @@
 """The `data` section: which images, and how they are split."""
 
-from typing import Annotated, ClassVar, Self
+import re
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.effect import sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
@@ -10,10 +11,11 @@ from pipeline.config.numbers import Amount, Count, Share
 from pipeline.config.section import fault
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
+Level = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
 class Data(Extended):
-    """Source and split of the images. Further keys are those that the file of the source declares.
+    """Source and split of the images, and how they are read. Further keys are those that the source's file declares.
 
     The constant `WITHOUT` of that file names the keys here that mean nothing for it.
     """
@@ -29,6 +31,21 @@ class Data(Extended):
     validation: float = Field(default=0.2, strict=True, gt=0, lt=1)
     test: float = Field(default=0.2, strict=True, gt=0, lt=1)
     label_noise: Share = 0.0
+    group: str | None = None
+    unreadable: Literal["refuse", "skip"] = "refuse"
+    background: tuple[Level, Level, Level] = (255, 255, 255)
+
+    @field_validator("group")
+    @classmethod
+    def refuse_pattern(cls, pattern: str | None) -> str | None:
+        """A pattern is a regular expression, and its one group is what images have in common."""
+        try:
+            groups = 1 if pattern is None else re.compile(pattern).groups
+        except (re.error, OverflowError, RecursionError) as error:
+            raise fault(f"is no regular expression ({error}): correct {pattern!r}") from None
+        if groups != 1:
+            raise fault(f"must have one group in parentheses, such as '([^/]*)_[0-9]+[.]', not {groups}: {pattern!r}")
+        return pattern
 
     @model_validator(mode="after")
     def refuse_without(self) -> Self:

@@ -64,6 +64,19 @@ def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int
         yield count
 
 
+@contextmanager
+def showing_images(verb: str, whole: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function to be called with how many images are done. Prints nothing where it takes no time."""
+    begun = time.monotonic()
+    with _shown(f"prepare: 0 of {whole:,} images {verb}", whole, brief=True) as show:
+
+        def count(done: int) -> None:
+            speed = done / max(time.monotonic() - begun, 1e-9)
+            show(done, f"prepare: {done:,} of {whole:,} images {verb}, {speed:.0f} images/s")
+
+        yield count
+
+
 def _view(done: int, views: int, images: int) -> str:
     """Where labelling stands; view 0 is the clean one."""
     each = images // (views + 1)

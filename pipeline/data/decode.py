@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pipeline.data.images import pixels
 if TYPE_CHECKING:
     from PIL import Image
 
+Content = Path | bytes  # a file, or all of its bytes
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
 
@@ -55,16 +57,18 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
-    """The picture in a file, uint8 (C, H, W); `mode` and `size` as of `pixels`.
+def decode(
+    content: Content, *, mode: str, size: int | None, background: tuple[int, int, int] = (255, 255, 255)
+) -> np.ndarray:
+    """The picture in a file, uint8 (C, H, W); `mode`, `size` and `background` as of `pixels`.
 
     Raises:
         NotDecoded: It is no whole picture of one of `FORMATS`, or has more than `LARGEST` pixels.
         MemoryError: The memory is not enough, whatever the file is.
     """
     try:
-        with opened(path) as picture:
-            return pixels(picture, mode=mode, size=size)
+        with opened(content) as picture:
+            return pixels(picture, mode=mode, size=size, background=background)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
@@ -72,7 +76,7 @@ def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(content: Content) -> Iterator[Image.Image]:
     """A picture whose pixels are not decoded yet, and count against `BUDGET` until the end of the block.
 
     Raises:
@@ -84,7 +88,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     # Ours is the check: Pillow's names no width and height, and prints a warning of Python's from half of it on.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        picture = Image.open(path, formats=tuple(FORMATS))
+        file = BytesIO(content) if isinstance(content, bytes) else content
+        picture = Image.open(file, formats=tuple(FORMATS))
     except UnidentifiedImageError:
         raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
     with picture:

@@ -5,12 +5,14 @@ Legend: N images, B rows asked for, C channels (1 or 3), H = W edge in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+
+from pipeline.data.names import SplitName
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,40 +47,84 @@ class Decoded:
 
 
 @dataclass(frozen=True, eq=False)
+class ArrayImages:
+    """Images of an array uint8 (N, H, W) or (N, H, W, 3), scaled and made grey when asked for."""
+
+    values: np.ndarray
+    shape: tuple[int, int, int, int]
+
+    def __getitem__(self, rows_B: np.ndarray, /) -> np.ndarray:
+        from PIL import Image
+
+        _, channels, size, _ = self.shape
+        found = self.values[rows_B]
+        if found.shape[1:] == (size, size, channels):
+            return found.transpose(0, 3, 1, 2)
+        if found.shape[1:] == (size, size):
+            return found[:, None]
+        mode = "RGB" if channels == 3 else "L"
+        return np.stack([pixels(Image.fromarray(each), mode=mode, size=size) for each in found])
+
+    def content(self, row: int) -> bytes:
+        """The bytes of an image as the array has it, whatever size is asked for: what its split hangs on."""
+        return self.values[row].tobytes()
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Image files, none of which is decoded yet: of a folder, of an archive, of a table."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of each file, below `data.root`; of what lies in an archive or a table, that file's name, then its own."""
+        ...
+
+    def read(self, row: int) -> bytes:
+        """A whole file; threads call it. Raises `OSError` or `NotDecoded` for one that cannot be read."""
+        ...
+
+    def stamp(self, row: int) -> tuple[int, int]:
+        """Size in bytes and mtime in ns of what holds it: where both are as they were, the file is, too."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """One data set as it was found.
 
-    labels: int64 (N,), positions in `classes`. test: images and labels of a test split of its own, else None.
-    paths: of each image below the root, those of the test split last; None where images are no files.
+    labels: int64 (N,), positions in `classes`. splits: of each row, where the source itself is divided, else None.
+    groups: of each row, what must not be divided, or None; None where no row has one. left_out: sentences on what the
+    source has and does not give.
     """
 
-    images: Images
+    images: Images | Files
     labels: np.ndarray
     classes: tuple[str, ...]
-    test: tuple[Images, np.ndarray] | None = None
-    paths: tuple[str, ...] | None = None
+    splits: Sequence[SplitName] | None = None
+    groups: Sequence[str | None] | None = None
+    left_out: Sequence[str] = ()
+
+
+def names_of(images: Images | Files) -> Sequence[str] | None:
+    """The names of image files; None where images are no files."""
+    return images.names if isinstance(images, Files) else None
 
 
 def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
     """Images of uint8 (N, H, W) or (N, H, W, 3), scaled to `size` where that is given, and grey where asked for."""
-    from PIL import Image
-
     count, edge, _, *colours = values.shape
     wanted = size or edge
-    if wanted == edge and not (colours and grayscale):
-        return values.transpose(0, 3, 1, 2) if colours else values[:, None]
-    mode = "RGB" if colours and not grayscale else "L"
-    return Decoded(
-        (count, len(mode), wanted, wanted), lambda row: pixels(Image.fromarray(values[row]), mode=mode, size=wanted)
-    )
+    return ArrayImages(values, (count, 3 if colours and not grayscale else 1, wanted, wanted))
 
 
-def pixels(picture: Image.Image, *, mode: str, size: int | None) -> np.ndarray:
+def pixels(
+    picture: Image.Image, *, mode: str, size: int | None, background: tuple[int, int, int] = (255, 255, 255)
+) -> np.ndarray:
     """Turn a Pillow image of any mode into uint8 (C, H, W).
 
     mode: "L" (C=1) or "RGB" (C=3). size: edge of the square result; the central square is scaled to it
     (bilinear over the pixels that each new one covers); None keeps width and height. The camera's
-    orientation tag is obeyed, transparency becomes black as padding is, and 16-bit greys lose their low byte.
+    orientation tag is obeyed, what is transparent shows `background`, and 16-bit greys lose their low byte.
     """
     # Pillow is needed where pictures are decoded or resized, not where prepared data are read.
     from PIL import Image, ImageOps
@@ -88,7 +134,7 @@ def pixels(picture: Image.Image, *, mode: str, size: int | None) -> np.ndarray:
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
     picture = picture.convert(mode)
     if size is not None:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)

@@ -1,14 +1,10 @@
-"""From a source to the prepared folder: splits, the training subset, label noise, pixel statistics.
-
-Every random choice has its own generator, keyed by (seed, purpose): label noise does not move the split,
-and a smaller subset or less noise is part of a larger one.
-"""
+"""From a source to the prepared folder: every image is read and looked at, rows are chosen, pixels are written."""
 
 from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,58 +15,88 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
-from pipeline.data.generator import generator
-from pipeline.data.images import Images, Source
+from pipeline.data.decode import NotDecoded, decode
+from pipeline.data.examine import Showing, examine, refuse_unreadable, silent, unsaid
+from pipeline.data.groups import grouped
+from pipeline.data.images import Decoded, Files, Images, Source, names_of
+from pipeline.data.names import SPLITS, SplitName
 from pipeline.data.origins import Origins, write_origins
-from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, DataHeader, SplitName
+from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, TRUE_LABELS, DataHeader
+from pipeline.data.remarks import remarks
+from pipeline.data.splits import choose
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
     from pipeline.config.data import Data
 
 CHUNK_BYTES = 2**24  # of pixels in memory at a time
+LOOKS = "looks"  # beside the training state: what was found of image files
 STD_FLOOR = 1e-3  # of a channel that (almost) never varies; a quarter of one grey level
 
 
-def write(data: Data, seed: int, origins: bool = False) -> dict[str, Any]:
-    """Prepare the images that `data` names as `artifacts/data`; its header."""
+def write(
+    data: Data,
+    seed: int,
+    origins: bool = False,
+    *,
+    kept: Path | None = None,
+    showing: Showing = silent,
+    say: Callable[[str], object] = unsaid,
+) -> dict[str, Any]:
+    """Prepare the images that `data` names as `artifacts/data`; its header. kept, showing, say: as of `prepare`."""
     with replacing(DATA) as folder:
         folder.mkdir()
-        return prepare(data, resolve(data.root), seed, folder, origins)
+        return prepare(data, resolve(data.root), seed, folder, origins, kept=kept, showing=showing, say=say)
 
 
-def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False) -> dict[str, Any]:
+def prepare(
+    data: Data,
+    root: Path,
+    seed: int,
+    out: Path,
+    origins: bool = False,
+    *,
+    kept: Path | None = None,
+    showing: Showing = silent,
+    say: Callable[[str], object] = unsaid,
+    workers: int | None = None,
+) -> dict[str, Any]:
     """Write the prepared folder `out` (see `pipeline.data.prepared`) and return its header.
 
-    root: `data.root`, resolved. seed: of the splits, the subset and the noise. origins: whether to write where each
-    image came from, in a file of its own, which changes no other. Raises `UserError` for an unusable source and for a
-    class with too few images.
+    Args:
+        data: What to read, and how to divide it.
+        root: `data.root`, resolved.
+        seed: Of the splits, the subset and the noise.
+        out: The folder.
+        origins: Whether to write where each image came from, in a file of its own, which changes no other.
+        kept: A folder in which what was found of image files is kept from one run to the next.
+        showing: Shows how many images are done.
+        say: Takes a sentence on what is left out, or looks like a mistake.
+        workers: Threads that read and decode; None: a core each.
+
+    Raises:
+        UserError: The source is unusable, files cannot be read, or a class has too few images.
     """
-    source = load(data, root)
-    names, labels = source.classes, source.labels
-    train = np.arange(len(labels))
-    if source.test is None:
-        train, test = hold_out(train, labels, names, data.test, leave=2, seed=seed, purpose="test")
-        test_images, test_labels = source.images, labels[test]
-    else:
-        test_images, test_labels = source.test
-        test = np.arange(len(test_labels))
-    train, validation = hold_out(train, labels, names, data.validation, leave=1, seed=seed, purpose="validation")
-    if data.per_class is not None:
-        train = subset(train, labels, names, data.per_class, seed=seed)
-    noisy_labels = noisy(labels[train], len(names), data.label_noise, seed=seed)
+    source = grouped(load(data, root), data.group)
+    looks = kept and kept / f"{digest([data.source, str(root)])}.looks"
+    examined = examine(source, data.background, looks, showing, workers)
+    if data.unreadable == "refuse":
+        refuse_unreadable(source, examined.faults)
+    chosen = choose(source, examined.ids, data, seed, [*examined.faults])
+    for sentence in remarks(source, examined, chosen.rows):
+        say(f"prepare: {sentence}")
+    names, rows, noisy_labels = source.classes, chosen.rows, chosen.labels
+    images = decoded(source, data, rows)
 
     out.mkdir(parents=True, exist_ok=True)
     shapes: dict[SplitName, tuple[int, int, int, int]] = {
-        "train": write_images(out / IMAGES["train"], source.images, train),
-        "validation": write_images(out / IMAGES["validation"], source.images, validation),
-        "test": write_images(out / IMAGES["test"], test_images, test),
+        split: write_images(out / IMAGES[split], images, rows[split]) for split in SPLITS
     }
     arrays = {
         LABELS["train"]: noisy_labels,
-        LABELS["validation"]: labels[validation],
-        LABELS["test"]: test_labels,
-        TRUE_LABELS: labels[train],
+        LABELS["validation"]: source.labels[rows["validation"]],
+        LABELS["test"]: source.labels[rows["test"]],
+        TRUE_LABELS: chosen.true_labels,
     }
     for name, array in arrays.items():
         # Through memory: numpy's own error of a full disk does not name it.
@@ -89,24 +115,19 @@ def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False)
         mean=mean,
         std=std,
         label_noise=data.label_noise,
-        relabelled=int((noisy_labels != labels[train]).sum()),
+        relabelled=int((noisy_labels != chosen.true_labels).sum()),
         files=content,
         hash=digest({"files": content, "classes": names, "mean": mean, "std": std}),
     )
     write_sealed(out / HEADER, asdict(header))
     if origins:
-        # A test split of its own is counted on from the other images.
-        numbers = {"train": train, "validation": validation, "test": test}
-        count = len(labels)
-        if source.test is not None:
-            numbers["test"] = test + count
-            count += len(test_labels)
-        write_origins(out, header.hash, Origins(numbers, count, source.paths))
+        paths = names_of(source.images)
+        write_origins(out, header.hash, Origins({**rows}, len(source.labels), None if paths is None else tuple(paths)))
     return asdict(header)
 
 
 def load(data: Data, root: Path) -> Source:
-    """Return the source that `data.source` names, scaled to `data.size` and made grey where `data.grayscale`.
+    """Return the source that `data.source` names; arrays scaled to `data.size` and grey where `data.grayscale`.
 
     root: `data.root`, resolved. Raises `UserError` where nothing usable lies there.
     """
@@ -115,57 +136,42 @@ def load(data: Data, root: Path) -> Source:
     return importlib.import_module(f"pipeline.data.sources.{data.source}").load(*handed, **data.settings)
 
 
-def hold_out(
-    rows_N: np.ndarray,
-    labels: np.ndarray,
-    names: tuple[str, ...],
-    share: float,
-    *,
-    leave: int,
-    seed: int,
-    purpose: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split `rows_N` into (kept, held out), both sorted: of each class the rounded `share`, at least one.
+def decoded(source: Source, data: Data, rows: Mapping[SplitName, np.ndarray]) -> Images:
+    """The images of a source as squares of one size: `data.size`, else that of the first one.
 
-    labels: of all images, int64. leave: how many of each class are kept at least. Raises `UserError` for a
-    class that has not so many.
+    Raises:
+        UserError: Without `data.size`, an image is not square, or of another size; that of which it is, when asked for.
     """
-    held = []
-    for name, members in _shuffled_classes(rows_N, labels, names, seed, purpose):
-        if len(members) <= leave:
+    files = source.images
+    if not isinstance(files, Files):
+        return files
+    mode, names = "L" if data.grayscale else "RGB", files.names
+
+    def picture(row: int) -> np.ndarray:
+        try:
+            return decode(files.read(row), mode=mode, size=data.size, background=data.background)
+        except (NotDecoded, OSError) as error:
+            raise UserError(f"{names[row]} under data.root can no longer be read ({error}): run again") from None
+
+    first = int(min(rows_N[0] for rows_N in rows.values()))
+    _, edge, width = picture(first).shape
+    if edge != width:
+        raise UserError(
+            f"{names[first]} is {width}x{edge} pixels and not square: "
+            "set data.size in params.yaml, so that all images are scaled and cropped to one size"
+        )
+
+    def square(row: int) -> np.ndarray:
+        pixels_CHW = picture(row)
+        _, height, width = pixels_CHW.shape
+        if (height, width) != (edge, edge):
             raise UserError(
-                f"class {name!r} has too few images ({len(members)} where data.{purpose} is held out): "
-                f"add some until it has {leave + 1}, one for each split, or take the class out"
+                f"{names[row]} is {width}x{height} pixels and others are {edge}x{edge}: "
+                "set data.size in params.yaml, so that all are scaled to one size"
             )
-        held.append(members[: min(max(1, round(share * len(members))), len(members) - leave)])
-    held_out = np.sort(np.concatenate(held))
-    return np.setdiff1d(rows_N, held_out), held_out
+        return pixels_CHW
 
-
-def subset(rows_N: np.ndarray, labels: np.ndarray, names: tuple[str, ...], per_class: int, *, seed: int) -> np.ndarray:
-    """Return `per_class` of `rows_N` from each class, sorted; a smaller subset is part of a larger one.
-
-    labels: of all images, int64. Raises `UserError` for a class that has fewer.
-    """
-    kept = []
-    for name, members in _shuffled_classes(rows_N, labels, names, seed, "per_class"):
-        if len(members) < per_class:
-            raise UserError(
-                f"data.per_class asks for {per_class} training images a class and class {name!r} has "
-                f"{len(members)} left after the splits: set it to {len(members)} or less, or to null for all"
-            )
-        kept.append(members[:per_class])
-    return np.sort(np.concatenate(kept))
-
-
-def noisy(labels_N: np.ndarray, classes: int, share: float, *, seed: int) -> np.ndarray:
-    """Return a copy of `labels_N` where exactly round(share * N) rows have another class, drawn uniformly."""
-    draw = generator(seed, "label_noise")
-    chosen = draw.permutation(len(labels_N))[: round(share * len(labels_N))]
-    away_N = draw.integers(1, classes, len(labels_N))
-    changed_N = labels_N.copy()
-    changed_N[chosen] = (labels_N[chosen] + away_N[chosen]) % classes
-    return changed_N
+    return Decoded((len(names), len(mode), edge, edge), square)
 
 
 def write_images(path: Path, images: Images, rows_N: np.ndarray) -> tuple[int, int, int, int]:
@@ -199,14 +205,6 @@ def statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
         mean.append(total / number / 255)
         std.append(max((number * squares - total * total) ** 0.5 / number / 255, STD_FLOOR))
     return tuple(mean), tuple(std)
-
-
-def _shuffled_classes(
-    rows_N: np.ndarray, labels: np.ndarray, names: tuple[str, ...], seed: int, purpose: str
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Each class with its rows in an order of its own, so that one class does not move another's choice."""
-    for label, name in enumerate(names):
-        yield name, generator(seed, purpose, name).permutation(rows_N[labels[rows_N] == label])
 
 
 def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -15,11 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
+from pipeline.data.names import SPLITS, SplitName
 
 SCHEMA = 2
 HEADER = "data.json"
-SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 IMAGES = {split: f"{split}.images.npy" for split in SPLITS}
 LABELS = {split: f"{split}.labels.npy" for split in SPLITS}
 TRUE_LABELS = "train.true_labels.npy"

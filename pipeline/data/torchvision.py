@@ -1,11 +1,13 @@
 """The data sets of torchvision, of which each has a file in `sources`."""
 
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.data.images import Source, fitted
+from pipeline.data.names import SplitName
 
 
 def load(name: str, kind: str, root: Path, size: int | None, grayscale: bool, *, download: bool) -> Source:
@@ -22,12 +24,15 @@ def load(name: str, kind: str, root: Path, size: int | None, grayscale: bool, *,
         train, test = (getattr(datasets, kind)(root=root, train=part, download=download) for part in (True, False))
     except Exception as error:  # what is missing, damaged or unreachable arrives as any of a dozen types
         raise UserError(_not_found(name, root, download, error)) from None
-    return Source(
-        images=fitted(np.asarray(train.data), size, grayscale),
-        labels=np.asarray(train.targets, dtype=np.int64),
-        classes=tuple(train.classes),
-        test=(fitted(np.asarray(test.data), size, grayscale), np.asarray(test.targets, dtype=np.int64)),
+    values, labels_N = (
+        np.concatenate([np.asarray(part) for part in both])
+        for both in ((train.data, test.data), (train.targets, test.targets))
     )
+    split_of_part: dict[SplitName, int] = {"train": len(train.targets), "test": len(test.targets)}
+    splits: list[SplitName] = []
+    for split, count in split_of_part.items():
+        splits.extend(repeat(split, count))
+    return Source(fitted(values, size, grayscale), labels_N.astype(np.int64), tuple(train.classes), splits)
 
 
 def _not_found(name: str, root: Path, download: bool, error: Exception) -> str:

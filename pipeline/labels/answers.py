@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import UserError
+from pipeline.data.names import nfc
 from pipeline.data.origins import Origins
 from pipeline.labels.columns import Columns
 
@@ -187,8 +188,8 @@ def _numbers(columns: Columns, origins: Origins, where: str) -> np.ndarray:
     assert columns.path is not None
     if origins.paths is None:
         raise UserError(f"{where} names images by `path`, and those of this source are no files: name them by `number`")
-    place = {path: number for number, path in enumerate(origins.paths)}
-    return np.array([place.get(path, -1) for path in columns.path], dtype=np.int64)
+    place = {nfc(path): number for number, path in enumerate(origins.paths)}
+    return np.array([place.get(nfc(path), -1) for path in columns.path], dtype=np.int64)
 
 
 def _logits(columns: Columns, where: str) -> np.ndarray:

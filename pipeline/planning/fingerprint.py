@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from pipeline.planning.meaning import Files, Meaning, read_meaning
+from pipeline.planning.meaning import Meaning, ModuleFiles, read_meaning
 
 
 def fingerprint(root: Path, path: Path) -> str:
@@ -47,7 +47,7 @@ class _Project:
     """The hashes of a project's files, found when they are asked for."""
 
     def __init__(self, root: Path) -> None:
-        self.files = Files(root)
+        self.files = ModuleFiles(root)
         self._meanings: dict[Path, Meaning] = {}
         self._hashes: dict[Path, str] = {}
 

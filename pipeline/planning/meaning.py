@@ -21,7 +21,7 @@ IGNORED = frozenset({"ctx", "kind", "type_comment"})
 UNBINDING = frozenset({ast.Attribute, ast.keyword, ast.Constant, ast.alias, ast.Load, ast.Store, ast.Call, ast.Expr})
 
 
-class Files:
+class ModuleFiles:
     """Where the modules of a project lie.
 
     Args:
@@ -89,7 +89,7 @@ def _text(part: Text, of: Mapping[Path, str]) -> str:
     return part if isinstance(part, str) else f"<{of[part]}>"
 
 
-def read_meaning(files: Files, path: Path) -> Meaning:
+def read_meaning(files: ModuleFiles, path: Path) -> Meaning:
     """What the file `path` means.
 
     Raises:
@@ -106,7 +106,7 @@ class _Reader:
     needs to be known of scopes.
     """
 
-    def __init__(self, files: Files, path: Path) -> None:
+    def __init__(self, files: ModuleFiles, path: Path) -> None:
         self.files = files
         self.path = path
         # A file of a user, which only imports ours, has no name among them.

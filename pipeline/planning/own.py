@@ -9,7 +9,7 @@ from pipeline.base.paths import CODE
 from pipeline.config import own
 from pipeline.config.own_files import closure
 from pipeline.planning.fingerprint import fingerprint
-from pipeline.planning.meaning import Files, read_meaning
+from pipeline.planning.meaning import ModuleFiles, read_meaning
 
 
 def own_fingerprint(module: str) -> str:
@@ -18,7 +18,7 @@ def own_fingerprint(module: str) -> str:
     Raises:
         UserError: It is not there or no Python, or a relative import names no file.
     """
-    files = Files(CODE)
+    files = ModuleFiles(CODE)
     meanings = {path: read_meaning(files, path) for path in closure(own.path(module))}
     ours = {each: fingerprint(CODE, each) for meaning in meanings.values() for each in meaning.imports}
     return digest({own.shown(path): meaning.hash(ours) for path, meaning in meanings.items()})

@@ -47,7 +47,7 @@ def test_a_model_that_answers_them_elsewhere_teaches_as_it_does_here(tmp_path: P
         workspace(tmp_path, for_views="own")
         files = [np.load(path) for path in views.write(tmp_path / "views")]
         assert [file["view"].max() for file in files] == [0, 1, 2]
-        assert [len(file["images"]) for file in files] == [100 + 359 + 359, 100, 100]
+        assert [len(file["images"]) for file in files] == [100 + 360 + 359, 100, 100]
         path, weights = model(tmp_path / "a.onnx")
         rows = {key: np.concatenate([file[key] for file in files]) for key in ("number", "view")}
         rows["logits"] = np.concatenate([file["images"].reshape(len(file["images"]), -1) @ weights.T for file in files])

@@ -40,7 +40,8 @@ OBJECTIVES = [
 ]
 FAMILIES = ["own", "plain", "residual", "separable", "timm", "torchvision", "wide"]
 OPTIMIZERS = ["adamw", "sgd"]
-SOURCES = ["cifar10", "cifar100", "digits", "fashion_mnist", "imagefolder", "mnist"]
+FILES = ["huggingface", "imagefolder", "manifest", "parquet", "webdataset"]
+SOURCES = sorted(["cifar10", "cifar100", "digits", "fashion_mnist", "mnist", *FILES])
 STEPS = ["codebook", "distil", "export", "factorise", "prune", "quantise", "replace", "tune"]
 NAMES = {
     extension.OBJECTIVES: OBJECTIVES,

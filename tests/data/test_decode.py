@@ -16,14 +16,16 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from pipeline.base.errors import UserError
+from pipeline.config.data import Data
 from pipeline.data import decode as module
 from pipeline.data.decode import NotDecoded, PixelBudget, decode
 from pipeline.data.formats import FORMATS
 from pipeline.data.images import Decoded
-from pipeline.data.sources import imagefolder
+from pipeline.data.prepare import prepare
 from tests.data.folders import folder, picture
 from tests.scratch import ROOT
 
+FOLDER = Data(source="imagefolder", size=8)
 Image.init()
 SAME = {"MPO"}  # written by a name of its own, and read as JPEG
 OTHERS = sorted({*Image.OPEN, *Image.SAVE} - {*FORMATS} - SAME)
@@ -61,10 +63,8 @@ def test_no_other_decoder_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyP
             path.write_bytes(b"neither this nor that")
     if kind in Image.OPEN:
         monkeypatch.setitem(Image.OPEN, kind, (decoder, None))
-    with pytest.raises(
-        UserError, match=r"a/000.png under data.root is no readable image \(its content is none of JPEG,"
-    ):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
+    with pytest.raises(UserError, match=r"files under data.root .*: a/000.png \(its content is none of JPEG,"):
+        prepare(FOLDER, tmp_path, 0, tmp_path / ".out")
     assert not reached
 
 
@@ -98,14 +98,14 @@ def test_no_other_place_opens_an_image() -> None:
 def test_a_picture_of_more_pixels_than_are_decoded_is_named_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder(tmp_path, {"a": 1, "b": 1}, size=(40, 30))
+    folder(tmp_path, {"a": 3, "b": 3}, size=(40, 30))
     monkeypatch.setattr(module, "LARGEST", 1200)
-    assert imagefolder.load(tmp_path, 8, False).images[np.arange(2)].shape == (2, 3, 8, 8)
+    assert prepare(FOLDER, tmp_path, 0, tmp_path / ".out")["shapes"]["train"] == (2, 3, 8, 8)
     monkeypatch.setattr(module, "LARGEST", 1199)
     with pytest.raises(
-        UserError, match=r"a/000.png under data.root .*\(it has 40x30 pixels, and 1,199 are the most that are decoded\)"
+        UserError, match=r"a/000.png \(it has 40x30 pixels, and 1,199 are the most that are decoded\); a/001.png"
     ):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(2)]
+        prepare(FOLDER, tmp_path, 0, tmp_path / ".out")
 
 
 def tiff(path: Path, tile: int) -> None:
@@ -171,4 +171,4 @@ def test_too_little_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: 
     folder(tmp_path, {"a": 1, "b": 1})
     monkeypatch.setattr(module, "pixels", pixels)
     with pytest.raises(MemoryError):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(2)]
+        prepare(FOLDER, tmp_path, 0, tmp_path / ".out")

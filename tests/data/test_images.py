@@ -40,15 +40,16 @@ def test_16_bit_greys_keep_their_high_byte() -> None:
         assert got_CHW.tolist() == [[[0x00, 0x00, 0x12], [0x7F, 0x80, 0xFF]]]
 
 
-def test_transparent_is_black(tmp_path: Path) -> None:
+def test_what_is_transparent_shows_the_background(tmp_path: Path) -> None:
     values_HWC = np.full((2, 2, 4), 255, dtype=np.uint8)
     values_HWC[0, 0, 3] = 0
-    got_CHW = pixels(Image.fromarray(values_HWC), mode="RGB", size=None)
-    np.testing.assert_array_equal(got_CHW[:, 0, 0], 0)
+    got_CHW = pixels(Image.fromarray(values_HWC), mode="RGB", size=None, background=(1, 2, 3))
+    np.testing.assert_array_equal(got_CHW[:, 0, 0], [1, 2, 3])
+    assert (pixels(Image.fromarray(values_HWC), mode="RGB", size=None) == 255).all()
     np.testing.assert_array_equal(got_CHW[:, 1:], 255)
     Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P").save(tmp_path / "p.png", transparency=b"\x00\xff")
     with Image.open(tmp_path / "p.png") as palette:
-        np.testing.assert_array_equal(pixels(palette, mode="L", size=None), [[[0, 1]]])
+        np.testing.assert_array_equal(pixels(palette, mode="L", size=None, background=(0, 0, 0)), [[[0, 1]]])
 
 
 def test_the_orientation_tag_is_obeyed(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ STORE = "tests/labels/test_store.py"
 PREPARE = "tests/data/test_prepare.py"
 VIEWS = "tests/data/test_views.py"
 BATCHES = "tests/data/test_batches.py"
-LISTING = "tests/data/test_listing.py"
 
 OBJECTIVES = [
     # Logits.
@@ -222,20 +221,12 @@ DATA = [
     ),
     Mutant(
         "pipeline/data/prepare.py",
-        "train, validation = hold_out(train,",
-        "train, validation = hold_out(np.arange(len(labels)),",
-        PREPARE,
-    ),
-    Mutant(
-        "pipeline/data/prepare.py",
         'statistics(np.load(out / IMAGES["train"]',
         'statistics(np.load(out / IMAGES["test"]',
         PREPARE,
     ),
     Mutant("pipeline/data/prepare.py", 'digest({"files": content, ', "digest({", PREPARE),
-    Mutant("pipeline/data/prepare.py", "TRUE_LABELS: labels[train]", "TRUE_LABELS: noisy_labels", PREPARE),
-    Mutant("pipeline/data/prepare.py", "draw.integers(1, classes,", "draw.integers(0, classes,", PREPARE),
-    Mutant("pipeline/data/prepare.py", "generator(seed, purpose, name)", "generator(seed, name)", PREPARE),
+    Mutant("pipeline/data/prepare.py", "TRUE_LABELS: chosen.true_labels", "TRUE_LABELS: noisy_labels", PREPARE),
     Mutant("pipeline/data/prepare.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
     Mutant(
         "pipeline/data/prepared.py",
@@ -258,17 +249,6 @@ DATA = [
     Mutant(
         "pipeline/data/images.py", "np.asarray(picture) >> 8", "np.asarray(picture) >> 4", "tests/data/test_images.py"
     ),
-    Mutant(
-        "pipeline/data/sources/imagefolder.py",
-        "np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])",
-        "np.arange(len(paths)) % len(tree)",
-        "tests/data/test_imagefolder.py",
-    ),
-    Mutant("pipeline/data/listing.py", "return found.st_size, found.st_mtime_ns", "return found.st_size, 0", LISTING),
-    Mutant(
-        "pipeline/data/listing.py", "return found.st_size, found.st_mtime_ns", "return 0, found.st_mtime_ns", LISTING
-    ),
-    Mutant("pipeline/data/listing.py", "not (target", "(target", LISTING),
     Mutant(
         "pipeline/data/sources/digits.py",
         "np.rint(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pipeline.base import files
@@ -152,7 +153,11 @@ def pictures(root: Path, counts: dict[str, int], size: int, colour: Callable[[in
     for label, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for number in range(count):
-            Image.new("L", (size, size), colour(label, number)).save(root / name / f"{number:03}.png")
+            # Equal bytes would be one unit, which no split divides.
+            note = PngInfo()
+            note.add_text("number", f"{label} {number}")
+            image = Image.new("L", (size, size), colour(label, number))
+            image.save(root / name / f"{number:03}.png", pnginfo=note)
 
 
 ODD: dict[str, tuple[dict[str, int], int, Callable[[int, int], int], dict[str, Any]]] = {

@@ -1,0 +1,34 @@
+"""A data set that Hugging Face's `save_to_disk` has written, in Arrow files: see `pipeline.data.tables`."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.holders import find_holders
+from pipeline.data.images import Source
+from pipeline.data.tables import load_tables
+
+
+def files(
+    root: Path,
+    *,
+    image_column: str = "image",
+    label_column: str = "label",
+    group_column: str | None = None,
+    links: bool = False,
+) -> dict[str, Any]:
+    """What stands for the user's files in the spec: plan calls it, so that new files prepare the data anew."""
+    from pipeline.data.holders import listing
+
+    return listing(root, "data-*.arrow", links)
+
+
+def load(
+    root: Path,
+    *,
+    image_column: str = "image",
+    label_column: str = "label",
+    group_column: str | None = None,
+    links: bool = False,
+) -> Source:
+    """The rows of the data set below `root`."""
+    return load_tables("arrow", find_holders(root, "data-*.arrow", links), image_column, label_column, group_column)
