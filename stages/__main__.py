@@ -35,17 +35,25 @@ def plan() -> None:
 
 @app.command()
 def prepare() -> None:
-    """Read the images, split them, and write them as memory-mapped arrays."""
+    """Read the images, split them, and write them as memory-mapped arrays or in shards of compressed images."""
+    from pipeline.base.paths import DATA
     from pipeline.config.data import Data
-    from pipeline.console.progress import log
+    from pipeline.console.progress import log, showing_images
     from pipeline.data.prepare import write
+    from pipeline.data.writing import Keeping
+    from pipeline.dvc import links
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
+    from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
-    header = write(data, spec.seed, spec.origins is True)
+    with showing_images("prepare") as progress:
+        keeping = Keeping(state_root, spec.code["stage"].get("encode", ""), log, progress)
+        header = write(data, spec.seed, spec.origins is True, keeping)
     log(f"prepare: {data.source}, {header['counts']}")
+    if said := links.advice(DATA):
+        log(said)
 
 
 @app.command()

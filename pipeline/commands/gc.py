@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.training.folders import LOCK, contents, locked_folders, remove
+from pipeline.base.locks import LOCK
+from pipeline.training.folders import contents, locked_folders, remove
 from pipeline.training.state import State
 
 

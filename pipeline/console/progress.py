@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.console.text import visible, visible_lines
 
 LINES = 10
+EACH = 30  # seconds between two lines of images that are prepared
 APART = 2  # seconds between two plain lines, at least
 CurveRow = dict[str, Any]  # one network's figures of one epoch
 
@@ -62,6 +63,24 @@ def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int
                 log(f"{node}: going on with labels at {_view(done, views, images)}")
 
         yield count
+
+
+@contextmanager
+def showing_images(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to be called with how many images are done, of how many. Where it takes no time it prints none.
+
+    The first call tells of how many, and how many were done before.
+    """
+    begun, first, last = time.monotonic(), -1, time.monotonic()
+
+    def show(done: int, whole: int) -> None:
+        nonlocal first, last
+        first = done if first < 0 else first
+        if time.monotonic() - last >= EACH:
+            last = time.monotonic()
+            log(f"{name}: image {done:,} of {whole:,}, {(done - first) / (last - begun):.0f} images/s")
+
+    yield show
 
 
 def _view(done: int, views: int, images: int) -> str:

@@ -8,6 +8,7 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.formats import FORMATS
-from pipeline.data.images import pixels
+from pipeline.data.images import pixels, straight
 
 if TYPE_CHECKING:
     from PIL import Image
 
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
+
+
+Content = Path | bytes  # a file, or what it holds
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
 
 
 class NotDecoded(Exception):
@@ -55,7 +61,7 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
+def decode(content: Content, *, mode: str, size: int | None, background: Colour = WHITE) -> np.ndarray:
     """The picture in a file, uint8 (C, H, W); `mode` and `size` as of `pixels`.
 
     Raises:
@@ -63,7 +69,7 @@ def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
         MemoryError: The memory is not enough, whatever the file is.
     """
     try:
-        with opened(path) as picture:
+        with opened(content) as picture:
             return pixels(picture, mode=mode, size=size)
     except (NotDecoded, MemoryError):
         raise
@@ -72,7 +78,7 @@ def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(content: Content) -> Iterator[Image.Image]:
     """A picture whose pixels are not decoded yet, and count against `BUDGET` until the end of the block.
 
     Raises:
@@ -84,7 +90,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     # Ours is the check: Pillow's names no width and height, and prints a warning of Python's from half of it on.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        picture = Image.open(path, formats=tuple(FORMATS))
+        picture = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=tuple(FORMATS))
     except UnidentifiedImageError:
         raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
     with picture:
@@ -97,3 +103,14 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 yield picture
             finally:
                 picture.close()  # its pixels, too, are gone before others may have theirs
+
+
+def upright(picture: Image.Image, *, mode: str, background: Colour = WHITE, shortest: int | None = None) -> Image.Image:
+    """A picture as it is to be seen, in `mode` "L" or "RGB".
+
+    shortest: decoded at reduced scale where the format offers it, with a short side of this at least.
+    """
+    if shortest is not None and min(picture.size) > shortest:
+        scale = min(picture.size) // shortest
+        picture.draft(None, (picture.width // scale, picture.height // scale))
+    return straight(picture, mode)

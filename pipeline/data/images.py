@@ -5,7 +5,7 @@ Legend: N images, B rows asked for, C channels (1 or 3), H = W edge in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image
+    from typing_extensions import TypeIs
 
 
 class Images(Protocol):
@@ -44,6 +45,24 @@ class Decoded:
             return np.stack(list(pool.map(self.decode, rows_B.tolist())))
 
 
+class Files(Protocol):
+    """Images as the files that somebody has."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of each, below `data.root`."""
+        ...
+
+    def read(self, row: int) -> bytes:
+        """A whole file; threads call it."""
+        ...
+
+
+def is_files(images: Images | Files) -> TypeIs[Files]:
+    """Whether a source hands over files, and no array."""
+    return hasattr(images, "read")
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """One data set as it was found.
@@ -52,10 +71,10 @@ class Source:
     paths: of each image below the root, those of the test split last; None where images are no files.
     """
 
-    images: Images
+    images: Images | Files
     labels: np.ndarray
     classes: tuple[str, ...]
-    test: tuple[Images, np.ndarray] | None = None
+    test: tuple[Images | Files, np.ndarray] | None = None
     paths: tuple[str, ...] | None = None
 
 
@@ -83,14 +102,21 @@ def pixels(picture: Image.Image, *, mode: str, size: int | None) -> np.ndarray:
     # Pillow is needed where pictures are decoded or resized, not where prepared data are read.
     from PIL import Image, ImageOps
 
+    picture = straight(picture, mode)
+    if size is not None:
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    values = np.asarray(picture)
+    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+def straight(picture: Image.Image, mode: str) -> Image.Image:
+    """A picture of any mode as `mode`, as the camera's orientation tag has it."""
+    from PIL import Image, ImageOps
+
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # Pillow would clip 16-bit greys to 255 instead of scaling them
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    picture = picture.convert(mode)
-    if size is not None:
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-    values = np.asarray(picture)
-    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return picture.convert(mode)

@@ -6,10 +6,12 @@ and a smaller subset or less noise is part of a larger one.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,53 +21,58 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
+from pipeline.data.ahead import cores, in_order
 from pipeline.data.generator import generator
-from pipeline.data.images import Images, Source
+from pipeline.data.images import Files, Images, Source, is_files
 from pipeline.data.origins import Origins, write_origins
-from pipeline.data.prepared import HEADER, IMAGES, LABELS, SCHEMA, SPLITS, TRUE_LABELS, DataHeader, SplitName
+from pipeline.data.prepared import HEADER, LABELS, SCHEMA, SPLITS, TRUE_LABELS, DataHeader, SplitName
+from pipeline.data.writing import Keeping, Unreadable, write_splits
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
     from pipeline.config.data import Data
 
-CHUNK_BYTES = 2**24  # of pixels in memory at a time
-STD_FLOOR = 1e-3  # of a channel that (almost) never varies; a quarter of one grey level
+
+NAMED = 10  # unreadable files, of which a message tells the names
 
 
-def write(data: Data, seed: int, origins: bool = False) -> dict[str, Any]:
+def write(data: Data, seed: int, origins: bool = False, keeping: Keeping | None = None) -> dict[str, Any]:
     """Prepare the images that `data` names as `artifacts/data`; its header."""
     with replacing(DATA) as folder:
         folder.mkdir()
-        return prepare(data, resolve(data.root), seed, folder, origins)
+        return prepare(data, resolve(data.root), seed, folder, origins, keeping)
 
 
-def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False) -> dict[str, Any]:
+def prepare(
+    data: Data, root: Path, seed: int, out: Path, origins: bool = False, keeping: Keeping | None = None
+) -> dict[str, Any]:
     """Write the prepared folder `out` (see `pipeline.data.prepared`) and return its header.
 
     root: `data.root`, resolved. seed: of the splits, the subset and the noise. origins: whether to write where each
-    image came from, in a file of its own, which changes no other. Raises `UserError` for an unusable source and for a
-    class with too few images.
+    image came from, in a file of its own, which changes no other. keeping: where encoded images are kept. Raises
+    `UserError` for an unusable source and for a class with too few images.
     """
     source = load(data, root)
     names, labels = source.classes, source.labels
     train = np.arange(len(labels))
     if source.test is None:
         train, test = hold_out(train, labels, names, data.test, leave=2, seed=seed, purpose="test")
-        test_images, test_labels = source.images, labels[test]
+        images, test_labels = source.images, labels[test]
     else:
         test_images, test_labels = source.test
-        test = np.arange(len(test_labels))
+        images = joined(source.images, test_images, len(labels))
+        test = np.arange(len(test_labels)) + len(labels)
     train, validation = hold_out(train, labels, names, data.validation, leave=1, seed=seed, purpose="validation")
     if data.per_class is not None:
         train = subset(train, labels, names, data.per_class, seed=seed)
     noisy_labels = noisy(labels[train], len(names), data.label_noise, seed=seed)
 
     out.mkdir(parents=True, exist_ok=True)
-    shapes: dict[SplitName, tuple[int, int, int, int]] = {
-        "train": write_images(out / IMAGES["train"], source.images, train),
-        "validation": write_images(out / IMAGES["validation"], source.images, validation),
-        "test": write_images(out / IMAGES["test"], test_images, test),
-    }
+    rows: dict[SplitName, np.ndarray] = {"train": train, "validation": validation, "test": test}
+    try:
+        written = write_splits(out, images, rows, content_ids(images), data, keeping)
+    except Unreadable as error:
+        raise UserError(_unreadable(error, images, root)) from None
     arrays = {
         LABELS["train"]: noisy_labels,
         LABELS["validation"]: labels[validation],
@@ -77,31 +84,31 @@ def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False)
         content_bytes = io.BytesIO()
         np.save(content_bytes, array, allow_pickle=False)
         write_bytes(out / name, content_bytes.getvalue())
-    mean, std = statistics(np.load(out / IMAGES["train"], mmap_mode="r"))
-    content = {name: sha256(out / name) for name in (*IMAGES.values(), *arrays)}
+    content = written.files | {name: sha256(out / name) for name in arrays}
+    bound = {"files": content, "classes": names, "mean": written.mean, "std": written.std}
+    if written.storage == "encoded":
+        bound["decoded to"] = written.shapes["train"][1:]
     header = DataHeader(
         schema=SCHEMA,
         source=data.source,
+        storage=written.storage,
+        store_size=written.store_size,
+        decoders=written.decoders,
         classes=names,
-        shapes=shapes,
-        counts={split: shapes[split][0] for split in SPLITS},
+        shapes=written.shapes,
+        counts={split: written.shapes[split][0] for split in SPLITS},
         dtype="uint8",
-        mean=mean,
-        std=std,
+        mean=written.mean,
+        std=written.std,
         label_noise=data.label_noise,
         relabelled=int((noisy_labels != labels[train]).sum()),
         files=content,
-        hash=digest({"files": content, "classes": names, "mean": mean, "std": std}),
+        hash=digest(bound),
     )
     write_sealed(out / HEADER, asdict(header))
     if origins:
-        # A test split of its own is counted on from the other images.
-        numbers = {"train": train, "validation": validation, "test": test}
-        count = len(labels)
-        if source.test is not None:
-            numbers["test"] = test + count
-            count += len(test_labels)
-        write_origins(out, header.hash, Origins(numbers, count, source.paths))
+        count = len(labels) if source.test is None else len(labels) + len(test)
+        write_origins(out, header.hash, Origins({**rows}, count, source.paths))
     return asdict(header)
 
 
@@ -168,39 +175,6 @@ def noisy(labels_N: np.ndarray, classes: int, share: float, *, seed: int) -> np.
     return changed_N
 
 
-def write_images(path: Path, images: Images, rows_N: np.ndarray) -> tuple[int, int, int, int]:
-    """Write those rows as uint8 (N, C, H, W) in the .npy format, a chunk at a time; return that shape.
-
-    Written rather than filled through a memory map, where a full disk would end the process without a word.
-    """
-    shape = (len(rows_N), *images.shape[1:])
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for chunk in _chunks(shape):
-            file.write(np.ascontiguousarray(images[rows_N[chunk]]).data)
-    return shape
-
-
-def statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of uint8 pixels / 255 per channel, a chunk at a time.
-
-    Computed from counts of the 256 values in whole numbers, so that neither chunks nor rounding show.
-    A deviation below `STD_FLOOR` is raised to it: normalising divides by it.
-    """
-    counts_CP = np.zeros((images_NCHW.shape[1], 256), dtype=np.int64)
-    for chunk in _chunks(images_NCHW.shape):
-        for counts_P, values in zip(counts_CP, images_NCHW[chunk].swapaxes(0, 1), strict=True):
-            counts_P += np.bincount(values.ravel(), minlength=256)
-    mean, std = [], []
-    for counts_P in counts_CP.tolist():
-        number = sum(counts_P)
-        total = sum(value * count for value, count in enumerate(counts_P))
-        squares = sum(value * value * count for value, count in enumerate(counts_P))
-        mean.append(total / number / 255)
-        std.append(max((number * squares - total * total) ** 0.5 / number / 255, STD_FLOOR))
-    return tuple(mean), tuple(std)
-
-
 def _shuffled_classes(
     rows_N: np.ndarray, labels: np.ndarray, names: tuple[str, ...], seed: int, purpose: str
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -209,7 +183,64 @@ def _shuffled_classes(
         yield name, generator(seed, purpose, name).permutation(rows_N[labels[rows_N] == label])
 
 
-def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
-    count, *image = shape
-    step = max(1, CHUNK_BYTES // int(np.prod(image)))
-    return (slice(start, start + step) for start in range(0, count, step))
+@dataclass(frozen=True)
+class Joined:
+    """Images of a source, and after them those of its own test split."""
+
+    first: Images
+    second: Images
+    count: int  # of the first
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of one after the other."""
+        number, *image = self.second.shape
+        return self.count + number, image[0], image[1], image[2]
+
+    def __getitem__(self, rows_B: np.ndarray, /) -> np.ndarray:
+        """Rows of which all lie in one of the two."""
+        later = rows_B.min() >= self.count
+        return (self.second if later else self.first)[rows_B - self.count * int(later)]
+
+
+@dataclass(frozen=True)
+class JoinedFiles:
+    """As `Joined`, of files."""
+
+    first: Files
+    second: Files
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of one after the other."""
+        return (*self.first.names, *self.second.names)
+
+    def read(self, row: int) -> bytes:
+        """A file of either."""
+        count = len(self.first.names)
+        return self.first.read(row) if row < count else self.second.read(row - count)
+
+
+def joined(first: Images | Files, second: Images | Files, count: int) -> Images | Files:
+    """All images of a source that has a test split of its own, the `count` others first."""
+    if is_files(first) and is_files(second):
+        return JoinedFiles(first, second)
+    assert not is_files(first) and not is_files(second)
+    return Joined(first, second, count)
+
+
+def content_ids(images: Images | Files) -> list[str]:
+    """SHA-256 of each file; of what is an array nobody asks for them."""
+    if not is_files(images):
+        return []
+    hashes = in_order(lambda row: hashlib.sha256(images.read(row)).hexdigest(), range(len(images.names)), cores())
+    return [*hashes]
+
+
+def _unreadable(error: Unreadable, images: Images | Files, root: Path) -> str:
+    assert is_files(images)
+    named = "; ".join(f"{root / images.names[row]} ({why})" for row, why in error.found[:NAMED])
+    more = f" and {len(error.found) - NAMED} more" if error.found[NAMED:] else ""
+    one = "is no readable image: replace it or take it out"
+    several = "are no readable images: replace them or take them out"
+    return f"under data.root {named}{more} {several if error.found[1:] else one}"

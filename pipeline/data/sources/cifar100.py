@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.data import torchvision
 from pipeline.data.images import Source
 
-WITHOUT = ("test",)  # keys of `data` that mean nothing here
+WITHOUT = ("test", "storage", "store_size")  # keys of `data` that mean nothing here
 
 
 def load(root: Path, size: int | None, grayscale: bool, *, download: bool = True) -> Source:

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.data.images import Source, fitted
 
-WITHOUT = ("grayscale",)  # keys of `data` that mean nothing here
+WITHOUT = ("grayscale", "storage", "store_size")  # keys of `data` that mean nothing here
 
 
 def load(size: int | None, grayscale: bool) -> Source:

@@ -1,13 +1,14 @@
 """Own images, one folder a class: found by `pipeline.data.listing`, decoded when asked for."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.base.errors import UserError
-from pipeline.data.decode import NotDecoded, decode
-from pipeline.data.images import Decoded, Source
+from pipeline.data.images import Source
 from pipeline.data.listing import Tree, trees
 
 
@@ -18,53 +19,38 @@ def files(root: Path, *, links: bool = False) -> dict[str, Any]:
     return listing(root, links)
 
 
-def load(root: Path, size: int | None, grayscale: bool, *, links: bool = False) -> Source:
-    """Return the images under `root` as RGB, or as grey; with `links` those, too, that links out of it lead to.
+@dataclass(frozen=True)
+class Folder:
+    """Image files, by their paths."""
 
-    They are decoded when asked for: a damaged file, or one of another size where `size` is None,
-    raises its `UserError` then.
-    """
-    train, *test = trees(root, links)
-    classes = tuple(train)
-    edge = _edge(next(iter(train.values()))[0]) if size is None else size
-    mode = "L" if grayscale else "RGB"
-    images, labels = _images(train, mode, size, edge)
-    # One source gives all paths, so that whatever was said of an image elsewhere finds it here.
-    paths = tuple(
-        path.relative_to(root).as_posix() for tree in (train, *test) for files in tree.values() for path in files
-    )
-    return Source(images, labels, classes, _images(test[0], mode, size, edge) if test else None, paths)
+    root: Path
+    paths: tuple[Path, ...]
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of each, below the root."""
+        return tuple(path.relative_to(self.root).as_posix() for path in self.paths)
 
-def _images(tree: Tree, mode: str, size: int | None, edge: int) -> tuple[Decoded, np.ndarray]:
-    paths = [path for paths in tree.values() for path in paths]
-    labels_N = np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])
-
-    def decode(row: int) -> np.ndarray:
-        pixels_CHW = _open(paths[row], mode, size)
-        _, height, width = pixels_CHW.shape
-        if (height, width) != (edge, edge):
+    def read(self, row: int) -> bytes:
+        """A whole file."""
+        try:
+            return self.paths[row].read_bytes()
+        except OSError as error:
             raise UserError(
-                f"{paths[row]} is {width}x{height} pixels and others are {edge}x{edge}: "
-                "set data.size in params.yaml, so that all are scaled to one size"
-            )
-        return pixels_CHW
-
-    return Decoded((len(paths), len(mode), edge, edge), decode), labels_N
+                f"{self.paths[row]} under data.root cannot be read ({error.strerror}): fix or remove it"
+            ) from None
 
 
-def _edge(path: Path) -> int:
-    _, height, width = _open(path, "L", None).shape
-    if height != width:
-        raise UserError(
-            f"{path} is {width}x{height} pixels and not square: "
-            "set data.size in params.yaml, so that all images are scaled and cropped to one size"
-        )
-    return height
+def load(root: Path, size: int | None, grayscale: bool, *, links: bool = False) -> Source:
+    """Return the image files under `root`; with `links` those, too, that links out of it lead to."""
+    train, *test = trees(root, links)
+    images, labels = _images(root, train)
+    own_test = _images(root, test[0]) if test else None
+    # One source gives all paths, so that whatever was said of an image elsewhere finds it here.
+    paths = (*images.names, *(own_test[0].names if own_test else ()))
+    return Source(images, labels, tuple(train), own_test, paths)
 
 
-def _open(path: Path, mode: str, size: int | None) -> np.ndarray:
-    try:
-        return decode(path, mode=mode, size=size)
-    except NotDecoded as error:
-        raise UserError(f"{path} under data.root is no readable image ({error}): replace it or take it out") from None
+def _images(root: Path, tree: Tree) -> tuple[Folder, np.ndarray]:
+    labels_N = np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])
+    return Folder(root, tuple(path for paths in tree.values() for path in paths)), labels_N
