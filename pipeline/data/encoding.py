@@ -83,6 +83,7 @@ def _scaled(picture: Image.Image, short: int) -> Image.Image:
 
 def _compressed(id: str, picture: Image.Image, as_png: bool) -> Stored:
     made = io.BytesIO()
+    picture.info = {}  # Pillow would write comments and profiles of the source
     if as_png:
         picture.save(made, "PNG")
     else:

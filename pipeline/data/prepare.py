@@ -239,8 +239,10 @@ def content_ids(images: Images | Files) -> list[str]:
 
 def _unreadable(error: Unreadable, images: Images | Files, root: Path) -> str:
     assert is_files(images)
-    named = "; ".join(f"{root / images.names[row]} ({why})" for row, why in error.found[:NAMED])
+    named = [f"{root / images.names[row]}" for row, _ in error.found[:NAMED]]
+    why = [why for _, why in error.found[:NAMED]]
+    if len(named) == 1:
+        return f"{named[0]} under data.root is no readable image ({why[0]}): replace it or take it out"
+    each = ", ".join(f"{name} ({why})" for name, why in zip(named, why, strict=True))
     more = f" and {len(error.found) - NAMED} more" if error.found[NAMED:] else ""
-    one = "is no readable image: replace it or take it out"
-    several = "are no readable images: replace them or take them out"
-    return f"under data.root {named}{more} {several if error.found[1:] else one}"
+    return f"{each}{more} under data.root are no readable images: replace them or take them out"

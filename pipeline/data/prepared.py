@@ -103,6 +103,15 @@ def read_header(folder: Path) -> DataHeader:
         raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
 
 
+def shards_in_use(folder: Path) -> set[str] | None:
+    """SHA-256 of each shard that a prepared folder names; None where there is no such folder, or it is damaged."""
+    try:
+        files = read_header(folder).files
+    except UserError:
+        return None
+    return {found for name, found in files.items() if name.startswith(f"{SHARDS}/")}
+
+
 def read(folder: Path) -> Prepared:
     """Open a prepared folder; every array is read once to compare its hash, and images stay on disk.
 
