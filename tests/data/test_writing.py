@@ -74,7 +74,7 @@ def test_what_is_read_is_the_encoded_image_of_each_row(tmp_path: Path, contents:
     written = store(tmp_path / "out", files)
     assert (written.storage, written.store_size) == ("encoded", 30)
     assert written.shapes["train"] == (21, 3, 20, 20)
-    recorded = {name: found for name, found in bytes_of(tmp_path / "out").items()}
+    recorded = bytes_of(tmp_path / "out")
     assert written.files == recorded and len([name for name in recorded if name.endswith(".tar")]) == 8
     for split, rows_N in rows(len(contents)).items():
         places_N = np.load(tmp_path / "out" / ROWS[split])
@@ -303,8 +303,9 @@ def test_killed_at_any_moment_the_next_run_goes_on_and_ends_with_the_same_bytes(
     assert not [*state.rglob("*.tmp")]
 
 
-def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    """Of 2,000 images what is made would be 60 MB; a process that holds them all has grown by that."""
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 images are 70 MB; a process that holds them all has grown by that."""
+    monkeypatch.setattr(writing, "CHUNK_BYTES", 2**20)
     content = file(photograph(0, (150, 120)), quality=95)
 
     class Many(Files):
