@@ -8,7 +8,7 @@ from pipeline.dvc import cache
 
 LARGE = 10**9  # bytes: below, a copy takes a second or two
 LINKS = {"hardlink", "symlink"}
-COMMAND = "dvc config cache.type reflink,hardlink,symlink"
+COMMAND = "dvc config cache.type hardlink,symlink"  # hardlink first: what is kept is then the cache's file, too
 
 
 def advice(folder: Path) -> str | None:

@@ -63,4 +63,4 @@ def test_without_a_repository_nothing_is_copied(
 def test_the_command_is_what_dvc_takes(store: Path) -> None:
     *_, kinds = links.COMMAND.split()
     config(f"[cache]\n    type = {kinds}\n")
-    assert cache.link_types() == {"reflink", "hardlink", "symlink"}
+    assert cache.link_types() == {"hardlink", "symlink"}
