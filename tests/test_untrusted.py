@@ -23,7 +23,6 @@ from pipeline.config.data import Data
 from pipeline.config.yaml import read_yaml
 from pipeline.data import listing, prepared
 from pipeline.data.prepare import prepare
-from pipeline.data.sources import imagefolder
 from pipeline.dvc import lock
 from pipeline.labels.mapped import mapped
 from pipeline.lineage import node
@@ -33,7 +32,7 @@ from pipeline.models.build import build, rebuild
 from pipeline.models.codebook import load_shared
 from pipeline.models.files import load_weights
 from pipeline.training.state import State
-from tests.data.folders import folder, picture
+from tests.data.folders import decoded, folder, picture
 
 ROOT = Path(__file__).parents[1]
 CODE = [path for top in ("pipeline", "stages") for path in sorted((ROOT / top).rglob("*.py"))]
@@ -177,7 +176,7 @@ def test_a_decompression_bomb_is_refused_by_name(tmp_path: Path, edge: int) -> N
     with pytest.raises(
         UserError, match=rf"a/000.png under data.root .*{edge}x{edge} pixels, and 178,956,970 are the most"
     ):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
+        decoded(tmp_path, 8)
 
 
 def test_a_link_out_of_the_image_folder_is_followed_only_if_asked_for(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
@@ -108,7 +109,7 @@ class Encoded:
         """A stored image whole, at its own size: uint8 (C, H, W)."""
         return self._decode(row, None)
 
-    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: int | slice | list[int] | np.ndarray) -> np.ndarray:
         """Images by row number, uint8 (C, size, size) of one and (B, C, size, size) of several."""
         if isinstance(rows, int | np.integer):
             return self._decode(int(rows), self._size)
@@ -130,7 +131,7 @@ class Encoded:
                     pass
         return images_BCHW
 
-    def __array__(self, dtype: np.typing.DTypeLike = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """All of them, decoded: `np.array(images)`."""
         if copy is False:
             raise ValueError("encoded images are no array before they are decoded")

@@ -11,7 +11,6 @@ import importlib
 import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,7 @@ def prepare(
     try:
         written = write_splits(out, images, rows, content_ids(images), data, keeping)
     except Unreadable as error:
-        raise UserError(_unreadable(error, images, root)) from None
+        raise UserError(unreadable(error, images, root)) from None
     arrays = {
         LABELS["train"]: noisy_labels,
         LABELS["validation"]: labels[validation],
@@ -209,11 +208,7 @@ class JoinedFiles:
 
     first: Files
     second: Files
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Of one after the other."""
-        return (*self.first.names, *self.second.names)
+    names: tuple[str, ...]  # of one after the other
 
     def read(self, row: int) -> bytes:
         """A file of either."""
@@ -224,7 +219,7 @@ class JoinedFiles:
 def joined(first: Images | Files, second: Images | Files, count: int) -> Images | Files:
     """All images of a source that has a test split of its own, the `count` others first."""
     if is_files(first) and is_files(second):
-        return JoinedFiles(first, second)
+        return JoinedFiles(first, second, (*first.names, *second.names))
     assert not is_files(first) and not is_files(second)
     return Joined(first, second, count)
 
@@ -237,7 +232,8 @@ def content_ids(images: Images | Files) -> list[str]:
     return [*hashes]
 
 
-def _unreadable(error: Unreadable, images: Images | Files, root: Path) -> str:
+def unreadable(error: Unreadable, images: Images | Files, root: Path) -> str:
+    """Which files cannot be decoded, in one sentence."""
     assert is_files(images)
     named = [f"{root / images.names[row]}" for row, _ in error.found[:NAMED]]
     why = [why for _, why in error.found[:NAMED]]

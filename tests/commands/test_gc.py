@@ -229,7 +229,9 @@ def test_dvcs_own_folder_as_the_folder_for_state_loses_nothing(
 def images(root: Path, settings: str, count: int) -> list[str]:
     """Shards of encoded images that nobody holds; their SHA-256."""
     with kept_images(root, settings, pytest.fail) as kept:
-        made = [kept.add(Bucket(3, number), [Stored(settings, "jpg", 1, 1, bytes([number]))]) for number in range(count)]
+        made = [
+            kept.add(Bucket(3, number), [Stored(settings, "jpg", 1, 1, bytes([number]))]) for number in range(count)
+        ]
     return [shard.sha256 for _, shard in made]
 
 

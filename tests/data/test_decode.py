@@ -19,8 +19,7 @@ from pipeline.data import decode as module
 from pipeline.data.decode import NotDecoded, PixelBudget, decode
 from pipeline.data.formats import FORMATS
 from pipeline.data.images import Decoded
-from pipeline.data.sources import imagefolder
-from tests.data.folders import folder, picture
+from tests.data.folders import decoded, folder, picture
 from tests.scratch import ROOT
 
 Image.init()
@@ -63,7 +62,7 @@ def test_no_other_decoder_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         UserError, match=r"a/000.png under data.root is no readable image \(its content is none of JPEG,"
     ):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(4)]
+        decoded(tmp_path, 8)
     assert not reached
 
 
@@ -99,12 +98,12 @@ def test_a_picture_of_more_pixels_than_are_decoded_is_named_with_its_size(
 ) -> None:
     folder(tmp_path, {"a": 1, "b": 1}, size=(40, 30))
     monkeypatch.setattr(module, "LARGEST", 1200)
-    assert imagefolder.load(tmp_path, 8, False).images[np.arange(2)].shape == (2, 3, 8, 8)
+    assert decoded(tmp_path, 8).shape == (2, 3, 8, 8)
     monkeypatch.setattr(module, "LARGEST", 1199)
     with pytest.raises(
         UserError, match=r"a/000.png under data.root .*\(it has 40x30 pixels, and 1,199 are the most that are decoded\)"
     ):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(2)]
+        decoded(tmp_path, 8)
 
 
 def tiff(path: Path, tile: int) -> None:
@@ -169,4 +168,4 @@ def test_too_little_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: 
     folder(tmp_path, {"a": 1, "b": 1})
     monkeypatch.setattr(module, "pixels", pixels)
     with pytest.raises(MemoryError):
-        imagefolder.load(tmp_path, 8, False).images[np.arange(2)]
+        decoded(tmp_path, 8)

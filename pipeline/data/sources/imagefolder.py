@@ -1,7 +1,6 @@
 """Own images, one folder a class: found by `pipeline.data.listing`, decoded when asked for."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,10 @@ def files(root: Path, *, links: bool = False) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Folder:
-    """Image files, by their paths."""
+    """Image files."""
 
-    root: Path
     paths: tuple[Path, ...]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Of each, below the root."""
-        return tuple(path.relative_to(self.root).as_posix() for path in self.paths)
+    names: tuple[str, ...]  # below the root
 
     def read(self, row: int) -> bytes:
         """A whole file."""
@@ -53,4 +47,5 @@ def load(root: Path, size: int | None, grayscale: bool, *, links: bool = False) 
 
 def _images(root: Path, tree: Tree) -> tuple[Folder, np.ndarray]:
     labels_N = np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])
-    return Folder(root, tuple(path for paths in tree.values() for path in paths)), labels_N
+    paths = tuple(path for paths in tree.values() for path in paths)
+    return Folder(paths, tuple(path.relative_to(root).as_posix() for path in paths)), labels_N
