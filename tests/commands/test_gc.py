@@ -229,9 +229,8 @@ def test_dvcs_own_folder_as_the_folder_for_state_loses_nothing(
 def images(root: Path, settings: str, count: int) -> list[str]:
     """Shards of encoded images that nobody holds; their SHA-256."""
     with kept_images(root, settings, pytest.fail) as kept:
-        made = [
-            kept.add(Bucket(3, number), [Stored(settings, "jpg", 1, 1, bytes([number]))]) for number in range(count)
-        ]
+        stored = [Stored(settings, "jpg", 1, 1, bytes([number])) for number in range(count)]
+        made = [kept.add(Bucket(3, number), [image]) for number, image in enumerate(stored)]
     return [shard.sha256 for _, shard in made]
 
 
@@ -239,7 +238,7 @@ def test_encoded_images_that_the_present_store_uses_stay(tmp_path: Path) -> None
     one, other = images(tmp_path, A, 3), images(tmp_path, B, 2)
     assert collect(tmp_path, used=None) == Collected(unfinished=2), "they may be of a store that is not finished yet"
     done = collect(tmp_path, used={one[0], one[2]})
-    assert (done.shards, done.removed, done.strange) == (3, 0, []) and done.bytes == 3 * 2560
+    assert (done.shards, done.removed, done.strange) == (3, 0, []) and done.bytes == 3 * 2048
     left = tmp_path / FOLDER / A
     assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [A]
     assert {name.rpartition("-")[2] for name in os.listdir(left)} == {f"{one[0]}.tar", f"{one[2]}.tar", "lock"}

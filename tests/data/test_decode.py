@@ -101,7 +101,7 @@ def test_a_picture_of_more_pixels_than_are_decoded_is_named_with_its_size(
     assert decoded(tmp_path, 8).shape == (2, 3, 8, 8)
     monkeypatch.setattr(module, "LARGEST", 1199)
     with pytest.raises(
-        UserError, match=r"a/000.png under data.root .*\(it has 40x30 pixels, and 1,199 are the most that are decoded\)"
+        UserError, match=r"a/000.png .*\(it has 40x30 pixels, and 1,199 are the most that are decoded\)"
     ):
         decoded(tmp_path, 8)
 

@@ -50,8 +50,8 @@ MUTANTS = [
     ),
     Mutant(
         ORIGINS,
-        'numbers["test"] = test + count',
-        'numbers["test"] = test',
+        "np.arange(len(test_labels)) + len(labels)",
+        "np.arange(len(test_labels))",
         "tests/data/test_origins.py::test_an_image_of_a_folder_has_its_path_and_those_of_its_own_test_split_are_counted_on",
     ),
     Mutant(PLANNER, "return params.assistant.links == 0", "return False", REFUSED),
