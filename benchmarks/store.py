@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.base.errors import UserError
 from pipeline.base.files import read_json, write_json
 from tests.scratch import COMMIT, Scratch, create
 
@@ -44,7 +45,7 @@ def measure(out: Path, folder: Path, count: int, log: Log, size: tuple[int, int]
     setting = {"photographs": count, "size": [*size], "data.size": edge}
     whole: Figures = read_json(out) if out.exists() else {"setting": setting, "kinds": {}}
     if whole["setting"] != setting:
-        raise SystemExit(f"{out} is of another setting: name another file")
+        raise UserError(f"{out} is of another setting: name another file")
     for kind in TYPES:
         if kind in whole["kinds"]:
             continue
@@ -181,7 +182,7 @@ def _spent(scratch: Scratch, *command: str) -> Figures:
     said, _ = process.communicate()
     seconds = time.perf_counter() - began
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{said[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-2000:]}")
     return {"seconds": seconds} | {name: now - before[name] for name, now in _io().items()}
 
 
