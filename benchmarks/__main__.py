@@ -176,6 +176,24 @@ def streams(out: Kept = Path("streams.json"), data: Root = Path("data"), seeds: 
             log(f"{name}: {each['mean']:+.2f} [{low:+.2f}, {high:+.2f}] points, {each['count']} seeds")
 
 
+Photographs = Annotated[int, typer.Option(help="Photographs, which are made.")]
+Where = Annotated[Path | None, typer.Option(help="Folder to make them in, and to find them again; a temporary one.")]
+
+
+@app.command()
+def store(
+    count: Photographs = 300_000, out: Kept = Path("store.json"), folder: Where = None, tiny: Tiny = False
+) -> None:
+    """The store of encoded photographs: seconds, memory, disk, one photograph more, experiments, a second clone."""
+    from benchmarks.store import SIZE, measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    with tempfile.TemporaryDirectory() as temporary:
+        where = folder or Path(temporary)
+        show(table(measure(out, where.resolve(), 60 if tiny else count, log, (120, 90) if tiny else SIZE)))
+
+
 Names = Annotated[list[str] | None, typer.Argument(help="Networks of timm; those of `benchmarks/zoo.py` without.")]
 Limit = Annotated[float, typer.Option(help="Seconds that one network may take.")]
 

@@ -131,7 +131,7 @@ def _images(root: Path, count: int, seed: int) -> Prepared:
     images, labels_N = source.test
     few = Split(_array(source.images, rows), source.labels[rows])
     test = Split(_array(images, np.arange(len(labels_N))), labels_N)
-    mean, std = (float(each) for each in (few.images.mean() / 255, few.images.std() / 255))
+    mean, std = (float(each) for each in (np.asarray(few.images).mean() / 255, np.asarray(few.images).std() / 255))
     size = few.images.shape[-1]
     return Prepared(few, test, test, few.labels, source.classes, (mean,), (std,), 1, size, "0" * 64)
 

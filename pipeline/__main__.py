@@ -286,24 +286,33 @@ def accept(
 
 @app.command()
 def gc(
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove that of unfinished training, too.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove that of unfinished training, too, and all encoded images.")
+    ] = False,
 ) -> None:
-    """Remove saved state of finished training, whose results are in the DVC cache and stay."""
+    """Remove saved state of finished training, and encoded images of stores other than the present one.
+
+    What they are needed for is in the DVC cache, and stays.
+    """
+    from pipeline.base.paths import DATA
     from pipeline.commands.gc import collect
     from pipeline.console.progress import log
+    from pipeline.data.prepared import shards_in_use
     from pipeline.training.state import VARIABLE, state_root
 
-    done = collect(root := state_root(), unfinished=unfinished)
+    done = collect(root := state_root(), unfinished=unfinished, used=shards_in_use(DATA))
     log(
-        f"removed {done.removed} states, {done.bytes / 1e6:.1f} MB"
+        f"removed {done.removed} states"
+        + (f" and {done.shards} files of encoded images" if done.shards else "")
+        + f", {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")
     )
     if done.strange:
         more = f" and {len(done.strange) - 1} more" if done.strange[1:] else ""
         log(
-            f"{done.strange[0]}{more} stay: there is a lock, and something that is no saved training; look into it, "
-            f"or set {VARIABLE} to a folder for training state alone (it is {root})"
+            f"{done.strange[0]}{more} stay: there is something that is no saved training or encoded image; look into "
+            f"it, or set {VARIABLE} to a folder for training state alone (it is {root})"
         )
 
 

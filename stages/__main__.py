@@ -35,19 +35,24 @@ def plan() -> None:
 
 @app.command()
 def prepare() -> None:
-    """Read the images, split them, and write them as memory-mapped arrays."""
+    """Read the images, split them, and write them as memory-mapped arrays or in shards of compressed images."""
+    from pipeline.base.paths import DATA
     from pipeline.config.data import Data
     from pipeline.console.progress import log, showing_images
-    from pipeline.data.prepare import LOOKS, write
+    from pipeline.data.keeping import Keeping
+    from pipeline.data.prepare import write
+    from pipeline.dvc import links
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
     from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
-    kept = state_root() / LOOKS if spec.files else None
-    header = write(data, spec.seed, spec.origins is True, kept=kept, showing=showing_images, say=log)
+    keeping = Keeping(state_root, spec.code["stage"].get("encode", ""), log, showing_images)
+    header = write(data, spec.seed, spec.origins is True, keeping)
     log(f"prepare: {data.source}, {header['counts']}")
+    if said := links.advice(DATA):
+        log(said)
 
 
 @app.command()

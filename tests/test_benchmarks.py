@@ -149,6 +149,23 @@ def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(
     assert "streams.json is of another setting: name another file" in str(error)
 
 
+@pytest.mark.long
+def test_the_store_is_measured_and_goes_on_with_the_kind_that_its_file_lacks(tmp_path: Path) -> None:
+    out = tmp_path / "store.json"
+    given = ["store", "--tiny", "--out", str(out), "--folder", str(tmp_path / "made")]
+    said = CliRunner().invoke(app, given, catch_exceptions=False).output
+    kinds = json.loads(out.read_text())["kinds"]
+    assert kinds.keys() == {"copy", "links"} and "one more photograph: seconds" in said
+    for found in kinds.values():
+        assert found["shards"] == found["one_more"]["shards_changed"] == 1
+    assert kinds["links"]["bytes"]["together"] < 1.2 * kinds["links"]["bytes"]["workspace"]
+    assert kinds["copy"]["bytes"]["together"] > 1.8 * kinds["copy"]["bytes"]["workspace"]
+    again = CliRunner().invoke(app, given, catch_exceptions=False).output
+    assert "prepared in" not in again
+    error = CliRunner().invoke(app, [arg for arg in given if arg != "--tiny"]).exception
+    assert "is of another setting" in str(error)
+
+
 def test_streams_without_images_say_so(tmp_path: Path) -> None:
     error = CliRunner().invoke(app, ["streams", "--out", str(tmp_path / "a.json"), "--data", str(tmp_path)]).exception
     assert "data.source fashion_mnist is not whole under data.root" in str(error)

@@ -1,11 +1,12 @@
 """The `data` section: which images, and how they are split."""
 
+import math
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.effect import sentence
+from pipeline.config.effect import Needs, sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
 from pipeline.config.numbers import Amount, Count, Share
 from pipeline.config.section import fault
@@ -23,9 +24,13 @@ class Data(Extended):
     point: ClassVar[ExtensionPoint] = SOURCES
     chosen_by: ClassVar[str] = "source"
 
+    NEEDS: ClassVar[Needs] = {"store_size": {"storage": ("auto", "encoded")}}
+
     source: str = "digits"
     root: str = "data"
     size: Edge | None = None
+    storage: Literal["auto", "pixels", "encoded"] = "auto"
+    store_size: Edge | None = None
     grayscale: bool = False
     per_class: Amount | None = None
     validation: float = Field(default=0.2, strict=True, gt=0, lt=1)
@@ -55,4 +60,14 @@ class Data(Extended):
             if getattr(self, key) != type(self).model_fields[key].default:
                 others = [name for name in without if key not in without[name]]
                 raise fault(f".{key} {sentence(key, {'source': self.source}, {'source': others})}")
+        return self
+
+    @model_validator(mode="after")
+    def refuse_smaller_store(self) -> Self:
+        """What is encoded is larger than what is made of it, of which the size must be known."""
+        if self.size is None and self.storage == "encoded":
+            raise fault(".size is null: set it to the edge in pixels that encoded images are decoded to")
+        if self.store_size is not None and self.store_size < (self.size or math.inf):
+            least = "a data.size no larger" if self.size is None else f"data.size, {self.size}, or more"
+            raise fault(f".store_size is {self.store_size} and needs {least}, or leave it out")
         return self

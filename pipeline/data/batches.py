@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.encoded import Encoded
 from pipeline.data.generator import generator
 from pipeline.data.rows import Rows, send
 
@@ -27,11 +28,11 @@ def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
 class Pixels:
     """A split's images for one device: `pixels[rows]` is uint8 (B, C, H, W) there.
 
-    images: uint8 (N, C, H, W), often a memory map. budget: bytes; images that fit are copied to the device
-    whole, larger ones are read batch by batch.
+    images: uint8 (N, C, H, W), a memory map, or encoded. budget: bytes; images that fit are read or decoded once and
+    copied to the device whole, larger ones are read or decoded batch by batch.
     """
 
-    def __init__(self, images: np.ndarray, device: torch.device, budget: int) -> None:
+    def __init__(self, images: np.ndarray | Encoded, device: torch.device, budget: int) -> None:
         self._images = images
         self._device = device
         self._resident: Tensor | None = None

@@ -8,9 +8,9 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING
@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.formats import FORMATS
-from pipeline.data.images import pixels
+from pipeline.data.images import pixels, straight
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Content = Path | bytes  # a file, or all of its bytes
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
+
+
+Content = Path | bytes  # a file, or what it holds
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
 
 
 class NotDecoded(Exception):
@@ -57,9 +61,7 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(
-    content: Content, *, mode: str, size: int | None, background: tuple[int, int, int] = (255, 255, 255)
-) -> np.ndarray:
+def decode(content: Content, *, mode: str, size: int | None, background: Colour = WHITE) -> np.ndarray:
     """The picture in a file, uint8 (C, H, W); `mode`, `size` and `background` as of `pixels`.
 
     Raises:
@@ -88,8 +90,7 @@ def opened(content: Content) -> Iterator[Image.Image]:
     # Ours is the check: Pillow's names no width and height, and prints a warning of Python's from half of it on.
     Image.MAX_IMAGE_PIXELS = None
     try:
-        file = BytesIO(content) if isinstance(content, bytes) else content
-        picture = Image.open(file, formats=tuple(FORMATS))
+        picture = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=tuple(FORMATS))
     except UnidentifiedImageError:
         raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
     with picture:
@@ -102,3 +103,14 @@ def opened(content: Content) -> Iterator[Image.Image]:
                 yield picture
             finally:
                 picture.close()  # its pixels, too, are gone before others may have theirs
+
+
+def upright(picture: Image.Image, *, mode: str, background: Colour = WHITE, shortest: int | None = None) -> Image.Image:
+    """A picture as it is to be seen, in `mode` "L" or "RGB".
+
+    shortest: decoded at reduced scale where the format offers it, with a short side of this at least.
+    """
+    if shortest is not None and min(picture.size) > shortest:
+        scale = min(picture.size) // shortest
+        picture.draft(None, (picture.width // scale, picture.height // scale))
+    return straight(picture, mode, background)

@@ -6,41 +6,25 @@ Legend: N rows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from pipeline.base.errors import UserError
+from pipeline.data.ahead import in_order
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.images import Files, Images, Source, names_of
+from pipeline.data.keeping import Keeping
 from pipeline.data.kept_looks import Background, Look, Stamp, keeping
 from pipeline.data.splits import ID
-from pipeline.data.workers import in_order
 
 LOOK = 32  # edge in pixels at which an image is looked at
 FLAT, DARK = 2, 4  # grey levels: a range, and a mean, that are seen as nothing
 CHUNK = 256  # images of an array at a time
 TOGETHER = 16  # files that a worker is given at a time
 LISTED = 1000  # of the files that cannot be read
-
-
-class Showing(Protocol):
-    """Called with a verb and how many images there are, yields what is called with how many are done."""
-
-    def __call__(self, verb: str, whole: int, /) -> AbstractContextManager[Callable[[int], None]]: ...
-
-
-def silent(verb: str, whole: int, /) -> AbstractContextManager[Callable[[int], None]]:
-    """Show nothing."""
-    return nullcontext(lambda done: None)
-
-
-def unsaid(sentence: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,27 +42,23 @@ class Examined:
 
 
 def examine(
-    source: Source,
-    background: Background,
-    kept: Path | None = None,
-    showing: Showing = silent,
-    workers: int | None = None,
+    source: Source, background: Background, kept: Path | None = None, keeping: Keeping | None = None
 ) -> Examined:
     """Read and decode every image of a source.
 
     background: of what is transparent. kept: the file of what was found before, which is made where it is missing.
-    workers: threads; None: a core each.
     """
+    keeping = keeping or Keeping()
     count = len(source.labels)
     ids_N = np.zeros((count, ID), dtype=np.uint8)
     flat_N, dark_N = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     faults: dict[int, str] = {}
     looks = (
-        _files(source.images, count, background, kept, workers)
+        _files(source.images, count, background, kept, keeping.workers)
         if isinstance(source.images, Files)
         else _arrays(source.images, count)
     )
-    with showing("read", count) as show:
+    with keeping.showing("read", count) as show:
         for row, look in enumerate(looks):
             if isinstance(look, str):
                 faults[row] = look
@@ -108,7 +88,7 @@ def refuse_unreadable(source: Source, faults: dict[int, str]) -> None:
 
 
 def _files(
-    files: Files, count: int, background: Background, kept: Path | None, workers: int | None
+    files: Files, count: int, background: Background, kept: Path | None, workers: int
 ) -> Iterator[Look | str]:
     """What is known of each file, or why it cannot be read."""
 
@@ -118,8 +98,6 @@ def _files(
             image = decode(content, mode="RGB", size=LOOK, background=background)
         except NotDecoded as error:
             return str(error)
-        except OSError as error:
-            return error.strerror or str(error)
         return _look(content, image)
 
     with keeping(kept, files.names, background) as looks:

@@ -80,7 +80,7 @@ class Files(Protocol):
         ...
 
     def read(self, row: int) -> bytes:
-        """A whole file; threads call it. Raises `OSError` or `NotDecoded` for one that cannot be read."""
+        """A whole file; threads call it. Raises `NotDecoded` for one that cannot be read."""
         ...
 
     def stamp(self, row: int) -> tuple[int, int]:
@@ -129,14 +129,21 @@ def pixels(
     # Pillow is needed where pictures are decoded or resized, not where prepared data are read.
     from PIL import Image, ImageOps
 
+    picture = straight(picture, mode, background)
+    if size is not None:
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    values = np.asarray(picture)
+    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+def straight(picture: Image.Image, mode: str, background: tuple[int, int, int]) -> Image.Image:
+    """A picture of any mode as `mode`, as the camera's orientation tag has it, on `background`."""
+    from PIL import Image, ImageOps
+
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # Pillow would clip 16-bit greys to 255 instead of scaling them
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
-    picture = picture.convert(mode)
-    if size is not None:
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-    values = np.asarray(picture)
-    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return picture.convert(mode)

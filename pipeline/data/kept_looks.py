@@ -9,6 +9,7 @@ Legend: N images.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.base.files import replacing
+from pipeline.base.files import digest, replacing
 from pipeline.data.names import nfc
 from pipeline.data.splits import ID
 
 SCHEMA = 1
+FOLDER = "looks"  # beside the training state
+NAMED = re.compile(r"[0-9a-f]{64}\.looks")
 SPARE = 1000  # lines of files that are gone or changed, beyond as many as there are files
 
 Background = tuple[int, int, int]
@@ -89,6 +92,14 @@ class Looks:
     def _line(self, row: int, stamp: Stamp, look: Look) -> bytes:
         content = json.dumps([nfc(self._names[row]), *stamp, look.id.hex(), look.flat, look.dark]).encode()
         return content + b" %d\n" % zlib.crc32(content)
+
+
+def looks_file(state: Path, source: str, root: Path) -> Path:
+    """Where it is kept what was found of the images of a source, below the folder of all training state.
+
+    root: `data.root`, resolved.
+    """
+    return state / FOLDER / f"{digest([source, str(root)])}.looks"
 
 
 @contextmanager

@@ -1,8 +1,13 @@
-"""The prepared folder: three splits as memory-mapped arrays, and the header that describes them.
+"""The prepared folder: three splits, and the header that describes them.
 
-data.json, <split>.images.npy (uint8 N, C, H, W), <split>.labels.npy (int64 N), train.true_labels.npy
-(int64 N, before label noise). The header is sealed and has the hash of every array; all are compared before any
-is used, so that a damaged byte is found and named before it trains anything.
+data.json, <split>.labels.npy (int64 N), train.true_labels.npy (int64 N, before label noise), and the images:
+
+- storage `pixels`: <split>.images.npy (uint8 N, C, H, W).
+- storage `encoded`: shards/<number>.tar, with images of all splits, and <split>.rows.npy (`shards.PLACE` N), which says
+  where in them each row lies.
+
+The header is sealed and has the hash of every file. Those of arrays are compared before any is used, that of a shard
+when something is first read of it, so that a damaged byte is found and named before it trains anything.
 """
 
 from dataclasses import dataclass
@@ -15,11 +20,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
+from pipeline.data.colours import WHITE, Colour
+from pipeline.data.encoded import SHARDS, Encoded, Shards
 from pipeline.data.names import SPLITS, SplitName
+from pipeline.data.shards import PLACE
 
-SCHEMA = 2
+SCHEMA = 3
 HEADER = "data.json"
+Storage = Literal["pixels", "encoded"]
+Shape = tuple[int, int, int, int]
 IMAGES = {split: f"{split}.images.npy" for split in SPLITS}
+ROWS = {split: f"{split}.rows.npy" for split in SPLITS}
 LABELS = {split: f"{split}.labels.npy" for split in SPLITS}
 TRUE_LABELS = "train.true_labels.npy"
 
@@ -30,14 +41,22 @@ class DataHeader:
 
     shapes: split -> (N, C, H, W). mean, std: per channel, of pixels / 255 over the training split.
     label_noise: share asked for; relabelled: training labels that differ from the true ones.
-    files: SHA-256 of each array's file, by its name.
-    hash: SHA-256 of all arrays, class names, mean and std: what stored labels are bound to.
+    storage: how the images lie there. Where they are encoded, store_size: their short side in pixels, at most;
+    decoders: what encoded them, and its version; shapes are those of the images once they are decoded.
+    background: what shows through where an image file is transparent.
+    files: SHA-256 of each file, by its path in the folder.
+    hash: SHA-256 of all files, class names, mean and std, and where images are encoded of the shape and the
+    background that they are decoded to: what stored labels are bound to.
     """
 
-    schema: Literal[2]
+    schema: Literal[3]
     source: str
+    storage: Storage
+    store_size: int | None
+    decoders: dict[str, str]
+    background: Colour
     classes: tuple[str, ...]
-    shapes: dict[SplitName, tuple[int, int, int, int]]
+    shapes: dict[SplitName, Shape]
     counts: dict[SplitName, int]
     dtype: Literal["uint8"]
     mean: tuple[float, ...]
@@ -50,9 +69,9 @@ class DataHeader:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """images: uint8 (N, C, H, W), mapped read-only; labels: int64 (N,), read-only."""
+    """images: uint8 (N, C, H, W), mapped read-only or decoded when asked for; labels: int64 (N,), read-only."""
 
-    images: np.memmap
+    images: np.ndarray | Encoded
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -73,6 +92,7 @@ class Prepared:
     channels: int
     size: int
     hash: str
+    background: Colour = WHITE  # of image files that are transparent
 
 
 def read_header(folder: Path) -> DataHeader:
@@ -86,8 +106,17 @@ def read_header(folder: Path) -> DataHeader:
         raise UserError(f"{path} has no valid {where} ({first['msg']}): delete {folder} and run `dvc repro`") from None
 
 
+def shards_in_use(folder: Path) -> set[str] | None:
+    """SHA-256 of each shard that a prepared folder names; None where there is no such folder, or it is damaged."""
+    try:
+        files = read_header(folder).files
+    except UserError:
+        return None
+    return {found for name, found in files.items() if name.startswith(f"{SHARDS}/")}
+
+
 def read(folder: Path) -> Prepared:
-    """Open a prepared folder; every file is read once to compare its hash, and pixels stay on disk.
+    """Open a prepared folder; every array is read once to compare its hash, and images stay on disk.
 
     Raises `UserError` naming the file that is missing, damaged, or not as the header has it.
     """
@@ -102,10 +131,11 @@ def read(folder: Path) -> Prepared:
     channels, size, _ = image
     if not len(header.mean) == len(header.std) == channels or not all(0 < each < 1 for each in header.std):
         raise UserError(f"{path} has no valid mean and std of {channels} channels: delete {folder} and run `dvc repro`")
+    shards = Shards(folder / SHARDS, header.files)
     return Prepared(
-        train=_split(folder, header, "train"),
-        validation=_split(folder, header, "validation"),
-        test=_split(folder, header, "test"),
+        train=_split(folder, header, "train", shards),
+        validation=_split(folder, header, "validation", shards),
+        test=_split(folder, header, "test", shards),
         true_labels=_labels(folder / TRUE_LABELS, header, "train"),
         classes=header.classes,
         mean=header.mean,
@@ -113,11 +143,16 @@ def read(folder: Path) -> Prepared:
         channels=channels,
         size=size,
         hash=header.hash,
+        background=header.background,
     )
 
 
-def _split(folder: Path, header: DataHeader, split: SplitName) -> Split:
-    images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
+def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -> Split:
+    count, channels, size, _ = header.shapes[split]
+    if header.storage == "pixels":
+        images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
+    else:
+        images = Encoded(shards, _array(folder / ROWS[split], header, PLACE, (count,)), channels, size, header.background)
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 

@@ -11,17 +11,31 @@ def folder() -> Path | None:
 
     None outside of a repository, and where DVC is not installed: training does without.
     """
+    top, settings = repository(), _settings()
+    if top is None or settings is None:
+        return None
+    given = settings.get("dir")
+    return Path(given) if given else top / ".dvc" / "cache"
+
+
+def link_types() -> set[str]:
+    """How this repository's DVC brings files from its cache into a workspace, in its words: `cache.type`."""
+    found = (_settings() or {}).get("type") or ["reflink", "copy"]
+    return {each.strip() for each in (found.split(",") if isinstance(found, str) else found)}
+
+
+def _settings() -> dict[str, Any] | None:
+    """The section `cache` of DVC's config; None outside of a repository, and where DVC is not installed."""
     top = repository()
     if top is None:
         return None
-    # Only DVC knows where its cache is: four levels of config files, and an experiment's workspace
+    # Only DVC knows what its config says: four levels of files, and an experiment's workspace
     # points to the cache of the repository that it came from.
     try:
         from dvc.config import Config
     except ModuleNotFoundError:
         return None
-    given = Config(dvc_dir=str(top / ".dvc"), validate=False).get("cache", {}).get("dir")
-    return Path(given) if given else top / ".dvc" / "cache"
+    return Config(dvc_dir=str(top / ".dvc"), validate=False).get("cache", {})
 
 
 def repository() -> Path | None:

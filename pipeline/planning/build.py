@@ -64,7 +64,7 @@ def prepare(planner: Planner) -> PrepareSpec:
         data=data.model_dump(mode="json"),
         seed=planner.params.seeds.data,
         files=listed(resolve(data.root), **data.settings) if listed else None,
-        code={"stage": code(units.stage("prepare") | units.source(data.source))},
+        code={"stage": code(units.stage("prepare") | units.source(data.source) | units.ENCODE)},
         origins=True if planner.params.teacher.answers else None,
     )
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.base.locks import LOCK
 from pipeline.lineage.node import NAME
 
-LOCK = "lock"
 KEY = re.compile(r"[0-9a-f]{64}")
 # Names of all that is written there, by who writes it: those of `files.replacing` lie beside what it replaces.
 FILES = re.compile(

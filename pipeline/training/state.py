@@ -6,17 +6,16 @@ decides the result; two processes with the same key take turns, and the second r
 first has trained. State of finished training stays until `python -m pipeline gc`, that of unfinished longer.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import UserError
+from pipeline.base.locks import held
 from pipeline.dvc import cache
 
 VARIABLE = "COHOBATE_STATE"
@@ -130,45 +129,15 @@ def holding(node: str, key: str, log: Callable[[str], None]) -> Iterator[State]:
     finds the finished result and re-exports it.
     """
     folder = state_root() / node / key
-    while True:
+
+    def waiting(holder: str) -> None:
+        log(f"{node} is being trained by process {holder}: waiting for its result")
+
+    with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / "lock").open("a+")
-        except FileNotFoundError:
-            continue  # `gc` removed the folder in between
+            stack.enter_context(held(folder, waiting))
         except OSError as error:
             raise UserError(
                 f"{folder} cannot be written ({error.strerror}): make it writable or set {VARIABLE}"
             ) from None
-        _wait(lock.fileno(), folder, node, log)
-        if _is_at(lock.fileno(), folder / "lock"):
-            break
-        lock.close()  # `gc` removed the folder while we waited: this lock would hold nothing
-    with lock:
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         yield State(folder)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file still lies at `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _wait(descriptor: int, folder: Path, node: str, log: Callable[[str], None]) -> None:
-    logged = float("-inf")
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() - logged >= 60:
-                holder = (folder / "lock").read_text() or "another process"
-                log(f"{node} is being trained by process {holder}: waiting for its result")
-                logged = time.monotonic()
-            time.sleep(0.2)
-        else:
-            return

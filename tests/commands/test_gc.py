@@ -13,6 +13,8 @@ from safetensors.numpy import save
 
 from pipeline.base import files
 from pipeline.commands.gc import Collected, collect
+from pipeline.data.kept_images import FOLDER, kept_images
+from pipeline.data.shards import Bucket, Stored
 from pipeline.labels.parts import PARTS, WHOLE
 from pipeline.labels.store import view_path
 from pipeline.training.folders import contents, locked_folders
@@ -222,6 +224,88 @@ def test_dvcs_own_folder_as_the_folder_for_state_loses_nothing(
     assert kept == {name: content for name, content in before.items() if not name.startswith("training-state")}
     *_, last = said.splitlines()
     assert last.startswith(".dvc/tmp") and f"set {VARIABLE} to a folder for training state alone (it is .dvc)" in last
+
+
+def images(root: Path, settings: str, count: int) -> list[str]:
+    """Shards of encoded images that nobody holds; their SHA-256."""
+    with kept_images(root, settings, pytest.fail) as kept:
+        stored = [Stored(settings, "jpg", 1, 1, bytes([number])) for number in range(count)]
+        made = [kept.add(Bucket(3, number), [image]) for number, image in enumerate(stored)]
+    return [shard.sha256 for _, shard in made]
+
+
+def test_encoded_images_that_the_present_store_uses_stay(tmp_path: Path) -> None:
+    one, other = images(tmp_path, A, 3), images(tmp_path, B, 2)
+    assert collect(tmp_path, used=None) == Collected(unfinished=2), "they may be of a store that is not finished yet"
+    done = collect(tmp_path, used={one[0], one[2]})
+    assert (done.shards, done.removed, done.strange) == (3, 0, []) and done.bytes == 3 * 2048
+    left = tmp_path / FOLDER / A
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [A]
+    assert {name.rpartition("-")[2] for name in os.listdir(left)} == {f"{one[0]}.tar", f"{one[2]}.tar", "lock"}
+    assert collect(tmp_path, used=set(one)) == Collected()
+    assert collect(tmp_path, unfinished=True, used=set(one)).shards == 2
+    assert not left.exists() and other
+
+
+def test_what_a_killed_prepare_left_goes_with_the_rest(tmp_path: Path) -> None:
+    (used,) = images(tmp_path, A, 1)
+    (tmp_path / FOLDER / A / ".new.123.tmp").write_text("torn")
+    assert collect(tmp_path, used={used}).shards == 1
+    assert len(os.listdir(tmp_path / FOLDER / A)) == 2
+
+
+def test_encoded_images_that_a_process_holds_stay(tmp_path: Path) -> None:
+    images(tmp_path, A, 1)
+    before = below(tmp_path)
+    with kept_images(tmp_path, A, pytest.fail):
+        assert collect(tmp_path, unfinished=True) == Collected(held=1)
+    assert below(tmp_path).keys() == before.keys()
+
+
+SHARD = f"03-000000-{'a' * 32}-{A}.tar"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "thesis.tex").write_text("mine"),
+        lambda folder: (folder / "000000.tar").write_text("mine"),
+        lambda folder: (folder / "mine").mkdir(),
+        lambda folder: (folder / SHARD).mkdir(),
+        lambda folder: (folder / SHARD).symlink_to(folder.parents[2] / "mine" / "file"),
+        lambda folder: os.mkfifo(folder / SHARD),
+        lambda folder: os.mkfifo(folder / ".new.1.tmp"),
+        lambda folder: ((folder / "lock").unlink(), (folder / "lock").symlink_to(folder.parents[2] / "mine" / "file")),
+        lambda folder: folder.rename(folder.with_name("abc")),
+        lambda folder: (folder.rename(folder.parents[2] / "moved"), folder.symlink_to(folder.parents[2] / "moved")),
+        lambda folder: (folder.parent / "file").write_text("mine"),
+    ],
+    ids=lambda spoil: "",
+)
+def test_what_is_not_ours_among_encoded_images_stays_whole_and_is_named(tmp_path: Path, spoil: Any) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("1")
+    root = tmp_path / "root"
+    images(root, A, 1)
+    images(root, B, 1)
+    spoil(root / FOLDER / A)
+    if (root / FOLDER / "file").exists():
+        collect(root, unfinished=True)
+        assert (root / FOLDER / "file").read_text() == "mine"
+        return
+    before = below(tmp_path)
+    done = collect(root, unfinished=True)
+    assert below(tmp_path) == {name: content for name, content in before.items() if B not in name}
+    assert (done.shards, len(done.strange)) == (1, 1)
+
+
+def test_a_folder_of_encoded_images_that_is_a_link_is_not_entered(tmp_path: Path) -> None:
+    images(tmp_path / "elsewhere", A, 1)
+    before = below(tmp_path / "elsewhere")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / FOLDER).symlink_to(tmp_path / "elsewhere" / FOLDER)
+    assert collect(tmp_path / "root", unfinished=True) == Collected()
+    assert below(tmp_path / "elsewhere") == before
 
 
 def test_the_command_says_how_much(copied: Scratch) -> None:

@@ -9,9 +9,11 @@ import pytest
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, sha256
 from pipeline.config.data import Data
-from pipeline.data import prepare as module
-from pipeline.data.prepare import prepare, statistics, write_images
+from pipeline.data import writing as module
+from pipeline.data.encoded import Encoded
+from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared, read
+from pipeline.data.writing import statistics, write_images
 from tests.data.folders import folder, picture
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -26,8 +28,8 @@ def digits(out: Path, *, seed: int = 0, **settings: Any) -> Prepared:
 COUNTS = (1078, 360, 359)  # of 1797: each class is cut by itself
 
 
-def content(images_NCHW: np.ndarray) -> list[bytes]:
-    return [image.tobytes() for image in images_NCHW]
+def content(images_NCHW: np.ndarray | Encoded) -> list[bytes]:
+    return [image.tobytes() for image in np.asarray(images_NCHW)]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_a_test_split_of_its_own_is_kept_whole(tmp_path: Path) -> None:
 
 
 def test_statistics_are_those_of_the_training_pixels(plain: Prepared) -> None:
-    pixels = plain.train.images.astype(np.float64) / 255
+    pixels = np.asarray(plain.train.images).astype(np.float64) / 255
     assert plain.mean == pytest.approx((pixels.mean(),), rel=1e-12)
     assert plain.std == pytest.approx((pixels.std(),), rel=1e-12)
 

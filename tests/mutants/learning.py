@@ -220,14 +220,14 @@ DATA = [
         VIEWS,
     ),
     Mutant(
-        "pipeline/data/prepare.py",
+        "pipeline/data/writing.py",
         'statistics(np.load(out / IMAGES["train"]',
         'statistics(np.load(out / IMAGES["test"]',
         PREPARE,
     ),
-    Mutant("pipeline/data/prepare.py", 'digest({"files": content, ', "digest({", PREPARE),
+    Mutant("pipeline/data/prepare.py", 'bound = {"files": content, ', "bound: dict[str, object] = {", PREPARE),
     Mutant("pipeline/data/prepare.py", "TRUE_LABELS: chosen.true_labels", "TRUE_LABELS: noisy_labels", PREPARE),
-    Mutant("pipeline/data/prepare.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
+    Mutant("pipeline/data/writing.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
     Mutant(
         "pipeline/data/prepared.py",
         "verify(path, header.files.get(path.name), again)",

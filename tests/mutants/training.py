@@ -367,7 +367,7 @@ MUTANTS = [
         "if content[:DIGEST]:",
         STATE,
     ),
-    Mutant("pipeline/training/state.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
+    Mutant("pipeline/base/locks.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
     # What a node records.
     Mutant("pipeline/training/learn.py", "forward_of(model.eval())", "forward_of(model.train())", RECORDED),
     Mutant(

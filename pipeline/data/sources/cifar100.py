@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.data import torchvision
 from pipeline.data.images import Source
 
-WITHOUT = ("test", "group", "unreadable", "background")  # keys of `data` that mean nothing here
+# Keys of `data` that mean nothing here.
+WITHOUT = ("test", "group", "unreadable", "background", "storage", "store_size")
 
 
 def load(root: Path, size: int | None, grayscale: bool, *, download: bool = True) -> Source:

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.data.images import Source, fitted
 
-WITHOUT = ("grayscale", "group", "unreadable", "background")  # keys of `data` that mean nothing here
+# Keys of `data` that mean nothing here.
+WITHOUT = ("grayscale", "group", "unreadable", "background", "storage", "store_size")
 
 
 def load(size: int | None, grayscale: bool) -> Source:

@@ -1,0 +1,162 @@
+"""Images that lie compressed in shards, decoded when they are asked for, by threads.
+
+Legend: N images, B rows asked for, C channels (1 or 3), H, W height and width in pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pipeline.base.errors import UserError
+from pipeline.base.files import verify
+from pipeline.data.ahead import cores
+from pipeline.data.decode import WHITE, Colour, NotDecoded, decode
+from pipeline.data.shards import shard_name
+
+SHARDS = "shards"
+MODES = {1: "L", 3: "RGB"}
+
+
+class Shards:
+    """The shards of a prepared folder, for all of its splits; each is hashed once, when something is first read of it.
+
+    folder: where they lie. recorded: the SHA-256 of each by its path below the prepared folder; None where they have
+    just been written.
+    """
+
+    def __init__(self, folder: Path, recorded: Mapping[str, str] | None) -> None:
+        self._folder = folder
+        self._recorded = recorded
+        self._locks: dict[int, Lock] = {}
+        self._checked: set[int] = set()
+        self._lock = Lock()
+
+    def read(self, shard: int, offset: int, length: int) -> bytes:
+        """Bytes of one shard; threads call it.
+
+        Raises:
+            UserError: The shard is missing, cannot be read, or is not the one that the header records.
+        """
+        path = self._folder / shard_name(shard)
+        try:
+            if self._recorded is not None and shard not in self._checked:
+                self._check(shard, path, self._recorded)
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                return os.pread(descriptor, length, offset)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: {_again(path)}") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}): {_again(path)}") from None
+
+    def _check(self, shard: int, path: Path, recorded: Mapping[str, str]) -> None:
+        with self._lock:
+            own = self._locks.setdefault(shard, Lock())
+        with own:  # of several threads one reads it, the others wait
+            if shard not in self._checked:
+                verify(path, recorded.get(f"{SHARDS}/{path.name}"), _again(path))
+                self._checked.add(shard)
+
+
+class Encoded:
+    """The images of a split: `images[rows]` is uint8 (B, C, size, size), whatever the number of threads.
+
+    Args:
+        shards: Where they lie.
+        places: Where in them, `PLACE` (N,).
+        channels: 1 or 3.
+        size: Edge in pixels.
+        background: Of what is transparent.
+        threads: That decode; None for all cores.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        places: np.ndarray,
+        channels: int,
+        size: int,
+        background: Colour = WHITE,
+        threads: int | None = None,
+    ) -> None:
+        self._shards = shards
+        self._places = places
+        self._mode = MODES[channels]
+        self._size = size
+        self._background = background
+        self._threads = threads or cores()
+        self.shape = (len(places), channels, size, size)
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images once they are decoded."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Width and height of each stored image in pixels, int64 (N, 2)."""
+        return np.stack([self._places["width"], self._places["height"]], axis=1).astype(np.int64)
+
+    def content(self, row: int) -> bytes:
+        """A stored image as it lies there: a JPEG, PNG or WebP file."""
+        place = self._places[row]
+        return self._shards.read(int(place["shard"]), int(place["offset"]), int(place["bytes"]))
+
+    def picture(self, row: int) -> np.ndarray:
+        """A stored image whole, at its own size: uint8 (C, H, W)."""
+        return self._decode(row, None)
+
+    def __getitem__(self, rows: int | slice | list[int] | np.ndarray) -> np.ndarray:
+        """Images by row number, uint8 (C, size, size) of one and (B, C, size, size) of several."""
+        if isinstance(rows, int | np.integer):
+            return self._decode(int(rows), self._size)
+        rows_B = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        images_BCHW = np.empty((len(rows_B), *self.shape[1:]), dtype=np.uint8)
+
+        def fill(start: int) -> None:
+            for at in range(start, min(start + step, len(rows_B))):
+                images_BCHW[at] = self._decode(int(rows_B[at]), self._size)
+
+        step = max(1, min(16, len(rows_B) // self._threads))
+        starts = range(0, len(rows_B), step)
+        if self._threads == 1 or len(starts) < 2:
+            for start in starts:
+                fill(start)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                for _ in pool.map(fill, starts):
+                    pass
+        return images_BCHW
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """All of them, decoded: `np.array(images)`."""
+        if copy is False:
+            raise ValueError("encoded images are no array before they are decoded")
+        return self[:].astype(dtype or np.uint8, copy=False)
+
+    def _decode(self, row: int, size: int | None) -> np.ndarray:
+        try:
+            return decode(self.content(row), mode=self._mode, size=size, background=self._background)
+        except NotDecoded as error:
+            place = self._places[row]
+            raise UserError(
+                f"an image of {shard_name(int(place['shard']))} cannot be decoded here ({error}): delete "
+                "artifacts/data and run `dvc repro`"
+            ) from None
+
+
+def _again(path: Path) -> str:
+    return f"delete {path.parent.parent} and run `dvc repro`"

@@ -1,0 +1,43 @@
+"""Small photographs, made up: smooth, so that JPEG is near to what it was given."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def photograph(seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    """Of (width, height) pixels."""
+    few = np.random.default_rng(seed).integers(0, 256, (4, 5, len(mode)), dtype=np.uint8)
+    return Image.fromarray(few.squeeze(), mode="L" if mode == "L" else "RGB").resize(size, Image.Resampling.BICUBIC)
+
+
+def file(picture: Image.Image, form: str = "JPEG", **settings: Any) -> bytes:
+    """What a file of that format holds."""
+    made = io.BytesIO()
+    picture.save(made, form, **settings)
+    return made.getvalue()
+
+
+class Files:
+    """Files in memory, as a source hands them over; `asked` counts how often each is read."""
+
+    def __init__(self, contents: list[bytes]) -> None:
+        self.contents = contents
+        self.names = [f"{number}.jpg" for number in range(len(contents))]
+        self.asked = [0] * len(contents)
+
+    def read(self, row: int) -> bytes:
+        self.asked[row] += 1
+        return self.contents[row]
+
+
+def write(root: Path, counts: dict[str, int], size: tuple[int, int] = (40, 30)) -> Path:
+    """`root/<class>/<number>.jpg`, each another one."""
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            (root / name / f"{number:03}.jpg").write_bytes(file(photograph(1000 * label + number, size)))
+    return root
