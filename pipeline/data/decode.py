@@ -8,22 +8,30 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.formats import FORMATS
-from pipeline.data.images import pixels
+from pipeline.data.colours import WHITE, flat
+from pipeline.data.formats import FORMATS, HEAD, is_heif
+from pipeline.data.framing import pixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
+Content = Path | bytes  # a file by its name, or all that stands in it
+
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
+REDUCED = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size where that will do
+GAP = 2  # times the short side that is asked for, at least, in what is decoded so: closer, the resize has little to average
+EXTRA = "heic"  # of pip: what reads HEIF
 
 
 class NotDecoded(Exception):
@@ -55,45 +63,113 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(path: Path, *, mode: str, size: int | None) -> np.ndarray:
-    """The picture in a file, uint8 (C, H, W); `mode` and `size` as of `pixels`.
+def decode(
+    content: Content, *, mode: str, size: int | None, background: tuple[int, int, int] = WHITE
+) -> np.ndarray:
+    """The picture in a file, uint8 (C, H, W), made square and resized as of `pipeline.data.framing`.
+
+    mode: "L" (C=1) or "RGB" (C=3). size: edge of the result; None keeps width and height. background: what shows
+    through where the picture is transparent.
 
     Raises:
         NotDecoded: It is no whole picture of one of `FORMATS`, or has more than `LARGEST` pixels.
         MemoryError: The memory is not enough, whatever the file is.
     """
     try:
-        with opened(path) as picture:
-            return pixels(picture, mode=mode, size=size)
+        with opened(content) as picture:
+            shortest = None if size is None else GAP * size
+            return pixels(upright(picture, mode=mode, background=background, shortest=shortest), size)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
-        raise NotDecoded(str(error) or type(error).__name__) from None
+        raise NotDecoded(_reason(error)) from None
+
+
+def upright(
+    picture: Image.Image, *, mode: str, background: tuple[int, int, int] = WHITE, shortest: int | None = None
+) -> Image.Image:
+    """The first frame of an opened picture as a person sees it: turned by its orientation tag, in `mode`, on white.
+
+    The picture itself is changed, and the result lives no longer than it. mode, background: as of `decode`. shortest: a
+    short side in pixels that is enough; the formats that can (`REDUCED`) are then decoded at a fraction of their size,
+    never below it. That is several times faster, and gives another picture than decoding all of it.
+    """
+    from PIL import ImageOps
+
+    if shortest is not None and picture.format in REDUCED:
+        picture.draft(None, (shortest, shortest))
+    picture.load()
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # a tag that cannot be read turns nothing, and the pixels are whole
+        pass
+    return flat(picture, mode=mode, background=background)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(content: Content) -> Iterator[Image.Image]:
     """A picture whose pixels are not decoded yet, and count against `BUDGET` until the end of the block.
 
     Raises:
         NotDecoded: It is of another format, or too large.
     """
     # Pillow is needed where pictures are decoded, not where files are listed.
-    from PIL import Image, UnidentifiedImageError
+    from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # several pictures are decoded at a time, not one by many threads
     # Ours is the check: Pillow's names no width and height, and prints a warning of Python's from half of it on.
     Image.MAX_IMAGE_PIXELS = None
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        formats = _readers(is_heif(file.read(HEAD)))
+        file.seek(0)
+        try:
+            picture = Image.open(file, formats=formats)
+        except UnidentifiedImageError:
+            raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
+        with picture:
+            tags = getattr(picture, "tag_v2", {})
+            for what, (width, height) in (("it", picture.size), ("a tile", [tags.get(tag, 0) for tag in TILE])):
+                if width * height > LARGEST:
+                    raise NotDecoded(f"{what} has {width}x{height} pixels, and {LARGEST:,} are the most that are decoded")
+            with BUDGET.hold(picture.width * picture.height):
+                try:
+                    yield picture
+                finally:
+                    picture.close()  # its pixels, too, are gone before others may have theirs
+
+
+def versions() -> dict[str, str]:
+    """What decides the pixels of a file, beside this code: the decoders by name, each with its version."""
+    import PIL
+    from PIL import features
+
+    names = ("libjpeg_turbo", "zlib", "webp", "libtiff", "avif", "littlecms2")
+    return {"pillow": PIL.__version__, **{name: features.version(name) or "none" for name in names}, **_heif_version()}
+
+
+def _readers(heif: bool) -> tuple[str, ...]:
+    """The formats that a file is tried for."""
+    if not heif:
+        return tuple(name for name in FORMATS if name != "HEIF")
+    if not _heif_version():
+        raise NotDecoded(f"it is HEIC, which needs pillow-heif: install it with `pip install -e '.[{EXTRA}]'`")
+    return ("HEIF",)
+
+
+@cache
+def _heif_version() -> dict[str, str]:
+    """Make Pillow read HEIF; the version of what does, or nothing where that is not installed."""
     try:
-        picture = Image.open(path, formats=tuple(FORMATS))
-    except UnidentifiedImageError:
-        raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
-    with picture:
-        tags = getattr(picture, "tag_v2", {})
-        for what, (width, height) in (("it", picture.size), ("a tile", [tags.get(tag, 0) for tag in TILE])):
-            if width * height > LARGEST:
-                raise NotDecoded(f"{what} has {width}x{height} pixels, and {LARGEST:,} are the most that are decoded")
-        with BUDGET.hold(picture.width * picture.height):
-            try:
-                yield picture
-            finally:
-                picture.close()  # its pixels, too, are gone before others may have theirs
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return {}
+    # Beside the picture a file may hold small ones, which need not show the same.
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return {"pillow_heif": pillow_heif.__version__, "libheif": pillow_heif.libheif_version()}
+
+
+def _reason(error: Exception) -> str:
+    """Why, in one line; the operating system's errors without the name of the file."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What a source of data hands over, and how a picture becomes an array.
+"""What a source of data hands over, and how arrays of one size become arrays of another.
 
 Legend: N images, B rows asked for, C channels (1 or 3), H = W edge in pixels.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from PIL import Image
+from pipeline.data.framing import pixels
 
 
 class Images(Protocol):
@@ -61,6 +60,7 @@ class Source:
 
 def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
     """Images of uint8 (N, H, W) or (N, H, W, 3), scaled to `size` where that is given, and grey where asked for."""
+    # Pillow is needed where images are resized or made grey, not where prepared data are read.
     from PIL import Image
 
     count, edge, _, *colours = values.shape
@@ -69,28 +69,5 @@ def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
         return values.transpose(0, 3, 1, 2) if colours else values[:, None]
     mode = "RGB" if colours and not grayscale else "L"
     return Decoded(
-        (count, len(mode), wanted, wanted), lambda row: pixels(Image.fromarray(values[row]), mode=mode, size=wanted)
+        (count, len(mode), wanted, wanted), lambda row: pixels(Image.fromarray(values[row]).convert(mode), wanted)
     )
-
-
-def pixels(picture: Image.Image, *, mode: str, size: int | None) -> np.ndarray:
-    """Turn a Pillow image of any mode into uint8 (C, H, W).
-
-    mode: "L" (C=1) or "RGB" (C=3). size: edge of the square result; the central square is scaled to it
-    (bilinear over the pixels that each new one covers); None keeps width and height. The camera's
-    orientation tag is obeyed, transparency becomes black as padding is, and 16-bit greys lose their low byte.
-    """
-    # Pillow is needed where pictures are decoded or resized, not where prepared data are read.
-    from PIL import Image, ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # Pillow would clip 16-bit greys to 255 instead of scaling them
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    picture = picture.convert(mode)
-    if size is not None:
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-    values = np.asarray(picture)
-    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
