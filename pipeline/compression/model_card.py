@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.compression.card import BLACK, Card
 from pipeline.config.yaml import dump
 from pipeline.console.text import code, markdown, visible, word
-from pipeline.data.colours import COLOURS, DEPTHS, GREYS
+from pipeline.data.colours import CLEAR, COLOURS, DEPTHS
 from pipeline.data.decode import GAP, REDUCED
 from pipeline.data.formats import FORMATS
 
@@ -67,18 +67,22 @@ if image.mode.startswith(("I", "F")):  # 16 bits, 32 bits, floats
     if values.dtype.kind != "f":
         white = next(float(2**bits - 1) for bits in {depths} if white < 2**bits)
     image = Image.fromarray(np.rint(values.clip(0, None) * (255 / white)).astype(np.uint8))
-alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-if image.mode not in {colours}:
-    image = image.convert("L" if image.mode in {greys} else "RGB")
+elif image.has_transparency_data:
+    image = image.convert("LA" if image.mode == "LA" else "RGBA")
+elif image.mode not in {colours}:
+    image = image.convert("L" if image.mode == "1" else "RGB")
+edge = min(image.size)
+left, top = ((side - edge) // 2 for side in image.size)
+image = image.crop((left, top, left + edge, top + edge)).resize(({size}, {size}), Image.Resampling.BILINEAR)
+alpha = image.getchannel("A") if image.mode in {clear} else None
+if alpha:
+    image = image.convert({clear}[image.mode])
 if profile:
     srgb = ImageCms.createProfile("sRGB")
     image = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
 if alpha:
     image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, {background}), alpha)
 image = image.convert("{mode}")
-edge = min(image.size)
-left, top = ((side - edge) // 2 for side in image.size)
-image = image.crop((left, top, left + edge, top + edge)).resize(({size}, {size}), Image.Resampling.BILINEAR)
 pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
 (logits,) = session.run(None, {{"pixels": pixels}})
 print(classes[int(logits[0].argmax())])
@@ -157,7 +161,7 @@ def _run(card: Card, file: str, runtime: str) -> str:
     numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size, "enough": GAP * card.size}
     # As the pipeline itself: other decoders may start a program.
     read = json.dumps([name for name in FORMATS if name != "HEIF"])
-    modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "greys": GREYS}
+    modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "clear": CLEAR}
     background = card.background or BLACK
     return RUN.format(
         file=file, runtime=runtime, shape=shape, mode=mode, formats=read, background=background, **numbers, **modes

@@ -20,23 +20,35 @@ DEPTHS = (8, 10, 12, 14, 16, 32)  # bits a grey, as cameras, scanners and micros
 PROFILES = 32  # that are kept ready; one takes about a millisecond to become so
 SAME = 1  # grey levels by which a profile may differ from sRGB to be taken for it
 COLOURS = ("L", "RGB", "CMYK", "LAB")  # modes that a profile may be of
-GREYS = ("1", "LA")  # modes that become L, where all others that are not of `COLOURS` become RGB
+CLEAR = {"LA": "L", "RGBA": "RGB"}  # modes with transparency, and without
 
 
-def flat(picture: Image.Image, *, mode: str, background: tuple[int, int, int] = WHITE) -> Image.Image:
-    """The picture in `mode`, "L" or "RGB", on `background` (sRGB) where it is transparent."""
+def plain(picture: Image.Image) -> Image.Image:
+    """The same picture in a mode whose values can be averaged: one of `COLOURS`, or LA or RGBA where it is transparent."""
+    if picture.mode.startswith(("I", "F")):
+        return scaled(picture)
+    if picture.has_transparency_data:
+        return _converted(picture, "LA" if picture.mode == "LA" else "RGBA")
+    if picture.mode in COLOURS:
+        return picture
+    return picture.convert("L" if picture.mode == "1" else "RGB")
+
+
+def flat(
+    picture: Image.Image, *, mode: str, background: tuple[int, int, int] = WHITE, profile: bytes | None = None
+) -> Image.Image:
+    """A plain picture in `mode`, "L" or "RGB", of sRGB, on `background` where it is transparent.
+
+    profile: ICC, of its colours.
+    """
     # Pillow is needed where pictures are decoded, not where files are listed.
     from PIL import Image
 
-    profile = picture.info.get("icc_profile")
-    if picture.mode.startswith(("I", "F")):
-        picture = scaled(picture)
-    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
-    if picture.mode not in COLOURS:
-        picture = picture.convert("L" if picture.mode in GREYS else "RGB")
+    alpha = picture.getchannel("A") if picture.mode in CLEAR else None
+    picture = _converted(picture, CLEAR.get(picture.mode, picture.mode))
     if transform := _transform(profile, picture.mode):
         picture = transform.apply(picture)
-    if alpha is not None:
+    if alpha:
         picture = Image.composite(_converted(picture, "RGB"), Image.new("RGB", picture.size, background), alpha)
     return _converted(picture, mode)
 

@@ -9,18 +9,18 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.colours import WHITE, flat
+from pipeline.data.colours import WHITE, flat, plain
 from pipeline.data.formats import FORMATS, HEAD, is_heif
-from pipeline.data.framing import pixels
+from pipeline.data.framing import framed, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,8 +77,10 @@ def decode(
     """
     try:
         with opened(content) as picture:
+            resize = partial(framed, size=size)
             shortest = None if size is None else GAP * size
-            return pixels(upright(picture, mode=mode, background=background, shortest=shortest), size)
+            shown = upright(picture, mode=mode, background=background, shortest=shortest, resize=resize)
+            return pixels(shown, None)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one
@@ -86,13 +88,21 @@ def decode(
 
 
 def upright(
-    picture: Image.Image, *, mode: str, background: tuple[int, int, int] = WHITE, shortest: int | None = None
+    picture: Image.Image,
+    *,
+    mode: str,
+    background: tuple[int, int, int] = WHITE,
+    shortest: int | None = None,
+    resize: Callable[[Image.Image], Image.Image] | None = None,
 ) -> Image.Image:
     """The first frame of an opened picture as a person sees it: turned by its orientation tag, in `mode`, on white.
 
-    The picture itself is changed, and the result lives no longer than it. mode, background: as of `decode`. shortest: a
-    short side in pixels that is enough; the formats that can (`REDUCED`) are then decoded at a fraction of their size,
-    never below it. That is several times faster, and gives another picture than decoding all of it.
+    The picture itself is changed, and the result lives no longer than it.
+
+    mode, background: as of `decode`.
+    shortest: a short side in pixels that is enough; the formats that can (`REDUCED`) are then decoded at a fraction of
+        their size, never below it. That is several times faster, and gives another picture than decoding all of it.
+    resize: what is done before the colours are made sRGB: of twelve megapixels, that takes as long as to decode them.
     """
     from PIL import ImageOps
 
@@ -105,7 +115,10 @@ def upright(
         raise
     except Exception:  # a tag that cannot be read turns nothing, and the pixels are whole
         pass
-    return flat(picture, mode=mode, background=background)
+    shown = plain(picture)
+    if resize:
+        shown = resize(shown)
+    return flat(shown, mode=mode, background=background, profile=picture.info.get("icc_profile"))
 
 
 @contextmanager

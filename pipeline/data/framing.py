@@ -27,7 +27,7 @@ def framed(picture: Image.Image, size: int | None) -> Image.Image:
 
     The filter is bilinear and antialiased: a triangle over the pixels that each new one covers, and two pixels wide
     where nothing shrinks. It differs by one grey level at most from the same filter in exact arithmetic, since the rows
-    are rounded before the columns are made.
+    are rounded before the columns are made. What is transparent weighs by how much of it shows.
     """
     from PIL import Image
 

@@ -21,15 +21,13 @@ from pipeline.base.errors import UserError
 from pipeline.data import decode as module
 from pipeline.data.decode import NotDecoded, PixelBudget, decode, opened, upright, versions
 from pipeline.data.formats import FORMATS, is_heif
-from pipeline.data.framing import pixels
+from pipeline.data.framing import framed, pixels
 from pipeline.data.images import Decoded
 from pipeline.data.sources import imagefolder
-from tests.data.folders import folder, picture
+from tests.data.folders import HEIF, NEEDS_HEIF, folder, picture
 from tests.scratch import ROOT
 
 Image.init()
-HEIF = "pillow_heif" in versions()  # makes Pillow know it, too
-NEEDS_HEIF = pytest.mark.skipif(not HEIF, reason="HEIC needs the package pillow-heif")
 SAME = {"MPO"}  # written by a name of its own, and read as JPEG
 OTHERS = sorted({*Image.OPEN, *Image.SAVE} - {*FORMATS} - SAME)
 
@@ -145,7 +143,7 @@ def test_threads_hold_no_more_pixels_than_the_budget_together(tmp_path: Path, mo
     held, most, lock = 0, 0, threading.Lock()
     both = threading.Barrier(2, timeout=20)  # of four pictures two may be decoded at a time, and are
 
-    def pixels(opened: Image.Image, _: int) -> np.ndarray:
+    def upright(opened: Image.Image, **_: Any) -> Image.Image:
         nonlocal held, most
         with lock:
             held += opened.width * opened.height
@@ -153,12 +151,12 @@ def test_threads_hold_no_more_pixels_than_the_budget_together(tmp_path: Path, mo
         both.wait()
         with lock:
             held -= opened.width * opened.height
-        return np.zeros((1, 2, 2), np.uint8)
+        return Image.new("L", (2, 2))
 
     for number in range(4):
         picture(tmp_path / f"{number}.png", size=(10, 10))
     monkeypatch.setattr(module, "BUDGET", PixelBudget(299))
-    monkeypatch.setattr(module, "pixels", pixels)
+    monkeypatch.setattr(module, "upright", upright)
     images = Decoded((4, 1, 2, 2), lambda row: decode(tmp_path / f"{row}.png", mode="L", size=2))
     assert images[np.arange(4)].shape == (4, 1, 2, 2)
     assert most == 200
@@ -272,7 +270,7 @@ def test_what_is_decoded_of_a_fraction_is_the_same_picture(tmp_path: Path, kind:
         whole = pixels(upright(picture, mode="RGB"), 64)
     decoded = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "pixels", lambda picture, size: decoded.append(picture.size) or pixels(picture, size))
+        patch.setattr(module, "framed", lambda picture, size: decoded.append(picture.size) or framed(picture, size))
         found = decode(path, mode="RGB", size=64)
     assert decoded == [(200, 150)]
     assert abs(found.astype(int) - whole).max() <= 2
