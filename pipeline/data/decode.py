@@ -9,6 +9,8 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -31,6 +33,8 @@ LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where 
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
 REDUCED = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size where that will do
 GAP = 2  # times the short side that is asked for, at least, in what is decoded so: closer, the resize has little to average
+# What decoders print of a file's tags as warnings of Python's says nothing of its pixels.
+QUIET = ("ignore", None, UserWarning, re.compile(r"(PIL|pillow_heif)\."), 0)
 EXTRA = "heic"  # of pip: what reads HEIF
 
 
@@ -131,6 +135,8 @@ def opened(content: Content) -> Iterator[Image.Image]:
     # Pillow is needed where pictures are decoded, not where files are listed.
     from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
+    if QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", category=UserWarning, module=QUIET[3].pattern)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # several pictures are decoded at a time, not one by many threads
     # Ours is the check: Pillow's names no width and height, and prints a warning of Python's from half of it on.
     Image.MAX_IMAGE_PIXELS = None
@@ -140,7 +146,7 @@ def opened(content: Content) -> Iterator[Image.Image]:
         try:
             picture = Image.open(file, formats=formats)
         except UnidentifiedImageError:
-            raise NotDecoded(f"its content is none of {', '.join(FORMATS)}") from None
+            raise NotDecoded(f"its content is none of {', '.join(FORMATS)}, or damaged at its beginning") from None
         with picture:
             tags = getattr(picture, "tag_v2", {})
             for what, (width, height) in (("it", picture.size), ("a tile", [tags.get(tag, 0) for tag in TILE])):
