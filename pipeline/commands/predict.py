@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.base.ahead import ahead
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 from pipeline.base.kinds import unlike_file
 from pipeline.compression.card import BLACK
 from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
+from pipeline.data.ahead import cores, in_order
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
@@ -79,8 +79,8 @@ def opened(model: Path | None) -> Runtime:
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
     """Classify files, and the images in folders (by their suffix, at any depth, sorted), in order.
 
-    Images are read, made square and scaled as those that the model was trained on, by all cores, one batch ahead of the
-    model at most. A damaged one is yielded as `Unreadable`, and the rest goes on.
+    Images are read, made square and scaled as those that the model was trained on, by all cores, a few
+    ahead of the model. A damaged one is yielded as `Unreadable`, and the rest goes on.
 
     Raises:
         UserError: A path does not exist, a folder has no images, or the model takes images that files do not hold.
@@ -91,7 +91,7 @@ def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | U
         raise UserError(f"the model takes images of {card.channels} channels: image files have 1 or 3")
     files = [file for path in paths for file in _files(path)]
     read = partial(_open, mode=mode, size=card.size, background=card.background or BLACK)
-    found = zip(files, ahead(read, files, most=BATCH), strict=True)
+    found = zip(files, in_order(read, files, cores()), strict=True)
     while batch := [*islice(found, BATCH)]:
         images = [item for _, item in batch if isinstance(item, np.ndarray)]
         answers = iter(_answers(runtime, np.stack(images)) if images else [])

@@ -159,34 +159,25 @@ def opened(content: Content) -> Iterator[Image.Image]:
                     picture.close()  # its pixels, too, are gone before others may have theirs
 
 
-def versions() -> dict[str, str]:
-    """What decides the pixels of a file, beside this code: the decoders by name, each with its version."""
-    import PIL
-    from PIL import features
-
-    names = ("libjpeg_turbo", "zlib", "webp", "libtiff", "avif", "littlecms2")
-    return {"pillow": PIL.__version__, **{name: features.version(name) or "none" for name in names}, **_heif_version()}
+@cache
+def knows_heif() -> bool:
+    """Make Pillow read HEIF; whether what does is installed."""
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return False
+    # Beside the picture a file may hold small ones, which need not show the same.
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return True
 
 
 def _readers(heif: bool) -> tuple[str, ...]:
     """The formats that a file is tried for."""
     if not heif:
         return tuple(name for name in FORMATS if name != "HEIF")
-    if not _heif_version():
+    if not knows_heif():
         raise NotDecoded(f"it is HEIC, which needs pillow-heif: install it with `pip install -e '.[{EXTRA}]'`")
     return ("HEIF",)
-
-
-@cache
-def _heif_version() -> dict[str, str]:
-    """Make Pillow read HEIF; the version of what does, or nothing where that is not installed."""
-    try:
-        import pillow_heif  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return {}
-    # Beside the picture a file may hold small ones, which need not show the same.
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
-    return {"pillow_heif": pillow_heif.__version__, "libheif": pillow_heif.libheif_version()}
 
 
 def _reason(error: Exception) -> str:

@@ -20,13 +20,14 @@ pytest.importorskip("onnxruntime", reason="running a model needs the package onn
 
 import onnx
 
-from pipeline.base import ahead, files
+from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.commands import predict
 from pipeline.commands.predict import Prediction, Unreadable, classify, opened
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.runtime import Runtime
+from pipeline.data.ahead import AHEAD
 from pipeline.data.formats import FORMATS
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
@@ -177,7 +178,7 @@ def test_a_picture_of_a_format_that_is_not_read_is_named_and_skipped(runtime: Ru
     assert found.reason.startswith("its content is none of JPEG, PNG")
 
 
-def test_images_are_read_by_threads_and_no_more_of_them_than_a_batch(
+def test_images_are_read_by_threads_and_few_of_them_ahead(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two are in the reader at a time, in a folder of three batches."""
@@ -193,12 +194,12 @@ def test_images_are_read_by_threads_and_no_more_of_them_than_a_batch(
 
     real = predict.decode
     monkeypatch.setattr(predict, "decode", decode)
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(predict, "cores", lambda: 2)
     found = classify(runtime, [tmp_path / "in"])
     for taken in range(3 * predict.BATCH):
         assert next(found).path.name == f"{taken:03}.png"
         if taken == 0:
-            assert len(begun) <= 2 * predict.BATCH
+            assert len(begun) <= predict.BATCH + 2 * AHEAD
     assert next(found, None) is None
 
 

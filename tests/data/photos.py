@@ -9,13 +9,16 @@ Legend: H, W height and width in pixels, C channels.
 
 import hashlib
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
+from PIL import features
 
-from pipeline.base.ahead import ahead
-from pipeline.data.decode import decode, versions
+from pipeline.data.ahead import cores, in_order
+from pipeline.data.decode import decode, knows_heif
 from pipeline.data.formats import FORMATS
 from tests.scratch import ROOT
 
@@ -32,7 +35,7 @@ def photos(kind: str) -> list[Path]:
 
 def read(paths: list[Path]) -> list[np.ndarray]:
     """Of each uint8 (C, H, W)."""
-    return [*ahead(lambda path: decode(path, mode="RGB", size=SIZE), paths, most=16)]
+    return [*in_order(lambda path: decode(path, mode="RGB", size=SIZE), paths, cores())]
 
 
 def parts(pixels_CHW: np.ndarray) -> np.ndarray:
@@ -47,9 +50,16 @@ def checksum(pixels: list[np.ndarray]) -> str:
     return hashlib.sha256(b"".join(each.tobytes() for each in pixels)).hexdigest()
 
 
+def decoders() -> dict[str, str]:
+    """What decodes here, each with its version."""
+    names = ("libjpeg_turbo", "zlib", "webp", "libtiff", "avif", "littlecms2")
+    found = {"pillow": PIL.__version__} | {name: features.version(name) or "none" for name in names}
+    return found | ({"pillow_heif": metadata.version("pillow_heif")} if knows_heif() else {})
+
+
 def record() -> dict[str, Any]:
     """Of each format: the checksum of its files' pixels, and their parts as two hexadecimal digits a level."""
-    found: dict[str, Any] = {"decoders": versions(), "formats": {}}
+    found: dict[str, Any] = {"decoders": decoders(), "formats": {}}
     for kind in FORMATS:
         if paths := photos(kind):
             pixels = read(paths)

@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.data.decode import versions
 from pipeline.data.formats import FORMATS
 from tests.data.folders import HEIF
-from tests.data.photos import PHOTOS, RECORD, checksum, parts, photos, read
+from tests.data.photos import PHOTOS, RECORD, checksum, decoders, parts, photos, read
 
 RECORDED = json.loads(RECORD.read_text())
 BOUND = 1.5  # levels: a half of the record's rounding, and one of another decoder
@@ -32,5 +31,5 @@ def test_every_photograph_looks_as_recorded(kind: str) -> None:
     for (name, levels), each in zip(recorded["files"].items(), pixels, strict=True):
         off = abs(parts(each) - np.frombuffer(bytes.fromhex(levels), np.uint8)).max()
         assert off <= BOUND, f"{name} is {off:.1f} levels off"
-    if all(RECORDED["decoders"][name] == version for name, version in versions().items()):
+    if all(RECORDED["decoders"][name] == version for name, version in decoders().items()):
         assert checksum(pixels) == recorded["checksum"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.base.ahead import ahead, cores
+from pipeline.data.ahead import AHEAD, cores, in_order
 
 
 def test_answers_come_in_order_whichever_is_ready_first() -> None:
@@ -18,16 +18,16 @@ def test_answers_come_in_order_whichever_is_ready_first() -> None:
         ready[item].set()
         return item * item
 
-    assert [*ahead(answer, range(4), most=4, threads=4)] == [0, 1, 4, 9]
+    assert [*in_order(answer, range(4), 4)] == [0, 1, 4, 9]
 
 
-@pytest.mark.parametrize("most", [1, 2, 5])
-def test_no_more_are_begun_than_may_be_held(most: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_no_more_are_begun_than_may_be_held(threads: int) -> None:
     begun = []
-    answers = ahead(lambda item: begun.append(item) or item, range(50), most=most, threads=3)
+    answers = in_order(lambda item: begun.append(item) or item, range(50), threads)
     for taken in range(50):
         assert next(answers) == taken
-        assert len(begun) <= taken + most
+        assert len(begun) <= taken + AHEAD * threads
     assert next(answers, None) is None
 
 
@@ -39,10 +39,10 @@ def test_items_are_taken_as_they_are_needed() -> None:
             drawn.append(item)
             yield item
 
-    answers = ahead(str, items(), most=3, threads=2)
+    answers = in_order(str, items(), 2)
     assert next(answers) == "0"
     answers.close()
-    assert len(drawn) == 3
+    assert len(drawn) == 2 * AHEAD
 
 
 def test_an_error_comes_in_its_place_and_ends_it() -> None:
@@ -54,11 +54,11 @@ def test_an_error_comes_in_its_place_and_ends_it() -> None:
             raise ValueError("two")
         return item
 
-    answers = ahead(answer, range(100), most=4, threads=1)
+    answers = in_order(answer, range(100), 1)
     assert [next(answers), next(answers)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(answers)
-    assert len(begun) <= 2 + 4
+    assert len(begun) <= 2 + AHEAD
 
 
 def test_a_process_that_may_use_one_core_has_one() -> None:
