@@ -20,6 +20,7 @@ from pipeline.compression.card import BLACK
 from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
 from pipeline.data.ahead import cores, in_order
+from pipeline.data.colours import Colour
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
@@ -121,7 +122,7 @@ def _is_shown(file: Path, below: Path) -> bool:
     return not file.is_dir() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
-def _open(path: Path, mode: str, size: int, background: tuple[int, int, int]) -> np.ndarray | str:
+def _open(path: Path, mode: str, size: int, background: Colour) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
     if why := unlike_file(path):
         return f"it {why}"

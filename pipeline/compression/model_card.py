@@ -45,8 +45,8 @@ python -m pipeline predict --model {file} image.png
 
 With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
 to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
-training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; the middle square is cropped at
-whole pixels, and resized once; colours become sRGB, and what is transparent shows {background}.
+training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; the middle square is
+cropped at whole pixels, and resized once; colours become sRGB, and what is transparent shows {background}.
 
 ```python
 import io
@@ -160,7 +160,13 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
 def _run(card: Card, file: str, runtime: str) -> str:
     shape = f"batch, {card.channels}, {card.size}, {card.size}"
     mode = {1: "L", 3: "RGB"}.get(card.channels, "RGB")
-    numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size, "gap": GAP, "enough": GAP * card.size}
+    numbers = {
+        "classes": len(card.classes),
+        "channels": card.channels,
+        "size": card.size,
+        "gap": GAP,
+        "enough": GAP * card.size,
+    }
     # As the pipeline itself: other decoders may start a program.
     read = json.dumps([name for name in FORMATS if name != "HEIF"])
     modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "clear": CLEAR}

@@ -15,16 +15,18 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image, ImageCms
 
-WHITE = (255, 255, 255)
+Colour = tuple[int, int, int]  # red, green and blue, 0 .. 255
+
+WHITE: Colour = (255, 255, 255)
 DEPTHS = (8, 10, 12, 14, 16, 32)  # bits a grey, as cameras, scanners and microscopes have them
-PROFILES = 32  # that are kept ready; one takes about a millisecond to become so
+PROFILES = 32  # that are kept ready; it takes some milliseconds to become so
 SAME = 1  # grey levels by which a profile may differ from sRGB to be taken for it
 COLOURS = ("L", "RGB", "CMYK", "LAB")  # modes that a profile may be of
 CLEAR = {"LA": "L", "RGBA": "RGB"}  # modes with transparency, and without
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """The same picture in a mode whose values can be averaged: one of `COLOURS`, or LA or RGBA where it is transparent."""
+    """The same picture in a mode whose values can be averaged: one of `COLOURS`; LA or RGBA where it is transparent."""
     if picture.mode.startswith(("I", "F")):
         return scaled(picture)
     if picture.has_transparency_data:
@@ -34,9 +36,7 @@ def plain(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if picture.mode == "1" else "RGB")
 
 
-def flat(
-    picture: Image.Image, *, mode: str, background: tuple[int, int, int] = WHITE, profile: bytes | None = None
-) -> Image.Image:
+def flat(picture: Image.Image, *, mode: str, background: Colour = WHITE, profile: bytes | None = None) -> Image.Image:
     """A plain picture in `mode`, "L" or "RGB", of sRGB, on `background` where it is transparent.
 
     profile: ICC, of its colours.

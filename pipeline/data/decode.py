@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.colours import WHITE, flat, plain
+from pipeline.data.colours import WHITE, Colour, flat, plain
 from pipeline.data.formats import FORMATS, HEAD, is_heif
 from pipeline.data.framing import framed, pixels
 
@@ -32,7 +32,7 @@ Content = Path | bytes  # a file by its name, or all that stands in it
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
 REDUCED = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size where that will do
-GAP = 2  # times the short side that is asked for, at least, in what is decoded so: closer, the resize has little to average
+GAP = 2  # times the short side asked for, at least, that is decoded: nearer, the resize has little to average
 # What decoders print of a file's tags as warnings of Python's says nothing of its pixels.
 QUIET = ("ignore", None, UserWarning, re.compile(r"(PIL|pillow_heif)\."), 0)
 EXTRA = "heic"  # of pip: what reads HEIF
@@ -67,9 +67,7 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(
-    content: Content, *, mode: str, size: int | None, background: tuple[int, int, int] = WHITE
-) -> np.ndarray:
+def decode(content: Content, *, mode: str, size: int | None, background: Colour = WHITE) -> np.ndarray:
     """The picture in a file, uint8 (C, H, W), made square and resized as of `pipeline.data.framing`.
 
     mode: "L" (C=1) or "RGB" (C=3). size: edge of the result; None keeps width and height. background: what shows
@@ -95,7 +93,7 @@ def upright(
     picture: Image.Image,
     *,
     mode: str,
-    background: tuple[int, int, int] = WHITE,
+    background: Colour = WHITE,
     shortest: int | None = None,
     resize: Callable[[Image.Image], Image.Image] | None = None,
 ) -> Image.Image:
@@ -151,7 +149,9 @@ def opened(content: Content) -> Iterator[Image.Image]:
             tags = getattr(picture, "tag_v2", {})
             for what, (width, height) in (("it", picture.size), ("a tile", [tags.get(tag, 0) for tag in TILE])):
                 if width * height > LARGEST:
-                    raise NotDecoded(f"{what} has {width}x{height} pixels, and {LARGEST:,} are the most that are decoded")
+                    raise NotDecoded(
+                        f"{what} has {width}x{height} pixels, and {LARGEST:,} are the most that are decoded"
+                    )
             with BUDGET.hold(picture.width * picture.height):
                 try:
                     yield picture

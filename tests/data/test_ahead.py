@@ -41,7 +41,6 @@ def test_items_are_taken_as_they_are_needed() -> None:
 
     answers = in_order(str, items(), 2)
     assert next(answers) == "0"
-    answers.close()
     assert len(drawn) == 2 * AHEAD
 
 

@@ -242,9 +242,7 @@ def jpeg(path: Path, size: tuple[int, int], **settings: Any) -> Path:
 
 @pytest.mark.parametrize("size", [(800, 600), (600, 801), (97, 4000)])
 @pytest.mark.parametrize("shortest", [1, 70, 75, 76, 299, 300, 301, 599, 600, 601, 10_000])
-def test_a_fraction_is_decoded_that_is_never_too_small(
-    tmp_path: Path, size: tuple[int, int], shortest: int
-) -> None:
+def test_a_fraction_is_decoded_that_is_never_too_small(tmp_path: Path, size: tuple[int, int], shortest: int) -> None:
     path = jpeg(tmp_path / "x.jpg", size)
     with opened(path) as picture:
         found = upright(picture, mode="RGB", shortest=shortest).size

@@ -250,15 +250,6 @@ DATA = [
         "tests/data/test_prepared.py",
     ),
     Mutant(
-        "pipeline/data/images.py",
-        "picture = ImageOps.exif_transpose(picture)",
-        "picture = picture.copy()",
-        "tests/data/test_images.py",
-    ),
-    Mutant(
-        "pipeline/data/images.py", "np.asarray(picture) >> 8", "np.asarray(picture) >> 4", "tests/data/test_images.py"
-    ),
-    Mutant(
         "pipeline/data/sources/imagefolder.py",
         "np.repeat(np.arange(len(tree)), [len(paths) for paths in tree.values()])",
         "np.arange(len(paths)) % len(tree)",
