@@ -16,7 +16,6 @@ MUTANTS = [
     Mutant("pipeline/data/decode.py", "GAP * size", "size", DECODE),
     Mutant("pipeline/data/decode.py", "shortest is not None and ", "shortest and False and ", DECODE),
     Mutant("pipeline/data/decode.py", 'REDUCED = ("JPEG", "MPO")', 'REDUCED = ("JPEG",)', DECODE),
-    Mutant("pipeline/data/decode.py", "thumbnails=False, ", "thumbnails=True, ", f"{DECODE} {COLOURS}"),
     Mutant("pipeline/data/decode.py", "ImageOps.exif_transpose(picture, in_place=True)", "picture.getexif()", COLOURS),
     Mutant(
         "pipeline/data/decode.py",
