@@ -122,7 +122,7 @@ def matrix(name: str) -> np.ndarray:
 def test_a_profile_of_srgb_leaves_every_byte() -> None:
     """Also one of another maker, by which some levels would move by one."""
     values_HWC = noise(64, 64, 3)
-    nearly = rgb(matrix("sRGB") + [[2e-4, 0, 0], [0, 0, 0], [0, 0, 0]], None)
+    nearly = rgb(matrix("sRGB") + np.diag([2e-4, 0, 0]), None)
     srgb = ImageCms.createProfile("sRGB")
     moved = ImageCms.buildTransform(io.BytesIO(nearly), srgb, "RGB", "RGB").apply(Image.fromarray(values_HWC))
     assert abs(np.asarray(moved).astype(int) - values_HWC).max() == 1
