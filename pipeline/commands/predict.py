@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ import numpy as np
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 from pipeline.base.kinds import unlike_file
+from pipeline.compression.card import BLACK
 from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
+from pipeline.data.ahead import cores, in_order
+from pipeline.data.colours import Colour
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
@@ -75,21 +80,23 @@ def opened(model: Path | None) -> Runtime:
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
     """Classify files, and the images in folders (by their suffix, at any depth, sorted), in order.
 
-    Images are made square and scaled as those that the model was trained on. A damaged one is yielded as
-    `Unreadable`, and the rest goes on.
+    Images are read, made square and scaled as those that the model was trained on, by all cores, a few
+    ahead of the model. A damaged one is yielded as `Unreadable`, and the rest goes on.
 
     Raises:
         UserError: A path does not exist, a folder has no images, or the model takes images that files do not hold.
     """
-    mode = MODES.get(runtime.card.channels)
+    card = runtime.card
+    mode = MODES.get(card.channels)
     if mode is None:
-        raise UserError(f"the model takes images of {runtime.card.channels} channels: image files have 1 or 3")
+        raise UserError(f"the model takes images of {card.channels} channels: image files have 1 or 3")
     files = [file for path in paths for file in _files(path)]
-    for start in range(0, len(files), BATCH):
-        found = [_open(file, mode, runtime.card.size) for file in files[start : start + BATCH]]
-        images = [item for item in found if isinstance(item, np.ndarray)]
+    read = partial(_open, mode=mode, size=card.size, background=card.background or BLACK)
+    found = zip(files, in_order(read, files, cores()), strict=True)
+    while batch := [*islice(found, BATCH)]:
+        images = [item for _, item in batch if isinstance(item, np.ndarray)]
         answers = iter(_answers(runtime, np.stack(images)) if images else [])
-        for file, item in zip(files[start : start + BATCH], found, strict=True):
+        for file, item in batch:
             yield Unreadable(file, item) if isinstance(item, str) else Prediction(file, *next(answers))
 
 
@@ -115,11 +122,11 @@ def _is_shown(file: Path, below: Path) -> bool:
     return not file.is_dir() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
-def _open(path: Path, mode: str, size: int) -> np.ndarray | str:
+def _open(path: Path, mode: str, size: int, background: Colour) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
     if why := unlike_file(path):
         return f"it {why}"
     try:
-        return decode(path, mode=mode, size=size)
+        return decode(path, mode=mode, size=size, background=background)
     except NotDecoded as error:
         return str(error)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.config.input import Framing
@@ -15,6 +15,8 @@ from pipeline.config.numbers import Count
 
 SCHEMA = 1
 PREFIX = "cohobate."
+BLACK = (0, 0, 0)  # the background of files that were exported before they told it
+Level = Annotated[int, Field(ge=0, le=255)]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Card:
 
     mean, std: per channel, of pixels / 255. The graph normalises with them by itself; they are told, not needed.
     framing, margin: how an image becomes square, as of `config.input`; None where that is how the data became so.
+    background: red, green and blue that show through where an image file is transparent; None is black.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -34,6 +37,7 @@ class Card:
     size: Count
     framing: Framing | None = None
     margin: float | None = None
+    background: tuple[Level, Level, Level] | None = None
 
     def properties(self) -> dict[str, str]:
         """Text properties for a file's metadata, each value JSON."""

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.compression.card import Card
+from pipeline.compression.card import BLACK, Card
 from pipeline.config.yaml import dump
 from pipeline.console.text import code, markdown, visible, word
+from pipeline.data.colours import CLEAR, COLOURS, DEPTHS
+from pipeline.data.decode import GAP, REDUCED
 from pipeline.data.formats import FORMATS
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
@@ -42,23 +44,47 @@ python -m pipeline predict --model {file} image.png
 ```
 
 With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
-to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata.
+to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
+training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; the middle square is
+cropped at whole pixels, and resized once; colours become sRGB, and what is transparent shows {background}.
 
 ```python
+import io
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 session = onnxruntime.InferenceSession("{file}")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["cohobate.classes"])
-with Image.open("image.png", formats={formats}) as opened:
-    image = ImageOps.exif_transpose(opened)
-if image.mode.startswith("I"):  # 16 bits
-    image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-if image.has_transparency_data:
-    image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA"))
-image = ImageOps.fit(image.convert("{mode}"), ({size}, {size}), Image.Resampling.BILINEAR)
+# For HEIC: `import pillow_heif`, `pillow_heif.register_heif_opener(thumbnails=False)`, and "HEIF" among the formats.
+with Image.open("image.png", formats={formats}) as image:
+    if image.format in {reduced}:  # at a half, a quarter or an eighth of its size, as those of the training
+        image.draft(None, ({enough}, {enough}))
+    ImageOps.exif_transpose(image, in_place=True)
+profile = image.info.get("icc_profile")
+if image.mode.startswith(("I", "F")):  # 16 bits, 32 bits, floats
+    values = np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
+    white = max(1.0, float(values.max()))
+    if values.dtype.kind != "f":
+        white = next(float(2**bits - 1) for bits in {depths} if white < 2**bits)
+    image = Image.fromarray(np.rint(values.clip(0, None) * (255 / white)).astype(np.uint8))
+elif image.has_transparency_data:
+    image = image.convert("LA" if image.mode == "LA" else "RGBA")
+elif image.mode not in {colours}:
+    image = image.convert("L" if image.mode == "1" else "RGB")
+edge = min(image.size)
+left, top = ((side - edge) // 2 for side in image.size)
+image = image.crop((left, top, left + edge, top + edge)).resize(({size}, {size}), Image.Resampling.BILINEAR)
+alpha = image.getchannel("A") if image.mode in {clear} else None
+if alpha:
+    image = image.convert({clear}[image.mode])
+if profile:
+    srgb = ImageCms.createProfile("sRGB")
+    image = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
+if alpha:
+    image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, {background}), alpha)
+image = image.convert("{mode}")
 pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
 (logits,) = session.run(None, {{"pixels": pixels}})
 print(classes[int(logits[0].argmax())])
@@ -134,9 +160,20 @@ def _front(card: Card, name: str, source: str, metrics: Mapping[str, Any], licen
 def _run(card: Card, file: str, runtime: str) -> str:
     shape = f"batch, {card.channels}, {card.size}, {card.size}"
     mode = {1: "L", 3: "RGB"}.get(card.channels, "RGB")
-    read = json.dumps([*FORMATS])  # as the pipeline itself: other decoders may start a program
-    numbers = {"classes": len(card.classes), "channels": card.channels, "size": card.size}
-    return RUN.format(file=file, runtime=runtime, shape=shape, mode=mode, formats=read, **numbers)
+    numbers = {
+        "classes": len(card.classes),
+        "channels": card.channels,
+        "size": card.size,
+        "gap": GAP,
+        "enough": GAP * card.size,
+    }
+    # As the pipeline itself: other decoders may start a program.
+    read = json.dumps([name for name in FORMATS if name != "HEIF"])
+    modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "clear": CLEAR}
+    background = card.background or BLACK
+    return RUN.format(
+        file=file, runtime=runtime, shape=shape, mode=mode, formats=read, background=background, **numbers, **modes
+    )
 
 
 def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int]) -> str:

@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import io
-from importlib.metadata import distributions
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.data.decode import WHITE, Colour, NotDecoded, opened, upright
+from pipeline.data.decode import GAP, WHITE, Colour, NotDecoded, opened, upright
 from pipeline.data.shards import Stored
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ QUALITY = 90
 UNTOUCHED = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # by Pillow's name; what others' readers of shards know
 LOSSLESS = ("BMP", "GIF", "PPM", "TIFF")
 ORIENTATION, TURNED = 0x0112, range(5, 9)  # EXIF's tag, and its values that exchange width and height
-PACKAGES = ("pillow", "pillow-heif")
-LIBRARIES = ("libjpeg_turbo", "webp", "avif", "zlib", "zlib_ng", "libtiff")  # by Pillow's name
 GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -44,22 +42,14 @@ def encoded(id: str, content: bytes, store_size: int, background: Colour = WHITE
                 return _untouched(id, suffix, content, picture)
             as_png = picture.format in LOSSLESS and short <= store_size
             mode = "L" if picture.mode in GREY else "RGB"
-            small = _scaled(upright(picture, mode=mode, background=background, shortest=store_size), store_size)
+            scaled = partial(_scaled, short=store_size)
+            enough = GAP * store_size
+            small = upright(picture, mode=mode, background=background, shortest=enough, resize=scaled)
             return _compressed(id, small, as_png)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to
         raise NotDecoded(str(error) or type(error).__name__) from None
-
-
-def decoders() -> dict[str, str]:
-    """What encodes and decodes here, and its version: others may give other pixels."""
-    from PIL import features
-
-    known = {*features.features, *features.modules, *features.codecs}
-    libraries = {name: features.version(name) for name in LIBRARIES if name in known}
-    packages = {each.name.lower(): each.version for each in distributions() if each.name.lower() in PACKAGES}
-    return {name: version for name, version in sorted((libraries | packages).items()) if version}
 
 
 def _untouched(id: str, suffix: str, content: bytes, picture: Image.Image) -> Stored:

@@ -1,4 +1,4 @@
-"""What a source of data hands over, and how a picture becomes an array.
+"""What a source of data hands over, and how arrays of one size become arrays of another.
 
 Legend: N images, B rows asked for, C channels (1 or 3), H = W edge in pixels.
 """
@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from pipeline.data.framing import pixels
 from pipeline.data.names import SplitName
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 class Images(Protocol):
@@ -54,6 +52,7 @@ class ArrayImages:
     shape: tuple[int, int, int, int]
 
     def __getitem__(self, rows_B: np.ndarray, /) -> np.ndarray:
+        # Pillow is needed where images are resized or made grey, not where prepared data are read.
         from PIL import Image
 
         _, channels, size, _ = self.shape
@@ -63,7 +62,7 @@ class ArrayImages:
         if found.shape[1:] == (size, size):
             return found[:, None]
         mode = "RGB" if channels == 3 else "L"
-        return np.stack([pixels(Image.fromarray(each), mode=mode, size=size) for each in found])
+        return np.stack([pixels(Image.fromarray(each).convert(mode), size) for each in found])
 
     def content(self, row: int) -> bytes:
         """The bytes of an image as the array has it, whatever size is asked for: what its split hangs on."""
@@ -115,35 +114,3 @@ def fitted(values: np.ndarray, size: int | None, grayscale: bool) -> Images:
     count, edge, _, *colours = values.shape
     wanted = size or edge
     return ArrayImages(values, (count, 3 if colours and not grayscale else 1, wanted, wanted))
-
-
-def pixels(
-    picture: Image.Image, *, mode: str, size: int | None, background: tuple[int, int, int] = (255, 255, 255)
-) -> np.ndarray:
-    """Turn a Pillow image of any mode into uint8 (C, H, W).
-
-    mode: "L" (C=1) or "RGB" (C=3). size: edge of the square result; the central square is scaled to it
-    (bilinear over the pixels that each new one covers); None keeps width and height. The camera's
-    orientation tag is obeyed, what is transparent shows `background`, and 16-bit greys lose their low byte.
-    """
-    # Pillow is needed where pictures are decoded or resized, not where prepared data are read.
-    from PIL import Image, ImageOps
-
-    picture = straight(picture, mode, background)
-    if size is not None:
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-    values = np.asarray(picture)
-    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-
-
-def straight(picture: Image.Image, mode: str, background: tuple[int, int, int]) -> Image.Image:
-    """A picture of any mode as `mode`, as the camera's orientation tag has it, on `background`."""
-    from PIL import Image, ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # Pillow would clip 16-bit greys to 255 instead of scaling them
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
-    return picture.convert(mode)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.files import digest, replacing
+from pipeline.data.decoders import decoders
 from pipeline.data.names import nfc
 from pipeline.data.splits import ID
 
@@ -126,10 +127,3 @@ def keeping(path: Path | None, names: Sequence[str], background: Background) -> 
     with path.open("ab", buffering=0) as file:
         looks.file = file
         yield looks
-
-
-def decoders() -> dict[str, str]:
-    """The libraries that decode, with their versions."""
-    import PIL
-
-    return {"pillow": PIL.__version__}

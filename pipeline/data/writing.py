@@ -22,8 +22,9 @@ from pipeline.base.files import digest, sha256
 from pipeline.base.links import link_or_copy
 from pipeline.data.ahead import in_order
 from pipeline.data.decode import WHITE, Colour, NotDecoded, decode
+from pipeline.data.decoders import decoders
 from pipeline.data.encoded import SHARDS, Encoded, Shards
-from pipeline.data.encoding import decoders, encoded
+from pipeline.data.encoding import encoded
 from pipeline.data.images import Files, Images
 from pipeline.data.keeping import Keeping
 from pipeline.data.kept_images import KeptImages, kept_images

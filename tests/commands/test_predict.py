@@ -1,11 +1,14 @@
 """Image files to classes, by the exported file alone."""
 
+import dataclasses
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +22,18 @@ import onnx
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.commands import predict
 from pipeline.commands.predict import Prediction, Unreadable, classify, opened
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.runtime import Runtime
+from pipeline.data.ahead import AHEAD
+from pipeline.data.formats import FORMATS
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.models.build import build
 from tests.compression.ships import convolution, exported
+from tests.data.folders import HEIF
 from tests.scratch import ROOT
 
 # Nobody writes into the pipe, and the device has no end.
@@ -169,3 +176,57 @@ def test_a_picture_of_a_format_that_is_not_read_is_named_and_skipped(runtime: Ru
     (found,) = classify(runtime, [tmp_path / "x.png"])
     assert isinstance(found, Unreadable)
     assert found.reason.startswith("its content is none of JPEG, PNG")
+
+
+def test_images_are_read_by_threads_and_few_of_them_ahead(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are in the reader at a time, in a folder of three batches."""
+    pictures(tmp_path / "in", 3 * predict.BATCH)
+    both, alone, begun = threading.Barrier(2, timeout=20), threading.Event(), []
+
+    def decode(path: Path, **settings: Any) -> np.ndarray:
+        begun.append(path)
+        if not alone.is_set():
+            both.wait()
+            alone.set()
+        return real(path, **settings)
+
+    real = predict.decode
+    monkeypatch.setattr(predict, "decode", decode)
+    monkeypatch.setattr(predict, "cores", lambda: 2)
+    found = classify(runtime, [tmp_path / "in"])
+    for taken in range(3 * predict.BATCH):
+        assert next(found).path.name == f"{taken:03}.png"
+        if taken == 0:
+            assert len(begun) <= predict.BATCH + 2 * AHEAD
+    assert next(found, None) is None
+
+
+@pytest.mark.parametrize(("told", "level"), [(None, 0), ((255, 255, 255), 255), ((10, 10, 10), 10)])
+def test_what_is_transparent_shows_the_background_of_the_training(
+    tmp_path: Path, told: tuple[int, int, int] | None, level: int
+) -> None:
+    """Files that were exported before they told it were trained on black."""
+    seen = []
+
+    class Stub:
+        card = dataclasses.replace(GREY, background=told)
+
+        def logits(self, images_NCHW: np.ndarray) -> np.ndarray:
+            seen.append(images_NCHW)
+            return np.zeros((len(images_NCHW), 3), np.float32)
+
+    runtime: Any = Stub()
+    Image.new("RGBA", (8, 8), (90, 90, 90, 0)).save(tmp_path / "x.png")
+    assert len([*classify(runtime, [tmp_path / "x.png"])]) == 1
+    np.testing.assert_array_equal(seen[0], level)
+
+
+def test_a_folder_holds_images_of_every_format_that_is_prepared(runtime: Runtime, tmp_path: Path) -> None:
+    suffixes = [suffix for kind, suffixes in FORMATS.items() if kind != "HEIF" or HEIF for suffix in suffixes]
+    for suffix in suffixes:
+        Image.new("RGB", (20, 30), (200, 10, 10)).save(tmp_path / f"x{suffix}")
+    found = [*classify(runtime, [tmp_path])]
+    assert [type(each) for each in found] == [Prediction] * len(suffixes)
+    assert {each.path.suffix for each in found} == {*suffixes}

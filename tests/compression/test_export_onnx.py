@@ -1,5 +1,6 @@
 """The exported file equals torch, holds all that is needed, and nothing of this machine."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +89,20 @@ def test_the_exported_program_equals_torch(tmp_path: Path):
         ("size", "0", "cannot be read"),
         ("mean", "[0.5]", "not as many means"),
         ("schema", "2", "not of schema 1"),
+        ("background", "[0, 0, 256]", "cannot be read"),
+        ("background", "[0, 0]", "cannot be read"),
         ("odd", "1", "cannot be read"),
     ],
 )
 def test_a_card_that_is_amiss_is_refused(key, value, message):
     with pytest.raises(UserError, match=rf"^here\.onnx .*{message}"):
         read_card({**CARD.properties(), f"cohobate.{key}": value}, "here.onnx")
+
+
+def test_a_card_tells_its_background_and_a_file_without_one_has_none():
+    told = dataclasses.replace(CARD, background=(1, 2, 3))
+    assert read_card(told.properties(), "here.onnx") == told
+    assert "cohobate.background" not in CARD.properties()
 
 
 def test_a_file_without_a_card_is_refused():

@@ -17,9 +17,11 @@ from pipeline.compression.export_onnx import export
 from pipeline.compression.model_card import model_card
 from pipeline.compression.runtime import Runtime
 from pipeline.console.text import visible
-from pipeline.data.formats import SUFFIXES
+from pipeline.data.formats import FORMATS, SUFFIXES
 from pipeline.models.build import build
 from tests.console.hostile import HOSTILE, check
+from tests.data.folders import HEIF
+from tests.data.profiles import gray, rgb
 
 CARD = Card(classes=("cat", "dog", "ball"), mean=(0.5,), std=(0.25,), channels=1, size=8)
 SCORES = {"accuracy": 0.875, "nll": 0.41, "ece": 0.03, "brier": 0.2}
@@ -144,19 +146,29 @@ def kinds(folder: Path) -> list[Path]:
     grey_clear = colour.convert("L")
     grey_clear.putalpha(alpha)
     deep = Image.fromarray(draw.integers(0, 1 << 16, (20, 31)).astype(np.uint16))
+    suffixes = [suffix for suffix in SUFFIXES if HEIF or suffix not in FORMATS["HEIF"]]
     pictures = {
-        **{f"colour{suffix}": colour for suffix in SUFFIXES},
-        **{f"grey{suffix}": colour.convert("L") for suffix in SUFFIXES},
+        **{f"colour{suffix}": colour for suffix in suffixes},
+        **{f"grey{suffix}": colour.convert("L") for suffix in suffixes},
         "clear.png": clear,
         "clear.webp": clear,
         "grey_clear.png": grey_clear,
         "palette.png": colour.convert("P"),
         "one_bit.png": colour.convert("1"),
         "deep.png": deep,
+        "twelve_bits.tif": deep.point(lambda value: value / 16),
+        "floats.tif": deep.convert("F"),
+        "large.jpg": colour.resize((310, 200)),
+        "large_grey.jpg": colour.resize((310, 200)).convert("L"),
+        "wide.png": colour.crop((0, 0, 31, 9)),
         "print.jpg": colour.convert("CMYK"),
     }
     for name, picture in pictures.items():
         picture.save(folder / name)
+    wide = rgb(np.array([[0.58, 0.19, 0.19], [0.3, 0.63, 0.08], [0.03, 0.07, 0.99]]), 2.2)
+    for name, picture in (("profile.jpg", colour), ("profile.png", clear), ("profile.webp", colour)):
+        picture.save(folder / name, icc_profile=wide)
+    colour.convert("L").save(folder / "profile_grey.png", icc_profile=gray(1.8))
     colour.convert("P").save(folder / "clear_palette.png", transparency=7)
     colour.convert("P").save(folder / "clear_palette.gif", transparency=7)
     colour.save(folder / "keyed.png", transparency=colour.getpixel((0, 0)))
@@ -167,11 +179,11 @@ def kinds(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("channels", "background"), [(1, None), (3, (255, 255, 255)), (3, (200, 30, 40))])
 def test_the_code_on_the_card_shows_the_network_the_pixels_that_predict_does(
-    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    channels: int, background: tuple[int, int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8)
+    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8, background=background)
     seen: list[np.ndarray] = []
 
     class Stub:
@@ -195,9 +207,13 @@ def test_the_code_on_the_card_shows_the_network_the_pixels_that_predict_does(
     (code,) = re.findall(r"```python\n(.*?)```", told(card), re.DOTALL)
     runtime: Any = Stub()
     found = kinds(tmp_path)
-    assert len(found) == 14 + 7 + 3 + 8
+    assert len(found) == 2 * sum(HEIF or suffix not in FORMATS["HEIF"] for suffix in SUFFIXES) + 12 + 7 + 8
     for path in found:
         seen.clear()
-        exec(code.replace('"image.png"', repr(str(path))), {})
+        here = code.replace('"image.png"', repr(str(path)))
+        if path.suffix in FORMATS["HEIF"]:  # as the comment there says
+            here = f"import pillow_heif\npillow_heif.register_heif_opener(thumbnails=False)\n{here}"
+            here = here.replace('"AVIF"]', '"AVIF", "HEIF"]')
+        exec(here, {})
         assert isinstance(next(classify(runtime, [path])), Prediction), path
         np.testing.assert_array_equal(seen[0], seen[1], err_msg=path.name)

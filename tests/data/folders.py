@@ -3,7 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from pipeline.data.decode import knows_heif
+
+HEIF = knows_heif()
+NEEDS_HEIF = pytest.mark.skipif(not HEIF, reason="HEIC needs the package pillow-heif")
 
 
 def picture(path: Path, *, size: tuple[int, int] = (6, 6), mode: str = "RGB", seed: int = 0) -> np.ndarray:

@@ -17,9 +17,10 @@ from pipeline.config.data import Data
 from pipeline.data import examine as module
 from pipeline.data.examine import examine, refuse_unreadable
 from pipeline.data.images import Source
+from pipeline.data.keeping import Keeping
+from pipeline.data.kept_looks import FOLDER
 from pipeline.data.prepare import prepare
 from pipeline.data.sources import imagefolder
-from pipeline.data.workers import in_order
 from tests.data.folders import folder, picture
 from tests.scratch import ROOT
 
@@ -135,31 +136,19 @@ def test_images_of_an_array_are_known_by_their_bytes() -> None:
     assert not found.faults
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
-def test_results_come_in_order_and_few_at_a_time(workers: int) -> None:
-    begun: list[int] = []
-
-    def work(piece: int) -> int:
-        begun.append(piece)
-        time.sleep(0.001 * (piece % 3))
-        return 2 * piece
-
-    for number, result in enumerate(in_order(work, range(60), workers)):
-        assert result == 2 * number
-        assert len(begun) <= number + 1 + 4 * workers
-
-
 CHILD = """
 import sys, time
 from pathlib import Path
 from pipeline.config.data import Data
 from pipeline.data import examine, prepare
+from pipeline.data.keeping import Keeping
 decode = examine.decode
 def slow(*arguments, **how):
     time.sleep(0.002)
     return decode(*arguments, **how)
 examine.decode = slow
-prepare.prepare(Data(source="imagefolder"), Path("images"), 0, Path("out"), kept=Path("kept"), workers=2)
+keeping = Keeping(lambda: Path("state"), threads=2)
+prepare.prepare(Data(source="imagefolder"), Path("images"), 0, Path("out"), keeping=keeping)
 print("done")
 """
 
@@ -174,15 +163,15 @@ def test_killed_at_any_moment_it_goes_on_and_leaves_the_same_bytes(
     read.clear()
     child = subprocess.Popen([sys.executable, "-c", CHILD], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     while child.poll() is None:
-        if any(path.read_bytes().count(b"\n") > lines for path in (tmp_path / "kept").glob("*.looks")):
+        if any(path.read_bytes().count(b"\n") > lines for path in (tmp_path / "state").rglob("*.looks")):
             child.send_signal(signal.SIGKILL)
             break
         time.sleep(0.001)
     child.wait()
-    (kept,) = (tmp_path / "kept").iterdir()
+    (kept,) = (tmp_path / "state" / FOLDER).iterdir()
     before = kept.read_bytes().count(b"\n") - 1
     assert before >= lines
-    prepare(Data(source="imagefolder"), Path("images"), 0, tmp_path / "again", kept=Path("kept"))
+    prepare(Data(source="imagefolder"), Path("images"), 0, tmp_path / "again", keeping=Keeping(lambda: Path("state")))
     assert len(read) == 120 - before
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
     assert [sha256(tmp_path / "again" / name) for name in names] == [

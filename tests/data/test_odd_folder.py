@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256
 from pipeline.config.data import Data
+from pipeline.data.keeping import Keeping
 from pipeline.data.listing import BESIDE, HIDDEN, LOOSE, STRANGE
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import prepare
@@ -226,7 +227,7 @@ def test_all_that_cannot_be_read_is_refused_at_once(odd: Path, tmp_path: Path) -
 def test_each_is_read_or_skipped_with_its_reason(odd: Path, tmp_path: Path) -> None:
     said: list[str] = []
     data = Data.model_validate({"source": "imagefolder", "size": 8, "unreadable": "skip"})
-    header = prepare(data, odd, 0, tmp_path, origins=True, say=said.append)
+    header = prepare(data, odd, 0, tmp_path, origins=True, keeping=Keeping(log=said.append))
     origins = read_origins(tmp_path, header["hash"])
     assert origins.paths is not None
     used = [origins.paths[row] for rows in origins.rows.values() for row in rows.tolist()]
@@ -249,7 +250,7 @@ def test_any_number_of_workers_leaves_the_same_bytes(odd: Path, tmp_path: Path) 
     hashes, said = [], []
     for workers in (1, 8):
         said.append([])
-        prepare(data, odd, 0, tmp_path / str(workers), workers=workers, say=said[-1].append)
+        prepare(data, odd, 0, tmp_path / str(workers), keeping=Keeping(log=said[-1].append, threads=workers))
         hashes.append({path.name: sha256(path) for path in (tmp_path / str(workers)).iterdir()})
     assert hashes[0] == hashes[1]
     assert said[0] == said[1]

@@ -15,6 +15,7 @@ from pipeline.config.data import Data
 from pipeline.config.yaml import read_yaml
 from pipeline.data import groups
 from pipeline.data.images import Source
+from pipeline.data.keeping import Keeping
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import load, prepare
 from pipeline.data.prepared import read_header
@@ -26,13 +27,13 @@ def said(root: Path, **keys: Any) -> list[str]:
     """What `prepare` says."""
     sentences: list[str] = []
     data = Data.model_validate({"source": "imagefolder", **keys})
-    prepare(data, root, 0, root.parent / f"{root.name} out", origins=True, say=sentences.append)
+    prepare(data, root, 0, root.parent / f"{root.name} out", origins=True, keeping=Keeping(log=sentences.append))
     return [sentence.removeprefix("prepare: ") for sentence in sentences]
 
 
 def test_nothing_is_said_where_nothing_is_odd(tmp_path: Path) -> None:
     assert said(folder(tmp_path / "in", {"a": 5, "b": 5})) == []
-    prepare(Data(), tmp_path, 0, tmp_path / "digits", say=pytest.fail)
+    prepare(Data(), tmp_path, 0, tmp_path / "digits", keeping=Keeping(log=pytest.fail))
 
 
 def test_black_and_plain_images_are_named(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/compression/model_card.py",
-        "ImageOps.exif_transpose(opened)",
-        "opened.copy()",
+        "ImageOps.exif_transpose(image, in_place=True)",
+        "image.load()",
         "tests/compression/test_model_card.py",
     ),
     Mutant(

@@ -241,15 +241,6 @@ DATA = [
         "tests/data/test_prepared.py",
     ),
     Mutant(
-        "pipeline/data/images.py",
-        "picture = ImageOps.exif_transpose(picture)",
-        "picture = picture.copy()",
-        "tests/data/test_images.py",
-    ),
-    Mutant(
-        "pipeline/data/images.py", "np.asarray(picture) >> 8", "np.asarray(picture) >> 4", "tests/data/test_images.py"
-    ),
-    Mutant(
         "pipeline/data/sources/digits.py",
         "np.rint(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",
         "(pixels_NP.reshape(-1, 8, 8) * (255 / 16))",

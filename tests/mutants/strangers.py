@@ -8,7 +8,7 @@ RUNTIME = "tests/compression/test_runtime.py"
 PREDICT = "tests/commands/test_predict.py"
 
 MUTANTS = [
-    Mutant("pipeline/data/decode.py", ", formats=tuple(FORMATS))", ")", f"{DECODE}::test_an_eps_starts_no_program"),
+    Mutant("pipeline/data/decode.py", ", formats=formats)", ")", f"{DECODE}::test_an_eps_starts_no_program"),
     Mutant("pipeline/data/formats.py", '"JPEG": (', '"EPS": (), "JPEG": (', f"{DECODE}::test_an_eps_starts_no_program"),
     Mutant(
         "pipeline/data/decode.py",
