@@ -126,11 +126,11 @@ def figures(seeds: Any) -> dict[str, Any]:
 def _images(root: Path, count: int, seed: int) -> Prepared:
     """`count` training images, drawn by the seed, and all test images."""
     source = load(root, None, True, download=False)
-    assert source.test is not None
-    rows = np.sort(np.random.default_rng(seed).permutation(len(source.labels))[:count])
-    images, labels_N = source.test
+    assert source.splits is not None
+    train, held = (np.flatnonzero([each == split for each in source.splits]) for split in ("train", "test"))
+    rows = np.sort(train[np.random.default_rng(seed).permutation(len(train))[:count]])
     few = Split(_array(source.images, rows), source.labels[rows])
-    test = Split(_array(images, np.arange(len(labels_N))), labels_N)
+    test = Split(_array(source.images, held), source.labels[held])
     mean, std = (float(each) for each in (np.asarray(few.images).mean() / 255, np.asarray(few.images).std() / 255))
     size = few.images.shape[-1]
     return Prepared(few, test, test, few.labels, source.classes, (mean,), (std,), 1, size, "0" * 64)

@@ -287,23 +287,24 @@ def accept(
 @app.command()
 def gc(
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Remove that of unfinished training, too, and all encoded images.")
+        bool, typer.Option("--unfinished", help="Remove that of unfinished training, too, and all kept images.")
     ] = False,
 ) -> None:
-    """Remove saved state of finished training, and encoded images of stores other than the present one.
+    """Remove saved state of finished training, and what is kept of images other than the present ones.
 
     What they are needed for is in the DVC cache, and stays.
     """
     from pipeline.base.paths import DATA
-    from pipeline.commands.gc import collect
+    from pipeline.commands.gc import collect, looks_in_use
     from pipeline.console.progress import log
     from pipeline.data.prepared import shards_in_use
     from pipeline.training.state import VARIABLE, state_root
 
-    done = collect(root := state_root(), unfinished=unfinished, used=shards_in_use(DATA))
+    done = collect(root := state_root(), unfinished=unfinished, used=shards_in_use(DATA), looks=looks_in_use(root))
     log(
         f"removed {done.removed} states"
-        + (f" and {done.shards} files of encoded images" if done.shards else "")
+        + (f", {done.shards} files of encoded images" if done.shards else "")
+        + (f", {done.looks} lists of images" if done.looks else "")
         + f", {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")

@@ -32,7 +32,7 @@ from pipeline.models.build import build, rebuild
 from pipeline.models.codebook import load_shared
 from pipeline.models.files import load_weights
 from pipeline.training.state import State
-from tests.data.folders import decoded, folder, picture
+from tests.data.folders import folder, picture
 
 ROOT = Path(__file__).parents[1]
 CODE = [path for top in ("pipeline", "stages") for path in sorted((ROOT / top).rglob("*.py"))]

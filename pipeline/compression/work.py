@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.batches import Pixels, order
-from pipeline.data.colours import WHITE
 from pipeline.data.rows import Rows
 from pipeline.data.views import augment, draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
@@ -113,7 +112,7 @@ def card_of(node: Node, data: Prepared) -> Card:
         size=input.size,
         framing=node.input and node.input.framing,
         margin=node.input and node.input.margin,
-        background=WHITE,
+        background=data.background,
     )
 
 

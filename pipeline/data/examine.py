@@ -17,7 +17,7 @@ from pipeline.data.ahead import in_order
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.images import Files, Images, Source, names_of
 from pipeline.data.keeping import Keeping
-from pipeline.data.kept_looks import Background, Look, Stamp, keeping
+from pipeline.data.kept_looks import Background, Look, Stamp, kept_looks
 from pipeline.data.splits import ID
 
 LOOK = 32  # edge in pixels at which an image is looked at
@@ -87,9 +87,7 @@ def refuse_unreadable(source: Source, faults: dict[int, str]) -> None:
     )
 
 
-def _files(
-    files: Files, count: int, background: Background, kept: Path | None, workers: int
-) -> Iterator[Look | str]:
+def _files(files: Files, count: int, background: Background, kept: Path | None, workers: int) -> Iterator[Look | str]:
     """What is known of each file, or why it cannot be read."""
 
     def look(row: int) -> Look | str:
@@ -100,7 +98,7 @@ def _files(
             return str(error)
         return _look(content, image)
 
-    with keeping(kept, files.names, background) as looks:
+    with kept_looks(kept, files.names, background) as looks:
 
         def read(rows: range) -> list[tuple[int, Stamp | None, Look | str]]:
             found = []

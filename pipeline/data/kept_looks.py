@@ -8,6 +8,7 @@ Legend: N images.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import zlib
@@ -27,6 +28,7 @@ from pipeline.data.splits import ID
 SCHEMA = 1
 FOLDER = "looks"  # beside the training state
 NAMED = re.compile(r"[0-9a-f]{64}\.looks")
+UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.looks\.[0-9]+(\.old)?\.tmp")  # of `files.replacing`, which removes it
 SPARE = 1000  # lines of files that are gone or changed, beyond as many as there are files
 
 Background = tuple[int, int, int]
@@ -104,7 +106,7 @@ def looks_file(state: Path, source: str, root: Path) -> Path:
 
 
 @contextmanager
-def keeping(path: Path | None, names: Sequence[str], background: Background) -> Iterator[Looks]:
+def kept_looks(path: Path | None, names: Sequence[str], background: Background) -> Iterator[Looks]:
     """What the file `path` holds of these images, and takes on; without a path nothing is kept.
 
     background: of what is transparent; what was found before another, or by another decoder, does not count.
@@ -125,5 +127,6 @@ def keeping(path: Path | None, names: Sequence[str], background: Background) -> 
             file.write(head)
             file.writelines(looks.lines())
     with path.open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # `gc` leaves what is in use
         looks.file = file
         yield looks

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
+from pipeline.data.decode import GAP
 from pipeline.data.examine import examine, refuse_unreadable
 from pipeline.data.groups import grouped
 from pipeline.data.images import Files, Source, names_of
@@ -79,6 +80,7 @@ def prepare(
         store_size=written.store_size,
         decoders=written.decoders,
         background=data.background,
+        jpeg_scale=GAP if data.size and isinstance(source.images, Files) else None,
         classes=names,
         shapes=written.shapes,
         counts={split: written.shapes[split][0] for split in SPLITS},
@@ -107,11 +109,11 @@ def load(data: Data, root: Path) -> Source:
     return importlib.import_module(f"pipeline.data.sources.{data.source}").load(*handed, **data.settings)
 
 
-def _written(
-    source: Source, data: Data, root: Path, seed: int, out: Path, keeping: Keeping
-) -> tuple[Written, Chosen]:
+def _written(source: Source, data: Data, root: Path, seed: int, out: Path, keeping: Keeping) -> tuple[Written, Chosen]:
     """Look at all images, choose rows, and write their images, once more without those that cannot be decoded."""
-    kept = looks_file(keeping.state(), data.source, root) if keeping.state and isinstance(source.images, Files) else None
+    kept = (
+        looks_file(keeping.state(), data.source, root) if keeping.state and isinstance(source.images, Files) else None
+    )
     examined = examine(source, data.background, kept, keeping)
     out.mkdir(parents=True, exist_ok=True)
     said: set[str] = set()

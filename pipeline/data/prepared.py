@@ -43,7 +43,8 @@ class DataHeader:
     label_noise: share asked for; relabelled: training labels that differ from the true ones.
     storage: how the images lie there. Where they are encoded, store_size: their short side in pixels, at most;
     decoders: what encoded them, and its version; shapes are those of the images once they are decoded.
-    background: what shows through where an image file is transparent.
+    background: what shows through where an image file is transparent. jpeg_scale: how many times the size asked for a
+    JPEG's short side is at least once it is decoded, at reduced scale; None where all of each image is decoded.
     files: SHA-256 of each file, by its path in the folder.
     hash: SHA-256 of all files, class names, mean and std, and where images are encoded of the shape and the
     background that they are decoded to: what stored labels are bound to.
@@ -55,6 +56,7 @@ class DataHeader:
     store_size: int | None
     decoders: dict[str, str]
     background: Colour
+    jpeg_scale: int | None
     classes: tuple[str, ...]
     shapes: dict[SplitName, Shape]
     counts: dict[SplitName, int]
@@ -152,7 +154,9 @@ def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -
     if header.storage == "pixels":
         images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
     else:
-        images = Encoded(shards, _array(folder / ROWS[split], header, PLACE, (count,)), channels, size, header.background)
+        images = Encoded(
+            shards, _array(folder / ROWS[split], header, PLACE, (count,)), channels, size, header.background
+        )
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 

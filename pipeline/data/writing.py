@@ -330,9 +330,7 @@ class _Writer:
 
         def stored(id: str) -> Stored | NotDecoded:
             try:
-                return have.pop(id, None) or encoded(
-                    id, self._files.read(row_of[id]), self._short, self._background
-                )
+                return have.pop(id, None) or encoded(id, self._files.read(row_of[id]), self._short, self._background)
             except NotDecoded as error:
                 return error
 

@@ -12,11 +12,16 @@ import pytest
 from safetensors.numpy import save
 
 from pipeline.base import files
-from pipeline.commands.gc import Collected, collect
+from pipeline.base.paths import PLAN
+from pipeline.commands.gc import Collected, collect, looks_in_use
+from pipeline.config.data import Data
 from pipeline.data.kept_images import FOLDER, kept_images
+from pipeline.data.kept_looks import Look, kept_looks, looks_file
 from pipeline.data.shards import Bucket, Stored
 from pipeline.labels.parts import PARTS, WHOLE
 from pipeline.labels.store import view_path
+from pipeline.planning.specs.prepare import PrepareSpec
+from pipeline.planning.specs.spec import write_specs
 from pipeline.training.folders import contents, locked_folders
 from pipeline.training.labelling import ENVIRONMENT, kept_parts
 from pipeline.training.state import VARIABLE, State, holding
@@ -306,6 +311,51 @@ def test_a_folder_of_encoded_images_that_is_a_link_is_not_entered(tmp_path: Path
     (tmp_path / "root" / FOLDER).symlink_to(tmp_path / "elsewhere" / FOLDER)
     assert collect(tmp_path / "root", unfinished=True) == Collected()
     assert below(tmp_path / "elsewhere") == before
+
+
+def looks(root: Path, source: str) -> Path:
+    """The list of what was found of two images."""
+    path = looks_file(root, source, Path("images"))
+    with kept_looks(path, ["1.png", "2.png"], (0, 0, 0)) as kept:
+        kept.add(0, (1, 2), Look(bytes(32), False, False))
+    return path
+
+
+def test_what_was_found_of_the_present_images_stays(tmp_path: Path) -> None:
+    one, other = looks(tmp_path, "imagefolder"), looks(tmp_path, "manifest")
+    size = other.stat().st_size
+    assert collect(tmp_path) == Collected(unfinished=2), "nothing is planned"
+    assert collect(tmp_path, looks={one.name}) == Collected(looks=1, bytes=size)
+    assert [*one.parent.iterdir()] == [one]
+    with kept_looks(one, ["1.png"], (0, 0, 0)):
+        assert collect(tmp_path, unfinished=True, looks={one.name}) == Collected(held=1)
+    assert collect(tmp_path, unfinished=True, looks={one.name}).looks == 1
+    assert not one.parent.exists()
+
+
+def test_the_present_images_are_those_that_are_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert looks_in_use(tmp_path) is None
+    data = Data(source="imagefolder", root="images")
+    values = data.model_dump(mode="json")
+    write_specs({"prepare": PrepareSpec(node="prepare", data=values, seed=0, files=None, code={"stage": {}})}, PLAN)
+    assert looks_in_use(tmp_path) == {looks_file(tmp_path, "imagefolder", tmp_path / "images").name}
+
+
+def test_what_is_not_ours_among_the_lists_of_images_stays_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    folder = looks(tmp_path, "imagefolder").parent
+    link = folder / looks_file(tmp_path, "manifest", Path("images")).name
+    link.symlink_to(tmp_path / "mine")
+    (folder / "thesis.tex").write_text("mine")
+    assert sorted(collect(tmp_path, unfinished=True).strange) == sorted([link, folder / "thesis.tex"])
+    assert (tmp_path / "mine").read_text() == "mine"
+    moved = folder.rename(tmp_path / "moved")
+    looks(tmp_path / "root", "imagefolder").unlink()
+    (tmp_path / "root" / "looks").rmdir()
+    (tmp_path / "root" / "looks").symlink_to(moved)
+    assert collect(tmp_path / "root", unfinished=True) == Collected()
+    assert (moved / "thesis.tex").exists()
 
 
 def test_the_command_says_how_much(copied: Scratch) -> None:

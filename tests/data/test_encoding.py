@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from pipeline.data.decode import NotDecoded, decode
-from pipeline.data.encoding import decoders, encoded
+from pipeline.data.decoders import decoders
+from pipeline.data.encoding import encoded
 from tests.data.pictures import file, photograph
 
 ID = "a" * 64

@@ -26,7 +26,6 @@ def prepared_with(root: Path, out: Path, **settings: Any) -> Data:
 def test_each_row_is_the_image_of_its_number(tmp_path: Path) -> None:
     data = prepared_with(tmp_path, tmp_path / "out", per_class=20, label_noise=0.5)
     source, found = load(data, tmp_path), read(tmp_path / "out")
-    images: Any = source.images
     origins = read_origins(tmp_path / "out", found.hash)
     assert (origins.count, origins.paths) == (1797, None)
     for split in SPLITS:

@@ -21,11 +21,14 @@ from pipeline.data import shards, writing
 from pipeline.data.decode import decode
 from pipeline.data.encoded import Encoded
 from pipeline.data.encoding import encoded
+from pipeline.data.keeping import Keeping
 from pipeline.data.kept_images import FOLDER
+from pipeline.data.names import SplitName
 from pipeline.data.prepare import prepare
-from pipeline.data.prepared import ROWS, SplitName, read
+from pipeline.data.prepared import ROWS, read
 from pipeline.data.shards import bucket_of
-from pipeline.data.writing import Keeping, Unreadable, Written, write_splits
+from pipeline.data.splits import ID
+from pipeline.data.writing import Unreadable, Written, write_splits
 from tests.data.pictures import Files, file, photograph, write
 from tests.scratch import ROOT, wait
 
@@ -43,8 +46,9 @@ def contents() -> list[bytes]:
     return [file(photograph(seed, (60, 45))) for seed in range(COUNT + 1)]
 
 
-def ids(contents: list[bytes]) -> list[str]:
-    return [hashlib.sha256(content).hexdigest() for content in contents]
+def ids(contents: list[bytes]) -> np.ndarray:
+    hashes = b"".join(hashlib.sha256(content).digest() for content in contents)
+    return np.frombuffer(hashes, dtype=np.uint8).reshape(-1, ID)
 
 
 def rows(count: int) -> dict[SplitName, np.ndarray]:
@@ -56,7 +60,7 @@ def store(
     out: Path, files: Files, state: Path | None = None, log: Any = lambda said: None, code: str = "", **more: Any
 ) -> Written:
     out.mkdir()
-    keeping = Keeping((lambda: state) if state else None, code, log)
+    keeping = Keeping((lambda: state) if state else None, code, log, threads=more.get("threads"))
     of = more.get("rows") or rows(len(files.contents))
     return write_splits(out, files, of, ids(files.contents), more.get("data", DATA), keeping)
 
@@ -87,12 +91,9 @@ def test_what_is_read_is_the_encoded_image_of_each_row(tmp_path: Path, contents:
     assert not [path for path in tmp_path.iterdir() if path.name != "out"], "nothing is left beside it"
 
 
-def test_the_same_bytes_for_any_number_of_threads(
-    tmp_path: Path, contents: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_bytes_for_any_number_of_threads(tmp_path: Path, contents: list[bytes]) -> None:
     for threads in (1, 8):
-        monkeypatch.setattr(writing, "cores", lambda threads=threads: threads)
-        store(tmp_path / str(threads), Files(contents))
+        store(tmp_path / str(threads), Files(contents), threads=threads)
     assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "8")
 
 
@@ -217,7 +218,7 @@ def test_of_a_large_store_a_sample_of_the_least_ids_gives_mean_and_deviation(
     monkeypatch.setattr(writing, "SAMPLE", 5)
     written = store(tmp_path / "out", Files(contents))
     train = rows(len(contents))["train"]
-    least = sorted(range(len(train)), key=lambda at: ids(contents)[train[at]])[:5]
+    least = sorted(range(len(train)), key=lambda at: ids(contents)[train[at]].tobytes())[:5]
     images = Encoded(
         writing.Shards(tmp_path / "out" / "shards", None), np.load(tmp_path / "out" / ROWS["train"]), 3, 20
     )
@@ -239,10 +240,10 @@ def test_auto_encodes_files_of_more_than_64_pixels(
 
 
 def test_an_array_cannot_be_encoded(tmp_path: Path) -> None:
-    pixels = np.zeros((6, 3, 80, 80), np.uint8)
+    pixels, none = np.zeros((6, 3, 80, 80), np.uint8), np.zeros((6, ID), np.uint8)
     with pytest.raises(UserError, match=r"data.storage encoded keeps image files, and data.source .* has none"):
-        write_splits(tmp_path, pixels, rows(6), [], DATA)
-    assert write_splits(tmp_path, pixels, rows(6), [], Data(source="imagefolder", size=80)).storage == "pixels"
+        write_splits(tmp_path, pixels, rows(6), none, DATA)
+    assert write_splits(tmp_path, pixels, rows(6), none, Data(source="imagefolder", size=80)).storage == "pixels"
 
 
 def test_a_prepared_folder_of_photographs_is_read_as_one_of_pixels_is(tmp_path: Path) -> None:
@@ -269,6 +270,7 @@ import sys, time
 from pathlib import Path
 from pipeline.config.data import Data
 from pipeline.data import shards, writing
+from pipeline.data.keeping import Keeping
 from pipeline.data.prepare import prepare
 shards.PER_SHARD = 8
 encode = writing.encoded
@@ -276,10 +278,9 @@ def slowly(*given):
     time.sleep(0.02)
     return encode(*given)
 writing.encoded = slowly
-writing.cores = lambda: 2
 root, state, out = map(Path, sys.argv[1:])
 data = Data(source="imagefolder", size=20, storage="encoded")
-prepare(data, root, 0, out, keeping=writing.Keeping(lambda: state, "", print))
+prepare(data, root, 0, out, keeping=Keeping(lambda: state, "", print, threads=2))
 """
 
 
@@ -316,7 +317,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypa
             return content[:2] + b"\xff\xfe\x75\x32" + row.to_bytes(4, "big") * 7500 + content[2:]
 
     data = Data(source="imagefolder", size=100, storage="encoded")
-    names = [hashlib.sha256(str(row).encode()).hexdigest() for row in range(2000)]
+    names = ids([str(row).encode() for row in range(2000)])
     peaks = []
     for count in (100, 2000):
         (tmp_path / str(count)).mkdir()
