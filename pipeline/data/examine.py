@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.base.errors import UserError
 from pipeline.data.ahead import in_order
 from pipeline.data.decode import NotDecoded, decode
-from pipeline.data.images import Files, Images, Source, names_of
+from pipeline.data.images import Files, Images, Source, content_of, names_of
 from pipeline.data.keeping import Keeping
 from pipeline.data.kept_looks import Background, Look, Stamp, kept_looks
 from pipeline.data.splits import ID
@@ -92,7 +92,7 @@ def _files(files: Files, count: int, background: Background, kept: Path | None, 
 
     def look(row: int) -> Look | str:
         try:
-            content = files.read(row)
+            content = content_of(files, row)
             image = decode(content, mode="RGB", size=LOOK, background=background)
         except NotDecoded as error:
             return str(error)

@@ -18,12 +18,9 @@ class FolderFiles:
     def read(self, row: int) -> bytes:
         """A whole file."""
         path = self.root / self.names[row]
-        try:
-            if why := path.exists() and unlike_file(path):
-                raise NotDecoded(f"it {why}")
-            return path.read_bytes()
-        except OSError as error:
-            raise NotDecoded(error.strerror or str(error)) from None
+        if why := path.exists() and unlike_file(path):
+            raise NotDecoded(f"it {why}")
+        return path.read_bytes()
 
     def stamp(self, row: int) -> tuple[int, int]:
         """Its size in bytes and mtime in ns."""

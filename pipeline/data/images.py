@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from pipeline.data.decode import NotDecoded
 from pipeline.data.framing import pixels
 from pipeline.data.names import SplitName
 
@@ -79,7 +80,7 @@ class Files(Protocol):
         ...
 
     def read(self, row: int) -> bytes:
-        """A whole file; threads call it. Raises `NotDecoded` for one that cannot be read."""
+        """A whole file; threads call it. Raises `OSError` or `NotDecoded` for one that cannot be read."""
         ...
 
     def stamp(self, row: int) -> tuple[int, int]:
@@ -102,6 +103,14 @@ class Source:
     splits: Sequence[SplitName] | None = None
     groups: Sequence[str | None] | None = None
     left_out: Sequence[str] = ()
+
+
+def content_of(files: Files, row: int) -> bytes:
+    """A whole file; `NotDecoded` where it cannot be read."""
+    try:
+        return files.read(row)
+    except OSError as error:
+        raise NotDecoded(error.strerror or str(error)) from None
 
 
 def names_of(images: Images | Files) -> Sequence[str] | None:

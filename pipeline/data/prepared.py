@@ -154,9 +154,8 @@ def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -
     if header.storage == "pixels":
         images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
     else:
-        images = Encoded(
-            shards, _array(folder / ROWS[split], header, PLACE, (count,)), channels, size, header.background
-        )
+        places_N = _array(folder / ROWS[split], header, PLACE, (count,))
+        images = Encoded(shards, places_N, channels, size, header.background)
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.errors import UserError
-from pipeline.data.decode import NotDecoded
 from pipeline.data.formats import SUFFIXES
 from pipeline.data.holders import Holders
 from pipeline.data.images import Source
@@ -37,12 +36,9 @@ class TarFiles:
     def read(self, row: int) -> bytes:
         """A whole member."""
         tar, offset, size = self.place_N3[row].tolist()
-        try:
-            with (self.holders.root / self.holders.names[tar]).open("rb") as file:
-                file.seek(offset)
-                return file.read(size)
-        except OSError as error:
-            raise NotDecoded(error.strerror or str(error)) from None
+        with (self.holders.root / self.holders.names[tar]).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
 
     def stamp(self, row: int) -> tuple[int, int]:
         """Size and time of the archive."""

@@ -25,7 +25,7 @@ from pipeline.data.decode import WHITE, Colour, NotDecoded, decode
 from pipeline.data.decoders import decoders
 from pipeline.data.encoded import SHARDS, Encoded, Shards
 from pipeline.data.encoding import encoded
-from pipeline.data.images import Files, Images
+from pipeline.data.images import Files, Images, content_of
 from pipeline.data.keeping import Keeping
 from pipeline.data.kept_images import KeptImages, kept_images
 from pipeline.data.names import SplitName
@@ -97,7 +97,7 @@ def write_splits(
     mode = "L" if data.grayscale else "RGB"
     opened = images
     if isinstance(images, Files):
-        first = int(rows["train"][0])
+        first = min(int(rows_N[0]) for rows_N in rows.values())
         opened = FilePixels(images, first, mode, data.size, data.background, keeping.workers)
     shapes: dict[SplitName, Shape] = {}
     for split, rows_N in rows.items():
@@ -158,7 +158,7 @@ class FilePixels:
         return images_BCHW
 
     def _decode(self, row: int) -> np.ndarray:
-        return decode(self._files.read(row), mode=self._mode, size=self._size, background=self._background)
+        return decode(content_of(self._files, row), mode=self._mode, size=self._size, background=self._background)
 
     def _edge_of(self, row: int) -> int:
         try:
@@ -330,7 +330,9 @@ class _Writer:
 
         def stored(id: str) -> Stored | NotDecoded:
             try:
-                return have.pop(id, None) or encoded(id, self._files.read(row_of[id]), self._short, self._background)
+                return have.pop(id, None) or encoded(
+                    id, content_of(self._files, row_of[id]), self._short, self._background
+                )
             except NotDecoded as error:
                 return error
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.base import links
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, sha256
 from pipeline.config.data import Data
 from pipeline.data import shards, writing
-from pipeline.data.decode import decode
+from pipeline.data.decode import GAP, NotDecoded, decode
 from pipeline.data.encoded import Encoded
 from pipeline.data.encoding import encoded
 from pipeline.data.keeping import Keeping
@@ -156,7 +157,7 @@ def test_only_what_a_split_has_is_encoded(tmp_path: Path, contents: list[bytes])
     assert [row for row, times in enumerate(files.asked) if times] == [2, 4, 7, 9]
 
 
-@pytest.mark.parametrize("change", ["code", "store_size", "decoders"])
+@pytest.mark.parametrize("change", ["code", "store_size", "decoders", "background"])
 def test_other_settings_keep_apart(
     tmp_path: Path, contents: list[bytes], monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -164,6 +165,8 @@ def test_other_settings_keep_apart(
     files, data = Files(contents[:9]), DATA
     if change == "store_size":
         data = Data(source="imagefolder", size=20, storage="encoded", store_size=25)
+    if change == "background":
+        data = Data(source="imagefolder", size=20, storage="encoded", background=(0, 0, 0))
     if change == "decoders":
         monkeypatch.setattr(writing, "decoders", lambda: {"pillow": "0"})
     store(tmp_path / "two", files, tmp_path / "state", code="2" if change == "code" else "1", data=data)
@@ -263,6 +266,58 @@ def test_a_prepared_folder_of_photographs_is_read_as_one_of_pixels_is(tmp_path: 
     smaller = Data.model_validate({"source": "imagefolder", "size": 16, "storage": "encoded", "store_size": 30})
     again = prepare(smaller, root, 0, tmp_path / "smaller")
     assert again["hash"] != headers["encoded"]["hash"]
+
+
+@pytest.mark.parametrize("storage", ["pixels", "encoded"])
+def test_what_is_transparent_shows_the_background_of_the_header(tmp_path: Path, storage: str) -> None:
+    root = write(tmp_path / "in", {"a": 6, "b": 6})
+    for number in range(12):
+        clear = Image.new("RGBA", (40, 30), (number, 0, 0, 0))
+        (root / "ab"[number % 2] / f"clear{number}.png").write_bytes(file(clear, "PNG"))
+    hashes = set()
+    for colour in ((255, 255, 255), (1, 2, 3)):
+        out = tmp_path / str(colour)
+        data = {"source": "imagefolder", "size": 20, "storage": storage, "background": colour}
+        header = prepare(Data.model_validate(data), root, 0, out)
+        assert (header["background"], header["jpeg_scale"]) == (colour, GAP)
+        found = read(out)
+        assert found.background == colour
+        images = np.array(found.train.images)
+        shown = [image for image in images if (image == np.reshape(colour, (3, 1, 1))).all()]
+        assert len(shown) >= 4
+        hashes.add(header["hash"])
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("storage", ["pixels", "encoded"])
+def test_what_is_unreadable_when_it_is_written_is_as_what_was_so_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    """It was looked at small, or before, and is now what it was not."""
+    root = write(tmp_path / "in", {"a": 20, "b": 20})
+    settings = {"source": "imagefolder", "size": 20, "storage": storage}
+    bad = [(root / "a" / f"{number:03}.jpg").read_bytes() for number in (3, 5)]
+    whole, small = writing.decode, writing.encoded
+
+    def check(content: bytes) -> None:
+        if content in bad:
+            raise NotDecoded("it is torn")
+
+    monkeypatch.setattr(writing, "decode", lambda content, **how: (check(content), whole(content, **how))[1])
+    monkeypatch.setattr(writing, "encoded", lambda id, content, *how: (check(content), small(id, content, *how))[1])
+    listed = r"^2 of 40 files under .*: a/003.jpg \(it is torn\); a/005.jpg \(it is torn\): replace them"
+    with pytest.raises(UserError, match=listed):
+        prepare(Data.model_validate(settings), root, 0, tmp_path / "refused")
+    said: list[str] = []
+    skip = Data.model_validate({**settings, "unreadable": "skip"})
+    header = prepare(skip, root, 0, tmp_path / "skipped", keeping=Keeping(log=said.append))
+    assert sum(header["counts"].values()) == 38
+    assert said == ["prepare: unreadable: left out 2 (it is torn): a/003.jpg, a/005.jpg"]
+    monkeypatch.undo()
+    for number in (3, 5):
+        (root / "a" / f"{number:03}.jpg").write_bytes(b"torn")
+    prepare(skip, root, 0, tmp_path / "before")
+    assert bytes_of(tmp_path / "before") == bytes_of(tmp_path / "skipped")
 
 
 KILLED = """

@@ -54,8 +54,14 @@ MUTANTS = [
     # What is kept by other code, for another size, or of another Pillow is used.
     Mutant(
         "pipeline/data/writing.py",
-        '{"store_size": short, "decoders": versions, "code": keeping.code}',
-        '{"store_size": short, "decoders": versions}',
+        '"decoders": versions, "code": keeping.code,',
+        '"decoders": versions,',
+        f"{WRITING}::test_other_settings_keep_apart",
+    ),
+    Mutant(
+        "pipeline/data/writing.py",
+        ', "background": data.background}',
+        "}",
         f"{WRITING}::test_other_settings_keep_apart",
     ),
     Mutant(
@@ -80,9 +86,42 @@ MUTANTS = [
     # The size that images are decoded to is not bound to labels.
     Mutant(
         "pipeline/data/prepare.py",
-        'bound["decoded to"] = written.shapes["train"][1:]',
-        "pass",
+        '"decoded to": written.shapes["train"][1:], ',
+        "",
         f"{WRITING}::test_a_prepared_folder_of_photographs_is_read_as_one_of_pixels_is",
+    ),
+    # Neither is what shows through, nor is it what they are decoded on.
+    Mutant(
+        "pipeline/data/prepare.py",
+        ', "background": data.background}',
+        "}",
+        f"{WRITING}::test_what_is_transparent_shows_the_background_of_the_header",
+    ),
+    Mutant(
+        "pipeline/data/prepared.py",
+        "channels, size, header.background)",
+        "channels, size)",
+        f"{WRITING}::test_what_is_transparent_shows_the_background_of_the_header",
+    ),
+    # What is found to be unreadable as it is written is forgotten.
+    Mutant(
+        "pipeline/data/prepare.py",
+        "examined.faults.update(error.found)",
+        "raise",
+        f"{WRITING}::test_what_is_unreadable_when_it_is_written_is_as_what_was_so_before",
+    ),
+    Mutant("pipeline/data/writing.py", "            shutil.rmtree(out / SHARDS)\n", "", WRITING),
+    Mutant(
+        "pipeline/commands/gc.py",
+        "unfinished or path.name not in (used or ())",
+        "unfinished",
+        f"{GC}::test_what_was_found_of_the_present_images_stays",
+    ),
+    Mutant(
+        "pipeline/data/kept_looks.py",
+        "fcntl.flock(file, fcntl.LOCK_SH)",
+        "pass",
+        f"{GC}::test_what_was_found_of_the_present_images_stays",
     ),
     Mutant(
         "pipeline/data/kept_images.py",
