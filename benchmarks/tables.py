@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, measure, norms, weights
+from benchmarks import gradients, measure, norms, unequal, weights
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -29,7 +29,7 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "performance", "reliability")
+NAMES = ("study", "compression", "methods", "performance", "reliability", "unequal")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -75,6 +75,10 @@ def _norms(path: Path, which: str) -> str:
     return markdown(norms.table(json.loads(path.read_text())))
 
 
+def _unequal(path: Path, which: str) -> str:
+    return markdown(unequal.table(json.loads(path.read_text())))
+
+
 def _performance(path: Path, which: str) -> str:
     return markdown(measure.table(json.loads(path.read_text())))
 
@@ -116,6 +120,7 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "weights.json": _weights,
     "fast.json": _gpu,
     "norms.json": _norms,
+    "unequal.json": _unequal,
     "performance.json": _performance,
     "faults.json": _faults,
     RUN.name: _run,
