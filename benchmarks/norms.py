@@ -94,7 +94,7 @@ def _accuracy(case: Case, arm: str, seed: int, data: Prepared, folder: Path) -> 
         of = Training(world.settings(case.architecture, world.HARD, recipe, SHIFT, seed=seed), data, NoTeacher(), on)
     of.learners[0].estimates_again = arm == AGAIN
     folder.mkdir()
-    of.run(State(folder), lambda model: None, lambda row: None, lambda text: None, 1e9)
+    of.run(State(folder), lambda model: {}, lambda row: None, lambda text: None, 1e9)
     pixels = Pixels(data.validation.images, on.where, on.room())
     z_NC = predict(on.forward(of.model.eval()), pixels, of.mean_C, of.std_C, batch_size=256)
     return accuracy(z_NC.cpu(), torch.from_numpy(data.validation.labels.copy()))

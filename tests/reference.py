@@ -22,15 +22,15 @@ def softmax(row_C: Tensor, temperature: float = 1.0) -> list[Tensor]:
     return [power / whole for power in powers]
 
 
-def cross_entropy(z_BC: Tensor, y_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """-1/B sum_b sum_c q_bc log p_bc with q = (1-e) onehot(y) + e/C (Szegedy et al. 2016, section 7)."""
+def cross_entropy(z_BC: Tensor, y_B: Tensor, w_B: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+    """-1/B sum_b w_b sum_c q_bc log p_bc with q = (1-e) onehot(y) + e/C (Szegedy et al. 2016, section 7)."""
     rows, classes = z_BC.shape
     total = torch.zeros((), dtype=z_BC.dtype)
     for b in range(rows):
         p_C = softmax(z_BC[b])
         for c in range(classes):
             q = label_smoothing / classes + (1 - label_smoothing if c == int(y_B[b]) else 0)
-            total = total - q * torch.log(p_C[c])
+            total = total - (1 if w_B is None else w_B[b]) * q * torch.log(p_C[c])
     return total / rows
 
 
@@ -133,12 +133,13 @@ def logit_standardisation(z_BC: Tensor, t_BC: Tensor, temperature: float = 2.0) 
     return soft_targets(z_BC, t_BC, temperature)
 
 
-def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor) -> Tensor:
-    """sum_b (max p_b / sum_u max p_u) (-log q_b[y_b]) (Furlanello et al. 2018, section 3.2)."""
+def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor, w_B: Tensor | None = None) -> Tensor:
+    """sum_b w_b (max p_b / sum_u max p_u) (-log q_b[y_b]) (Furlanello et al. 2018, section 3.2)."""
     most_B = [max(softmax(row_C)) for row_C in t_BC]
     total = torch.zeros((), dtype=z_BC.dtype)
     for b in range(len(z_BC)):
-        total = total - most_B[b] / sum(most_B) * torch.log(softmax(z_BC[b])[int(y_B[b])])
+        share = most_B[b] / sum(most_B) * (1 if w_B is None else w_B[b])
+        total = total - share * torch.log(softmax(z_BC[b])[int(y_B[b])])
     return total
 
 

@@ -83,6 +83,15 @@ def test_norms_compares_each_remedy_with_none(tmp_path: Path) -> None:
     assert "momentum raised" in said and {len(each) for each in row["reached"].values()} == {1} and row["steps"] == 2
 
 
+def test_unequal_compares_each_remedy_with_none(tmp_path: Path) -> None:
+    out = tmp_path / "unequal.json"
+    said = CliRunner().invoke(app, ["unequal", "--tiny", "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())
+    assert found["images"] == sorted(found["images"], reverse=True) and found["images"][0] > 15 * found["images"][-1]
+    assert all(arm in said and len(each["macro_f1"]) == 1 for arm, each in found["arms"].items())
+    assert len({json.dumps(each) for each in found["arms"].values()}) == 3, "each arm is a training of its own"
+
+
 def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,15 @@ import pytest
 from benchmarks.tables import DOCS, PAGES, PLACE, filled
 from pipeline.base.errors import UserError
 
-TABLES = {"README.md": 2, "study.md": 2, "compression.md": 2, "methods.md": 4, "performance.md": 3, "reliability.md": 1}
+TABLES = {
+    "README.md": 2,
+    "study.md": 2,
+    "compression.md": 2,
+    "methods.md": 4,
+    "performance.md": 3,
+    "reliability.md": 1,
+    "unequal.md": 1,
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

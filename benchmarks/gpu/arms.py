@@ -126,7 +126,7 @@ def finished(of: Training, folder: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Train to the end from the state in `folder` on; the bits, and what was printed."""
     folder.mkdir(parents=True, exist_ok=True)
     printed: list[str] = []
-    of.run(State(folder), lambda model: None, lambda row: None, printed.append, every=1e9)
+    of.run(State(folder), lambda model: {}, lambda row: None, printed.append, every=1e9)
     return bits(of), printed
 
 

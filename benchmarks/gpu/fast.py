@@ -198,7 +198,7 @@ def _saving(setting: Setting) -> Iterator[Finding]:
         states.append(Counted(setting.folder / "saving" / str(len(states))))
         states[-1].folder.mkdir(parents=True)
         began = time.perf_counter()
-        of.run(states[-1], lambda model: None, lambda row: None, lambda sentence: None, every)
+        of.run(states[-1], lambda model: {}, lambda row: None, lambda sentence: None, every)
         walls.append(time.perf_counter() - began)
     saves = states[-1].saves - states[1].saves
     size = states[-1].current.stat().st_size

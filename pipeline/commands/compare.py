@@ -6,12 +6,13 @@ differ in nothing but their seeds, such as those of `python -m pipeline seeds`, 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
+from pipeline.config.select import ACCURACY, METRICS
 from pipeline.dvc import experiments
 from pipeline.dvc.experiments import Experiment
 from pipeline.evaluation.statistics import paired, summary
@@ -39,7 +40,9 @@ class Column:
 
     def values(self, key: str) -> dict[str, float]:
         """A figure of each member that has it, by the member's seeds."""
-        return {seed_of(each): value for each in self.members if (value := figures(each).get(key)) is not None}
+        metric = key.partition(".")[0]
+        found = ((seed_of(each), figures(each, [metric]).get(key)) for each in self.members)
+        return {seed: value for seed, value in found if value is not None}
 
 
 def columns(names: Sequence[str]) -> list[Column]:
@@ -85,9 +88,18 @@ def seed_of(each: Experiment) -> str:
     return json.dumps({key: value for key, value in each.parameters.items() if key.startswith(SEEDS)})
 
 
-def figures(each: Experiment) -> dict[str, float]:
-    """The figures of metrics/summary.json, and the accuracies of all other networks that the cache knows."""
+def figures(each: Experiment, metrics: Iterable[str] = ()) -> dict[str, float]:
+    """The figures of metrics/summary.json, and the accuracies of all other networks that the cache knows.
+
+    metrics: what else of these networks; names that are none are left out.
+    """
     nodes = {
+        f"{metric}.{split}.{name}": numbers[split].get(metric)
+        for metric in metrics
+        if metric in METRICS and metric != ACCURACY.name
+        for split in ("validation", "test")
+        for name, numbers in each.numbers.items()
+    } | {
         f"{split}.{name}": numbers[split]["accuracy"]
         for split in ("validation", "test")
         for name, numbers in each.numbers.items()
@@ -107,9 +119,14 @@ def parameters(shown: Sequence[Column]) -> Cells:
 
 
 def changes(shown: Sequence[Column]) -> tuple[Cells, list[str]]:
-    """Cells of the figures that differ, each beside its difference to the first column; the keys that do not."""
+    """Cells of the figures that differ, each beside its difference to the first column; the keys that do not.
+
+    Beside accuracies, by each other metric that decides in one of them.
+    """
     first, *others = shown
-    keys = dict.fromkeys(key for column in shown for each in column.members for key in figures(each))
+    members = [each for column in shown for each in column.members]
+    metrics = [name for each in members if (name := each.parameters.get("select")) is not None]
+    keys = dict.fromkeys(key for each in members for key in figures(each, metrics))
     cells: Cells = [("figure", *(each.name for each in shown))]
     same = []
     for key in sorted(keys, key=_rank):
@@ -182,13 +199,16 @@ def _record(each: Experiment, stage: str) -> Any:
 
 
 def _rank(key: str) -> int:
-    """Accuracies first, in the order of the lineage."""
-    return 0 if key.startswith("validation.") else 1 if key.startswith("test.") else 2
+    """Accuracies first, then other metrics of networks, in the order of the lineage."""
+    first = key.partition(".")[0]
+    return {"validation": 0, "test": 1}.get(first, 2 if first in METRICS else 3)
 
 
 def _scaled(key: str, value: float, form: str = "") -> str:
-    """A figure as it is read: accuracies in points, with one decimal."""
-    return f"{100 * value:{form}.1f}" if _rank(key) < 2 else f"{value:{form}.4g}"
+    """A figure as it is read: what networks reach in the metric's unit."""
+    if _rank(key) < 3:
+        return METRICS.get(key.partition(".")[0], ACCURACY).shown(value, form)
+    return f"{value:{form}.4g}"
 
 
 def _value(key: str, values: dict[str, float]) -> str:

@@ -21,6 +21,7 @@ from pipeline.compression.stage import run
 from pipeline.config.compress import Compress
 from pipeline.config.params import Params
 from pipeline.config.section import wording
+from pipeline.config.select import ACCURACY, Metric, metric_of, without_accuracy
 from pipeline.console.progress import log
 from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.lineage import node
@@ -32,12 +33,21 @@ from pipeline.training.state import VARIABLE, state_root
 
 @dataclass(frozen=True)
 class Chain:
-    """One order, and what its last step reached with each seed: accuracies as fractions, bytes of the file."""
+    """One order, and what its last step reached with each seed: figures of the metric that decides, bytes of the file.
+
+    select: that metric; None is accuracy.
+    """
 
     order: tuple[str, ...]
     validation: tuple[float, ...]
     test: tuple[float, ...]
     bytes: tuple[int, ...]
+    select: str | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What its figures are of."""
+        return metric_of(self.select)
 
 
 def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds: Sequence[int]) -> list[Chain]:
@@ -49,24 +59,28 @@ def compare(params: Params, stages: dict[str, Any], orders: Sequence[str], seeds
     planned = {
         (order, seed): _specs(params, stages, order.split(","), seed) for order in orders for seed in seeds
     }  # all of them first: a wrong name is refused before anything has run
+    metric = metric_of(params.select)
     found = []
     with _apart():
         for order in orders:
             reached = [_run(planned[order, seed]) for seed in seeds]
             chain = Chain(
                 tuple(order.split(",")),
-                tuple(each["validation"]["accuracy"] for each in reached),
-                tuple(each["test"]["accuracy"] for each in reached),
+                tuple(each["validation"][metric.name] for each in reached),
+                tuple(each["test"][metric.name] for each in reached),
                 tuple(each["bytes"] for each in reached),
+                None if metric is ACCURACY else metric.name,
             )
-            log(f"{order}: test {100 * summary(chain.test).mean:.1f}")
+            log(f"{order}: test {metric.named(summary(chain.test).mean)}")
             found.append(chain)
     return found
 
 
 def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
-    """Cells, header first; accuracies in points."""
-    cells: list[tuple[str, ...]] = [("order", "validation", "test", "difference to the first", "Holm's p", "bytes")]
+    """Cells, header first; accuracies in points, as all metrics but NLL."""
+    metric = chains[0].metric
+    title = "validation" if metric is ACCURACY else f"validation {metric.words}"
+    cells: list[tuple[str, ...]] = [("order", title, "test", "difference to the first", "Holm's p", "bytes")]
     repeated = len(chains[0].test) > 1
     corrected = holm([p_value(chain.test, chains[0].test) for chain in chains[1:]]) if repeated else []
     for chain, p in zip_longest(chains, [None, *corrected]):
@@ -75,9 +89,9 @@ def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
         cells.append(
             (
                 " → ".join(chain.order),
-                f"{100 * summary(chain.validation).mean:.1f}",
-                f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
-                "" if chain is chains[0] else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                metric.shown(summary(chain.validation).mean),
+                f"{metric.shown(reached.mean)} ± {metric.shown(reached.deviation or 0)}",
+                "" if chain is chains[0] else metric.interval(difference.mean, low, high),
                 "" if p is None else f"{p:.3f}",
                 f"{summary(chain.bytes).mean:,.0f}",
             )
@@ -87,7 +101,7 @@ def table(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
 
 def as_json(chains: Sequence[Chain]) -> list[dict[str, Any]]:
     """Every figure behind the table."""
-    return [asdict(chain) for chain in chains]
+    return [without_accuracy(asdict(chain)) for chain in chains]
 
 
 def _specs(params: Params, stages: dict[str, Any], order: list[str], seed: int) -> dict[str, Spec]:

@@ -13,6 +13,7 @@ from pipeline.base.errors import UserError
 from pipeline.commands.compare import Cells
 from pipeline.config import params
 from pipeline.config.section import unknown
+from pipeline.config.select import ACCURACY, Metric, metric_of
 from pipeline.console.progress import log
 from pipeline.dvc import experiments, queue
 from pipeline.dvc.experiments import Experiment
@@ -80,26 +81,29 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
 
 
 def lines(found: Sequence[Experiment]) -> Cells:
-    """Cells of the table, header first: each network over the seeds in which it was trained; accuracies in points.
+    """Cells of the table, header first: each network over the seeds in which it was trained.
 
-    Differences are paired with the baseline of the same seed: mean, and Student's 95 % interval.
+    Figures are of the metric that decides. Differences are paired with the baseline of the same seed: mean, and
+    Student's 95 % interval.
     """
+    metric = _metric(found)
     order = [*found[0].lock.outs]  # that of the lineage; a generation may have been trained with some seeds only
     nodes = sorted(
         {name for each in found for name in each.numbers}, key=lambda name: order.index(f"metrics/{name}.json")
     )
-    cells: Cells = [("node", "seeds", "validation", "test", f"difference to {BASE}")]
+    title = "validation" if metric is ACCURACY else f"validation {metric.words}"
+    cells: Cells = [("node", "seeds", title, "test", f"difference to {BASE}")]
     for name in nodes:
         having = [each.numbers for each in found if name in each.numbers]
-        test = [_points(each[name], "test") for each in having]
-        pairs = [(_points(each[name], "test"), _points(each[BASE], "test")) for each in having if BASE in each]
+        validation, test = ([each[name][split][metric.name] for each in having] for split in ("validation", "test"))
+        pairs = [(its, each[BASE]["test"][metric.name]) for its, each in zip(test, having, strict=True) if BASE in each]
         cells.append(
             (
                 name,
                 str(len(having)),
-                _spread([_points(each[name], "validation") for each in having]),
-                _spread(test),
-                "" if name == BASE or not pairs else _difference(pairs),
+                _spread(validation, metric),
+                _spread(test, metric),
+                "" if name == BASE or not pairs else _difference(pairs, metric),
             )
         )
     return cells
@@ -107,13 +111,13 @@ def lines(found: Sequence[Experiment]) -> Cells:
 
 def as_json(found: Sequence[Experiment]) -> list[dict[str, Any]]:
     """Every figure behind the table."""
-    seeds = ("seeds.data", "seeds.views", "seeds.train")
+    seeds, metric = ("seeds.data", "seeds.views", "seeds.train"), _metric(found).name
     return [
         {
             "name": each.name,
             "seeds": {key: each.parameters[key] for key in seeds},
-            "accuracy": {
-                name: {split: numbers[split]["accuracy"] for split in ("validation", "test")}
+            metric: {
+                name: {split: numbers[split][metric] for split in ("validation", "test")}
                 for name, numbers in each.numbers.items()
             },
         }
@@ -121,16 +125,16 @@ def as_json(found: Sequence[Experiment]) -> list[dict[str, Any]]:
     ]
 
 
-def _points(numbers: dict[str, Any], split: str) -> float:
-    return 100 * numbers[split]["accuracy"]
+def _metric(found: Sequence[Experiment]) -> Metric:
+    """The one that decides in them."""
+    return metric_of(found[0].parameters.get("select"))
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float], metric: Metric) -> str:
     found = summary(values)
-    return f"{found.mean:.1f}" + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
+    return metric.shown(found.mean) + ("" if found.deviation is None else f" ± {metric.shown(found.deviation)}")
 
 
-def _difference(pairs: Sequence[tuple[float, float]]) -> str:
+def _difference(pairs: Sequence[tuple[float, float]], metric: Metric) -> str:
     found = paired([a for a, _ in pairs], [b for _, b in pairs])
-    interval = "" if found.interval is None else f" [{found.interval[0]:+.1f}, {found.interval[1]:+.1f}]"
-    return f"{found.mean:+.1f}{interval}"
+    return metric.shown(found.mean, "+") if found.interval is None else metric.interval(found.mean, *found.interval)

@@ -1,4 +1,4 @@
-"""Where every node stands: trained, carried, stale, in progress; its accuracy and its teacher."""
+"""Where every node stands: trained, carried, stale, in progress; what it reached and its teacher."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,10 @@ class Standing:
         return f"carried ({self.node.source})" if self.node.status == "carried" else self.node.status
 
     @property
-    def accuracy(self) -> str:
-        """On validation, in percent; empty where there is none."""
+    def reached(self) -> str:
+        """On validation: the accuracy in percent, or the metric that decided by its name; empty where there is none."""
         found = dict(self.node.chain).get(self.node.source) if self.node else None
-        return "" if found is None else f"{100 * found:.1f}"
+        return "" if self.node is None or found is None else self.node.metric.named(found)
 
     @property
     def teacher(self) -> str:
@@ -78,7 +78,7 @@ def standings() -> list[Standing]:
 
 def lines() -> list[tuple[str, ...]]:
     """Cells of the status table, header first."""
-    found = [(each.name, each.state, each.accuracy, each.teacher) for each in standings()]
+    found = [(each.name, each.state, each.reached, each.teacher) for each in standings()]
     return [("node", "state", "validation", "learned from"), *found]
 
 

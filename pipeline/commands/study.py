@@ -16,10 +16,11 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.section import unknown
+from pipeline.config.select import ACCURACY, Metric, metric_of, without_accuracy
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
-from pipeline.evaluation.metrics import accuracy
+from pipeline.evaluation.metrics import measured
 from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.labels.labeller import predict
 from pipeline.planning.specs.machine import MachineSpec
@@ -39,13 +40,22 @@ SHARED = "cross_entropy"
 
 @dataclass(frozen=True)
 class Arm:
-    """One method: the factor chosen on validation, and what it reached with each reported seed, as fractions."""
+    """One method: the factor chosen on validation, and what it reached with each reported seed, as fractions.
+
+    select: the metric that chose it and that its figures are of; None is accuracy.
+    """
 
     name: str
     factor: float
     validation: tuple[float, ...]
     test: tuple[float, ...]
     seconds: float
+    select: str | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What its figures are of."""
+        return metric_of(self.select)
 
 
 def compare(specs: Mapping[str, Spec], names: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
@@ -62,18 +72,20 @@ def compare(specs: Mapping[str, Spec], names: Sequence[str], seeds: Sequence[int
     _check(specs, names)
     data = prepared.read(DATA)
     device = choose(_of(specs, "machine", MachineSpec), _of(specs, HARD, TrainSpec).training.precision)
+    select = _of(specs, HARD, TrainSpec).select
+    metric = metric_of(select)
     arms = []
     for name in (HARD, *(f"method/{each}" for each in names)):
         tried = {
             factor: summary([_run(specs, name, factor, seed, data, device)[0] for seed in TUNING_SEEDS]).mean
             for factor in FACTORS
         }
-        factor = max(tried, key=lambda each: tried[each])
+        factor = max(tried, key=lambda each: metric.merit(tried[each]))
         began = time.perf_counter()
         reached = [_run(specs, name, factor, seed, data, device) for seed in seeds]
         seconds = (time.perf_counter() - began) / len(seeds)
-        arm = Arm(name, factor, tuple(each[0] for each in reached), tuple(each[1] for each in reached), seconds)
-        log(f"{name}: factor {factor}, test {100 * summary(arm.test).mean:.1f}")
+        arm = Arm(name, factor, tuple(each[0] for each in reached), tuple(each[1] for each in reached), seconds, select)
+        log(f"{name}: factor {factor}, test {metric.named(summary(arm.test).mean)}")
         arms.append(arm)
     return arms
 
@@ -95,9 +107,10 @@ def _check(specs: Mapping[str, Spec], names: Sequence[str]) -> None:
 
 
 def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
-    """Cells, header first; accuracies in points."""
-    base = arms[0]
-    header = ("method", "factor", "validation", "test", "difference to hard labels", "Holm's p", "seconds")
+    """Cells, header first; accuracies in points, as all metrics but NLL."""
+    base, metric = arms[0], arms[0].metric
+    title = "validation" if metric is ACCURACY else f"validation {metric.words}"
+    header = ("method", "factor", title, "test", "difference to hard labels", "Holm's p", "seconds")
     cells: list[tuple[str, ...]] = [header]
     repeated = len(base.test) > 1
     corrected = holm([p_value(arm.test, base.test) for arm in arms[1:]]) if repeated else []
@@ -109,9 +122,9 @@ def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
             (
                 arm.name.removeprefix("method/").replace(HARD, "hard labels"),
                 f"{arm.factor:g}",
-                f"{100 * summary(arm.validation).mean:.1f}",
-                f"{100 * reached.mean:.1f} ± {100 * (reached.deviation or 0):.1f}",
-                "" if arm is base else f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                metric.shown(summary(arm.validation).mean),
+                f"{metric.shown(reached.mean)} ± {metric.shown(reached.deviation or 0)}",
+                "" if arm is base else metric.interval(difference.mean, low, high),
                 "" if p is None else f"{p:.3f}",
                 f"{arm.seconds:.1f}",
             )
@@ -121,7 +134,7 @@ def table(arms: Sequence[Arm]) -> list[tuple[str, ...]]:
 
 def as_json(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """Every figure behind the table."""
-    return [asdict(arm) for arm in arms]
+    return [without_accuracy(asdict(arm)) for arm in arms]
 
 
 def _of(specs: Mapping[str, Spec], name: str, kind: type[SpecKind]) -> SpecKind:
@@ -150,15 +163,16 @@ def _term(settings: dict[str, Any], factor: float) -> dict[str, Any]:
 def _run(
     specs: Mapping[str, Spec], name: str, factor: float, seed: int, data: prepared.Prepared, device: Device
 ) -> tuple[float, float]:
-    """Validation and test accuracy of one training."""
+    """Of one training, on validation and test: the metric that decides."""
     training = _train(specs, name, factor, seed, data, device)
     learner = training.learners[0]
     forward = learner.forward_of(learner.final.eval())
+    metric = metric_of(_of(specs, name, TrainSpec).select).name
     found = []
     for split in (data.validation, data.test):
         pixels = Pixels(split.images, device.where, device.room())
         z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH).cpu()
-        found.append(accuracy(z_NC, torch.from_numpy(split.labels.copy())))
+        found.append(measured(z_NC, torch.from_numpy(split.labels.copy()), [metric])[metric])
     return found[0], found[1]
 
 

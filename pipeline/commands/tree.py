@@ -12,7 +12,7 @@ from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.training import NetworkSpec
 
 ROOT = "hard labels"
-LEGEND = "  (validation accuracy in percent; = slots that carry the network)"
+LEGEND = "  (validation accuracy in percent, or what is named; = slots that carry the network)"
 PEERS = "members/"
 
 
@@ -81,8 +81,8 @@ def _label(each: Standing, parent: str, carriers: Sequence[str]) -> Text:
         "cyan" if each.running else "yellow" if each.stale and each.node else "dim" if each.node is None else "green"
     )
     text = Text.assemble((name, "bold" if each.node else "dim"))
-    if each.accuracy:
-        text.append(f"  {each.accuracy}", colour)
+    if each.reached:
+        text.append(f"  {each.reached}", colour)
     if each.state not in ("trained", NEW) and not each.state.startswith("carried"):
         text.append(f"  {standing}", colour)
     if each.node is None and not each.running:

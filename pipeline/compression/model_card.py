@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.compression.card import BLACK, Card
+from pipeline.config.select import ACCURACY, Metric
 from pipeline.config.yaml import dump
 from pipeline.console.text import code, markdown, visible, word
 from pipeline.data.colours import CLEAR, COLOURS, DEPTHS
@@ -104,6 +105,7 @@ def model_card(
     runtime: str,
     file: str = "model.onnx",
     license: str | None = None,
+    metric: Metric = ACCURACY,
 ) -> str:
     """The card as Markdown with front matter; equal arguments give equal text.
 
@@ -112,13 +114,14 @@ def model_card(
         name: Of the node, e.g. `compress/c5`.
         source: Of the data: `data.source` of params.yaml, or what own images are called.
         counts: Images by split.
-        chain: (node, validation accuracy), from where the chain starts to the exported file.
+        chain: (node, its figure on validation), from where the chain starts to the exported file.
         lineage: As in node.json: `teacher`, `read` and `hash` of what this node was made from.
         metrics: As in metrics/<name>.json; scores of a split that is not there are left out, cost as well.
         seeds: By what they decide.
         runtime: The oldest onnxruntime that runs the file.
         file: The model's, beside the card.
         license: An identifier of the hub, such as `mit`; without one the card names none.
+        metric: The one by which networks were chosen, of which the chain's figures are.
     """
     parts = [
         _front(card, name, source, metrics, license),
@@ -126,8 +129,8 @@ def model_card(
         f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
         f"## Intended use\n\n{USE}",
         f"## How to run\n\n{_run(card, file, runtime)}",
-        f"## Metrics\n\n{_metrics(metrics, counts, seeds)}",
-        f"## Lineage\n\n{_lineage(chain, lineage)}",
+        f"## Metrics\n\n{_metrics(metrics, counts, seeds, metric)}",
+        f"## Lineage\n\n{_lineage(chain, lineage, metric)}",
         f"## Data\n\n{_data(card, source, counts)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -176,10 +179,11 @@ def _run(card: Card, file: str, runtime: str) -> str:
     )
 
 
-def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int]) -> str:
+def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int], metric: Metric) -> str:
     splits = [split for split in SPLITS if split in metrics]
     header = ["score", *(f"{split} ({counts[split]:,} images)" for split in splits)]
-    rows = [[title, *(f"{metrics[split][key]:.4f}" for split in splits)] for key, title in SCORES.items()]
+    shown = {metric.name: metric.words, **SCORES}
+    rows = [[title, *(f"{metrics[split][key]:.4f}" for split in splits)] for key, title in shown.items()]
     cost = [
         [title, f"{metrics[key]:,}"]
         for key, title in (("parameters", "parameters"), ("flops", "operations an image"), ("bytes", "bytes on disk"))
@@ -204,8 +208,8 @@ def _beside(latency: Mapping[str, float]) -> str:
     return f" (the teacher: {latency['teacher_ms']:.3f})" if "teacher_ms" in latency else ""
 
 
-def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]]) -> str:
-    steps = _table(["network", "validation accuracy"], [[each, f"{accuracy:.4f}"] for each, accuracy in chain])
+def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, str]], metric: Metric) -> str:
+    steps = _table(["network", f"validation {metric.words}"], [[each, f"{figure:.4f}"] for each, figure in chain])
     read = _table(
         ["made from", "of which was read", "hash"],
         [[each["teacher"], each["read"], each["hash"][:12]] for each in lineage],

@@ -11,6 +11,7 @@ from pipeline.base.paths import DATA
 from pipeline.compression import costs
 from pipeline.compression.model_card import model_card
 from pipeline.compression.work import ChangedNetwork, ShippedFile, Work, lineage
+from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import log
 from pipeline.data import prepared
@@ -101,7 +102,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         },
     }
     before = previous.chain if spec.continues_chain else previous.chain[-1:]
-    chain = (*before, (spec.node, found["validation"]["accuracy"]))
+    chain = (*before, (spec.node, found["validation"][metric_of(spec.select).name]))
     node.write(
         folder,
         Node(
@@ -115,6 +116,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             chain=chain,
             hashes=hashes,
             trained_on=previous.trained_on,
+            select=spec.select,
         ),
     )
     if isinstance(spec, ComputeStepSpec) and spec.about:
@@ -127,6 +129,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run
             runtime=least_runtime(path),
+            metric=metric_of(spec.select),
             **spec.about,
         )
         write_text(folder / "MODEL_CARD.md", text)

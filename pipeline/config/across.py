@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config.compress import Compress, Fresh, Tuned
 from pipeline.config.effect import idle, sentence
-from pipeline.config.extension import OPTIMIZERS
+from pipeline.config.extension import OBJECTIVES, OPTIMIZERS
 from pipeline.config.network import (
     AssistantSection,
     ChainSection,
@@ -19,7 +19,7 @@ from pipeline.config.network import (
     TrainingSection,
 )
 from pipeline.config.recipe import Recipe
-from pipeline.config.term import has_logits, needs_features, needs_teacher
+from pipeline.config.term import has_logits, needs_features, needs_teacher, weighs_classes
 from pipeline.config.views import Views
 
 LIKE_STUDENT = ("student", "baseline", "direct")
@@ -68,7 +68,7 @@ def _recipe(raw: Mapping[str, Any], path: str, recipe: Recipe, takers: list[Trai
     for key in _given(raw, path):
         value = recipe_value(recipe, key)
         reasons = [
-            _unused(each.recipe, key) or _unmeasured(each, key)
+            _unused(each.recipe, key) or _unmeasured(each, key) or _unweighted(each, key)
             for each in takers
             if recipe_value(each.recipe, key) == value
         ]
@@ -85,6 +85,17 @@ def _unmeasured(section: TrainingSection, key: str) -> str | None:
     return (
         f"has no effect where no term of the objective is on logits, which validation measures: name one, such as "
         f"cross_entropy, or leave {key} out"
+    )
+
+
+def _unweighted(section: TrainingSection, key: str) -> str | None:
+    """Why weights of classes have no effect: they are those of hard labels."""
+    if key != "class_weights" or section.recipe.class_weights is None or weighs_classes(section.objective):
+        return None
+    terms = [name for name in OBJECTIVES.names() if weighs_classes({name: {}})]
+    return (
+        "has no effect where no term of the objective takes hard labels by their classes' weights: name "
+        f"{' or '.join(terms)} there, or leave class_weights out"
     )
 
 

@@ -29,6 +29,7 @@ from pipeline.config.network import (
 from pipeline.config.numbers import Natural
 from pipeline.config.recipe import Recipe
 from pipeline.config.section import Section, wording
+from pipeline.config.select import Select
 from pipeline.config.views import Views
 from pipeline.config.yaml import read_yaml
 
@@ -48,8 +49,9 @@ class Ensemble(Section):
 
 
 class Params(Section):
-    """params.yaml, whole."""
+    """params.yaml, whole. select: the metric on validation by which networks are chosen."""
 
+    select: Select = "accuracy"
     seeds: Seeds
     data: Data
     views: Views

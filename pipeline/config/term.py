@@ -90,6 +90,11 @@ def needs_teacher(objective: Mapping[str, Any]) -> bool:
     return any({"t_BC", "teacher"} & {*OBJECTIVES.needs(name)} for name in objective)
 
 
+def weighs_classes(objective: Mapping[str, Any]) -> bool:
+    """Whether any term takes the weights of classes."""
+    return any("w_B" in OBJECTIVES.needs(name) for name in objective)
+
+
 def has_logits(objective: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether any term needs the student's logits: if none does, its upper part is not trained."""
     for name, settings in objective.items():

@@ -3,19 +3,26 @@
 Legend: N samples, C classes. Every function takes logits (N, C) and y_N, int64, of at least one sample.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TOP = 5
+
 
 def scores(logits_NC: Tensor, y_N: Tensor) -> dict[str, float]:
-    """Accuracy, NLL, ECE and Brier score."""
-    return {
-        "accuracy": accuracy(logits_NC, y_N),
-        "nll": nll(logits_NC, y_N),
-        "ece": ece(logits_NC, y_N),
-        "brier": brier(logits_NC, y_N),
-    }
+    """Accuracy, NLL, ECE, Brier score, balanced accuracy, macro-F1; of more than 5 classes top-5 accuracy, too."""
+    top = {"top_5": top_k(logits_NC, y_N, TOP)} if logits_NC.shape[1] > TOP else {}
+    names = ("accuracy", "nll", "ece", "brier", "balanced_accuracy", "macro_f1")
+    return measured(logits_NC, y_N, names) | top
+
+
+def measured(logits_NC: Tensor, y_N: Tensor, names: Iterable[str]) -> dict[str, float]:
+    """Of the scores that all networks have, those of these names."""
+    known = {each.__name__: each for each in (accuracy, nll, ece, brier, balanced_accuracy, macro_f1)}
+    return {name: known[name](logits_NC, y_N) for name in names}
 
 
 def against(logits_NC: Tensor, teacher_NC: Tensor) -> dict[str, float]:
@@ -26,6 +33,33 @@ def against(logits_NC: Tensor, teacher_NC: Tensor) -> dict[str, float]:
 def accuracy(logits_NC: Tensor, y_N: Tensor) -> float:
     """Share of samples whose largest logit is that of their class, 0 .. 1."""
     return (logits_NC.argmax(1) == y_N).double().mean().item()
+
+
+def balanced_accuracy(logits_NC: Tensor, y_N: Tensor) -> float:
+    """Mean over classes of the share of their samples that are right, 0 .. 1; classes without samples do not count."""
+    right_C, _, count_C = _counts(logits_NC, y_N)
+    return (right_C / count_C)[count_C > 0].mean().item()
+
+
+def macro_f1(logits_NC: Tensor, y_N: Tensor) -> float:
+    """Mean over classes of F1 = 2 right / (guessed + there are), 0 .. 1.
+
+    Over the classes that have samples, whatever is guessed, so that all networks are measured by the same classes:
+    scikit-learn's with `labels=unique(y)`.
+    """
+    right_C, guessed_C, count_C = _counts(logits_NC, y_N)
+    return (2 * right_C / (guessed_C + count_C))[count_C > 0].mean().item()
+
+
+def top_k(logits_NC: Tensor, y_N: Tensor, k: int) -> float:
+    """Share of samples whose class has one of the `k` largest logits, 0 .. 1.
+
+    Of equal logits that of the first class counts as larger: with k = 1 it is `accuracy`, ties included.
+    """
+    own_N1 = logits_NC.gather(1, y_N[:, None])
+    before_NC = torch.arange(logits_NC.shape[1], device=y_N.device) < y_N[:, None]
+    larger_NC = (logits_NC > own_N1) | ((logits_NC == own_N1) & before_NC)
+    return (larger_NC.sum(1) < k).double().mean().item()
 
 
 def nll(logits_NC: Tensor, y_N: Tensor) -> float:
@@ -65,3 +99,11 @@ def kl(logits_NC: Tensor, teacher_NC: Tensor) -> float:
     """KL(teacher || student) at temperature 1: summed over classes, mean over samples, in nats."""
     student_NC, target_NC = (z_NC.double().log_softmax(1) for z_NC in (logits_NC, teacher_NC))
     return F.kl_div(student_NC, target_NC, reduction="batchmean", log_target=True).item()
+
+
+def _counts(logits_NC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each class: samples of it that are right, samples that are taken for it, and samples of it; float64 (C,)."""
+    classes, guess_N = logits_NC.shape[1], logits_NC.argmax(1)
+    found = (torch.bincount(each, minlength=classes) for each in (y_N[guess_N == y_N], guess_N, y_N))
+    right_C, guessed_C, count_C = (each.double() for each in found)
+    return right_C, guessed_C, count_C

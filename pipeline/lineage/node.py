@@ -16,6 +16,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import ARTIFACTS, CURVES, METRICS
 from pipeline.config.input import Input, of_json
+from pipeline.config.select import Metric, Select, metric_of
 
 SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
@@ -42,7 +43,8 @@ class Node:
             predictions, so that whoever loads it knows how near its answers must be.
         began_with: SHA-256 of the file of weights that it began with, or that it is; None where there was none.
         lineage: One entry a teacher: its node, what was read of it (labels or weights), and that content's hash.
-        chain: (node, validation accuracy) of the chain up to here.
+        chain: (node, figure on validation) of the chain up to here.
+        select: The metric that those figures are of; None is accuracy.
         hashes: Content hash of each thing that it provides, so that whoever depends on a pointer
             sees a change behind it, and a damaged file is found before it teaches anyone.
         balanced: By term, the weight that `balance` found; None where no term has that.
@@ -73,6 +75,12 @@ class Node:
     labels_of: str | None = None
     epochs: dict[str, int] | None = None
     began_with: str | None = None
+    select: Select | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What the figures of its chain are of."""
+        return metric_of(self.select)
 
     @property
     def folder(self) -> Path:
@@ -115,7 +123,7 @@ def read_at(folder: Path) -> Node:
     del value["schema"]
     try:
         node = Node(**value)
-        pairs = tuple((str(member), float(accuracy)) for member, accuracy in node.chain)
+        pairs = tuple((str(member), float(figure)) for member, figure in node.chain)
         lineage = tuple({"teacher": item["teacher"], **item} for item in node.lineage)
         node = replace(node, provides=tuple(node.provides), lineage=lineage, chain=pairs, hashes={**node.hashes})
         node = replace(node, trained_on=tuple(node.trained_on), input=of_json(value.get("input")))
@@ -141,6 +149,8 @@ def _check(node: Node) -> None:
         raise ValueError("its streams of views are no names")
     if not isinstance(node.made_by, dict | None):
         raise ValueError("what made it is no mapping")
+    if node.select is not None and node.select not in get_args(Select):
+        raise ValueError(f"{node.select!r} is no metric that its chain may be of")
     if node.labels_of not in (None, "clean"):
         raise ValueError(f"{node.labels_of!r} is not what its labels are of")
     if node.began_with is not None and not HASH.fullmatch(str(node.began_with)):

@@ -7,8 +7,9 @@ from pipeline.planning.specs.readers import RefinedSpec
 
 
 def pick(spec: RefinedSpec) -> None:
-    """Carry the generation of the highest validation accuracy of the chain that `spec` names."""
-    name, chain = spec.node, node.read(spec.chain).chain
-    winner = node.read(best(chain))
+    """Carry the best generation on validation of the chain that `spec` names."""
+    name, last = spec.node, node.read(spec.chain)
+    winner = node.read(best(last.chain, last.metric))
     node.carry(name, winner)
-    log(f"{name}: " + ", ".join(f"{each} {100 * accuracy:.1f}" for each, accuracy in chain) + f"; best: {winner.name}")
+    reached = ", ".join(f"{each} {last.metric.named(figure)}" for each, figure in last.chain)
+    log(f"{name}: {reached}; best: {winner.name}")

@@ -6,12 +6,14 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.paths import METRICS
+from pipeline.config.select import ACCURACY, Metric, metric_of
 from pipeline.console.progress import emit, log
 from pipeline.console.text import json_line, visible, word
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.readers import SummarySpec
 
+FURTHER = {"balanced": "balanced_accuracy", "macro F1": "macro_f1", "top 5": "top_5"}  # of test, by its title
 FIGURES = ("teacher", "student", "baseline", "direct", "refined", "ensemble")
 
 
@@ -26,7 +28,7 @@ class Row:
 def summarise(spec: SummarySpec) -> None:
     """Write `metrics/summary.json` of the nodes that `spec` names."""
     table = rows(spec.nodes)
-    files.write_json(METRICS / "summary.json", figures(table))
+    files.write_json(METRICS / "summary.json", figures(table, metric_of(spec.select)))
     log(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")
 
 
@@ -46,15 +48,25 @@ def _numbers(of: Node) -> dict[str, Any]:
     return metrics
 
 
-def figures(table: list[Row]) -> dict[str, Any]:
-    """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost."""
+def figures(table: list[Row], metric: Metric = ACCURACY) -> dict[str, Any]:
+    """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost.
+
+    Beside accuracies, what those nodes have by the metric that decides, where that is another one.
+    """
     by_name = {row.node.name: row for row in table}
     shipped = _shipped(table)
     accurate = {name: by_name[name] for name in FIGURES} | ({"shipped": shipped} if shipped else {})
     trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]
+
+    def by(metric: Metric) -> dict[str, Any]:
+        return {
+            split: {name: row.metrics[split][metric.name] for name, row in accurate.items()}
+            for split in ("validation", "test")
+        }
+
     return {
-        "validation": {name: row.metrics["validation"]["accuracy"] for name, row in accurate.items()},
-        "test": {name: row.metrics["test"]["accuracy"] for name, row in accurate.items()},
+        **by(ACCURACY),
+        **({} if metric is ACCURACY else {metric.name: by(metric)}),
         "generations": {
             family: sum(row.node.name.startswith(f"{family}/") for row in trained)
             for family in ("refinery", "born_again")
@@ -82,8 +94,12 @@ def _savings(shipped: Row, teacher: Row) -> dict[str, Any]:
 
 
 def lines(table: list[Row]) -> list[tuple[str, ...]]:
-    """Cells of the table: header first, then one line a node that was trained, computed, imported or picked."""
-    header = ("node", "learned from", "parameters", "validation", "test", "Δ test", "agreement", "seconds")
+    """Cells of the table: header first, then one line a node that was trained, computed, imported or picked.
+
+    What no node of the table has beside its accuracy is no column.
+    """
+    further = {title: key for title, key in FURTHER.items() if any(key in row.metrics.get("test", {}) for row in table)}
+    header = ("node", "learned from", "parameters", "validation", "test", "Δ test", *further, "agreement", "seconds")
     base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
     cells: list[tuple[str, ...]] = [header]
     for row in table:
@@ -102,6 +118,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
                 f"{100 * metrics['validation']['accuracy']:.1f}",
                 f"{100 * test:.1f}",
                 f"{100 * (test - base):+.1f}",
+                *(f"{100 * metrics['test'][key]:.1f}" if key in metrics["test"] else "" for key in further.values()),
                 "" if agreement is None else f"{100 * agreement:.1f}",
                 "" if picked else f"{metrics['cost']['training_seconds']:.1f}",
             )

@@ -4,6 +4,7 @@ A term is a file of this folder. Its function (or, where it has learned parts, i
 its positional parameters what it is handed:
 
 - `z_BC`, `y_B`, `t_BC`: student logits, hard labels, teacher logits;
+- `w_B`: what each image counts by its class, or None where all count 1 (see `pipeline.data.unequal`);
 - `student`, `teacher`: features, one tensor a pair of layers (see `pipeline.objectives.pairing`);
 - `peers`: logits of the other networks of a mutual training.
 """
@@ -35,9 +36,11 @@ class Signals:
     student: Mapping[str, Tensor] = field(default_factory=dict)
     teacher: Mapping[str, Tensor] = field(default_factory=dict)
     peers: Sequence[Tensor] | None = None
+    w_B: Tensor | None = None
 
 
 SIGNALS = tuple(each.name for each in fields(Signals))
+OPTIONAL = ("w_B",)  # which a term takes as None, too
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Objective(nn.Module):
         terms: All settings of each term, as `pipeline.config.term.complete_term` gives them.
         student: Shapes of the student's layers; needed where a term compares features.
         teacher: Shapes of the teacher's layers, likewise.
+        class_weights_C: What an image of each class counts in the terms that take `w_B`; None: 1.
 
     Attributes:
         needs: The signals that must be given.
@@ -64,14 +68,21 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, terms: Mapping[str, Mapping[str, Any]], student: Shapes | None = None, teacher: Shapes | None = None
+        self,
+        terms: Mapping[str, Mapping[str, Any]],
+        student: Shapes | None = None,
+        teacher: Shapes | None = None,
+        class_weights_C: Tensor | None = None,
     ) -> None:
         super().__init__()
+        # A buffer that is not saved: it goes where the module goes, and follows from the data.
+        self.class_weights_C: Tensor | None
+        self.register_buffer("class_weights_C", class_weights_C, persistent=False)
         self.terms = {name: _term(name, settings, student, teacher) for name, settings in terms.items()}
         # Learned adapters are trained, saved and counted with the student, and are not exported with it.
         learned = {name: term.loss for name, term in self.terms.items() if isinstance(term.loss, nn.Module)}
         self.adapters = nn.ModuleDict(learned)
-        self.needs = frozenset(need for term in self.terms.values() for need in term.needs)
+        self.needs = frozenset(need for term in self.terms.values() for need in term.needs if need not in OPTIONAL)
         found = [pair for term in self.terms.values() for pair in term.pairs]
         self.student_layers = tuple(dict.fromkeys(pair.student for pair in found if pair.student != LOGITS))
         self.teacher_layers = tuple(dict.fromkeys(pair.teacher for pair in found if pair.teacher != LOGITS))
@@ -88,6 +99,8 @@ class Objective(nn.Module):
 
     def forward(self, signals: Signals) -> dict[str, Tensor]:
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""
+        if self.class_weights_C is not None:
+            signals = replace(signals, w_B=self.class_weights_C[signals.y_B])
         return {name: term.loss(*_taken(name, term, signals)) for name, term in self.terms.items()}
 
     def weights(self, share: float = 0.0) -> list[float]:
@@ -109,7 +122,7 @@ def _taken(name: str, term: Term, signals: Signals) -> list[Any]:
             taken.append([_layer(signals.teacher, pair.teacher, signals.t_BC) for pair in term.pairs])
         else:
             taken.append(getattr(signals, need))
-        if taken[-1] is None:
+        if taken[-1] is None and need not in OPTIONAL:
             raise UserError(f"params.yaml, objective.{name} needs {need}, and no teacher gives it")
     return taken
 

@@ -44,7 +44,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     }
     specs = asked_views(specs, params)
     shown = networks(specs)
-    specs["summary"] = readers.summary(shown)
+    specs["summary"] = readers.summary(planner, shown)
     specs["report"] = readers.report(planner, shown)
     specs["machine"] = MachineSpec(**params.machine.model_dump(mode="json"))
     return specs

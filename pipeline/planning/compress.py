@@ -56,6 +56,7 @@ def _step(planner: Planner, name: str, number: int, previous: str, architecture:
         "continues_chain": number > 0,
         "has_logits": True,
         "labels": planner.labels(),
+        "select": planner.select,
     }
     used = units.step(step.kind) | units.REBUILDING | units.model(architecture)
     settings = _given(step)

@@ -26,6 +26,7 @@ def teacher(planner: Planner) -> ForeignSpec:
         "continues_chain": False,
         "has_logits": True,
         "labels": planner.labels(),
+        "select": planner.select,
         "images": planner.forward(),
         "code": {"stage": code(units.foreign(section.foreign or ""))},
     }

@@ -10,7 +10,8 @@ from pipeline.config.compress import Compress
 from pipeline.config.extension import SOURCES
 from pipeline.config.network import ChainSection, Initial, InputSection, NetworkSection, TrainingSection, Weights
 from pipeline.config.params import Params
-from pipeline.config.term import has_logits, needs_features, needs_teacher
+from pipeline.config.select import ACCURACY, Select, metric_of
+from pipeline.config.term import has_logits, needs_features, needs_teacher, weighs_classes
 from pipeline.data.streams import FIRST, TRAIN
 from pipeline.planning import graph, units
 from pipeline.planning.parts import seed
@@ -71,6 +72,7 @@ class Planner:
                 where=name.replace("/", ".") if family == "method" else family,
             ),
             labels=self.labels(),
+            select=self.select,
             code=self.codes(family, section, units.model(architecture) | units.start(initial)),
         )
 
@@ -105,18 +107,29 @@ class Planner:
                 f"params.yaml: {where} needs a live teacher, but the ensemble has no weights to run: "
                 f"use {where}.teaching: stored, and no objective on features"
             )
+        recipe = section.recipe.model_dump(mode="json")
+        if not weighs_classes(section.objective):
+            recipe.pop("class_weights", None)  # of `training`: it concerns those who learn from hard labels
+        follows = section.recipe.chooses and has_logits(section.objective)
         return TrainingSettings(
             **vars(self.forward()),
             architecture=architecture,
             input=input,
             initial_file=initial,
             objective=section.objective,
-            recipe=section.recipe.model_dump(mode="json"),
+            recipe=recipe,
             teaching=teaching,
             teacher_batch=self.labels().batch_size if teaching == "live" else None,
             seed=seed,
             stream=None if needs_teacher(section.objective) else TRAIN if where == "teacher" else FIRST,
+            select=self.select if follows else None,
         )
+
+    @property
+    def select(self) -> Select | None:
+        """The metric that decides; None where that is accuracy, so that specs are as they were without a choice."""
+        chosen = self.params.select
+        return None if metric_of(chosen) is ACCURACY else chosen
 
     def seed(self, section: TrainingSection | Compress, role: str) -> int:
         """The seed of a role in a section."""

@@ -31,13 +31,15 @@ def ensemble(planner: Planner) -> EnsembleSpec:
         rule=params.ensemble.rule,
         labels=planner.labels(),
         forward=planner.forward(),
+        select=planner.select,
         code={"stage": code(units.stage("ensemble") | networks)},
     )
 
 
-def summary(networks: Sequence[str]) -> SummarySpec:
+def summary(planner: Planner, networks: Sequence[str]) -> SummarySpec:
     """Gathers the figures of these networks."""
-    return SummarySpec(node="summary", nodes=tuple(networks), code={"stage": code(units.stage("summary"))})
+    found = code(units.stage("summary"))
+    return SummarySpec(node="summary", nodes=tuple(networks), code={"stage": found}, select=planner.select)
 
 
 def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
@@ -57,4 +59,5 @@ def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
         # The code's fingerprint sees Python only.
         templates={path.name: files.sha256(path) for path in sorted(TEMPLATES.iterdir())},
         code={"stage": code(units.stage("report"))},
+        select=planner.select,
     )

@@ -1,4 +1,4 @@
-"""Class by class: where distillation helps, and which confusions it fixes or makes.
+"""Class by class: where distillation helps, which confusions it fixes or makes, and what all classes alike come to.
 
 Legend: N images, C classes.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.report.run import Run
-from pipeline.report.section import PageSection
+from pipeline.report.section import PageSection, Table
 from pipeline.report.words import counted, percent, points, shortened
 
 MOST = 20  # classes that a page can show
@@ -58,6 +58,21 @@ def confusions(before_N: np.ndarray, after_N: np.ndarray, y_N: np.ndarray, names
     return sorted(found, key=lambda each: (each.after - each.before, -each.before))
 
 
+def averages(run: Run) -> Table:
+    """What each network reaches on test, of all images alike, and of all classes alike; empty where it is not known."""
+    rows = [
+        (
+            entry.name,
+            percent(entry.test or 0),
+            *(percent(test[key]) if key in test else "" for key in ("balanced_accuracy", "macro_f1", "top_5")),
+            f"{test['nll']:.3f}" if "nll" in test else "",
+        )
+        for entry in run.answering
+        for test in (entry.metrics["test"],)
+    ]
+    return Table(("network", "accuracy", "balanced accuracy", "macro F1", "top 5", "NLL"), rows)
+
+
 def section(run: Run) -> PageSection | None:
     """Baseline against student, or None where one of them is not there."""
     before, after = run.find("baseline"), run.find("student")
@@ -93,5 +108,6 @@ def section(run: Run) -> PageSection | None:
             "made_images": sum(each.after - each.before for each in made),
             "base": percent(before.test or 0),
             "reached": percent(after.test or 0),
+            "averages": averages(run),
         },
     )

@@ -1,9 +1,10 @@
 """Accuracy by generation: where a chain rose, where it stopped, and what was picked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from pipeline.config.select import ACCURACY, Metric, metric_of
 from pipeline.report.run import Run
 from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, dot, line, path, picture, rect, spread, text
@@ -17,8 +18,9 @@ class Generations:
     """One chain. names, validation, test: generation 0 (where it started) first.
 
     asked: generations that params.yaml asks for. stopped: whether it stopped rising before that.
-    best: the generation that was picked; of born-again that of the highest validation accuracy. beside: what the chain
-    leads to (`refined`, `ensemble`): its name and its test accuracy.
+    best: the generation that was picked; of born-again the best one on validation. beside: what the chain leads to
+    (`refined`, `ensemble`): its name and its test accuracy. metric, deciding: the one by which it stops and is picked,
+    and the figure of each on validation.
     """
 
     family: str
@@ -30,6 +32,8 @@ class Generations:
     best: int
     patience: int | None
     beside: tuple[str, float] | None
+    metric: Metric = ACCURACY
+    deciding: list[float] = field(default_factory=list)
 
 
 def generations(run: Run, family: str) -> Generations | None:
@@ -42,6 +46,8 @@ def generations(run: Run, family: str) -> Generations | None:
     every = [run.entries.get(first.node.source, first), *trained]
     names = [entry.name for entry in every]
     validation = [entry.validation or 0.0 for entry in every]
+    metric = metric_of(run.spec.select)
+    deciding = [entry.metrics["validation"][metric.name] for entry in every]
     beside = run.find({"refinery": "refined", "born_again": "ensemble"}[family])
     picked = beside.node.source if beside and family == "refinery" else None
     return Generations(
@@ -51,9 +57,11 @@ def generations(run: Run, family: str) -> Generations | None:
         test=[entry.test or 0.0 for entry in every],
         asked=rule.generations,
         stopped=len(trained) < rule.generations,
-        best=names.index(picked) if picked in names else validation.index(max(validation)),
+        best=names.index(picked) if picked in names else deciding.index(max(deciding, key=metric.merit)),
         patience=rule.patience,
         beside=(beside.name, beside.test) if beside and beside.test is not None else None,
+        metric=metric,
+        deciding=deciding,
     )
 
 
@@ -106,17 +114,26 @@ def description(found: Generations) -> str:
         end = f"{done} asked for and trained."
     if not found.best:
         return f"{end} None beats the start by validation."
-    gain = points(found.validation[found.best] - found.validation[0])
-    return f"{end} Best by validation (ringed): {found.names[found.best]}, {gain} points on the start."
+    metric, best = found.metric, found.names[found.best]
+    if metric is ACCURACY:
+        gain = points(found.validation[found.best] - found.validation[0])
+        return f"{end} Best by validation (ringed): {best}, {gain} points on the start."
+    before, after = (metric.shown(found.deciding[k]) for k in (0, found.best))
+    return f"{end} Best by validation {metric.words} (ringed): {best}, {after} where the start has {before}."
 
 
 def figure(found: Generations) -> Figure:
     """The chart with its numbers."""
+    decides = found.metric is not ACCURACY
+    every = zip(found.names, found.validation, found.test, strict=True)
     table = Table(
-        ("generation", "network", "validation", "test"),
+        ("generation", "network", "validation", "test", *([f"validation {found.metric.words}"] if decides else [])),
         [
-            (str(k), name, percent(validation), percent(test))
-            for k, (name, validation, test) in enumerate(zip(found.names, found.validation, found.test, strict=True))
+            (
+                *(str(k), name, percent(validation), percent(test)),
+                *([found.metric.shown(found.deciding[k])] if decides else []),
+            )
+            for k, (name, validation, test) in enumerate(every)
         ],
         words=2,
     )
@@ -130,8 +147,10 @@ def section(run: Run) -> PageSection | None:
     there = {family: found for family, found in both.items() if found is not None}
     if not there:
         return None
+    metric = metric_of(run.spec.select)
+    decides = "which decides" if metric is ACCURACY else f"whose {metric.words} decides"
     lead = (
-        "A generation learns from the soft labels of the one before it. Full dots are validation, which decides; "
+        f"A generation learns from the soft labels of the one before it. Full dots are validation, {decides}; "
         "open dots are test, which decides nothing."
     )
     without = [FAMILIES[family] for family in FAMILIES if family not in there]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import Metric
 from pipeline.console.progress import CurveRow
 from pipeline.training.device import Device
 from pipeline.training.imported import version
@@ -37,13 +38,14 @@ class Position:
     rows: list[list[CurveRow]] = field(default_factory=list)
     weights: list[dict[str, float]] = field(default_factory=list)
 
-    def accuracies(self, k: int = 0) -> list[float | None]:
+    def figures(self, metric: Metric, k: int = 0) -> list[float | None]:
         """On validation, of network `k` after each epoch."""
-        return [rows[k]["validation_accuracy"] for rows in self.rows]
+        return [rows[k][metric.column] for rows in self.rows]
 
-    def is_over(self, recipe: Recipe) -> bool:
+    def is_over(self, recipe: Recipe, metric: Metric) -> bool:
         """Whether no epoch is left to train."""
-        return is_over(recipe, self.epoch, [self.accuracies(k) for k in range(len(self.rows[0]) if self.rows else 0)])
+        networks = range(len(self.rows[0]) if self.rows else 0)
+        return is_over(recipe, self.epoch, [self.figures(metric, k) for k in networks], metric)
 
     def end_epoch(self, rows: list[CurveRow]) -> None:
         """Go on to the first step of the next epoch."""
@@ -58,11 +60,13 @@ class Position:
 class Checkpoint:
     """The tensors of a training by `recipe` on `device`: `losses_SKL` are those of its current epoch.
 
-    `libraries`: the versions of what builds networks, where that is no code of ours.
+    `metric`: the one that tells whether it is over. `libraries`: the versions of what builds networks, where that is no
+    code of ours.
     """
 
     device: Device
     recipe: Recipe
+    metric: Metric
     trained: nn.Module
     optimizers: Sequence[Optimizer]
     losses_SKL: Tensor
@@ -70,7 +74,7 @@ class Checkpoint:
 
     def save(self, saver: Saver, at: Position) -> None:
         """Save all of it, as it is now."""
-        epochs = at.epoch if at.is_over(self.recipe) else self.recipe.epochs
+        epochs = at.epoch if at.is_over(self.recipe, self.metric) else self.recipe.epochs
         content = {"environment": self._environment(), "epochs": epochs, "position": vars(at)}
         saver.save(collect(self.trained, self.optimizers, self.losses_SKL), content)
 
@@ -85,7 +89,7 @@ class Checkpoint:
             return Position()
         restore(body, self.trained, self.optimizers, self.losses_SKL)
         at = Position(**saved["position"])
-        if not at.is_over(self.recipe):
+        if not at.is_over(self.recipe, self.metric):
             log(f"going on at epoch {at.epoch + 1}, step {at.step + 1}")
         else:
             log(f"training was finished before: its result is used, {at.seconds:.1f} s saved")

@@ -3,12 +3,13 @@
 Legend: S steps of an epoch, K networks, L losses (their weighted total first, and last the gradient's largest entry).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import ACCURACY, Metric
 from pipeline.console.progress import CurveRow
 from pipeline.training.checkpoint import Position
 from pipeline.training.recipe import learning_rate
@@ -20,10 +21,13 @@ def epoch_rows(
     names: Sequence[Sequence[str]],
     sizes_S: Sequence[int],
     losses_SKL: Tensor,
-    accuracies: Sequence[float | None],
+    figures: Sequence[Mapping[str, float]],
+    metric: Metric,
 ) -> list[CurveRow]:
     """One row a network, of the epoch whose last step is done; `names`: of the losses of each, total first.
 
+    figures: on validation, by metric; empty where logits are not trained. metric: the one that decides, which has a
+    column beside that of the accuracy.
     Each image weighs the same, in whatever batch it was: sizes_S are theirs.
     """
     steps, images = len(sizes_S), sum(sizes_S)
@@ -38,7 +42,8 @@ def epoch_rows(
     }
     return [
         common
-        | {"validation_accuracy": accuracy, "loss": means[0]}
+        | {each.column: measured.get(each.name) for each in (ACCURACY, metric)}
+        | {"loss": means[0]}
         | {f"loss_{name}": mean for name, mean in zip(own[1:], means[1:], strict=False)}
-        for own, means, accuracy in zip(names, means_KL, accuracies, strict=True)
+        for own, means, measured in zip(names, means_KL, figures, strict=True)
     ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
+from pipeline.config.select import metric_of
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
@@ -58,9 +59,9 @@ def write_ensemble(spec: EnsembleSpec) -> None:
             hashes["labels"] = _label(folder / "labels", spec, members, weights_M, data)
         read = "weights" if teaches else "predictions"
         lineage = tuple({"teacher": m.name, "read": read, "hash": m.hashes[read]} for m in members)
-        chain = ((name, found["validation"]["accuracy"]),)
+        chain = ((name, found["validation"][metric_of(spec.select).name]),)
         made = Node(name, "computed", tuple(hashes), lineage=lineage, chain=chain, hashes=hashes)
-        node.write(folder, replace(made, labels_stream=ENSEMBLE))
+        node.write(folder, replace(made, labels_stream=ENSEMBLE, select=spec.select))
     metrics = {
         "status": "computed",
         **found,

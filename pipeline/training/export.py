@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config.input import Input
+from pipeline.config.select import metric_of
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
@@ -33,7 +34,7 @@ from pipeline.training.inputs import supplied
 from pipeline.training.labelling import write_labels
 from pipeline.training.replay import replayed
 
-ChainAccuracies = tuple[tuple[str, float], ...]
+ChainFigures = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def fill(
     }
     if result.epochs:
         metrics["epochs"] = result.epochs
-    chain: ChainAccuracies = ()
+    chain: ChainFigures = ()
     if spec.has_logits:
         inference = Inference(device, model, data, result.input, versions([architecture]))
         logits = {split: inference.predict(split) for split in ("validation", "test")}
@@ -134,7 +135,7 @@ def fill(
         metrics |= numbers(data, logits, beside or _teacher(result.lineage))
         # Named, since times on a card and on a CPU do not compare.
         metrics["cost"] |= {"latency_ms": round(inference.latency_ms(), 4), "timed_on": device.name}
-        chain = ((spec.node, metrics["validation"]["accuracy"]),)
+        chain = ((spec.node, metrics["validation"][metric_of(spec.select).name]),)
     metrics["cost"] |= hardware.peak(device.where)
     node.write(folder, _node(spec, architecture, data, device, result, hashes, chain))
     return metrics
@@ -200,7 +201,7 @@ def _node(
     device: Device,
     result: Result,
     hashes: dict[str, str],
-    chain: ChainAccuracies,
+    chain: ChainFigures,
 ) -> Node:
     built = {**architecture, **supplied(data, result.input)}
     return Node(
@@ -220,10 +221,11 @@ def _node(
         input=result.input,
         made_by=made_by(architecture, device),
         began_with=result.began_with,
+        select=spec.select,
     )
 
 
-def _chain_before(spec: NetworkSpec, built: dict[str, Any], input: Input | None) -> ChainAccuracies:
+def _chain_before(spec: NetworkSpec, built: dict[str, Any], input: Input | None) -> ChainFigures:
     """The chain that this node continues: for a first slot, its start where that is the same network."""
     if spec.previous is None:
         return ()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.base.paths import DATA
+from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import log
 from pipeline.data import prepared
@@ -67,7 +68,8 @@ def take(spec: AnswersSpec) -> None:
             spec.node,
             "imported",
             tuple(hashes),
-            chain=((spec.node, found["validation"]["accuracy"]),),
+            chain=((spec.node, found["validation"][metric_of(spec.select).name]),),
+            select=spec.select,
             hashes=hashes,
             labels_stream=STREAM,
             labels_of="clean" if given.for_views == "clean" else None,

@@ -1,37 +1,33 @@
-"""Which epoch's weights a training leaves, and whether it goes on: both follow from validation accuracy alone."""
+"""Which epoch's weights a training leaves, and whether it goes on: both follow from validation alone."""
 
 from collections.abc import Sequence
 
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import Metric
 
-Accuracies = Sequence[float | None]
-
-
-def is_best(accuracies: Accuracies) -> bool:
-    """Whether no epoch before the last one is as good; always where there are no accuracies to tell by."""
-    *before, last = accuracies
-    known = [each for each in before if each is not None]
-    return last is None or not known or last > max(known)
+Figures = Sequence[float | None]  # of one network on validation, one an epoch
 
 
-def best(accuracies: Accuracies) -> int:
-    """The number (from 1) of the epoch with the highest accuracy, the first of equals; without any, of the last."""
-    known = [each for each in accuracies if each is not None]
-    return 1 + accuracies.index(max(known)) if known else len(accuracies)
+def is_best(figures: Figures, metric: Metric) -> bool:
+    """Whether no epoch before the last one is as good; always where there are no figures to tell by."""
+    *before, last = figures
+    known = [metric.merit(each) for each in before if each is not None]
+    return last is None or not known or metric.merit(last) > max(known)
 
 
-def is_over(recipe: Recipe, epoch: int, accuracies_K: Sequence[Accuracies]) -> bool:
+def best(figures: Figures, metric: Metric) -> int:
+    """The number (from 1) of the best epoch, the first of equals; of the last one where there are no figures."""
+    known = [each for each in figures if each is not None]
+    return 1 + figures.index(max(known, key=metric.merit)) if known else len(figures)
+
+
+def is_over(recipe: Recipe, epoch: int, figures_K: Sequence[Figures], metric: Metric) -> bool:
     """Whether training ends after `epoch` epochs: all of them, or `patience` in which no network found a better one.
 
-    accuracies_K: of each network, one an epoch.
+    figures_K: of each network.
     """
     if epoch >= recipe.epochs:
         return True
     if recipe.patience is None or not epoch:
         return False
-    return all(epoch - best(each) >= recipe.patience for each in accuracies_K)
-
-
-def chooses(recipe: Recipe) -> bool:
-    """Whether validation decides anything while training: then each epoch must be measured as the last one is."""
-    return recipe.keep == "best" or recipe.patience is not None
+    return all(epoch - best(each, metric) >= recipe.patience for each in figures_K)

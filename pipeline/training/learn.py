@@ -1,7 +1,7 @@
 """The whole of a training stage: open the teacher, train, and leave a node behind."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.input import Input, of_json
+from pipeline.config.select import ACCURACY
 from pipeline.config.views import Views
 from pipeline.console.progress import log, showing
 from pipeline.console.training import header
@@ -19,7 +20,7 @@ from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import describe
 from pipeline.evaluation.cost import parameters
-from pipeline.evaluation.metrics import accuracy
+from pipeline.evaluation.metrics import measured
 from pipeline.labels.labeller import EVALUATION_BATCH, predict
 from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import open_labels
@@ -130,7 +131,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     saved = key(spec.training.as_json(), spec.code["training"], data.hash, read_by(spec))
     with holding(name, saved, log) as state:
         training = Training(spec.training, data, teacher, device, init_weights)
-        validate = _validation(training) if spec.has_logits else lambda model: None
+        validate = _validation(training) if spec.has_logits else lambda model: {}
         header(describe_job(spec, training, device))
         with showing(name, training.recipe.epochs) as show:
             training.run(state, validate, show, log, read_machine().state_every)
@@ -158,17 +159,18 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     ]
 
 
-def _validation(training: Training) -> Callable[[torch.nn.Module], float]:
-    """A function that gives the accuracy of a network on clean validation images."""
+def _validation(training: Training) -> Callable[[torch.nn.Module], Mapping[str, float]]:
+    """A function that gives a network's accuracy on clean validation images, and the metric that decides."""
     split, device = training.data.validation, training.device
     learners = {each.final: each for each in training.learners}
     pixels = Pixels(split.images, device.where, device.room())
     y_N = torch.from_numpy(split.labels.copy())
+    names = dict.fromkeys((ACCURACY.name, training.metric.name))
 
-    def validate(model: torch.nn.Module) -> float:
+    def validate(model: torch.nn.Module) -> Mapping[str, float]:
         forward = learners[model].forward_of(model.eval())
         z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
-        return accuracy(z_NC.cpu(), y_N)
+        return measured(z_NC.cpu(), y_N, names)
 
     return validate
 

@@ -58,6 +58,7 @@ class Learner:
         teacher: Shapes of the teacher's layers, where there is one that runs.
         init_weights: Where the weights are not fresh.
         show: What makes its images of views; None where they are views as they are.
+        class_weights_C: What an image of each class counts in terms on hard labels; None: 1.
 
     Attributes:
         model: The network.
@@ -85,6 +86,7 @@ class Learner:
         teacher: Shapes | None,
         init_weights: InitWeights | None = None,
         show: Show | None = None,
+        class_weights_C: Tensor | None = None,
     ) -> None:
         self.device = device
         self.show = show
@@ -98,7 +100,7 @@ class Learner:
         self.after_step = init_weights(model) if init_weights else None
         self.model = device.place(model)
         student = shapes(self.model, channels, size) if needs_features(spec.objective) else None
-        self.objective = Objective(spec.objective, student, teacher).to(device.where)
+        self.objective = Objective(spec.objective, student, teacher, class_weights_C).to(device.where)
         learning: dict[str, nn.Module] = {"model": self.model, "objective": self.objective}
         self.frozen = self._freeze_unreached(channels, size)
         probe_BCHW = torch.ones(2, channels, size, size, device=device.where)

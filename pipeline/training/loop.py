@@ -23,12 +23,14 @@ from torch import Tensor, nn
 from pipeline.base.signals import Stopped, deferred
 from pipeline.config.input import of_json
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
 from pipeline.data.batches import Pixels, batches, order
 from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
+from pipeline.data.unequal import balanced_order, class_weights
 from pipeline.data.views import draw, view_of
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
@@ -39,7 +41,7 @@ from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
 from pipeline.training.inputs import supplied
-from pipeline.training.kept import best, chooses, is_best
+from pipeline.training.kept import best, is_best
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.parts import parts
 from pipeline.training.probe import Probe, head_of
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
     from pipeline.planning.specs.training import TrainingSettings
 
-Validate = Callable[[nn.Module], float | None]
+Validate = Callable[[nn.Module], Mapping[str, float]]
 
 
 class Training:
@@ -80,12 +82,15 @@ class Training:
         self.teacher = teacher
         self.device = device
         self.recipe = Recipe(**spec.recipe)
+        self.metric = metric_of(spec.select)
         self.views = Views(**spec.views)
         self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         networks = [*(spec.members or (spec,))]
         inputs = [of_json(each.input) for each in networks]
         shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where)
         teacher.show(shown)
+        is_weighted = self.recipe.class_weights is not None
+        weights_C = class_weights(data.train.labels, len(data.classes)) if is_weighted else None
         self.learners = [
             Learner(
                 each,
@@ -98,6 +103,7 @@ class Training:
                 teacher=teacher.shapes(),
                 init_weights=init_weights,
                 show=shown.to(input),
+                class_weights_C=None if weights_C is None else torch.from_numpy(weights_C),
             )
             for each, input in zip(networks, inputs, strict=True)
         ]
@@ -116,7 +122,9 @@ class Training:
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         libraries = versions([each.architecture or {} for each in networks]) | teacher.libraries
-        self.checkpoint = Checkpoint(device, self.recipe, self.trained, self.optimizers, self.losses_SKL, libraries)
+        self.checkpoint = Checkpoint(
+            device, self.recipe, self.metric, self.trained, self.optimizers, self.losses_SKL, libraries
+        )
 
     def _probe(self) -> Probe | None:
         """What computes features once, where nothing but a linear head over them learns, and nobody needs pixels."""
@@ -145,6 +153,13 @@ class Training:
         """The view of epoch `epoch` (from 0)."""
         return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
 
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of epoch `epoch` (from 0), int64 (N,): each once, or as many of each class."""
+        labels_N = self.data.train.labels
+        if self.recipe.sampling == "balanced":
+            return balanced_order(self.spec.seed, epoch, labels_N)
+        return order(self.spec.seed, epoch, len(labels_N))
+
     def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
         return [rows[k] for rows in self.at.rows]
@@ -156,8 +171,8 @@ class Training:
     def epochs(self, k: int = 0) -> dict[str, int] | None:
         """The epoch whose weights network `k` has, and how many there were; None where validation decides neither."""
         done = self.at.epoch
-        kept = best(self.at.accuracies(k)) if self.recipe.keep == "best" else done
-        return {"kept": kept, "trained": done} if chooses(self.recipe) else None
+        kept = best(self.at.figures(self.metric, k), self.metric) if self.recipe.keep == "best" else done
+        return {"kept": kept, "trained": done} if self.recipe.chooses else None
 
     def run(
         self,
@@ -171,7 +186,8 @@ class Training:
 
         Args:
             state: Where progress is kept.
-            validate: Accuracy of a network on clean validation images; None where its logits are not trained.
+            validate: Accuracy of a network on clean validation images, and the metric that decides, by name; empty
+                where its logits are not trained.
             show: Is called with each epoch's row.
             log: Prints one sentence.
             every: Seconds between saved states; at 0 each step is saved, and the next one waits for it.
@@ -181,10 +197,10 @@ class Training:
             UserError: A loss is not finite.
         """
         self.at = self.checkpoint.restore(state, log)
-        if self.at.is_over(self.recipe):
+        if self.at.is_over(self.recipe, self.metric):
             return
         with deferred() as stop_asked, Saver(state, self.device.where, every) as saver:
-            while not self.at.is_over(self.recipe):
+            while not self.at.is_over(self.recipe, self.metric):
                 started = time.perf_counter()
                 for step in self.epoch():
                     self.at.step = step + 1
@@ -197,13 +213,14 @@ class Training:
                         started = time.perf_counter()
                 self.at.epoch_seconds += self.device.seconds_since(started)
                 self._check_finite()
-                if self.at.epoch + 1 == self.recipe.epochs or chooses(self.recipe):
+                if self.at.epoch + 1 == self.recipe.epochs or self.recipe.chooses:
                     self._estimate_again()
-                accuracies = [validate(each.final) for each in self.learners]
+                figures = [validate(each.final) for each in self.learners]
                 names = [each.names for each in self.learners]
-                self.at.end_epoch(epoch_rows(self.at, self.recipe, names, self.sizes_S, self.losses_SKL, accuracies))
+                rows = epoch_rows(self.at, self.recipe, names, self.sizes_S, self.losses_SKL, figures, self.metric)
+                self.at.end_epoch(rows)
                 for k, learner in enumerate(self.learners):
-                    if is_best(self.at.accuracies(k)):
+                    if is_best(self.at.figures(self.metric, k), self.metric):
                         learner.keep()
                 show(self.at.rows[-1][0])
             if self.at.epoch < self.recipe.epochs:
@@ -243,7 +260,7 @@ class Training:
         count, v = len(self.data.train), self.view(self.at.epoch)
         drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
         drawn = drawn.to(self.device.where)
-        left = Rows.on(self.device.where, order(self.spec.seed, self.at.epoch, count)).parts(self.sizes_S)[start:]
+        left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
             return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
@@ -307,7 +324,7 @@ class Training:
             if learner.estimates_again:
                 drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
                 drawn = drawn.to(where)
-                rows = Rows.on(where, order(self.spec.seed, 0, count)).parts(self.sizes_S)
+                rows = Rows.on(where, self.order(0)).parts(self.sizes_S)
                 learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
 
     def _check_finite(self) -> None:

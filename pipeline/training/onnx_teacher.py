@@ -13,6 +13,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
 from pipeline.base.paths import DATA
 from pipeline.config.input import Input, complete
+from pipeline.config.select import metric_of
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
@@ -90,7 +91,8 @@ def take(spec: OnnxSpec) -> None:
                 "imported",
                 tuple(hashes),
                 format="onnx",
-                chain=((spec.node, found["validation"]["accuracy"]),),
+                chain=((spec.node, found["validation"][metric_of(spec.select).name]),),
+                select=spec.select,
                 hashes=hashes,
                 labels_stream=STREAM,
                 input=input,

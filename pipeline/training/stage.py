@@ -30,10 +30,11 @@ def advance(name: str) -> None:
     spec = read_spec(name, TrainSpec)
     if spec.stop and spec.previous:
         previous = node.read(spec.previous)
-        accuracies = [accuracy for _, accuracy in previous.chain]
-        if previous.status == "carried" or stopped(accuracies, spec.stop.patience, spec.stop.min_gain):
+        figures, metric = [figure for _, figure in previous.chain], previous.metric
+        if previous.status == "carried" or stopped(figures, spec.stop.patience, spec.stop.min_gain, metric):
             origin = node.carry(name, previous).origin
-            log(f"{name}: validation accuracy has stopped rising, carries {origin}")
+            way = "rising" if metric.rises else "falling"
+            log(f"{name}: validation {metric.words} has stopped {way}, carries {origin}")
             return
     if spec.unlimited and _limits_nothing(spec):
         node.carry(name, node.read(spec.unlimited))

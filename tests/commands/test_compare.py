@@ -49,6 +49,26 @@ def test_what_is_the_same_in_all_is_only_named() -> None:
     ]
 
 
+def chosen(name: str, select: str, nll: float) -> Experiment:
+    """An experiment in which that metric decides."""
+    found = made(name, 0, 0.5)
+    found.parameters["select"] = select
+    split = {"accuracy": 0.5, "nll": nll}
+    vars(found).update(numbers={"student": {"validation": split, "test": split}})
+    return found
+
+
+def test_where_another_metric_decides_in_one_of_them_all_are_compared_by_it_too() -> None:
+    cells, same = compare.changes([column(chosen("a", "accuracy", 1.5)), column(chosen("b", "nll", 1.25))])
+    assert cells[1:] == [
+        ("nll.validation.student", "1.500", "1.250 (-0.250)"),
+        ("nll.test.student", "1.500", "1.250 (-0.250)"),
+    ]
+    assert {"validation.student", "test.student"} <= {*same}
+    plain, _ = compare.changes([column(chosen("a", "accuracy", 1.5)), column(chosen("b", "accuracy", 1.25))])
+    assert plain[1:] == [], "where accuracy decides in all, the table is as short as it was"
+
+
 def stage(dep: str, out: str) -> dict[str, Any]:
     return {"deps": [{"path": "in", "md5": dep}], "outs": [{"path": "out", "md5": out}]}
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline.commands.orders import Chain, table
+from pipeline.commands.orders import Chain, as_json, table
 from tests.scratch import Scratch
 
 ORDERS = (sys.executable, "-m", "pipeline", "orders")
@@ -18,6 +18,16 @@ def test_the_table_pairs_each_order_with_the_first() -> None:
     assert header == ("order", "validation", "test", "difference to the first", "Holm's p", "bytes")
     assert one == ("a → b", "60.0", "70.0 ± 14.1", "", "", "101")
     assert two == ("b", "60.0", "76.0 ± 15.6", "+6.0 [-6.7, +18.7]", "0.105", "50")
+
+
+def test_the_table_is_in_the_unit_of_the_metric_that_decides() -> None:
+    first = Chain(("a", "b"), (0.5, 0.7), (0.6, 0.8), (100, 102), "nll")
+    second = Chain(("b",), (0.5, 0.7), (0.65, 0.87), (50, 50), "nll")
+    header, one, two = table([first, second])
+    assert header[1] == "validation NLL"
+    assert one[1:3] == ("0.600", "0.700 ± 0.141") and two[3] == "+0.060 [-0.067, +0.187]"
+    assert [each["select"] for each in as_json([first])] == ["nll"]
+    assert "select" not in as_json([Chain(("a",), (0.5,), (0.6,), (1,))])[0], "as files of before have it"
 
 
 @pytest.mark.long

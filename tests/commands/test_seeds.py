@@ -38,6 +38,19 @@ def test_the_table_is_in_the_order_of_the_lineage_and_pairs_each_network_with_th
     ]
 
 
+def test_the_table_is_of_the_metric_that_decides() -> None:
+    found = [made(student=(0.9, 0.62), baseline=(0.5, 0.60)), made(student=(0.7, 0.72), baseline=(0.5, 0.70))]
+    for each in found:
+        each.parameters.update({"select": "nll", "seeds.data": 0, "seeds.views": 0, "seeds.train": 0})
+        for splits in each.numbers.values():
+            splits |= {split: {"accuracy": 0.0, "nll": value["accuracy"]} for split, value in splits.items()}
+    header, baseline, student = seeds.lines(found)
+    assert header[2] == "validation NLL"
+    assert baseline == ("baseline", "2", "0.500 ± 0.000", "0.650 ± 0.071", "")
+    assert student == ("student", "2", "0.800 ± 0.141", "0.670 ± 0.071", "+0.020 [+0.020, +0.020]")
+    assert seeds.as_json(found)[0]["nll"]["student"] == {"validation": 0.9, "test": 0.62}
+
+
 def changed(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     """Let params.yaml have other seeds, or another section."""
     whole = params.read(ROOT / "params.yaml").model_copy(update=change)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,12 +84,14 @@ def test_progress_is_that_of_the_newest_training_that_is_not_over(own_state: Pat
     assert status._progress("student", CarrySpec(node="student", previous="teacher", code={})) is None
 
 
-def test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries() -> None:
+def test_a_node_is_told_by_its_own_figure_and_a_slot_by_that_of_what_it_carries() -> None:
     chain = (("baseline", 0.5), ("refinery/g1", 0.625), ("refinery/g2", 0.75))
     trained = Node("refinery/g2", "trained", chain=chain)
     carried = Node("refinery/g3", "carried", chain=chain, origin="refinery/g2")
     for each in (trained, carried):
-        assert status.Standing(NodeSpec(node=each.name), each, None, None).accuracy == "75.0"
+        assert status.Standing(NodeSpec(node=each.name), each, None, None).reached == "75.0"
+        of_another = replace(each, select="nll")
+        assert status.Standing(NodeSpec(node=each.name), of_another, None, None).reached == "NLL 0.750"
     changed = "its spec was modified"
     assert status.Standing(NodeSpec(node="x"), trained, changed, None).state == f"stale: {changed}"
     assert status.Standing(NodeSpec(node="x"), carried, None, None).state == "carried (refinery/g2)"

@@ -70,6 +70,29 @@ def test_differences_are_seed_by_seed() -> None:
     assert table([base, better])[2][3:5] == ("62.0 ± 14.1", "+2.0 [+2.0, +2.0]")
 
 
+def test_the_metric_that_decides_chooses_the_factor_and_is_what_is_reported(
+    specs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each factor leaves its own figure: as an NLL the least is chosen."""
+    reached = {0.3: 0.7, 1.0: 0.4, 3.0: 0.5}
+    monkeypatch.setattr(study, "_run", lambda specs, name, factor, *rest: (reached[factor], reached[factor]))
+    falling = {**specs, HARD: replace(specs[HARD], select="nll")}
+    for of, factor, shown in ((specs, 0.3, "70.0"), (falling, 1.0, "0.400")):
+        (arm,) = compare(of, [], SEEDS)
+        assert (arm.factor, arm.validation) == (factor, (reached[factor],) * 2)
+        header, cells = table([arm])
+        assert cells[2] == shown and header[2] == ("validation" if factor == 0.3 else "validation NLL")
+
+
+def test_a_training_is_measured_by_that_metric(specs: dict[str, Any]) -> None:
+    data = prepared.read(DATA)
+    found = {}
+    for select in (None, "nll"):
+        of = {**specs, HARD: replace(specs[HARD], select=select)}
+        found[select] = study._run(of, HARD, 1.0, 0, data, CPU)
+    assert max(found[None]) <= 1 < min(found["nll"])
+
+
 def test_all_figures_are_kept(arms: list[Arm]) -> None:
     kept = json.loads(json.dumps(as_json(arms)))
     assert [(each["name"], tuple(each["test"])) for each in kept] == [(arm.name, arm.test) for arm in arms]

@@ -306,8 +306,9 @@ def test_a_key_of_a_term_is_refused_exactly_where_it_leaves_the_loss_as_it_is(na
 
 def test_a_key_of_a_recipe_is_refused_exactly_where_it_trains_the_same() -> None:
     start: Settings = {"epochs": 3, "batch_size": 2, "lr": 0.1}
-    # What needs a network and its validation is tried by tests/training/test_kept.py, test_frozen.py and test_rates.py.
-    whole_training = {"keep", "patience", "freeze", "ema", "accumulate"}
+    # What needs a network, its validation or classes is tried by tests/training/test_kept.py, test_frozen.py,
+    # test_rates.py and test_unequal.py.
+    whole_training = {"keep", "patience", "freeze", "ema", "accumulate", "class_weights", "sampling"}
     beside = {"optimizer", *start, *whole_training}
     declared = {key: field for key, field in Recipe.model_fields.items() if key not in beside}
     for name in OPTIMIZERS.names():

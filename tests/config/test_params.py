@@ -122,6 +122,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_valid_one(path: Path_) -> No
         (("data", "label_noise"), math.nan, r"data\.label_noise: "),
         (("views", "scale"), math.nan, r"views\.scale: "),
         (("training", "momentum"), math.nan, r"momentum: "),
+        (("select",), "f1", r"select: must be 'accuracy', 'balanced_accuracy', 'macro_f1' or 'nll', not 'f1'"),
+        (("training", "class_weights"), "equal", r"training\.class_weights: must be 'balanced', not 'equal'"),
+        (("training", "sampling"), None, r"training\.sampling: must be 'uniform' or 'balanced', not None"),
     ],
     ids=str,
 )
@@ -167,3 +170,28 @@ def test_any_value_anywhere_gives_a_plan_or_a_sentence(path: Path_, value: Any) 
         return
     for spec in specs.values():
         files.to_json(spec.as_json())
+
+
+def test_rare_classes_are_made_up_for_once() -> None:
+    both = {**DEFAULT["training"], "class_weights": "balanced", "sampling": "balanced"}
+    message = r"^params\.yaml: training\.class_weights and sampling are both balanced, and each alone makes all classes"
+    with pytest.raises(UserError, match=message):
+        read(changed(("training",), both))
+    # One network may choose the other way than all others.
+    apart = changed(("training", "class_weights"), "balanced")
+    apart["teacher"]["recipe"] |= {"class_weights": None, "sampling": "balanced"}
+    found = read(apart)
+    assert (found.teacher.recipe.sampling, found.student.recipe.class_weights) == ("balanced", "balanced")
+
+
+def test_weights_of_classes_are_refused_beside_terms_that_take_none() -> None:
+    message = (
+        r"^params\.yaml: refinery\.recipe\.class_weights has no effect where no term of the objective takes hard "
+        r"labels by their classes' weights: name cross_entropy or cwtm there, or leave class_weights out$"
+    )
+    whole = copy.deepcopy(DEFAULT)
+    whole["refinery"]["recipe"]["class_weights"] = "balanced"
+    with pytest.raises(UserError, match=message):
+        read(whole)
+    whole["refinery"]["objective"] = {"label_refinery": {"weight": 1.0}, "cross_entropy": {"weight": 0.1}}
+    assert read(whole).refinery.recipe.class_weights == "balanced"

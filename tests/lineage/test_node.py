@@ -110,6 +110,8 @@ def test_a_step_that_is_switched_off_is_skipped() -> None:
         ({"lineage": [{"read": "labels"}]}, "damaged"),
         ({"provides": ["weights"]}, "damaged .*it has no hash of its weights"),
         ({"status": "trusted"}, "damaged .*'trusted' is no status"),
+        ({"select": "taste"}, "damaged .*'taste' is no metric"),
+        ({"select": ["nll"]}, "damaged .*is no metric"),
         ({"architecture": "residual"}, "damaged .*its architecture is no mapping"),
         ({"hashes": 3}, "damaged"),
         ({"format": "../../../../etc/passwd"}, "damaged .*is no format of weights"),

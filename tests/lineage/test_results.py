@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.select import metric_of
 from pipeline.lineage import node, results, tables
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.results import FIGURES, Row
@@ -62,6 +63,29 @@ def test_the_table_tells_each_network_once_beside_the_baseline() -> None:
     assert by_name["refined"]["seconds"] == "", "another network's"
     assert by_name["student"]["learned from"] == "teacher"
     assert "refinery/g2" not in by_name
+
+
+def by_class(balanced: float, nll: float) -> dict[str, float]:
+    return {"accuracy": 0.6, "balanced_accuracy": balanced, "macro_f1": 0.5, "top_5": 0.9, "nll": nll}
+
+
+def test_the_table_has_what_networks_reach_by_class_where_that_is_known() -> None:
+    rows = table()
+    assert not {"balanced", "macro F1", "top 5"} & {*results.lines(rows)[0]}
+    rows[1] = Row(rows[1].node, rows[1].metrics | {"test": by_class(0.4, 1.5)})
+    header, *cells = results.lines(rows)
+    student, baseline = (dict(zip(header, cells[k], strict=True)) for k in (1, 2))
+    assert [student[key] for key in ("test", "balanced", "macro F1", "top 5")] == ["60.0", "40.0", "50.0", "90.0"]
+    assert [baseline[key] for key in ("test", "balanced", "macro F1", "top 5")] == ["60.0", "", "", ""]
+
+
+def test_the_figures_that_are_compared_have_the_metric_that_decides_beside_accuracies() -> None:
+    splits = {"validation": by_class(0.5, 1.0), "test": by_class(0.4, 1.5)}
+    rows = [Row(row.node, row.metrics | splits) for row in table()]
+    plain, found = results.figures(rows), results.figures(rows, metric_of("nll"))
+    assert "nll" not in plain and found == plain | {"nll": found["nll"]}
+    assert found["nll"]["validation"].keys() == found["nll"]["test"].keys() == found["test"].keys()
+    assert (found["nll"]["validation"]["student"], found["nll"]["test"]["student"]) == (1.0, 1.5)
 
 
 def test_an_ensemble_costs_what_its_members_cost_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,8 +252,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/lineage/chain.py",
-        "max(accuracies[:-patience]) + min_gain",
-        "accuracies[-patience - 1] + min_gain",
+        "max(merits[:-patience]) + min_gain",
+        "merits[-patience - 1] + min_gain",
         "tests/lineage/test_chain.py",
     ),
     Mutant(
@@ -264,8 +264,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/stage.py",
-        "for _, accuracy in previous.chain]",
-        "for _, accuracy in previous.chain[1:]]",
+        "for _, figure in previous.chain]",
+        "for _, figure in previous.chain[1:]]",
         "tests/training/test_stage.py",
     ),
     Mutant(

@@ -48,8 +48,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/commands/seeds.py",
-        '_spread([_points(each[name], "validation")',
-        '_spread([_points(each[name], "test")',
+        'for split in ("validation", "test"))\n        pairs',
+        'for split in ("test", "test"))\n        pairs',
         "tests/commands/test_seeds.py",
     ),
     Mutant(

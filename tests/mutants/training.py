@@ -106,8 +106,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "order(self.spec.seed, self.at.epoch, count)",
-        "order(self.spec.seed, 0, count)",
+        "self.order(self.at.epoch)",
+        "self.order(0)",
         f"{TWIN}[baseline-{{}}]",
     ),
     Mutant(
@@ -383,7 +383,7 @@ MUTANTS = [
         f"{LEARN}::test_a_teacher_whose_weights_are_damaged_is_refused",
     ),
     Mutant("pipeline/training/export.py", "result.model.eval()", "result.model.train()", RECORDED),
-    Mutant("pipeline/training/export.py", 'metrics["validation"]["accuracy"]', 'metrics["test"]["accuracy"]', RECORDED),
+    Mutant("pipeline/training/export.py", 'metrics["validation"][metric_of', 'metrics["test"][metric_of', RECORDED),
     Mutant(
         "pipeline/training/export.py",
         'read_predictions(teacher)["test"]',
@@ -391,12 +391,14 @@ MUTANTS = [
         RECORDED,
     ),
     # Recipes that fine-tune.
-    Mutant("pipeline/training/kept.py", "last > max(known)", "last >= max(known)", CHOSEN),
+    Mutant("pipeline/training/kept.py", "metric.merit(last) > max(known)", "metric.merit(last) >= max(known)", CHOSEN),
     Mutant("pipeline/training/kept.py", ">= recipe.patience", "> recipe.patience", CHOSEN),
     Mutant("pipeline/training/kept.py", "return all(", "return any(", CHOSEN),
     Mutant("pipeline/training/learner.py", "return self.best or self.final", "return self.final", CHOSEN),
-    Mutant("pipeline/training/loop.py", "or chooses(self.recipe):", "or False:", CHOSEN),
-    Mutant("pipeline/training/checkpoint.py", "at.epoch if at.is_over(self.recipe) else self", "self", CHOSEN),
+    Mutant("pipeline/training/loop.py", "or self.recipe.chooses:", "or False:", CHOSEN),
+    Mutant(
+        "pipeline/training/checkpoint.py", "at.epoch if at.is_over(self.recipe, self.metric) else self", "self", CHOSEN
+    ),
     Mutant("pipeline/training/frozen.py", "parameter.requires_grad_(False)", "pass", FROZEN),
     Mutant("pipeline/training/frozen.py", "if id(each) not in above and not any", "if not any", FROZEN),
     Mutant("pipeline/training/learner.py", "self.frozen += freeze(", "freeze(", FROZEN),

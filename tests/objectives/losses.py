@@ -70,6 +70,6 @@ def signals(rows: int, classes: int, seed: int = 0, scale: float = 3.0) -> dict[
     }
 
 
-def taken(name: str, batch: dict[str, Tensor]) -> list[Tensor]:
-    """What the loss takes of a batch, in order."""
-    return [batch[need] for need in signature.needs(FOLDER / f"{name}.py", name)]
+def taken(name: str, batch: dict[str, Tensor]) -> list[Tensor | None]:
+    """What the loss takes of a batch, in order; images count alike where the batch does not say what each counts."""
+    return [batch[need] if need != "w_B" else batch.get(need) for need in signature.needs(FOLDER / f"{name}.py", name)]

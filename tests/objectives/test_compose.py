@@ -89,6 +89,22 @@ def test_a_loss_that_takes_an_unknown_signal_is_refused(tmp_path, monkeypatch):
         Objective({"odd": {}})
 
 
+def test_weights_of_classes_reach_the_terms_on_hard_labels_and_no_others():
+    """An image counts by its own class; a term that is handed no hard label stays as it is."""
+    terms = {"cross_entropy": {}, "cwtm": {}, "dkd": {}, "soft_targets": {}}
+    weights_C = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    plain, heavy = Objective(terms)(WITH_TEACHER), Objective(terms, class_weights_C=weights_C)(WITH_TEACHER)
+    z_BC, y_B, t_BC, w_B = BATCH["z_BC"], BATCH["y_B"], BATCH["t_BC"], weights_C[BATCH["y_B"]]
+    torch.testing.assert_close(heavy["cross_entropy"], reference.cross_entropy(z_BC, y_B, w_B))
+    torch.testing.assert_close(heavy["cwtm"], reference.cwtm(z_BC, t_BC, y_B, w_B))
+    assert heavy["cross_entropy"] != plain["cross_entropy"] and heavy["cwtm"] != plain["cwtm"]
+    assert heavy["dkd"] == plain["dkd"] and heavy["soft_targets"] == plain["soft_targets"]
+    assert Objective(terms, class_weights_C=weights_C).state_dict() == {}, "they follow from the data"
+    ones = Objective(terms, class_weights_C=torch.ones(4))(WITH_TEACHER)
+    for name in terms:
+        torch.testing.assert_close(ones[name], plain[name])
+
+
 def test_it_has_nothing_to_train():
     objective = Objective({"cross_entropy": {}, "soft_targets": {}})
     assert list(objective.parameters()) == []

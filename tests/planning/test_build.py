@@ -1,6 +1,7 @@
 """The plan: each spec holds what its stage needs, and nothing that does not concern it."""
 
 import copy
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,14 @@ def slots(family: str, first: int, last: int) -> set[str]:
     return {f"{family}/{letter}{number}" for number in range(first, last + 1)}
 
 
+# Who learns from hard labels, too: all others have no use for the weights of classes.
+HARD = {
+    name
+    for name, spec in build().items()
+    if isinstance(spec, TrainingSpec) and {*spec.training.objective} & {"cross_entropy", "cwtm"}
+}
+
+
 def test_every_stage_has_a_spec_and_every_spec_a_stage() -> None:
     expected = set()
     for name, stage in STAGES.items():
@@ -88,6 +97,8 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
         ({"teacher": {"recipe": {"lr": 0.05}}}, {"teacher"}),
         ({"born_again": {"objective": {"born_again": {"weight": 0.5}}}}, slots("born_again", 1, 2)),
         ({"baseline": {"recipe": {"lr": 0.05}}}, {"baseline", "method/unlimited"}),
+        ({"training": {"class_weights": "balanced"}}, HARD),
+        ({"born_again": {"recipe": {"sampling": "balanced"}}}, slots("born_again", 1, 2)),
         (
             {"student": {"seed": 7}},
             {"student", "baseline", "direct", "compress/c1"} | METHODS,
@@ -113,6 +124,29 @@ def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], co
 )
 def test_the_report_is_concerned_by_what_it_tells_of_the_params(changes: dict[str, Any], told: bool) -> None:
     assert ("report" in changed(changes)) == told
+
+
+def test_another_metric_concerns_what_tells_a_figure_and_trains_nothing_again_but_what_it_decides() -> None:
+    """Of a training that validation decides nothing in, the saved result is used; images are not prepared again."""
+    change = {"baseline": {"recipe": {"keep": "best"}}, "refinery": {"recipe": {"patience": 3}}}
+    before = build(change)
+    after = build(merged(change, {"select": "macro_f1"}))
+    told = {name for name in before if before[name].as_json() != after[name].as_json()}
+    networks = {name for name, spec in before.items() if isinstance(spec, NetworkSpec | EnsembleSpec)}
+    assert told == networks | {"summary", "report"} and "prepare" not in told
+    assert all(after[name].select == "macro_f1" and before[name].select is None for name in told)
+    trained = {name for name, spec in before.items() if isinstance(spec, TrainingSpec)}
+    again = {name for name in trained if before[name].training.as_json() != after[name].training.as_json()}
+    assert again == {"baseline", "method/unlimited", *slots("refinery", 1, 2)}
+    kept = build({"training": {"keep": "best"}, "select": "nll"})
+    assert kept["method/fitnet"].training.select == "nll"
+    assert kept["method/hint"].training.select is None, "it has no figure"
+
+
+def test_the_default_metric_and_the_defaults_of_unequal_classes_stand_in_no_spec() -> None:
+    specs = build({"select": "accuracy", "training": {"class_weights": None, "sampling": "uniform"}})
+    whole = json.dumps([spec.as_json() for spec in specs.values()])
+    assert not any(word in whole for word in ('"select"', "class_weights", "sampling"))
 
 
 def trained_seeds(specs: dict[str, Spec]) -> dict[str, int]:

@@ -17,9 +17,9 @@ from pipeline.planning.specs.readers import ChainSettings
 from pipeline.report.agreement import agreement
 from pipeline.report.attention import pick
 from pipeline.report.calibration import reliability
-from pipeline.report.classes import by_class, confusions
+from pipeline.report.classes import averages, by_class, confusions
 from pipeline.report.cost import followers
-from pipeline.report.generations import generations
+from pipeline.report.generations import description, figure, generations
 from pipeline.report.lineage import GraphRow, rails
 from pipeline.report.methods import arms
 from pipeline.report.run import Entry
@@ -50,9 +50,13 @@ def test_a_confidence_on_an_edge_belongs_to_the_lower_bin() -> None:
     assert reliability(np.zeros((4, 5)), np.zeros(4, int)).count_M.tolist() == [0, 0, 4, *[0] * 12]
 
 
-def entry(name: str, test: float = 0.5, status: Any = "trained", origin: str | None = None, **metrics: Any) -> Entry:
+def entry(name: str, reached: float = 0.5, status: Any = "trained", origin: str | None = None, **metrics: Any) -> Entry:
     """A network of the run, made by hand."""
-    scores = {"validation": {"accuracy": test + 0.1}, "test": {"accuracy": test}, "cost": {"training_seconds": 1.0}}
+    scores = {
+        "validation": {"accuracy": reached + 0.1},
+        "test": {"accuracy": reached},
+        "cost": {"training_seconds": 1.0},
+    }
     of = Node(name, status, ("weights", "predictions"), architecture={"family": "plain"}, origin=origin)
     return Entry(of, scores | metrics)
 
@@ -66,7 +70,7 @@ class Made:
         self.answering = self.networks
         self.answers = {name: np.array(each) for name, each in answers.items()}
         rule = ChainSettings(start="baseline", generations=3, patience=1)
-        self.spec = SimpleNamespace(chains={"refinery": rule})
+        self.spec = SimpleNamespace(chains={"refinery": rule}, select=None)
 
     def find(self, name: str) -> Entry | None:
         return self.entries.get(name)
@@ -96,6 +100,32 @@ def test_a_chain_counts_the_generations_that_were_trained() -> None:
     assert found is not None
     assert (found.names, found.test) == (["baseline", "refinery/g1"], [0.4, 0.6])
     assert (found.best, found.stopped) == (1, True)
+
+
+def test_the_generation_that_is_ringed_is_the_best_by_the_metric_that_decides() -> None:
+    """By accuracy it would be the second; born-again chains pick none, so that the report finds it."""
+    scores = [{"accuracy": 0.5 + k / 10, "nll": nll} for k, nll in enumerate((0.9, 0.4, 0.7))]
+    names = ("baseline", "born_again/g1", "born_again/g2")
+    splits = [dict.fromkeys(("validation", "test"), each) for each in scores]
+    made = Made(*(entry(name, **its) for name, its in zip(names, splits, strict=True)))
+    made.spec.chains["born_again"] = made.spec.chains["refinery"]
+    plain = generations(made, "born_again")  # pyright: ignore[reportArgumentType]
+    assert plain is not None and plain.best == 2 and "born_again/g2, +20.0 points on the start" in description(plain)
+    assert len(figure(plain).table.rows[0]) == 4  # pyright: ignore[reportOptionalMemberAccess]
+    made.spec.select = "nll"
+    found = generations(made, "born_again")  # pyright: ignore[reportArgumentType]
+    assert found is not None and found.best == 1
+    assert "Best by validation NLL (ringed): born_again/g1, 0.400 where the start has 0.900." in description(found)
+    table = figure(found).table
+    assert table is not None and table.header[-1] == "validation NLL"
+    assert [row[-1] for row in table.rows] == ["0.900", "0.400", "0.700"]
+
+
+def test_what_all_classes_alike_come_to_is_told_of_each_network_as_far_as_it_is_known() -> None:
+    known = {"accuracy": 0.9, "balanced_accuracy": 0.5, "macro_f1": 0.4, "top_5": 0.95, "nll": 0.25}
+    found = averages(Made(entry("a", 0.9, test=known), entry("b", 0.8)))  # pyright: ignore[reportArgumentType]
+    assert found.header == ("network", "accuracy", "balanced accuracy", "macro F1", "top 5", "NLL")
+    assert [*found.rows] == [("a", "90.0", "50.0", "40.0", "95.0", "0.250"), ("b", "80.0", "", "", "", "")]
 
 
 def test_the_two_that_agree_most_and_the_two_that_agree_least() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import metric_of
 from pipeline.training.checkpoint import Position
 from pipeline.training.curve import epoch_rows
 from pipeline.training.job import describe
@@ -29,7 +30,8 @@ def test_each_image_weighs_the_same_in_the_loss_and_is_counted_once() -> None:
     at = Position(epoch_seconds=0.5)
     recipe = Recipe(epochs=1, batch_size=3, lr=0.1)
     names = [("loss", "cross_entropy"), ("loss", "soft_targets")]
-    rows = epoch_rows(at, recipe, names, sizes_S, losses_SKL, [0.5, None])
+    rows = epoch_rows(at, recipe, names, sizes_S, losses_SKL, [{"accuracy": 0.5, "nll": 0.7}, {}], metric_of("nll"))
+    assert [[row["validation_accuracy"], row["validation_nll"]] for row in rows] == [[0.5, 0.7], [None, None]]
     for k, row in enumerate(rows):
         for column, place in (("loss", 0), (f"loss_{names[k][1]}", 1)):
             each = [float(losses_SKL[step, k, place]) for step, size in enumerate(sizes_S) for _ in range(size)]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.base import files
 from pipeline.base.paths import METRICS
 from pipeline.config.recipe import Recipe
+from pipeline.config.select import ACCURACY, metric_of
 from pipeline.lineage import node
 from pipeline.models.build import rebuild
 from pipeline.models.files import load_weights
@@ -31,14 +32,15 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield furnish(Path.cwd())
 
 
-def scripted(of: Training, found: list[float] = FOUND) -> Callable[[nn.Module], float]:
+def scripted(of: Training, found: list[float] = FOUND) -> Callable[[nn.Module], dict[str, float]]:
     """A validation that says what it is told of each epoch; the networks of an epoch take turns."""
     said: dict[int, int] = {}
 
-    def validate(model: nn.Module) -> float:
+    def validate(model: nn.Module) -> dict[str, float]:
         model.eval()
         said[of.at.epoch] = said.get(of.at.epoch, -1) + 1
-        return found[(of.at.epoch + said[of.at.epoch]) % len(found)]
+        figure = found[(of.at.epoch + said[of.at.epoch]) % len(found)]
+        return {"accuracy": 0.5, of.metric.name: figure}
 
     return validate
 
@@ -60,20 +62,29 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def test_the_best_epoch_is_the_first_of_equals() -> None:
-    assert kept.best(FOUND) == 2 and kept.best([None, None, None]) == 3
-    assert [kept.is_best(FOUND[:n]) for n in range(1, 7)] == [True, True, False, False, False, False]
-    assert kept.is_best([None]) and kept.is_best([0.5, None])
+    assert kept.best(FOUND, ACCURACY) == 2 and kept.best([None, None, None], ACCURACY) == 3
+    assert [kept.is_best(FOUND[:n], ACCURACY) for n in range(1, 7)] == [True, True, False, False, False, False]
+    assert kept.is_best([None], ACCURACY) and kept.is_best([0.5, None], ACCURACY)
+
+
+def test_of_a_metric_that_falls_the_best_epoch_is_that_of_the_least() -> None:
+    falling, nll = [0.9, 0.4, 0.6, 0.4, 0.5, 0.3], metric_of("nll")
+    assert [kept.best(falling[:n], nll) for n in range(1, 7)] == [1, 2, 2, 2, 2, 6]
+    assert [kept.is_best(falling[:n], nll) for n in range(1, 7)] == [True, True, False, False, False, True]
+    recipe = Recipe(**RECIPE, patience=3)
+    assert [kept.is_over(recipe, n, [falling[:n]], nll) for n in range(6)] == [False] * 5 + [True]
+    assert kept.best([None, 0.5, None, 0.4], nll) == 4
 
 
 @pytest.mark.parametrize(("patience", "ends"), [(1, 3), (2, 4), (3, 5), (4, 6), (9, 6), (None, 6)])
 def test_patience_counts_epochs_since_the_best_one(patience: int | None, ends: int) -> None:
     recipe = Recipe(**RECIPE, patience=patience)
-    over = [kept.is_over(recipe, epoch, [FOUND[:epoch]]) for epoch in range(7)]
+    over = [kept.is_over(recipe, epoch, [FOUND[:epoch]], ACCURACY) for epoch in range(7)]
     assert over == [epoch >= ends for epoch in range(7)]
-    never = [kept.is_over(recipe, epoch, [[None] * epoch]) for epoch in range(7)]
+    never = [kept.is_over(recipe, epoch, [[None] * epoch], ACCURACY) for epoch in range(7)]
     assert never == [epoch == 6 for epoch in range(7)], "without accuracies nothing is without a gain"
     still_rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    both = [kept.is_over(recipe, epoch, [FOUND[:epoch], still_rising[:epoch]]) for epoch in range(7)]
+    both = [kept.is_over(recipe, epoch, [FOUND[:epoch], still_rising[:epoch]], ACCURACY) for epoch in range(7)]
     assert both == [epoch == 6 for epoch in range(7)], "one network that still gains lets all go on"
 
 
@@ -82,7 +93,7 @@ def test_the_weights_are_those_of_the_best_epoch(specs: dict[str, Any], tmp_path
     seen: list[dict[str, Tensor]] = []
     validate = scripted(of)
 
-    def noting(model: nn.Module) -> float:
+    def noting(model: nn.Module) -> dict[str, float]:
         seen.append(weights(model))
         return validate(model)
 
@@ -94,6 +105,21 @@ def test_the_weights_are_those_of_the_best_epoch(specs: dict[str, Any], tmp_path
     run(last, tmp_path / "last")
     assert equal(last.learners[0].result.state_dict(), of.model.state_dict()), "the training itself is as it was"
     assert last.epochs() is None
+
+
+def test_another_metric_decides_which_weights_are_kept_and_has_a_column(specs: dict[str, Any], tmp_path: Path) -> None:
+    """The same figures: as an accuracy the second epoch is the best, as an NLL the last."""
+    kept_by = {}
+    for select in (None, "nll"):
+        spec = changed(specs["baseline"], select=select)
+        of = made({"baseline": spec}, keep="best")
+        run(of, tmp_path / str(select))
+        kept_by[select] = of.epochs()
+        assert ("validation_nll" in of.rows()[0]) == (select == "nll") and "validation_accuracy" in of.rows()[0]
+    assert kept_by == {None: {"kept": 2, "trained": 6}, "nll": {"kept": 6, "trained": 6}}
+    stopping = made({"baseline": changed(specs["baseline"], select="nll")}, patience=3)
+    run(stopping, tmp_path / "stops")
+    assert stopping.epochs() == {"kept": 4, "trained": 4}, "none of three is below the first"
 
 
 def test_peers_keep_their_own_best_ones(specs: dict[str, Any], tmp_path: Path) -> None:
@@ -153,13 +179,13 @@ def test_what_a_node_leaves_is_of_the_kept_epoch(specs: dict[str, Any], monkeypa
     accuracies: list[float] = []
     plain = learn._validation
 
-    def falling(of: Training) -> Callable[[nn.Module], float]:
+    def falling(of: Training) -> Callable[[nn.Module], dict[str, float]]:
         """Real accuracies, but the third epoch is the best whatever it is."""
         real = plain(of)
 
-        def validate(model: nn.Module) -> float:
-            accuracies.append(real(model))
-            return 2.0 if of.at.epoch == 2 else accuracies[-1]
+        def validate(model: nn.Module) -> dict[str, float]:
+            accuracies.append(real(model)["accuracy"])
+            return {"accuracy": 2.0 if of.at.epoch == 2 else accuracies[-1]}
 
         return validate
 

@@ -177,7 +177,7 @@ def test_the_average_is_timms(decay: float) -> None:
 def test_validation_and_what_is_left_are_the_average(specs: dict[str, Any], tmp_path: Path) -> None:
     of, plain = made(specs, ema=0.9), made(specs)
     seen: list[nn.Module] = []
-    of.run(runs.State(tmp_path), lambda model: seen.append(model) or 0.5, lambda row: None, lambda text: None, 1e9)
+    of.run(runs.State(tmp_path), lambda model: seen.append(model) or {}, lambda row: None, lambda text: None, 1e9)
     runs.run(plain, tmp_path / "plain")
     learner = of.learners[0]
     assert learner.average is not None

@@ -11,6 +11,8 @@ from pipeline.base.paths import PLAN
 from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
+from pipeline.lineage.refined import pick
+from pipeline.planning.specs.readers import RefinedSpec
 from pipeline.planning.specs.spec import write_specs
 from pipeline.planning.specs.training import StopRule
 from pipeline.training import stage
@@ -33,13 +35,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "perform", perform)
 
 
-def generations(*accuracies: float) -> None:
-    """A chain of trained generations, the start first."""
+def generations(*accuracies: float, select: Any = None) -> None:
+    """A chain of trained generations, the start first; `select` is what their figures are of."""
     names = ["baseline", *(f"refinery/g{number}" for number in range(1, len(accuracies)))]
     chain = tuple(zip(names, accuracies, strict=True))
     for number, name in enumerate(names, start=1):
         with node.writing(name) as folder:
-            node.write(folder, Node(name, "trained", chain=chain[:number]))
+            node.write(folder, Node(name, "trained", chain=chain[:number], select=select))
 
 
 def asked(number: int) -> str:
@@ -61,6 +63,37 @@ def test_a_chain_that_does_not_rise_carries_its_last_generation(accuracies: tupl
     generations(*accuracies)
     stage.advance(asked(len(accuracies)))
     assert node.read(f"refinery/g{len(accuracies)}").origin == f"refinery/g{len(accuracies) - 1}"
+
+
+@pytest.mark.parametrize(("figures", "rises"), [((0.6, 0.5), True), ((0.5, 0.6), False), ((0.5, 0.5), False)])
+def test_of_a_metric_that_falls_a_chain_goes_on_while_it_falls(
+    capsys: pytest.CaptureFixture[str], figures: tuple[float, float], rises: bool
+) -> None:
+    generations(*figures, select="nll")
+    if rises:
+        with pytest.raises(Trains):
+            stage.advance(asked(2))
+        return
+    stage.advance(asked(2))
+    assert node.read("refinery/g2").origin == "refinery/g1"
+    assert "validation NLL has stopped falling, carries refinery/g1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("select", "best", "said"),
+    [
+        (None, "refinery/g2", "baseline 50.0, refinery/g1 30.0, refinery/g2 70.0; best: refinery/g2"),
+        ("macro_f1", "refinery/g2", "refinery/g2 macro F1 70.0; best: refinery/g2"),
+        ("nll", "refinery/g1", "refinery/g1 NLL 0.300, refinery/g2 NLL 0.700; best: refinery/g1"),
+    ],
+)
+def test_the_best_generation_is_picked_by_what_the_chain_is_of(
+    capsys: pytest.CaptureFixture[str], select: Any, best: str, said: str
+) -> None:
+    generations(0.5, 0.3, 0.7, select=select)
+    pick(RefinedSpec(node="refined", chain="refinery/g2", code={}))
+    assert node.read("refined").origin == best
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("distinct", "trains"), [(9, True), (10, False), (11, False)])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.config.select import Select
 from pipeline.planning.specs.spec import Code, NodeSpec, SectionValues, Settings, Spec
 from pipeline.planning.specs.training import ForwardSettings, LabelSettings
 
@@ -22,6 +23,7 @@ class EnsembleSpec(NodeSpec):
     Attributes:
         labels: The soft labels to write; where somebody learns from them, the members forward the views.
         forward: How images are shown to them.
+        select: The metric on validation that its chain tells; None is accuracy.
     """
 
     members: tuple[str, ...]
@@ -29,15 +31,17 @@ class EnsembleSpec(NodeSpec):
     labels: LabelSettings
     forward: ForwardSettings
     code: Code
+    select: Select | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummarySpec(Spec):
-    """Gathers the figures of all networks."""
+    """Gathers the figures of all networks; `select` is the metric that decides, None accuracy."""
 
     node: str
     nodes: tuple[str, ...]
     code: Code
+    select: Select | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ class ChainSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSpec(Spec):
-    """Shows all networks, in the order of the lineage, and says how the run was asked for."""
+    """Shows all networks, in the order of the lineage, and says how the run was asked for; `select` as of summary."""
 
     node: str
     nodes: tuple[str, ...]
@@ -62,3 +66,4 @@ class ReportSpec(Spec):
     views_seed: int
     templates: dict[str, str]
     code: Code
+    select: Select | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.config.select import Select
 from pipeline.planning.specs.spec import Code, NodeSpec, SectionValues, Settings
 
 TermSettings = dict[str, dict[str, Any]]  # settings of each term
@@ -79,6 +80,7 @@ class TrainingSettings(ForwardSettings):
         views_before: Of the stream, those that the weights which it begins with were trained on.
         settings: A compress step's own, beyond these; None where it has none.
         update, members: Of networks that teach each other, on the batches of the first one.
+        select: The metric by which validation decides while it trains; None is accuracy, or that it decides nothing.
     """
 
     architecture: dict[str, Any] | None
@@ -95,6 +97,7 @@ class TrainingSettings(ForwardSettings):
     initial_file: WeightsFile | None = None
     update: Literal["sequential", "simultaneous"] | None = None
     members: tuple[NetworkSettings, ...] | None = None
+    select: Select | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ class NetworkSpec(NodeSpec):
         has_logits: Whether its logits mean anything; else only its lower part was trained.
         code: Fingerprints of what decides the weights (`training`), and of what decides all that is left (`stage`).
         labels: The soft labels to write.
+        select: The metric on validation that its chain tells; None is accuracy.
     """
 
     previous: str | None
@@ -137,6 +141,7 @@ class NetworkSpec(NodeSpec):
     has_logits: bool
     labels: LabelSettings
     code: Code
+    select: Select | None = None
 
     @property
     def forward(self) -> ForwardSettings:
