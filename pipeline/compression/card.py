@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.config.input import Framing
-from pipeline.config.numbers import Count
+from pipeline.config.numbers import Count, Level
 
 SCHEMA = 1
 PREFIX = "cohobate."
 BLACK = (0, 0, 0)  # the background of files that were exported before they told it
-Level = Annotated[int, Field(ge=0, le=255)]
 
 
 @dataclass(frozen=True)

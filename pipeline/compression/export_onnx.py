@@ -17,7 +17,7 @@ from pipeline.compression.card import Card
 from pipeline.compression.onnx_file import write_onnx
 from pipeline.compression.runtime import Runtime
 from pipeline.config.input import Input
-from pipeline.data.encoded import Encoded
+from pipeline.data.encoded import EncodedImages
 from pipeline.data.views import normalise
 from pipeline.models.shown import Shown
 
@@ -80,7 +80,7 @@ def export_program(model: nn.Module, path: Path, card: Card) -> None:
     write_bytes(path, content.getvalue())
 
 
-def check(path: Path, model: nn.Module, images_NCHW: np.ndarray | Encoded) -> dict[str, float]:
+def check(path: Path, model: nn.Module, images_NCHW: np.ndarray | EncodedImages) -> dict[str, float]:
     """How far the file at `path`, in its own runtime, is from `model` in torch, on uint8 images.
 
     `maximal_difference` of any logit, and `agreement`: the share of images on whose class both agree.

@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from pipeline.base.errors import UserError
 from pipeline.compression.card import Card, read_card
-from pipeline.data.encoded import Encoded
+from pipeline.data.encoded import EncodedImages
 
 LARGEST = 1 << 30  # bytes: a classifier above a gigabyte is none that this pipeline made
 
@@ -35,7 +35,7 @@ class Runtime:
         self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
         self._check(path)
 
-    def logits(self, images_NCHW: np.ndarray | Encoded, *, batch_size: int = 256) -> np.ndarray:
+    def logits(self, images_NCHW: np.ndarray | EncodedImages, *, batch_size: int = 256) -> np.ndarray:
         """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size.
 
         Raises:

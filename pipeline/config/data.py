@@ -8,11 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.effect import Needs, sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
-from pipeline.config.numbers import Amount, Count, Share
+from pipeline.config.numbers import Amount, Count, Level, Share
 from pipeline.config.section import fault
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
-Level = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
 class Data(Extended):

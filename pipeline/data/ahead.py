@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+_Thing = TypeVar("_Thing")
+_Result = TypeVar("_Result")
 
 AHEAD = 2  # things a thread, in work or waiting to be taken
 
@@ -17,13 +17,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(function: Callable[[Given], Made], things: Iterable[Given], threads: int) -> Iterator[Made]:
+def in_order(function: Callable[[_Thing], _Result], things: Iterable[_Thing], threads: int) -> Iterator[_Result]:
     """`map(function, things)` by threads, with no more than `AHEAD` results a thread in memory.
 
     An error of `function` is raised where its result would come; what has begun by then is waited for.
     """
     with ThreadPoolExecutor(threads) as pool:
-        begun: deque[Future[Made]] = deque()
+        begun: deque[Future[_Result]] = deque()
         try:
             for thing in things:
                 begun.append(pool.submit(function, thing))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.encoded import Encoded
+from pipeline.data.encoded import EncodedImages
 from pipeline.data.generator import generator
 from pipeline.data.rows import Rows, send
 
@@ -32,7 +32,7 @@ class Pixels:
     copied to the device whole, larger ones are read or decoded batch by batch.
     """
 
-    def __init__(self, images: np.ndarray | Encoded, device: torch.device, budget: int) -> None:
+    def __init__(self, images: np.ndarray | EncodedImages, device: torch.device, budget: int) -> None:
         self._images = images
         self._device = device
         self._resident: Tensor | None = None

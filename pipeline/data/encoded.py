@@ -67,7 +67,7 @@ class Shards:
                 self._checked.add(shard)
 
 
-class Encoded:
+class EncodedImages:
     """The images of a split: `images[rows]` is uint8 (B, C, size, size), whatever the number of threads.
 
     Args:
@@ -75,8 +75,8 @@ class Encoded:
         places: Where in them, `PLACE` (N,).
         channels: 1 or 3.
         size: Edge in pixels.
-        background: Of what is transparent.
         threads: That decode; None for all cores.
+        background: Of what is transparent.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Encoded:
         places: np.ndarray,
         channels: int,
         size: int,
-        background: Colour = WHITE,
         threads: int | None = None,
+        background: Colour = WHITE,
     ) -> None:
         self._shards = shards
         self._places = places

@@ -14,10 +14,11 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.data.ahead import in_order
+from pipeline.data.colours import Colour
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.images import Files, Images, Source, content_of, names_of
 from pipeline.data.keeping import Keeping
-from pipeline.data.kept_looks import Background, Look, Stamp, kept_looks
+from pipeline.data.kept_looks import Look, Stamp, kept_looks
 from pipeline.data.splits import ID
 
 LOOK = 32  # edge in pixels at which an image is looked at
@@ -41,9 +42,7 @@ class Examined:
     faults: dict[int, str]
 
 
-def examine(
-    source: Source, background: Background, kept: Path | None = None, keeping: Keeping | None = None
-) -> Examined:
+def examine(source: Source, background: Colour, kept: Path | None = None, keeping: Keeping | None = None) -> Examined:
     """Read and decode every image of a source.
 
     background: of what is transparent. kept: the file of what was found before, which is made where it is missing.
@@ -87,7 +86,7 @@ def refuse_unreadable(source: Source, faults: dict[int, str]) -> None:
     )
 
 
-def _files(files: Files, count: int, background: Background, kept: Path | None, workers: int) -> Iterator[Look | str]:
+def _files(files: Files, count: int, background: Colour, kept: Path | None, workers: int) -> Iterator[Look | str]:
     """What is known of each file, or why it cannot be read."""
 
     def look(row: int) -> Look | str:

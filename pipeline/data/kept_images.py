@@ -24,8 +24,6 @@ KEPT = re.compile(r"(?P<bits>[0-9]{2})-(?P<number>[0-9]{6,})-(?P<ids>[0-9a-f]{32
 UNFINISHED = re.compile(r"\.new\.[0-9]+\.tmp")
 NEW = "new"
 
-Log = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -48,7 +46,7 @@ class Kept:
 class KeptImages:
     """The shards of one setting of the store, in a folder that this process holds."""
 
-    def __init__(self, folder: Path, log: Log) -> None:
+    def __init__(self, folder: Path, log: Callable[[str], object]) -> None:
         self._folder = folder
         self._log = log
         self._kept = [kept for path in sorted(folder.iterdir()) if (kept := Kept.named(path))]
@@ -111,7 +109,7 @@ class KeptImages:
 
 
 @contextmanager
-def kept_images(state: Path, settings: str, log: Log) -> Iterator[KeptImages]:
+def kept_images(state: Path, settings: str, log: Callable[[str], object]) -> Iterator[KeptImages]:
     """Hold the kept images of the store's settings, whose SHA-256 is given, below the folder of all training state.
 
     Raises:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.files import digest, replacing
+from pipeline.data.colours import Colour
 from pipeline.data.decoders import decoders
 from pipeline.data.names import nfc
 from pipeline.data.splits import ID
@@ -31,7 +32,6 @@ NAMED = re.compile(r"[0-9a-f]{64}\.looks")
 UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.looks\.[0-9]+(\.old)?\.tmp")  # of `files.replacing`, which removes it
 SPARE = 1000  # lines of files that are gone or changed, beyond as many as there are files
 
-Background = tuple[int, int, int]
 Stamp = tuple[int, int]  # size in bytes, mtime in ns
 
 
@@ -106,7 +106,7 @@ def looks_file(state: Path, source: str, root: Path) -> Path:
 
 
 @contextmanager
-def kept_looks(path: Path | None, names: Sequence[str], background: Background) -> Iterator[Looks]:
+def kept_looks(path: Path | None, names: Sequence[str], background: Colour) -> Iterator[Looks]:
     """What the file `path` holds of these images, and takes on; without a path nothing is kept.
 
     background: of what is transparent; what was found before another, or by another decoder, does not count.

@@ -24,7 +24,7 @@ from pipeline.data.origins import Origins, write_origins
 from pipeline.data.prepared import HEADER, LABELS, SCHEMA, TRUE_LABELS, DataHeader
 from pipeline.data.remarks import remarks
 from pipeline.data.splits import Chosen, choose
-from pipeline.data.writing import Unreadable, Written, write_splits
+from pipeline.data.writing import Undecodable, Written, write_splits
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -127,5 +127,5 @@ def _written(source: Source, data: Data, root: Path, seed: int, out: Path, keepi
             said.add(sentence)
         try:
             return write_splits(out, source.images, chosen.rows, examined.ids, data, keeping), chosen
-        except Unreadable as error:  # what was seen of them before was another file, or seen by less
+        except Undecodable as error:  # what was seen of them before was another file, or seen by less
             examined.faults.update(error.found)

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
 from pipeline.data.colours import WHITE, Colour
-from pipeline.data.encoded import SHARDS, Encoded, Shards
+from pipeline.data.encoded import SHARDS, EncodedImages, Shards
 from pipeline.data.names import SPLITS, SplitName
 from pipeline.data.shards import PLACE
 
@@ -73,7 +73,7 @@ class DataHeader:
 class Split:
     """images: uint8 (N, C, H, W), mapped read-only or decoded when asked for; labels: int64 (N,), read-only."""
 
-    images: np.ndarray | Encoded
+    images: np.ndarray | EncodedImages
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -155,7 +155,7 @@ def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -
         images = _array(folder / IMAGES[split], header, np.dtype(np.uint8), header.shapes[split])
     else:
         places_N = _array(folder / ROWS[split], header, PLACE, (count,))
-        images = Encoded(shards, places_N, channels, size, header.background)
+        images = EncodedImages(shards, places_N, channels, size, background=header.background)
     return Split(images, _labels(folder / LABELS[split], header, split))
 
 

@@ -23,7 +23,7 @@ from pipeline.base.links import link_or_copy
 from pipeline.data.ahead import in_order
 from pipeline.data.decode import WHITE, Colour, NotDecoded, decode
 from pipeline.data.decoders import decoders
-from pipeline.data.encoded import SHARDS, Encoded, Shards
+from pipeline.data.encoded import SHARDS, EncodedImages, Shards
 from pipeline.data.encoding import encoded
 from pipeline.data.images import Files, Images, content_of
 from pipeline.data.keeping import Keeping
@@ -43,7 +43,7 @@ LARGEST_PIXELS = 64  # edge in pixels up to which `auto` stores pixels: compress
 SAMPLE = 10_000  # images that mean and deviation are taken from where images are encoded
 
 
-class Unreadable(Exception):
+class Undecodable(Exception):
     """Files of which no picture can be made: `found` has the row of each, and why.
 
     All others are encoded by then and kept, so that to write again, without these or after mending them, is quick.
@@ -86,7 +86,7 @@ def write_splits(
         keeping: Where encoded images are kept, and who hears of it.
 
     Raises:
-        Unreadable: Files that cannot be decoded, all of them.
+        Undecodable: Files that cannot be decoded, all of them.
         UserError: Images differ in size and `data.size` is null, or `data.storage` does not suit the source.
     """
     storage = _storage(images, data)
@@ -104,7 +104,7 @@ def write_splits(
         with keeping.showing(f"of {split} written", len(rows_N)) as show:
             shapes[split] = write_images(out / IMAGES[split], opened, rows_N, show)
     if isinstance(opened, FilePixels) and opened.unreadable:
-        raise Unreadable(sorted(opened.unreadable))
+        raise Undecodable(sorted(opened.unreadable))
     mean, std = statistics(np.load(out / IMAGES["train"], mmap_mode="r"))
     hashes = {IMAGES[split]: sha256(out / IMAGES[split]) for split in rows}
     return Written("pixels", None, {}, shapes, hashes, mean, std)
@@ -164,7 +164,7 @@ class FilePixels:
         try:
             _, height, width = self._decode(row).shape
         except NotDecoded as error:
-            raise Unreadable([(row, str(error))]) from None
+            raise Undecodable([(row, str(error))]) from None
         if height != width:
             raise UserError(
                 f"{self._files.names[row]} is {width}x{height} pixels and not square: "
@@ -191,7 +191,7 @@ def write_images(
     return shape
 
 
-def statistics(images_NCHW: np.ndarray | Encoded, rows_N: np.ndarray | None = None) -> tuple[Any, Any]:
+def statistics(images_NCHW: np.ndarray | EncodedImages, rows_N: np.ndarray | None = None) -> tuple[Any, Any]:
     """Mean and standard deviation of uint8 pixels / 255 per channel, a chunk at a time, each a tuple of floats (C,).
 
     rows_N: the images to look at, all of them without.
@@ -254,7 +254,7 @@ def _write_encoded(
         writer = _Writer(out / SHARDS, files, kept, short, data.background, keeping.workers, show)
         try:
             places_M, shards = writer.write([id.tobytes().hex() for id in contents_M], used_N[first_M])
-        except Unreadable:
+        except Undecodable:
             shutil.rmtree(out / SHARDS)
             raise
     channels = 1 if data.grayscale else 3
@@ -270,7 +270,7 @@ def _write_encoded(
     # Those of the least ids: one more image changes one of them at most.
     sample = heapq.nsmallest(SAMPLE, range(len(train_N)), key=lambda at: (ids_N[train_N[at]].tobytes(), at))
     places_N = np.load(out / ROWS["train"], mmap_mode="r")
-    images = Encoded(Shards(out / SHARDS, None), places_N, channels, data.size, data.background, keeping.workers)
+    images = EncodedImages(Shards(out / SHARDS, None), places_N, channels, data.size, keeping.workers, data.background)
     mean, std = statistics(images, np.sort(np.array(sample)))
     return Written("encoded", short, versions, shapes, hashes, mean, std)
 
@@ -320,7 +320,7 @@ class _Writer:
             self._done += len(members)
             self._show(self._done)
         if self._unreadable:
-            raise Unreadable(sorted(self._unreadable))
+            raise Undecodable(sorted(self._unreadable))
         return places_M, shards
 
     def _encode(self, bucket: Bucket, row_of: Mapping[str, int]) -> tuple[Path, Shard] | None:

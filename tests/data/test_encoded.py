@@ -8,7 +8,7 @@ from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.data import encoded as module
 from pipeline.data.decode import decode
-from pipeline.data.encoded import Encoded, Shards
+from pipeline.data.encoded import EncodedImages, Shards
 from pipeline.data.shards import PLACE, Stored, write_shard
 from tests.data.pictures import file, photograph
 
@@ -35,9 +35,9 @@ def made(tmp_path: Path, contents: list[bytes]) -> tuple[Path, dict[str, str], n
     return tmp_path / "shards", recorded, places
 
 
-def opened(made: tuple[Path, dict[str, str], np.ndarray], threads: int = 1, channels: int = 3) -> Encoded:
+def opened(made: tuple[Path, dict[str, str], np.ndarray], threads: int = 1, channels: int = 3) -> EncodedImages:
     folder, recorded, places = made
-    return Encoded(Shards(folder, recorded), places, channels, 16, threads)
+    return EncodedImages(Shards(folder, recorded), places, channels, 16, threads)
 
 
 def test_rows_are_decoded_and_framed_whatever_the_number_of_threads(made: tuple, contents: list[bytes]) -> None:

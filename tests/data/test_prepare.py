@@ -10,7 +10,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, sha256
 from pipeline.config.data import Data
 from pipeline.data import writing as module
-from pipeline.data.encoded import Encoded
+from pipeline.data.encoded import EncodedImages
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared, read
 from pipeline.data.writing import statistics, write_images
@@ -28,7 +28,7 @@ def digits(out: Path, *, seed: int = 0, **settings: Any) -> Prepared:
 COUNTS = (1078, 360, 359)  # of 1797: each class is cut by itself
 
 
-def content(images_NCHW: np.ndarray | Encoded) -> list[bytes]:
+def content(images_NCHW: np.ndarray | EncodedImages) -> list[bytes]:
     return [image.tobytes() for image in np.asarray(images_NCHW)]
 
 

@@ -65,9 +65,9 @@ MUTANTS = [
         "tests/compression/test_model_card.py",
     ),
     Mutant(
-        "pipeline/compression/card.py",
-        "Field(ge=0, le=255)",
-        "Field(ge=0)",
+        "pipeline/config/numbers.py",
+        "Level = Annotated[int, Field(strict=True, ge=0, le=255)]",
+        "Level = Annotated[int, Field(strict=True, ge=0)]",
         "tests/compression/test_export_onnx.py",
     ),
 ]

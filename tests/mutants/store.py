@@ -79,8 +79,8 @@ MUTANTS = [
     # A shard without an image that could not be decoded is taken for the whole one.
     Mutant(
         "pipeline/data/writing.py",
-        "        if self._unreadable:\n            raise Unreadable(sorted(self._unreadable))\n        return places_M",
-        "        return places_M",
+        "        if self._unreadable:\n            raise Undecodable",
+        "        if False:\n            raise Undecodable",
         f"{WRITING}::test_all_files_that_cannot_be_decoded_are_told_and_the_rest_is_kept",
     ),
     # The size that images are decoded to is not bound to labels.
@@ -99,7 +99,7 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/data/prepared.py",
-        "channels, size, header.background)",
+        "channels, size, background=header.background)",
         "channels, size)",
         f"{WRITING}::test_what_is_transparent_shows_the_background_of_the_header",
     ),
