@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
+from pipeline.config.colour import Background
 from pipeline.config.input import Framing
-from pipeline.config.numbers import Count, Level
+from pipeline.config.numbers import Count
 
 SCHEMA = 1
 PREFIX = "cohobate."
@@ -36,7 +37,7 @@ class Card:
     size: Count
     framing: Framing | None = None
     margin: float | None = None
-    background: tuple[Level, Level, Level] | None = None
+    background: Background | None = None
 
     def properties(self) -> dict[str, str]:
         """Text properties for a file's metadata, each value JSON."""

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.config.colour import Background
 from pipeline.config.effect import Needs, sentence
 from pipeline.config.extension import SOURCES, Extended, ExtensionPoint
-from pipeline.config.numbers import Amount, Count, Level, Share
+from pipeline.config.numbers import Amount, Count, Share
 from pipeline.config.section import fault
 
 Edge = Annotated[Count, Field(le=4096)]  # beyond, one batch would not fit any memory
@@ -37,7 +38,7 @@ class Data(Extended):
     label_noise: Share = 0.0
     group: str | None = None
     unreadable: Literal["refuse", "skip"] = "refuse"
-    background: tuple[Level, Level, Level] = (255, 255, 255)
+    background: Background = (255, 255, 255)
 
     @field_validator("group")
     @classmethod

@@ -20,8 +20,6 @@ Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Amount = Annotated[int, Field(strict=True, ge=1, le=10**15)]
 # A seed, for one: what torch and NumPy take.
 Natural = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-# Of a colour.
-Level = Annotated[int, Field(strict=True, ge=0, le=255)]
 Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
 # Of ONNX: the oldest that torch writes, to the oldest that has all forms of `quantise`.
 Opset = Annotated[int, Field(strict=True, ge=18, le=21)]

@@ -95,10 +95,12 @@ def write_splits(
         assert isinstance(images, Files) and data.size is not None
         return _write_encoded(out, images, rows, ids_N, data, keeping)
     mode = "L" if data.grayscale else "RGB"
-    opened = images
+    opened: Images
     if isinstance(images, Files):
         first = min(int(rows_N[0]) for rows_N in rows.values())
         opened = FilePixels(images, first, mode, data.size, data.background, keeping.workers)
+    else:
+        opened = images
     shapes: dict[SplitName, Shape] = {}
     for split, rows_N in rows.items():
         with keeping.showing(f"of {split} written", len(rows_N)) as show:

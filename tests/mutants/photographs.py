@@ -65,7 +65,7 @@ MUTANTS = [
         "tests/compression/test_model_card.py",
     ),
     Mutant(
-        "pipeline/config/numbers.py",
+        "pipeline/config/colour.py",
         "Level = Annotated[int, Field(strict=True, ge=0, le=255)]",
         "Level = Annotated[int, Field(strict=True, ge=0)]",
         "tests/compression/test_export_onnx.py",
