@@ -29,10 +29,15 @@ SHARED = "codebook"
 def codebook(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Centroids float32 (K,), K <= 2**bits, ascending, and the index of each weight's, uint8, shape of `weights`.
 
-    bits: 1 .. 8. Where some weights are exactly zero, so is one centroid, and they alone have it.
+    bits: 1 .. 8. Where some weights are exactly zero, so is one centroid, and they alone have it. Weights that have no
+    more values than that are their own centroids, so that the codebook of shared weights is theirs: k-means could merge
+    two of them.
     """
     if not 1 <= bits <= 8:
         raise ValueError(f"codebooks have 1 to 8 bits, not {bits}")
+    values, indices = np.unique(weights, return_inverse=True)
+    if len(values) <= 2**bits:
+        return values.astype(np.float32), indices.astype(np.uint8).reshape(weights.shape)
     flat = weights.astype(np.float64).ravel()
     free = flat[flat != 0]
     has_zero = len(free) < len(flat)

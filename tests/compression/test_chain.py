@@ -62,7 +62,7 @@ def metrics(of: Node) -> dict[str, Any]:
 def answers(of: Node) -> Tensor:
     """Logits on the clean test images, from node.json and the weights alone."""
     data = prepared.read(DATA)
-    x_BCHW = normalise(torch.from_numpy(data.test.images.copy()), torch.tensor(data.mean), torch.tensor(data.std))
+    x_BCHW = normalise(torch.from_numpy(np.array(data.test.images[:])), torch.tensor(data.mean), torch.tensor(data.std))
     with torch.no_grad():
         return load(of, CPU).eval()(x_BCHW)
 

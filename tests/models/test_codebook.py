@@ -61,6 +61,18 @@ def test_few_different_weights_are_kept_exactly():
     np.testing.assert_array_equal(centroids[indices], w)
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+@given(st.integers(1, 6), st.integers(0, 999))
+def test_the_codebook_of_shared_weights_is_theirs(zeros: bool, bits: int, seed: int) -> None:
+    """What a step computes with is what its file holds: far values leave centroids of their own kind unused."""
+    w = np.random.default_rng(seed).standard_cauchy(size=(9, 40)).astype(np.float32)
+    w[:, ::3] *= not zeros
+    centroids, indices = codebook(w, bits)
+    shared = centroids[indices]
+    again, indices = codebook(shared, bits)
+    np.testing.assert_array_equal(again[indices], shared)
+
+
 def test_a_file_comes_back_exactly_and_is_small(tmp_path: Path):
     state = {"a.weight": weights((64, 64, 3, 3)), "a.bias": weights((64,)), "a.count": np.array(7)}
     path = tmp_path / "shared.safetensors"

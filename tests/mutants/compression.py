@@ -37,6 +37,7 @@ MUTANTS = [
         "centroids_K[1:]",
         "tests/models/test_codebook.py",
     ),
+    Mutant("pipeline/models/codebook.py", "if len(values) <= 2**bits:", "if False:", "tests/models/test_codebook.py"),
     Mutant(
         "pipeline/models/codebook.py",
         "indices[flat == 0] = place",
