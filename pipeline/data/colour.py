@@ -7,6 +7,8 @@ and no hue. Legend: B batch, C channels (1 or 3), H, W edges, P pixels.
 import torch
 from torch import Tensor
 
+from pipeline.data.resample import over
+
 RED, GREEN, BLUE = 19595, 38470, 7471  # of 2^16: ITU-R 601-2, as Pillow's `convert("L")`
 
 
@@ -66,8 +68,8 @@ def solarize(images_BCHW: Tensor, threshold_B: Tensor) -> Tensor:
 def autocontrast(images_BCHW: Tensor) -> Tensor:
     """`ImageOps.autocontrast`: of each channel the darkest becomes 0 and the lightest 255; flat ones stay."""
     low, high = images_BCHW.amin((2, 3), keepdim=True).double(), images_BCHW.amax((2, 3), keepdim=True).double()
-    scale = 255.0 / (high - low).clamp(min=1)
-    spread = images_BCHW.double() * scale + -low * scale
+    scale = torch.full_like(high, 255.0) / (high - low).clamp(min=1)
+    spread = images_BCHW.double() * scale + -low * scale  # Pillow's order of operations
     return torch.where(high > low, spread.trunc().clamp(0, 255), images_BCHW.double()).to(torch.uint8)
 
 
@@ -112,17 +114,17 @@ def _hsv(images_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b - g,
         torch.where(green == high, (2.0 + r.double() - b.double()).float(), (4.0 + g.double() - r.double()).float()),
     )
-    h_BHW = (((sector.double() / 6.0 + 1.0) % 1.0).float().double() * 255).long()
+    h_BHW = (((over(sector.double(), 6.0) + 1.0) % 1.0).float().double() * 255).long()
     is_grey = high == low
     return h_BHW.masked_fill(is_grey, 0), s_BHW.masked_fill(is_grey, 0), high
 
 
 def _rgb(h_BHW: Tensor, s_BHW: Tensor, v_BHW: Tensor) -> Tensor:
     """The colours of Pillow's hue, saturation and value; uint8 (B, 3, H, W)."""
-    turned = h_BHW.double() * 6.0 / 255.0
+    turned = over(h_BHW.double() * 6.0, 255.0)
     sector = turned.floor().long()
     rest = (turned - sector.double()).float().double()
-    s = (s_BHW.double() / 255.0).float().double()
+    s = over(s_BHW.double(), 255.0).float().double()
     v = v_BHW.double()
     p, q, t = ((v * each + 0.5).floor().long() for each in (1.0 - s, 1.0 - s * rest, 1.0 - s * (1.0 - rest)))
     v = v_BHW

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline.data import colour, trivial
 from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixed
-from pipeline.data.resample import resampled
+from pipeline.data.resample import over, resampled
 
 if TYPE_CHECKING:
     from pipeline.config.input import Framing
@@ -102,7 +102,7 @@ def _crops(
         y_B, h_B = _whole(boxes.y_N, boxes.h_N, height_B)
         x_B, w_B = _whole(boxes.x_N, boxes.w_N, width_B)
     # The shift is meant for images of one edge; others are shifted by as large a share.
-    share_B = short_B.double() / drawn.edge if drawn.edge else torch.ones_like(short_B).double()
+    share_B = over(short_B.double(), drawn.edge) if drawn.edge else torch.ones_like(short_B).double()
     dy_B, dx_B = (((each - drawn.shift) * share_B).round().long() for each in (drawn.dy_N, drawn.dx_N))
     return y_B + dy_B, x_B + dx_B, h_B, w_B
 
@@ -148,14 +148,17 @@ def _cut(image_CHW: np.ndarray, y: int, x: int, h: int, w: int, size: int) -> np
     from PIL import Image
 
     _, height, width = image_CHW.shape
-    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
+    top, bottom = (min(max(each, 0), height) for each in (y, y + h))
+    left, right = (min(max(each, 0), width) for each in (x, x + w))
     crop_CHW = image_CHW[:, top:bottom, left:right]
     if (bottom - top, right - left) != (h, w):
         black_CHW = np.zeros((len(image_CHW), h, w), np.uint8)
         black_CHW[:, top - y : bottom - y, left - x : right - x] = crop_CHW
         crop_CHW = black_CHW
-    values = crop_CHW[0] if len(crop_CHW) == 1 else crop_CHW.transpose(1, 2, 0)
-    cut = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR))
+    picture = Image.fromarray(crop_CHW[0] if len(crop_CHW) == 1 else crop_CHW.transpose(1, 2, 0))
+    for edges in ((size, h), (size, size)):  # in one call, which direction comes first hangs on Pillow's version
+        picture = picture.resize(edges, Image.Resampling.BILINEAR)
+    cut = np.asarray(picture)
     return cut[None] if cut.ndim == 2 else cut.transpose(2, 0, 1)
 
 

@@ -3,11 +3,13 @@
 They change a view after it was cut and resized. One deviation: a translation is up to 1/7 of the edge, which is
 torchvision's 32 pixels at 224, so that networks of different sizes see the same view.
 
-Legend: B batch, C channels, S edge, P = S * S.
+Legend: B batch, C channels, S edge, P = S * S,
+O operations, L levels.
 """
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ SIGNED = {*GEOMETRY, *ENHANCED}
 OPERATIONS = ("identity", *GEOMETRY, *ENHANCED, "posterize", "solarize", "autocontrast", "equalize")
 LEVELS = 31
 TOP = LEVELS - 1
+SIGNED_LEVELS = range(-TOP, LEVELS)
 FIXED = 1 << 16  # of the coefficients of a map, as Pillow has them
 
 
@@ -41,29 +44,35 @@ def apply(images_BCSS: Tensor, drawn: Trivial) -> Tensor:
     first, last = OPERATIONS.index(GEOMETRY[0]), OPERATIONS.index(GEOMETRY[-1])
     rows = ((drawn.operation_N >= first) & (drawn.operation_N <= last)).nonzero()[:, 0]
     if len(rows):
-        maps = torch.tensor(_maps(images_BCSS.shape[-1]), device=images_BCSS.device)
-        result[rows] = _moved(images_BCSS[rows], maps[drawn.operation_N[rows] - first, drawn.level_N[rows] + TOP])
+        maps_OL6 = torch.tensor(_maps(images_BCSS.shape[-1]), device=images_BCSS.device)
+        result[rows] = _moved(images_BCSS[rows], maps_OL6[drawn.operation_N[rows] - first, drawn.level_N[rows] + TOP])
     return result
 
 
 def _changed(name: str, images_BCSS: Tensor, level_B: Tensor) -> Tensor:
     match name:
         case "posterize":
-            return colour.posterize(images_BCSS, 8 - (level_B.double() * 6 / TOP).round().long())
+            return colour.posterize(images_BCSS, _at(level_B, [8 - round(level * 6 / TOP) for level in SIGNED_LEVELS]))
         case "solarize":
-            return colour.solarize(images_BCSS, 255 - level_B.double() * 255 / TOP)
+            return colour.solarize(images_BCSS, _at(level_B, [255 - level * 255 / TOP for level in SIGNED_LEVELS]))
         case "autocontrast":
             return colour.autocontrast(images_BCSS)
         case "equalize":
             return colour.equalize(images_BCSS)
         case _:
-            return ENHANCED[name](images_BCSS, (1 + level_B.double() * 0.99 / TOP).float())
+            return ENHANCED[name](images_BCSS, _at(level_B, [1 + level * 0.99 / TOP for level in SIGNED_LEVELS]).float())
+
+
+def _at(level_B: Tensor, table: list[Any]) -> Tensor:
+    """The entry of each level; from a table, so that it is the same number on each device."""
+    dtype = torch.float64 if isinstance(table[0], float) else torch.int64
+    return torch.tensor(table, dtype=dtype, device=level_B.device)[level_B + TOP]
 
 
 @cache
 def _maps(size: int) -> list[list[list[int]]]:
     """Of each operation and each level -30 .. 30: where in the image a pixel comes from, as six fixed-point numbers."""
-    return [[_fixed(_matrix(name, level / TOP, size)) for level in range(-TOP, LEVELS)] for name in GEOMETRY]
+    return [[_fixed(_matrix(name, level / TOP, size)) for level in SIGNED_LEVELS] for name in GEOMETRY]
 
 
 def _matrix(name: str, strength: float, size: int) -> tuple[float, ...]:
