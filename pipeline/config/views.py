@@ -1,13 +1,13 @@
 """The `views` section: what a view may do to an image."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from pipeline.config.effect import Needs
+from pipeline.config.effect import Needs, text
 from pipeline.config.numbers import Natural, Share
-from pipeline.config.section import Section
+from pipeline.config.section import Section, fault
 
 Preset = Literal["none", "light", "standard", "strong"]
 PRESETS: dict[Preset, dict[str, Any]] = {
@@ -65,6 +65,17 @@ class Views(Section):
         if filled.get("scale") == 1 and "ratio" not in values:
             filled.pop("ratio", None)  # it goes with the crop that was switched off
         return filled
+
+    @model_validator(mode="after")
+    def refuse_overridden(self) -> Self:
+        """A preset of which nothing is left, as where an older line beside it switches its operations off."""
+        gives = PRESETS[self.preset]
+        if gives and all(getattr(self, key) != value for key, value in gives.items()):
+            found = " and ".join(f"{key} is {text(getattr(self, key))}" for key in gives)
+            raise fault(
+                f".preset has no effect where {found}: set one of them to what {self.preset} gives, or leave preset out"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

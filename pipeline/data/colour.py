@@ -77,9 +77,9 @@ def equalize(images_BCHW: Tensor) -> Tensor:
     """`ImageOps.equalize`: of each channel, levels by the number of pixels below them."""
     batch, channels, *_ = images_BCHW.shape
     values = images_BCHW.reshape(batch * channels, -1)
-    ordered = values.sort(dim=1).values
+    ordered = values.sort(dim=1).values.contiguous()
     levels = torch.arange(256, device=values.device, dtype=torch.uint8).expand(len(values), 256).contiguous()
-    below = torch.searchsorted(ordered, levels)  # by sorting, since a histogram is not the same each time on a GPU
+    below = torch.searchsorted(ordered, levels)  # sorted, since torch counts no histogram deterministically on a GPU
     highest = (ordered == ordered[:, -1:]).sum(dim=1, keepdim=True)
     step = (values.shape[1] - highest) // 255
     table = torch.where(step > 0, ((step // 2 + below) // step.clamp(min=1)).clamp(max=255), levels)

@@ -141,14 +141,16 @@ def _fitting(
     """
     h_N, w_N = np.zeros_like(aspect_N), np.zeros_like(aspect_N)
     low, high = map(math.log, ratio)
+    left = np.arange(len(aspect_N))
     for k in range(TRIES):
         area_N, ratio_N = uniform(k)
-        share_N = area[0] + (area[1] - area[0]) * area_N
-        ratio_N = np.exp(low + (high - low) * ratio_N) / aspect_N
-        tall_N, broad_N = np.sqrt(share_N / ratio_N), np.sqrt(share_N * ratio_N)
-        fits_N = (h_N == 0) & (tall_N <= 1) & (broad_N <= 1)
-        h_N[fits_N], w_N[fits_N] = tall_N[fits_N], broad_N[fits_N]
-        if h_N.all():
+        share = area[0] + (area[1] - area[0]) * area_N[left]
+        wide = np.exp(low + (high - low) * ratio_N[left]) / aspect_N[left]
+        h, w = np.sqrt(share / wide), np.sqrt(share * wide)
+        fits = (h <= 1) & (w <= 1)
+        h_N[left[fits]], w_N[left[fits]] = h[fits], w[fits]
+        left = left[~fits]
+        if not len(left):
             break
     return h_N, w_N
 

@@ -44,9 +44,11 @@ def render(
         here = drawn.of(rows_B, torch.device("cpu"))
         shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
         boxes_B4 = torch.stack(_crops(here, *shapes_2B, framing, margin), dim=1).tolist()
-        crop_BCSS = torch.from_numpy(
-            np.stack([_cut(image_CHW, *box, size) for image_CHW, box in zip(images, boxes_B4, strict=True)])
-        )
+        channels = len(images[0]) if len(images) else 0
+        crops = np.empty((len(images), channels, size, size), np.uint8)
+        for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
+            crop_CSS[:] = _cut(image_CHW, *box, size)
+        crop_BCSS = torch.from_numpy(crops)
     view_BCSS = torch.where(here.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
     if here.trivial is not None:
         view_BCSS = trivial.apply(view_BCSS, here.trivial)
