@@ -60,7 +60,9 @@ def _changed(name: str, images_BCSS: Tensor, level_B: Tensor) -> Tensor:
         case "equalize":
             return colour.equalize(images_BCSS)
         case _:
-            return ENHANCED[name](images_BCSS, _at(level_B, [1 + level * 0.99 / TOP for level in SIGNED_LEVELS]).float())
+            return ENHANCED[name](
+                images_BCSS, _at(level_B, [1 + level * 0.99 / TOP for level in SIGNED_LEVELS]).float()
+            )
 
 
 def _at(level_B: Tensor, table: list[Any]) -> Tensor:

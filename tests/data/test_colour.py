@@ -100,7 +100,8 @@ def test_trivial_augment_equals_torchvision_on_pictures(name: str, channels: int
 def test_images_of_few_levels_are_spread_as_pillow_does(name: str, channels: int, device: str) -> None:
     images = sparse(channels)
     drawn = Trivial(
-        torch.full((6,), trivial.OPERATIONS.index(name), device=device), torch.zeros(6, dtype=torch.int64, device=device)
+        torch.full((6,), trivial.OPERATIONS.index(name), device=device),
+        torch.zeros(6, dtype=torch.int64, device=device),
     )
     found = trivial.apply(torch.from_numpy(images).to(device), drawn).cpu().numpy()
     expected = [twins.pixels(twins.trivial(twins.picture(each), name, 0)) for each in images]

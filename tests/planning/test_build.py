@@ -331,7 +331,9 @@ def test_every_node_of_the_lineage_is_a_network() -> None:
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
 
 
-@pytest.mark.parametrize(("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")])
+@pytest.mark.parametrize(
+    ("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")]
+)
 def test_mixed_images_are_refused_until_a_training_learns_from_them(views: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=f"params.yaml: {said}, and no training learns from mixed images yet: set"):
         build({"views": {"preset": "strong", **views}})
