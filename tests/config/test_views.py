@@ -51,7 +51,7 @@ def test_what_is_given_beside_a_preset_counts() -> None:
 
 def test_the_ratio_of_a_preset_goes_with_its_crop() -> None:
     assert Views(preset="light", scale=1.0).changed == {"flip": True}
-    with pytest.raises(ValidationError, match="ratio has no effect where scale is 1.0"):
+    with pytest.raises(ValidationError, match=r"ratio has no effect where scale is 1\.0"):
         Views(preset="light", scale=1.0, ratio=1.2)
 
 
