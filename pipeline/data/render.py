@@ -38,12 +38,12 @@ def render(
     """
     if isinstance(images, Tensor):
         here = drawn.of(rows_B, images.device)
-        heights_B, widths_B = (torch.full_like(here.dy_N, edge) for edge in images.shape[2:])
-        crop_BCSS = resampled(images, *_crops(here, heights_B, widths_B, framing, margin), size)
+        shapes_2B = torch.stack([torch.full_like(here.dy_N, edge) for edge in images.shape[2:]])
+        crop_BCSS = resampled(images, _crops(here, shapes_2B, framing, margin), size)
     else:
         here = drawn.of(rows_B, torch.device("cpu"))
         shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
-        boxes_B4 = torch.stack(_crops(here, *shapes_2B, framing, margin), dim=1).tolist()
+        boxes_B4 = torch.stack(_crops(here, shapes_2B, framing, margin), dim=1).tolist()
         channels = len(images[0]) if len(images) else 0
         crops = np.empty((len(images), channels, size, size), np.uint8)
         for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
@@ -92,10 +92,9 @@ def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixed) -> Tensor:
     return share * own_BCSS.float() + (1 - share) * partner_BCSS.float()
 
 
-def _crops(
-    drawn: Drawn, height_B: Tensor, width_B: Tensor, framing: Framing, margin: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The crop of each image in whole pixels: upper, left, height, width; int64 (B,)."""
+def _crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The crop of each image in whole pixels: upper, left, height, width; int64 (B,). shapes_2B: height and width."""
+    height_B, width_B = shapes_2B
     boxes = _of_zoom(drawn) if drawn.boxes is None else drawn.boxes
     short_B = torch.minimum(height_B, width_B)
     if boxes is None:

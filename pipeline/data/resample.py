@@ -16,12 +16,13 @@ from torch import Tensor
 BITS = 22  # of a weight
 
 
-def resampled(images_BCHW: Tensor, y_B: Tensor, x_B: Tensor, h_B: Tensor, w_B: Tensor, size: int) -> Tensor:
+def resampled(images_BCHW: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int) -> Tensor:
     """Crop a box of whole pixels from each image and resize it to a square, bilinearly, without aliasing.
 
-    images_BCHW: uint8. y_B, x_B, h_B, w_B: int64; a box may reach beyond the image, where all is black.
-    Returns uint8 (B, C, size, size).
+    images_BCHW: uint8. boxes: upper, left, height and width, int64 (B,); a box may reach beyond the image, where all
+    is black, and is no longer than the image's longer edge. Returns uint8 (B, C, size, size).
     """
+    y_B, x_B, h_B, w_B = boxes
     height, width = images_BCHW.shape[2:]
     # A box of a padded image may be as long as its longer edge; a bound, so that no device is waited for.
     longest = max(height, width)

@@ -87,9 +87,9 @@ def test_partners_and_shares_are_those_of_mixup_alone_where_the_coin_falls_so() 
 def test_a_rows_numbers_depend_on_no_row_after_it(count: int) -> None:
     aspect_N = np.linspace(0.2, 5, COUNT)
     few, many = numbers(drawn_of(ALL, count, aspect_N[:count])), numbers(drawn_of(ALL, COUNT, aspect_N))
-    few.pop(".mixed.partner_N"), many.pop(".mixed.partner_N")  # of a larger set there are other partners
     for path, tensor in few.items():
-        assert torch.equal(tensor, many[path][:count]), path
+        if path != ".mixed.partner_N":  # a larger set has more partners
+            assert torch.equal(tensor, many[path][:count]), path
 
 
 def test_another_view_seed_or_stream_has_other_numbers() -> None:

@@ -34,7 +34,11 @@ EVERYTHING = Views(
     trivial_augment=True,
     erasing=0.5,
 )
-MIXED = {"mixup": {"mixup": 0.4}, "cutmix": {"cutmix": 1.0}, "both": {"mixup": 0.4, "cutmix": 1.0}}
+MIXED: dict[str, dict[str, Any]] = {
+    "mixup": {"mixup": 0.4},
+    "cutmix": {"cutmix": 1.0},
+    "both": {"mixup": 0.4, "cutmix": 1.0},
+}
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")),
@@ -58,6 +62,11 @@ def photographs(channels: int = 3) -> list[np.ndarray]:
 
 def aspects(images: list[np.ndarray]) -> np.ndarray:
     return np.array([each.shape[2] / each.shape[1] for each in images])
+
+
+def at(y: int, x: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A box of one image."""
+    return torch.tensor([y]), torch.tensor([x]), torch.tensor([h]), torch.tensor([w])
 
 
 def whole(start: float, length: float, edge: int) -> tuple[int, int]:
@@ -130,14 +139,14 @@ def test_any_box_is_cut_and_resized_as_pillow_does(
     image_CHW = batch(3, *edges)[0]
     if max(box[2:]) > max(edges):
         box = (*box[:2], min(box[2], *edges), min(box[3], *edges))
-    found = resampled(torch.from_numpy(image_CHW)[None], *(torch.tensor([each]) for each in box), size)[0]
-    np.testing.assert_array_equal(found.numpy(), twins.pixels(twins.cut(twins.picture(image_CHW), *box, size)))
+    found = resampled(torch.from_numpy(image_CHW)[None], at(*box), size)[0]
+    np.testing.assert_array_equal(found.numpy(), twins.pixels(twins.cut(twins.picture(image_CHW), *box, size=size)))
 
 
 @pytest.mark.parametrize("size", [16, 33])
 def test_resizing_differs_from_torchvisions_by_one_level_at_most(size: int) -> None:
     image_CHW = torch.from_numpy(batch(3, 50, 61)[0])
-    found = resampled(image_CHW[None], *(torch.tensor([each]) for each in (4, 6, 40, 51)), size)[0]
+    found = resampled(image_CHW[None], at(4, 6, 40, 51), size)[0]
     theirs = F.resized_crop(image_CHW, 4, 6, 40, 51, [size, size], antialias=True)
     assert (found.int() - theirs.int()).abs().max() <= 1
 
@@ -218,7 +227,7 @@ def test_the_clean_view_is_framed_as_the_network_wants_it(
     drawn = draw(EVERYTHING, 0, "labels", 0, COUNT, 40)
     found = render(list(images), drawn, ROWS_N, 24, framing, margin).numpy()
     for row in range(COUNT):
-        expected = twins.pixels(twins.cut(twins.picture(images[row]), *box, 24))
+        expected = twins.pixels(twins.cut(twins.picture(images[row]), *box, size=24))
         np.testing.assert_array_equal(found[row], expected)
 
 

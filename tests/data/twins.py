@@ -4,14 +4,16 @@ Legend: C channels, H, W edges, S edge of a view.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
-from torchvision.transforms import functional as F
+from torchvision.transforms import functional
 
 from pipeline.data.trivial import OPERATIONS
 
 Picture = Image.Image
+F: Any = functional  # takes pictures, and is typed for tensors
 
 
 def picture(image_CHW: np.ndarray) -> Picture:
@@ -51,7 +53,7 @@ def trivial(of: Picture, name: str, level: int) -> Picture:
         case "posterize":
             return ImageOps.posterize(of, 8 - round(level / 5))
         case "solarize":
-            return ImageOps.solarize(of, 255 - 8.5 * level)
+            return ImageOps.solarize(of, math.ceil(255 - 8.5 * level))
         case "autocontrast":
             return ImageOps.autocontrast(of)
         case "equalize":
