@@ -47,7 +47,7 @@ def render(
         channels = len(images[0]) if len(images) else 0
         crops = np.empty((len(images), channels, size, size), np.uint8)
         for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
-            crop_CSS[:] = _cut(image_CHW, *box, size)
+            crop_CSS[:] = _cut(image_CHW, box, size)
         crop_BCSS = torch.from_numpy(crops)
     view_BCSS = torch.where(here.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
     if here.trivial is not None:
@@ -144,10 +144,11 @@ def _inside(boxes: Boxes, size: int) -> Tensor:
     return (rows_BS[:, :, None] & columns_BS[:, None, :])[:, None]
 
 
-def _cut(image_CHW: np.ndarray, y: int, x: int, h: int, w: int, size: int) -> np.ndarray:
+def _cut(image_CHW: np.ndarray, box: list[int], size: int) -> np.ndarray:
     """One crop by Pillow itself, uint8 (C, S, S): what `resampled` does to a batch."""
     from PIL import Image
 
+    y, x, h, w = box
     _, height, width = image_CHW.shape
     top, bottom = (min(max(each, 0), height) for each in (y, y + h))
     left, right = (min(max(each, 0), width) for each in (x, x + w))
