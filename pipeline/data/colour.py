@@ -14,7 +14,7 @@ RED, GREEN, BLUE = 19595, 38470, 7471  # of 2^16: ITU-R 601-2, as Pillow's `conv
 
 def brightness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     """`ImageEnhance.Brightness`: 0 is black, 1 the image. uint8, float32."""
-    return blend(torch.zeros_like(images_BCHW), images_BCHW, factor_B)
+    return blend(torch.zeros_like(factor_B)[:, None, None, None], images_BCHW, factor_B)
 
 
 def contrast(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
@@ -22,14 +22,14 @@ def contrast(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     grey_BP = grey(images_BCHW).flatten(1).long()
     count = grey_BP.shape[1]
     mean_B = (2 * grey_BP.sum(dim=1) + count) // (2 * count)
-    return blend(mean_B[:, None, None, None].expand(images_BCHW.shape), images_BCHW, factor_B)
+    return blend(mean_B[:, None, None, None], images_BCHW, factor_B)
 
 
 def saturation(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     """`ImageEnhance.Color`: 0 is the grey image, 1 the image."""
     if images_BCHW.shape[1] == 1:
         return images_BCHW
-    return blend(grey(images_BCHW).expand(images_BCHW.shape), images_BCHW, factor_B)
+    return blend(grey(images_BCHW), images_BCHW, factor_B)
 
 
 def sharpness(images_BCHW: Tensor, factor_B: Tensor) -> Tensor:
@@ -95,10 +95,11 @@ def grey(images_BCHW: Tensor) -> Tensor:
 
 
 def blend(from_BCHW: Tensor, to_BCHW: Tensor, factor_B: Tensor) -> Tensor:
-    """`Image.blend`: on the line through two images, cut off and not rounded; uint8."""
+    """`Image.blend`: on the line through two images, cut off and not rounded; uint8. The first one may be broadcast."""
     low = from_BCHW.float()
     # Not `lerp` nor `add(alpha=…)`, which round once on some processors and twice on others.
-    return (low + factor_B[:, None, None, None] * (to_BCHW.float() - low)).clamp_(0, 255).to(torch.uint8)
+    line = to_BCHW.float().sub_(low).mul_(factor_B[:, None, None, None]).add_(low)
+    return line.clamp_(0, 255).to(torch.uint8)
 
 
 def _hsv(images_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,14 +49,7 @@ def render(
         for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
             crop_CSS[:] = _cut(image_CHW, box, size)
         crop_BCSS = torch.from_numpy(crops)
-    view_BCSS = torch.where(here.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
-    if here.trivial is not None:
-        view_BCSS = trivial.apply(view_BCSS, here.trivial)
-    if here.jitter is not None:
-        view_BCSS = _jittered(view_BCSS, here.jitter)
-    if here.erased is not None:
-        view_BCSS = view_BCSS.masked_fill(_inside(here.erased, size), 0)
-    return view_BCSS
+    return _changed(crop_BCSS, here)
 
 
 def render_mixed(
@@ -90,6 +83,18 @@ def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixed) -> Tensor:
         inside = _inside(mixed.box, own_BCSS.shape[-1])
         share = torch.where(is_mixup, share, (~inside).float())
     return share * own_BCSS.float() + (1 - share) * partner_BCSS.float()
+
+
+def _changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
+    """All that is done to a crop, in order; `drawn`: of these rows."""
+    view_BCSS = torch.where(drawn.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
+    if drawn.trivial is not None:
+        view_BCSS = trivial.apply(view_BCSS, drawn.trivial)
+    if drawn.jitter is not None:
+        view_BCSS = _jittered(view_BCSS, drawn.jitter)
+    if drawn.erased is not None:
+        view_BCSS = view_BCSS.masked_fill(_inside(drawn.erased, view_BCSS.shape[-1]), 0)
+    return view_BCSS
 
 
 def _crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
