@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pipeline.config.input import Framing
 
 # uint8: a batch (B, C, H, W) on any device, or images (C, H, W) of any shapes in memory.
-Images = Tensor | Sequence[np.ndarray]
+Stored = Tensor | Sequence[np.ndarray]
 
 
 def render(
-    images: Images, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
+    images: Stored, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
 ) -> Tensor:
     """Render a view of a batch, not mixed; uint8 (B, C, S, S), on the device of a batch, else on the CPU.
 
@@ -53,7 +53,7 @@ def render(
 
 
 def render_mixed(
-    images_of: Callable[[Tensor], Images],
+    images_of: Callable[[Tensor], Stored],
     drawn: Drawn,
     rows_B: Tensor,
     size: int,

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 from pipeline.config.input import Framing
 from pipeline.config.views import PRESETS, Preset, Views
 from pipeline.data.drawn import Boxes, Drawn, Mixed
-from pipeline.data.render import Images, mix, render, render_mixed
+from pipeline.data.render import Stored, mix, render, render_mixed
 from pipeline.data.resample import resampled
 from pipeline.data.trivial import OPERATIONS
 from pipeline.data.views import augment, draw, normalise
@@ -275,7 +275,7 @@ def test_each_image_is_asked_for_once() -> None:
     drawn = draw(Views(mixup=0.4), 0, "labels", 1, COUNT, 20)
     asked: list[int] = []
 
-    def images_of(rows: Tensor) -> Images:
+    def images_of(rows: Tensor) -> Stored:
         asked.extend(rows.tolist())
         return images[rows]
 
