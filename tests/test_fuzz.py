@@ -359,7 +359,7 @@ def test_any_view_is_drawn_again_and_cut_to_finite_pixels(
 
 
 @fuzzed
-@given(values=st.dictionaries(st.sampled_from(["shift", "flip", "scale"]), trees, max_size=3))
+@given(values=st.dictionaries(st.sampled_from([*Views.model_fields]), trees, max_size=3))
 def test_any_values_as_views(tmp_path: Path, values: dict[str, Any]) -> None:
     assume(values)
     planned({**GIVEN, "views": values}, tmp_path)

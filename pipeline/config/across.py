@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.config.compress import Compress, Fresh, Tuned
-from pipeline.config.effect import idle, sentence
+from pipeline.config.effect import Wanted, idle, sentence
 from pipeline.config.extension import OBJECTIVES, OPTIMIZERS
 from pipeline.config.network import (
     AssistantSection,
@@ -189,9 +189,10 @@ def _compress(section: Compress) -> Iterator[str]:
 
 def _views(raw: Mapping[str, Any], views: Views) -> Iterator[str]:
     """Where a view does nothing to an image, nothing of it is drawn."""
-    off = {f"views.{name}": field.default for name, field in Views.model_fields.items()}
-    if _given(raw, "seeds").get("views", 0) != 0 and views == Views():
-        yield f"seeds.views {sentence('views', off, {'views.shift': '>0', 'views.flip': (True,)})}"
+    off = {f"views.{name}": getattr(views, name) for name in ("shift", "flip", "scale", "preset")}
+    remedy: Mapping[str, Wanted] = {"views.shift": ">0", "views.flip": (True,), "views.preset": ("standard",)}
+    if _given(raw, "seeds").get("views", 0) != 0 and views.are_still:
+        yield f"seeds.views {sentence('views', off, remedy)}"
 
 
 def _given(raw: Mapping[str, Any], path: str) -> Mapping[str, Any]:

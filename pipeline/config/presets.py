@@ -19,6 +19,7 @@ FOLDER = Path(__file__).with_suffix("")
 MARK = "# preset"
 PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
+EXACT = ("views",)  # filled, and without what the preset does not give; comments stay
 
 
 def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
@@ -81,6 +82,9 @@ def _merge(base: Any, change: dict[str, Any]) -> None:
             base[key].fa.set_flow_style()
         if key in WHOLE or "family" in value:
             base[key].clear()
+        if key in EXACT:
+            for other in [other for other in base[key] if other not in value]:
+                del base[key][other]
         _merge(base[key], value)
 
 

@@ -1,22 +1,25 @@
-"""Views: which crop and flip of each sample a network sees, as a function of (seed, stream, v, sample).
+"""Views: what of each sample a network sees, as a function of (seed, stream, v, sample).
 
 Labeller and student draw the same view from the same seed; nothing else is stored. View 0 is the clean image.
+Shift, flip and square crops of square images are cut here; all that is more, `data.render` does.
 
 Legend: N samples of a split, B batch, C channels, H = W edge in pixels, P = H * W.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.errors import UserError
+from pipeline.data import drawing
+from pipeline.data.drawn import Drawn, Zoom
 from pipeline.data.generator import generator
-from pipeline.data.rows import send
+from pipeline.data.render import render
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -25,42 +28,15 @@ if TYPE_CHECKING:
 SCHEME = 1  # how numbers become views: raise it with any change that would give an old label another crop
 
 
-@dataclass(frozen=True, eq=False)
-class Zoom:
-    """Resized crops: edge of each as a share, and its centre where the image spans -1 .. 1; float32 (N,)."""
-
-    edge_N: Tensor
-    y_N: Tensor
-    x_N: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """One view of every sample.
-
-    dy_N, dx_N: int64 0 .. 2*shift, where the crop starts in the image padded by `shift`. flip_N: bool,
-    mirror left to right. zoom: the resized crop taken of the result, None where there is none.
-    """
-
-    shift: int
-    dy_N: Tensor
-    dx_N: Tensor
-    flip_N: Tensor
-    zoom: Zoom | None
-
-    def to(self, device: torch.device) -> Drawn:
-        """Return the same view with its tensors on `device`: once a view rather than once a batch."""
-        dy_N, dx_N, flip_N = (send(t_N, device) for t_N in (self.dy_N, self.dx_N, self.flip_N))
-        zoom = self.zoom and Zoom(*(send(t_N, device) for t_N in (self.zoom.edge_N, self.zoom.y_N, self.zoom.x_N)))
-        return Drawn(self.shift, dy_N, dx_N, flip_N, zoom)
-
-
-def draw(views: Views, seed: int, stream: str, v: int, count: int, size: int) -> Drawn:
+def draw(
+    views: Views, seed: int, stream: str, v: int, count: int, size: int, aspect_N: np.ndarray | None = None
+) -> Drawn:
     """Draw view `v` of all `count` samples, on the CPU.
 
     A sample's draw depends on (seed, stream, v) and its row alone, and each setting has its own numbers:
-    switching the flip on moves no crop. size: edge of the images in pixels; a shift that could leave a wholly
-    black crop raises `UserError`. Area share of a resized crop is uniform in [scale, 1], its place uniform.
+    switching the flip on moves no crop. size: short edge of the images in pixels, in which a shift is given; one that
+    could leave a wholly black crop raises `UserError`. Area share of a resized crop is uniform in [scale, 1], its
+    place uniform. aspect_N: width : height of each stored image, where they are not all square.
     """
     if views.shift >= size:
         raise UserError(
@@ -68,24 +44,47 @@ def draw(views: Views, seed: int, stream: str, v: int, count: int, size: int) ->
         )
     if v == 0:
         still_N = torch.full((count,), views.shift)
-        return Drawn(views.shift, still_N, still_N, torch.zeros(count, dtype=torch.bool), None)
-    u_6N = torch.from_numpy(generator(seed, stream, v).random((count, 6))).T
+        return Drawn(views.shift, still_N, still_N, torch.zeros(count, dtype=torch.bool), None, edge=size)
+    by_row_N6 = generator(seed, stream, v).random((count, 6))
+    u_6N = torch.from_numpy(by_row_N6).T
     dy_N, dx_N = (u_6N[:2] * (2 * views.shift + 1)).long()
     flip_N = (u_6N[2] < 0.5) & views.flip
-    if views.scale == 1:
-        return Drawn(views.shift, dy_N, dx_N, flip_N, None)
-    edge_N = (views.scale + (1 - views.scale) * u_6N[3]).sqrt()
-    y_N, x_N = (2 * u_6N[4:] - 1) * (1 - edge_N)
-    return Drawn(views.shift, dy_N, dx_N, flip_N, Zoom(edge_N.float(), y_N.float(), x_N.float()))
+    its = drawing.of_view(seed, stream, v)
+    zoom = boxes = None
+    if views.scale < 1 and views.ratio == 1 and aspect_N is None:
+        edge_N = (views.scale + (1 - views.scale) * u_6N[3]).sqrt()
+        y_N, x_N = (2 * u_6N[4:] - 1) * (1 - edge_N)
+        zoom = Zoom(edge_N.float(), y_N.float(), x_N.float())
+    elif views.scale < 1:
+        aspect_N = np.ones(count) if aspect_N is None else aspect_N
+        boxes = drawing.boxes(its, views, by_row_N6[:, 3], by_row_N6[:, 4:].T, aspect_N)
+    return Drawn(
+        views.shift,
+        dy_N,
+        dx_N,
+        flip_N,
+        zoom,
+        boxes=boxes,
+        jitter=drawing.jitter(its, views, count),
+        trivial=drawing.trivial(its, views, count),
+        erased=drawing.erased(its, views, count),
+        mixed=drawing.mixed(its, views, count),
+        edge=size,
+    )
 
 
 def augment(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """Crop, flip and normalise a batch on its device; float32 (B, C, H, W).
+    """Render a view of square images at their own size and normalise it, on their device; float32 (B, C, H, W).
 
-    images_BCHW: uint8, the images of rows_B. drawn: of the whole split, where rows_B can index it.
-    Crops reach into black padding (zero before normalisation). Pixels are exact unless crops are resized
-    (bilinear, edges repeated). The inputs are not changed.
+    images_BCHW: uint8, the images of rows_B. drawn: of the whole split, where rows_B can index it; of no mixed view,
+    which needs its partners' pixels (`data.render`).
+    Crops reach into black padding (zero before normalisation). Pixels are exact unless crops are resized: shifted,
+    flipped and square ones bilinearly with repeated edges, in floats, all others as `render` does.
+    The inputs are not changed.
     """
+    if not drawn.is_plain:
+        assert drawn.mixed is None, "a mixed view needs its partners' pixels"
+        return normalise(render(images_BCHW, drawn, rows_B, images_BCHW.shape[-1]), mean_C, std_C)
     device = images_BCHW.device
     dy_B, dx_B, flip_B = (t_N[rows_B].to(device) for t_N in (drawn.dy_N, drawn.dx_N, drawn.flip_N))
     crop_BCHW = _shifted(images_BCHW, drawn.shift, dy_B, dx_B, flip_B)

@@ -3,13 +3,11 @@
 from typing import Any
 
 from pipeline.base.errors import UserError
-from pipeline.config.views import Views
+from pipeline.config.views import PRESETS, STILL
 from pipeline.planning import units
 from pipeline.planning.planner import Planner, given
 from pipeline.planning.specs.foreign import AnswersFile, AnswersSpec, ForeignSpec, OnnxFile, OnnxSpec
 from pipeline.planning.units import code
-
-NO_VIEWS = Views()
 
 
 def teacher(planner: Planner) -> ForeignSpec:
@@ -41,19 +39,22 @@ def teacher(planner: Planner) -> ForeignSpec:
 
 def _check_views(planner: Planner, for_views: str | None) -> None:
     views = planner.params.views
-    changed = [f"views.{key} is {value}" for key, value in views if value != getattr(NO_VIEWS, key)]
+    changed = [f"views.{key} is {value}" for key, value in views.changed.items()]
+    preset = PRESETS[views.preset]
+    off = ["views.preset to none"] if preset else []
+    off += [_off(key) for key, value in views.changed.items() if preset.get(key) != value]
     if changed and for_views is None:
         raise UserError(
             f"params.yaml: teacher.answers are of clean images and {' and '.join(changed)}, so that what a student "
             "sees may not be what was answered: set teacher.answers.for_views to own where the file answers each view, "
-            f"or to clean to take that risk, or set {' and '.join(_off(key) for key, _ in views)}"
+            f"or to clean to take that risk, or set {' and '.join(off)}"
         )
     if for_views and not changed:
         raise UserError(
             f"params.yaml: teacher.answers.for_views is {for_views} and has no effect where all views are the clean "
-            "images, as no shift, flip or scale of `views` is on: leave it out"
+            "images, as nothing of `views` is on: leave it out"
         )
 
 
 def _off(key: str) -> str:
-    return f"views.{key} to {str(getattr(NO_VIEWS, key)).lower()}"
+    return f"views.{key} to {str(getattr(STILL, key)).lower()}"

@@ -143,8 +143,15 @@ class Planner:
         return {"training": code(units.LOOP | used), "stage": code(units.stage(verb) | used)}
 
     def forward(self) -> ForwardSettings:
-        """How images are shown to a network."""
+        """How images are shown to a network. Raises `UserError` for views that no training can use yet."""
         params = self.params
+        if params.views.mixes:
+            mixing = {"mixup": params.views.mixup, "cutmix": params.views.cutmix}
+            on, value = next((key, value) for key, value in mixing.items() if value)
+            raise UserError(
+                f"params.yaml: views.{on} is {value:g}, and no training learns from mixed images yet: "
+                "set views.mixup and views.cutmix to 0.0"
+            )
         return ForwardSettings(
             views=params.views.model_dump(mode="json"),
             views_seed=params.seeds.views,

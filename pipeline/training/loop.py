@@ -133,8 +133,7 @@ class Training:
             return None
         if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
             return None
-        is_still = self.views.shift == 0 and not self.views.flip and self.views.scale == 1
-        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), is_still)
+        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), self.views.are_still)
         learner.forward = probe.forward
         return probe
 

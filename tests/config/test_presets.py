@@ -105,3 +105,11 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(path: Path, text: s
     with pytest.raises(UserError, match=sentence):
         presets.use(name, path, force=True)
     assert path.read_text() == text
+
+
+def test_a_preset_leaves_no_operation_of_other_views() -> None:
+    scale = "  scale: 1.0 "
+    assert COMMITTED.count(scale) == 1
+    strong = COMMITTED.replace(scale, f"  preset: strong\n  hue: 0.1\n{scale}")
+    applied = parse(presets.apply(strong, "cifar10"), "params.yaml")
+    assert applied["views"] == {"shift": 4, "flip": True, "scale": 1.0}

@@ -10,12 +10,13 @@ from pipeline.data.views import augment, draw
 
 COUNT, EDGE = 61, 7  # batches of two sizes, images whose bytes end at no round address
 BATCH = 9
+VIEWS = [Views(shift=2, flip=True), Views(shift=1, flip=True, scale=0.4), Views(preset="strong", hue=0.2)]
 CPU = torch.device("cpu")
 ONE = 4 * BATCH * 3 * EDGE * EDGE  # bytes of a batch, augmented
 
 
 @pytest.mark.parametrize("ahead", [0, ONE, 3 * ONE + 1, 1 << 20])
-@pytest.mark.parametrize("views", [Views(shift=2, flip=True), Views(shift=1, flip=True, scale=0.4)], ids=str)
+@pytest.mark.parametrize("views", VIEWS, ids=str)
 @pytest.mark.parametrize("start", [0, 2])
 def test_several_batches_cut_at_once_are_the_batches_cut_one_by_one(ahead: int, views: Views, start: int) -> None:
     images_NCHW = np.random.default_rng(0).integers(0, 256, (COUNT, 3, EDGE, EDGE), dtype=np.uint8)

@@ -19,7 +19,7 @@ from pipeline.models.shown import Shown
 
 CPU = torch.device("cpu")
 COUNT, EDGE, CLASSES, BATCH, SEED = 129, 12, 10, 32, 5  # a last batch of one: alone it would get other bits
-VIEWS = [Views(shift=2, flip=True), Views(shift=1, flip=True, scale=0.4)]
+VIEWS = [Views(shift=2, flip=True), Views(shift=1, flip=True, scale=0.4), Views(preset="strong", hue=0.2)]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def shown(data: Prepared, views: Views, v: int, rows_B: Tensor, stream: str = "l
     return augment(torch.from_numpy(data.train.images[rows_B.numpy()]), drawn, rows_B, *statistics(data))
 
 
-@pytest.mark.parametrize("views", VIEWS, ids=["exact", "resized"])
+@pytest.mark.parametrize("views", VIEWS, ids=["exact", "resized", "strong"])
 def test_stored_labels_are_bit_for_bit_a_live_teachers_in_any_order(
     tmp_path: Path, net: nn.Module, data: Prepared, views: Views
 ) -> None:

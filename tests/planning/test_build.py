@@ -363,3 +363,12 @@ def test_what_is_no_network_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch
 def test_every_node_of_the_lineage_is_a_network() -> None:
     specs = build()
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
+
+
+@pytest.mark.parametrize(
+    ("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")]
+)
+def test_mixed_images_are_refused_until_a_training_learns_from_them(views: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=f"params.yaml: {said}, and no training learns from mixed images yet: set"):
+        build({"views": {"preset": "strong", **views}})
+    assert build({"views": {"preset": "strong"}})

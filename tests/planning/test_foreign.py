@@ -62,6 +62,12 @@ def test_its_code_is_that_which_takes_it_in() -> None:
     [
         ({"shift": 1}, None, "views.shift is 1"),
         ({"shift": 0, "flip": True, "scale": 0.5}, None, "views.flip is True and views.scale is 0.5"),
+        (
+            {"shift": 0, "preset": "light", "flip": True, "hue": 0.1},
+            None,
+            "or set views.preset to none and views.hue to 0.0",
+        ),
+        ({"shift": 0, "preset": "light", "flip": True}, None, "and views.flip is True, so"),
         ({"shift": 0}, "clean", "teacher.answers.for_views is clean and has no effect"),
         ({"shift": 0}, "own", "teacher.answers.for_views is own and has no effect"),
     ],

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.config.views import Views
 from pipeline.data.batches import batches, order
 from pipeline.data.rows import Rows
 from pipeline.data.views import augment, draw
@@ -25,6 +26,7 @@ THREE = {
     "fitnet_hint": {"weight": 1.5, "layers": LAYERS},
 }
 ZOOMED = {"shift": 2, "flip": True, "scale": 0.5}
+STRONG = Views(preset="strong", hue=0.2).model_dump()
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,7 @@ def slowly(of: Training) -> Tensor:
     [
         ("baseline", {}),
         ("baseline", {"views": ZOOMED}),
+        ("baseline", {"views": STRONG}),
         ("baseline", {"recipe": {"epochs": 2, "batch_size": 7, "lr": 0.1, "clip": 0.5}}),
         ("student", {}),
         ("method/dkd", {}),

@@ -1,0 +1,186 @@
+"""Views as pixels: what was drawn, rendered from stored images of any shape at the size of whoever looks.
+
+A crop is a box relative to the stored image, and whole pixels of it once it is rendered, whatever the size: a teacher
+at 224 and a student at 160 see the very same crop. All is cut, resized and recoloured in whole numbers with Pillow's
+arithmetic, so that the bits hang on no device, no number of threads and no company in a batch. The order is: crop,
+resize, flip, TrivialAugment, colour jitter, erasing, mixing.
+
+Legend: N samples of a split, B batch, C channels, H, W edges of a stored image, S edge of the view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data import colour, trivial
+from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixed
+from pipeline.data.resample import over, resampled
+
+if TYPE_CHECKING:
+    from pipeline.config.input import Framing
+
+# uint8: a batch (B, C, H, W) on any device, or images (C, H, W) of any shapes in memory.
+Stored = Tensor | Sequence[np.ndarray]
+
+
+def render(
+    images: Stored, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
+) -> Tensor:
+    """Render a view of a batch, not mixed; uint8 (B, C, S, S), on the device of a batch, else on the CPU.
+
+    images: those of `rows_B`. drawn: of the whole split, where rows_B can index it. framing, margin: how an image
+    that is not cropped by area becomes square, as of `config.input.Input`.
+    """
+    if isinstance(images, Tensor):
+        here = drawn.of(rows_B, images.device)
+        shapes_2B = torch.stack([torch.full_like(here.dy_N, edge) for edge in images.shape[2:]])
+        crop_BCSS = resampled(images, _crops(here, shapes_2B, framing, margin), size)
+    else:
+        here = drawn.of(rows_B, torch.device("cpu"))
+        shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
+        boxes_B4 = torch.stack(_crops(here, shapes_2B, framing, margin), dim=1).tolist()
+        channels = len(images[0]) if len(images) else 0
+        crops = np.empty((len(images), channels, size, size), np.uint8)
+        for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
+            crop_CSS[:] = _cut(image_CHW, box, size)
+        crop_BCSS = torch.from_numpy(crops)
+    return _changed(crop_BCSS, here)
+
+
+def render_mixed(
+    images_of: Callable[[Tensor], Stored],
+    drawn: Drawn,
+    rows_B: Tensor,
+    size: int,
+    framing: Framing = "crop",
+    margin: float = 0.0,
+) -> Tensor:
+    """Render a view of a batch, each row mixed with the same view of its own partner; float32 (B, C, S, S), 0 .. 255.
+
+    images_of: the images of rows int64 of the split; each row is asked for once, though it be own and partner.
+    """
+    if drawn.mixed is None:
+        return render(images_of(rows_B), drawn, rows_B, size, framing, margin).float()
+    both = torch.cat([rows_B, drawn.mixed.partner_N[rows_B]])
+    needed, places = both.unique(return_inverse=True)
+    views = render(images_of(needed), drawn, needed, size, framing, margin)
+    own_B, partner_B = places.to(views.device).chunk(2)
+    mixed = drawn.of(rows_B, views.device).mixed
+    assert mixed is not None
+    return mix(views[own_B], views[partner_B], mixed)
+
+
+def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixed) -> Tensor:
+    """Mix two rendered views of each row; `mixed`: of these rows. float32, not rounded to whole levels."""
+    share = mixed.share_N[:, None, None, None]
+    if mixed.box is not None:
+        is_mixup = (mixed.box.h_N == 0)[:, None, None, None]
+        inside = _inside(mixed.box, own_BCSS.shape[-1])
+        share = torch.where(is_mixup, share, (~inside).float())
+    return share * own_BCSS.float() + (1 - share) * partner_BCSS.float()
+
+
+def _changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
+    """All that is done to a crop, in order; `drawn`: of these rows."""
+    view_BCSS = torch.where(drawn.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
+    if drawn.trivial is not None:
+        view_BCSS = trivial.apply(view_BCSS, drawn.trivial)
+    if drawn.jitter is not None:
+        view_BCSS = _jittered(view_BCSS, drawn.jitter)
+    if drawn.erased is not None:
+        view_BCSS = view_BCSS.masked_fill(_inside(drawn.erased, view_BCSS.shape[-1]), 0)
+    return view_BCSS
+
+
+def _crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The crop of each image in whole pixels: upper, left, height, width; int64 (B,). shapes_2B: height and width."""
+    height_B, width_B = shapes_2B
+    boxes = _of_zoom(drawn) if drawn.boxes is None else drawn.boxes
+    short_B = torch.minimum(height_B, width_B)
+    if boxes is None:
+        y_B, x_B, h_B, w_B = _framed(height_B, width_B, framing, margin)
+    else:
+        y_B, h_B = _whole(boxes.y_N, boxes.h_N, height_B)
+        x_B, w_B = _whole(boxes.x_N, boxes.w_N, width_B)
+    # The shift is meant for images of one edge; others are shifted by as large a share.
+    share_B = over(short_B.double(), drawn.edge) if drawn.edge else torch.ones_like(short_B).double()
+    dy_B, dx_B = (((each - drawn.shift) * share_B).round().long() for each in (drawn.dy_N, drawn.dx_N))
+    return y_B + dy_B, x_B + dx_B, h_B, w_B
+
+
+def _framed(height_B: Tensor, width_B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, ...]:
+    """The box of an image that is not cropped by area."""
+    if framing == "squash":
+        edges = (height_B, width_B)
+    else:
+        edges = (torch.minimum(height_B, width_B) if framing == "crop" else torch.maximum(height_B, width_B),) * 2
+    h_B, w_B = ((each.double() * (1 - margin)).round().long().clamp(min=1) for each in edges)
+    y_B, x_B = (((a - b).double() / 2).round().long() for a, b in ((height_B, h_B), (width_B, w_B)))
+    return y_B, x_B, h_B, w_B
+
+
+def _of_zoom(drawn: Drawn) -> Boxes | None:
+    """Resized crops as boxes of the image before it is flipped: a zoom's place is that after it."""
+    if drawn.zoom is None:
+        return None
+    edge_B = drawn.zoom.edge_N.double()
+    x_B = torch.where(drawn.flip_N, -drawn.zoom.x_N, drawn.zoom.x_N).double()
+    return Boxes((drawn.zoom.y_N.double() + 1 - edge_B) / 2, (x_B + 1 - edge_B) / 2, edge_B, edge_B)
+
+
+def _whole(start_B: Tensor, length_B: Tensor, edge_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Start and length in whole pixels, one at least, within an edge of so many."""
+    whole_B = (length_B * edge_B).round().long().clamp(min=1)
+    return torch.minimum((start_B * edge_B).round().long(), edge_B - whole_B).clamp(min=0), whole_B
+
+
+def _inside(boxes: Boxes, size: int) -> Tensor:
+    """Which pixels of a view lie in its box; bool (B, 1, S, S), none where there is no box."""
+    at_S = torch.arange(size, device=boxes.y_N.device)
+    edge_B = torch.full_like(boxes.y_N, size).long()
+    (y_B, h_B), (x_B, w_B) = _whole(boxes.y_N, boxes.h_N, edge_B), _whole(boxes.x_N, boxes.w_N, edge_B)
+    rows_BS = (at_S >= y_B[:, None]) & (at_S < (y_B + h_B)[:, None]) & (boxes.h_N > 0)[:, None]
+    columns_BS = (at_S >= x_B[:, None]) & (at_S < (x_B + w_B)[:, None])
+    return (rows_BS[:, :, None] & columns_BS[:, None, :])[:, None]
+
+
+def _cut(image_CHW: np.ndarray, box: list[int], size: int) -> np.ndarray:
+    """One crop by Pillow itself, uint8 (C, S, S): what `resampled` does to a batch."""
+    from PIL import Image
+
+    y, x, h, w = box
+    _, height, width = image_CHW.shape
+    top, bottom = (min(max(each, 0), height) for each in (y, y + h))
+    left, right = (min(max(each, 0), width) for each in (x, x + w))
+    crop_CHW = image_CHW[:, top:bottom, left:right]
+    if (bottom - top, right - left) != (h, w):
+        black_CHW = np.zeros((len(image_CHW), h, w), np.uint8)
+        black_CHW[:, top - y : bottom - y, left - x : right - x] = crop_CHW
+        crop_CHW = black_CHW
+    picture = Image.fromarray(crop_CHW[0] if len(crop_CHW) == 1 else crop_CHW.transpose(1, 2, 0))
+    for edges in ((size, h), (size, size)):  # in one call, which direction comes first hangs on Pillow's version
+        picture = picture.resize(edges, Image.Resampling.BILINEAR)
+    cut = np.asarray(picture)
+    return cut[None] if cut.ndim == 2 else cut.transpose(2, 0, 1)
+
+
+def _jittered(images_BCSS: Tensor, jitter: Jitter) -> Tensor:
+    """Apply the operations that are on, each row in its own order."""
+    given = (
+        (colour.brightness, jitter.brightness_N),
+        (colour.contrast, jitter.contrast_N),
+        (colour.saturation, jitter.saturation_N),
+        (colour.hue, jitter.hue_N),
+    )
+    result = images_BCSS.clone()
+    for place in range(len(given)):
+        for number, (change, by_B) in enumerate(given):
+            rows = (jitter.order_NK[:, place] == number).nonzero()[:, 0]
+            if by_B is not None and len(rows):
+                result[rows] = change(result[rows], by_B[rows])
+    return result
