@@ -12,3 +12,8 @@ class Views(Section):
     shift: Natural = 0
     flip: bool = False
     scale: float = Field(default=1.0, strict=True, gt=0, le=1)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an image of a view may be mixed of several: none is."""
+        return False
