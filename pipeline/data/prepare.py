@@ -92,8 +92,11 @@ def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False)
         relabelled=int((noisy_labels != labels[train]).sum()),
         files=content,
         hash=digest({"files": content, "classes": names, "mean": mean, "std": std}),
+        unlabelled=int((noisy_labels < 0).sum()),
     )
-    write_sealed(out / HEADER, asdict(header))
+    # Left out where all have a label, so that their data.json is as it was.
+    written = {key: value for key, value in asdict(header).items() if key != "unlabelled" or value}
+    write_sealed(out / HEADER, written)
     if origins:
         # A test split of its own is counted on from the other images.
         numbers = {"train": train, "validation": validation, "test": test}
@@ -102,7 +105,7 @@ def prepare(data: Data, root: Path, seed: int, out: Path, origins: bool = False)
             numbers["test"] = test + count
             count += len(test_labels)
         write_origins(out, header.hash, Origins(numbers, count, source.paths))
-    return asdict(header)
+    return written
 
 
 def load(data: Data, root: Path) -> Source:
@@ -159,12 +162,16 @@ def subset(rows_N: np.ndarray, labels: np.ndarray, names: tuple[str, ...], per_c
 
 
 def noisy(labels_N: np.ndarray, classes: int, share: float, *, seed: int) -> np.ndarray:
-    """Return a copy of `labels_N` where exactly round(share * N) rows have another class, drawn uniformly."""
+    """Return a copy of `labels_N` where exactly round(share * N) rows have another class, drawn uniformly.
+
+    N are those with a label: one without (-1) stays without.
+    """
     draw = generator(seed, "label_noise")
-    chosen = draw.permutation(len(labels_N))[: round(share * len(labels_N))]
-    away_N = draw.integers(1, classes, len(labels_N))
-    changed_N = labels_N.copy()
-    changed_N[chosen] = (labels_N[chosen] + away_N[chosen]) % classes
+    labelled = np.flatnonzero(labels_N >= 0)
+    chosen = draw.permutation(len(labelled))[: round(share * len(labelled))]
+    away = draw.integers(1, classes, len(labelled))
+    changed_N, rows = labels_N.copy(), labelled[chosen]
+    changed_N[rows] = (labels_N[rows] + away[chosen]) % classes
     return changed_N
 
 

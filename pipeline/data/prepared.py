@@ -31,6 +31,7 @@ class DataHeader:
 
     shapes: split -> (N, C, H, W). mean, std: per channel, of pixels / 255 over the training split.
     label_noise: share asked for; relabelled: training labels that differ from the true ones.
+    unlabelled: training images without a label, whose number of a class is -1; the key is left out where it is 0.
     files: SHA-256 of each array's file, by its name.
     hash: SHA-256 of all arrays, class names, mean and std: what stored labels are bound to.
     """
@@ -47,11 +48,12 @@ class DataHeader:
     relabelled: int
     files: dict[str, str]
     hash: str
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """images: uint8 (N, C, H, W), mapped read-only; labels: int64 (N,), read-only."""
+    """images: uint8 (N, C, H, W), mapped read-only; labels: int64 (N,), read-only, -1 for a training image without."""
 
     images: np.memmap
     labels: np.ndarray
@@ -124,7 +126,8 @@ def _split(folder: Path, header: DataHeader, split: SplitName) -> Split:
 
 def _labels(path: Path, header: DataHeader, split: SplitName) -> np.ndarray:
     labels_N = np.asarray(_array(path, header, np.dtype(np.int64), header.shapes[split][:1]))
-    if labels_N.min() < 0 or labels_N.max() >= len(header.classes):
+    unlabelled = header.unlabelled if split == "train" else 0
+    if labels_N.min() < -1 or labels_N.max() >= len(header.classes) or (labels_N == -1).sum() != unlabelled:
         raise UserError(f"{path} has labels outside the {len(header.classes)} classes: run `dvc repro` to remake it")
     return labels_N
 

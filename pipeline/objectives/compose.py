@@ -126,8 +126,8 @@ def _taken(name: str, term: Term, signals: Signals) -> list[Any]:
     for signal, what in UNLIKE_A_CLASS.items():
         if "y_B" in term.needs and signal not in term.needs and getattr(signals, signal) is not None:
             raise UserError(
-                f"objective.{name} needs one class of each image, and the training has {what}: take cross_entropy or "
-                f"a term on soft labels in its place; one of your own may take {signal} (pipeline/objectives/compose.py)"
+                f"params.yaml, objective.{name} needs one class of each image, and there are {what}: take cross_entropy "
+                f"or a term on soft labels in its place, or let pipeline/objectives/{name}.py take {signal}"
             )
     taken: list[Any] = []
     for need in term.needs:

@@ -271,9 +271,7 @@ class Training:
         for rows, x_BCHW in zip(left, shown, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
-    def _step(
-        self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput, mixed: Mixed | None = None
-    ) -> None:
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput, mixed: Mixed | None = None) -> None:
         """One step of each network on one batch."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         # The schedules follow from the number of the step, so nothing of them is saved.

@@ -10,8 +10,9 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, sha256
 from pipeline.config.data import Data
 from pipeline.data import prepare as module
-from pipeline.data.prepare import hold_out, noisy, prepare, statistics, subset, write_images
-from pipeline.data.prepared import Prepared, read
+from pipeline.data.images import Source
+from pipeline.data.prepare import hold_out, load, noisy, prepare, statistics, subset, write_images
+from pipeline.data.prepared import Prepared, read, read_header
 from tests.data.folders import folder, picture
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -102,6 +103,29 @@ def test_noise_draws_every_other_class_evenly_and_grows_by_adding() -> None:
     assert abs(away[1:] - 1 / 3).max() < 0.04
     assert (noisy(labels_N, 4, 1.0, seed=0) != labels_N).all()
     np.testing.assert_array_equal(noisy(labels_N, 4, 0.0, seed=0), labels_N)
+
+
+def test_noise_leaves_rows_without_a_label_alone() -> None:
+    labels_N = np.where(np.arange(9000) % 3 > 0, -1, np.arange(9000) % 4)
+    noised_N = noisy(labels_N, 4, 0.5, seed=0)
+    np.testing.assert_array_equal(noised_N < 0, labels_N < 0)
+    assert (noised_N != labels_N).sum() == 1500
+
+
+def test_images_without_a_label_are_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No split of the others changes with them, and the header says how many there are, if any."""
+    few = load(Data(source="digits"), tmp_path)
+    images = few.images[np.r_[: len(few.labels), :50]]
+    more = Source(images, np.concatenate([few.labels, np.full(50, -1)]), few.classes)
+    plain = digits(tmp_path / "plain", label_noise=0.1)
+    monkeypatch.setattr("pipeline.data.prepare.load", lambda data, root: more)
+    found = digits(tmp_path / "more", label_noise=0.1)
+    np.testing.assert_array_equal(np.asarray(found.train.labels)[:-50], plain.train.labels)
+    assert (np.asarray(found.train.labels)[-50:] == -1).all() and (found.true_labels[-50:] == -1).all()
+    np.testing.assert_array_equal(found.validation.images, plain.validation.images)
+    np.testing.assert_array_equal(found.test.labels, plain.test.labels)
+    assert read_header(tmp_path / "more").unlabelled == 50
+    assert "unlabelled" not in read_sealed(tmp_path / "plain" / "data.json")
 
 
 def test_every_class_keeps_one_image_in_each_split() -> None:

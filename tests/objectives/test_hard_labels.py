@@ -1,4 +1,4 @@
-"""Rows without a hard label, and rows that are mixed of two images: every term on hard labels, found by its signature."""
+"""Rows without a hard label, and rows that are mixed of two images: what every term on hard labels makes of them."""
 
 import itertools
 import sys
@@ -39,7 +39,8 @@ def mixed_batch(rows: int = 9, classes: int = 5, seed: int = 0) -> dict[str, Any
     generator = torch.Generator().manual_seed(seed + 100)
     share_B = torch.rand(rows, generator=generator)
     share_B[1], share_B[2] = 1.0, 0.0
-    return signals(rows, classes, seed) | {"mixed": Mixed(torch.randint(classes, (rows,), generator=generator), share_B)}
+    mixed = Mixed(torch.randint(classes, (rows,), generator=generator), share_B)
+    return signals(rows, classes, seed) | {"mixed": mixed}
 
 
 def exact(batch: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def test_the_terms_on_hard_labels_are_known() -> None:
     """Each takes rows without a label; a new one is tried here as well."""
     assert {name for name, needs in NEEDS.items() if "y_B" in needs} == {"cross_entropy", "cwtm", "dkd"}
     assert all("l_B" in NEEDS[name] for name, _ in HARD)
-    assert needs_one_class(dict.fromkeys(NAMES, {})) == ["cwtm", "dkd"]
+    assert needs_one_class({name: {} for name in NAMES}) == ["cwtm", "dkd"]
 
 
 def plain(name: str, batch: dict[str, Any], settings: dict[str, Any]) -> Tensor:
@@ -82,9 +83,7 @@ def plain(name: str, batch: dict[str, Any], settings: dict[str, Any]) -> Tensor:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "settings"), HARD, ids=str)
-def test_labelled_rows_have_the_bits_of_the_plain_formula(
-    name: str, settings: dict[str, Any], weighted: bool
-) -> None:
+def test_labelled_rows_have_the_bits_of_the_plain_formula(name: str, settings: dict[str, Any], weighted: bool) -> None:
     """No training changes that has a label for each image and mixes none."""
     for seed, (rows, classes) in enumerate([(1, 2), (7, 5), (32, 10), (29, 100)]):
         batch: dict[str, Any] = signals(rows, classes, seed)
@@ -129,9 +128,7 @@ def test_what_has_no_label_does_not_count_at_all(name: str, settings: dict[str, 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 @pytest.mark.parametrize(("name", "settings"), HARD, ids=str)
-def test_a_batch_without_labels_has_no_loss_and_no_gradient(
-    name: str, settings: dict[str, Any], scale: float
-) -> None:
+def test_a_batch_without_labels_has_no_loss_and_no_gradient(name: str, settings: dict[str, Any], scale: float) -> None:
     batch: dict[str, Any] = signals(4, 3, scale=scale)
     batch["y_B"][:] = -1
     batch["l_B"] = counts(batch["y_B"])
@@ -284,7 +281,7 @@ def test_a_term_of_ones_own_that_knows_of_neither_is_refused(tmp_path: Any, monk
     (tmp_path / "objectives" / "own.py").write_text("def own(z_BC, y_B): ...\n")
     monkeypatch.setattr("pipeline.config.extension.PIPELINE", tmp_path)
     assert needs_one_class({"own": {}}) == ["own"]
-    monkeypatch.setitem(sys.modules, "pipeline.objectives.own", SimpleNamespace(own=None))
+    monkeypatch.setitem(sys.modules, "pipeline.objectives.own", SimpleNamespace(own=loss("dkd")))
     batch = some_unlabelled()
     with pytest.raises(UserError, match=r"objective\.own needs one class of each image.*images without a label"):
         Objective({"own": {}})(Signals(batch["z_BC"], batch["y_B"], l_B=batch["l_B"]))
