@@ -126,8 +126,8 @@ def _taken(name: str, term: Term, signals: Signals) -> list[Any]:
     for signal, what in UNLIKE_A_CLASS.items():
         if "y_B" in term.needs and signal not in term.needs and getattr(signals, signal) is not None:
             raise UserError(
-                f"params.yaml, objective.{name} needs one class of each image, and there are {what}: take cross_entropy "
-                f"or a term on soft labels in its place, or let pipeline/objectives/{name}.py take {signal}"
+                f"params.yaml, objective.{name} needs one class of each image, and there are {what}: take "
+                f"cross_entropy or a term on soft labels in its place, or let its file take {signal}"
             )
     taken: list[Any] = []
     for need in term.needs:

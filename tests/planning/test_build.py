@@ -158,8 +158,8 @@ def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(monkeypa
     for name in ("cwtm", "dkd"):
         with pytest.raises(UserError, match=rf"method\.{name}\.objective\.{name} needs one class .* views mix images"):
             build(merged(without, {"method": {name: DEFAULT["method"][name]}}))
-    tuned = {"compress": {"order": ["finetune"], "steps": {"finetune": {"objective": {"cwtm": {}}}}}}
-    with pytest.raises(UserError, match=r"compress\.steps\.finetune\.objective\.cwtm needs one class"):
+    tuned = {"compress": {"order": ["tune"], "steps": {"tune": {"objective": {"cwtm": {}}}}}}
+    with pytest.raises(UserError, match=r"compress\.steps\.tune\.objective\.cwtm needs one class"):
         build(merged(without, tuned))
 
 
