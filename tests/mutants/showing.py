@@ -3,9 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 STATUS = "tests/commands/test_status.py::test_progress_is_that_of_the_newest_training_that_is_not_over"
-STANDING = (
-    "tests/commands/test_status.py::test_a_node_is_told_by_its_own_accuracy_and_a_slot_by_that_of_what_it_carries"
-)
+STANDING = "tests/commands/test_status.py::test_a_node_is_told_by_its_own_figure_and_a_slot_by_that_of_what_it_carries"
 TREE = "tests/commands/test_tree.py::test_a_network_hangs_on_its_first_teacher_and_what_is_computed_on_its_last_member"
 COMMANDS = "tests/test_commands.py::test_what_a_person_can_mend_is_one_sentence"
 PRESETS = "tests/config/test_presets.py::test_all_decide_the_same_keys_so_that_none_leaves_a_trace"
