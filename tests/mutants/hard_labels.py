@@ -8,7 +8,12 @@ LOOP = "pipeline/training/loop.py"
 LOSSES = "tests/objectives/test_hard_labels.py"
 TRAINED = "tests/training/test_unlabelled.py"
 PARTS = f"{TRAINED}::test_a_batch_in_parts_has_the_gradient_of_the_whole"
-PLANNED = "tests/planning/test_build.py"
+MEAN = f"{TRAINED}::test_the_loss_is_the_mean_over_labelled_rows"
+ALL = f"{TRAINED}::test_a_training_with_all_labels_hands_no_signal"
+NOISE = "tests/data/test_prepare.py::test_noise_leaves_rows_without_a_label_alone"
+HEADER = "tests/data/test_prepared.py::test_only_training_images_may_lack_a_label_and_only_as_many_as_the_header_says"
+SHOWN = "tests/report/test_numbers.py::test_an_image_without_a_label_differs_from_none_and_is_not_shown"
+PLANNED = "tests/planning/test_build.py::test_views_that_mix_images_are_refused_where_a_term_needs_one_class"
 BALANCE = f"{TRAINED}::test_batches_without_a_label_do_not_balance"
 
 MUTANTS = [
@@ -30,18 +35,18 @@ MUTANTS = [
     Mutant(
         "pipeline/planning/planner.py", "where, self.params.views.mixes", "where, False", "tests/planning/test_build.py"
     ),
-    Mutant(LOOP, "None if self.all_labelled else counts(y_B, mixed)", "None", TRAINED),
-    Mutant(LOOP, "None if self.all_labelled else counts(y_B, mixed)", "counts(y_B, mixed)", TRAINED),
+    Mutant(LOOP, "None if self.all_labelled else counts(y_B, mixed)", "None", MEAN),
+    Mutant(LOOP, "None if self.all_labelled else counts(y_B, mixed)", "counts(y_B, mixed)", ALL),
     Mutant("pipeline/training/parts.py", "l_B[own]", "counts(y_B[own])", PARTS),
     Mutant("pipeline/training/parts.py", "mixed.share_B[own])", "mixed.share_B[: len(rows_B)])", PARTS),
     Mutant("pipeline/training/balance.py", "            if not labelled:\n                continue\n", "", BALANCE),
     Mutant("pipeline/training/balance.py", "counts(y_B) if labelled < len(y_B) else None", "None", BALANCE),
-    Mutant("pipeline/data/prepare.py", "labels_N >= 0", "labels_N >= -1", "tests/data/test_prepare.py"),
+    Mutant("pipeline/data/prepare.py", "labels_N >= 0", "labels_N >= -1", NOISE),
     Mutant(
         "pipeline/data/prepared.py",
         'header.unlabelled if split == "train" else 0',
         "header.unlabelled",
-        "tests/data/test_prepared.py",
+        HEADER,
     ),
-    Mutant("pipeline/report/soft_labels.py", " & (y_N >= 0))", ")", "tests/report/test_numbers.py"),
+    Mutant("pipeline/report/soft_labels.py", " & (y_N >= 0))", ")", SHOWN),
 ]
