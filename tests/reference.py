@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import Recipe
+from pipeline.objectives.hard_labels import Mixed
 
 
 def softmax(row_C: Tensor, temperature: float = 1.0) -> list[Tensor]:
@@ -22,16 +23,36 @@ def softmax(row_C: Tensor, temperature: float = 1.0) -> list[Tensor]:
     return [power / whole for power in powers]
 
 
-def cross_entropy(z_BC: Tensor, y_B: Tensor, w_B: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-    """-1/B sum_b w_b sum_c q_bc log p_bc with q = (1-e) onehot(y) + e/C (Szegedy et al. 2016, section 7)."""
+def cross_entropy(
+    z_BC: Tensor,
+    y_B: Tensor,
+    w_B: Tensor | None = None,
+    l_B: Tensor | None = None,
+    mixed: Mixed | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-1/M sum_b sum_i s_bi w_bi sum_c q_bic log p_bc with q = (1-e) onehot(y) + e/C (Szegedy et al. 2016, section 7).
+
+    i: the images in a row, s their shares, as mixup has them. Of the M rows with a label, -1 being none; l_B is not
+    looked at.
+    """
     rows, classes = z_BC.shape
-    total = torch.zeros((), dtype=z_BC.dtype)
+    total, known = 0.0 * z_BC.sum(), 0
     for b in range(rows):
+        images = [(int(y_B[b]), 1.0, 1.0 if w_B is None else float(w_B[b]))]
+        if mixed is not None:
+            share, weight = float(mixed.share_B[b]), 1.0 if mixed.w_B is None else float(mixed.w_B[b])
+            images = [(images[0][0], share, images[0][2]), (int(mixed.y_B[b]), 1 - share, weight)]
+        images = [image for image in images if image[1] > 0]
+        if any(y == -1 for y, _, _ in images):
+            continue
+        known += 1
         p_C = softmax(z_BC[b])
-        for c in range(classes):
-            q = label_smoothing / classes + (1 - label_smoothing if c == int(y_B[b]) else 0)
-            total = total - (1 if w_B is None else w_B[b]) * q * torch.log(p_C[c])
-    return total / rows
+        for y, share, weight in images:
+            for c in range(classes):
+                q = label_smoothing / classes + (1 - label_smoothing if c == y else 0)
+                total = total - share * weight * q * torch.log(p_C[c])
+    return total / max(known, 1)
 
 
 def soft_targets(z_BC: Tensor, t_BC: Tensor, temperature: float = 4.0) -> Tensor:
@@ -78,13 +99,22 @@ def logit_matching(z_BC: Tensor, t_BC: Tensor, reduction: Literal["sum", "mean"]
 
 
 def dkd(
-    z_BC: Tensor, t_BC: Tensor, y_B: Tensor, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
+    z_BC: Tensor,
+    t_BC: Tensor,
+    y_B: Tensor,
+    l_B: Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    temperature: float = 4.0,
 ) -> Tensor:
-    """T^2/B sum_b (alpha TCKD_b + beta NCKD_b) (Zhao et al. 2022, eq. 4-7)."""
+    """T^2/M sum_b (alpha TCKD_b + beta NCKD_b) (Zhao et al. 2022, eq. 4-7), of the M rows with a label."""
     rows, classes = z_BC.shape
-    total = 0.0 * z_BC.sum()
+    total, known = 0.0 * z_BC.sum(), 0
     for b in range(rows):
         p_C, q_C, y = softmax(t_BC[b], temperature), softmax(z_BC[b], temperature), int(y_B[b])
+        if y == -1:
+            continue
+        known += 1
         others = [c for c in range(classes) if c != y]
         if not others:
             continue
@@ -94,7 +124,7 @@ def dkd(
         for c in others:
             p, q = p_C[c] / p_not, q_C[c] / q_not
             total = total + beta * p * torch.log(p / q)
-    return temperature**2 * total / rows
+    return temperature**2 * total / max(known, 1)
 
 
 def pearson(x: list[Tensor], y: list[Tensor]) -> Tensor:
@@ -133,12 +163,12 @@ def logit_standardisation(z_BC: Tensor, t_BC: Tensor, temperature: float = 2.0) 
     return soft_targets(z_BC, t_BC, temperature)
 
 
-def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor, w_B: Tensor | None = None) -> Tensor:
-    """sum_b w_b (max p_b / sum_u max p_u) (-log q_b[y_b]) (Furlanello et al. 2018, section 3.2)."""
-    most_B = [max(softmax(row_C)) for row_C in t_BC]
-    total = torch.zeros((), dtype=z_BC.dtype)
-    for b in range(len(z_BC)):
-        share = most_B[b] / sum(most_B) * (1 if w_B is None else w_B[b])
+def cwtm(z_BC: Tensor, t_BC: Tensor, y_B: Tensor, w_B: Tensor | None = None, l_B: Tensor | None = None) -> Tensor:
+    """sum_b w_b (max p_b / sum_u max p_u) (-log q_b[y_b]) (Furlanello et al. 2018, section 3.2); b, u with a label."""
+    most = {b: max(softmax(row_C)) for b, row_C in enumerate(t_BC) if y_B[b] != -1}
+    total = 0.0 * z_BC.sum()
+    for b in most:
+        share = most[b] / sum(most.values()) * (1 if w_B is None else w_B[b])
         total = total - share * torch.log(softmax(z_BC[b])[int(y_B[b])])
     return total
 

@@ -95,6 +95,25 @@ def weighs_classes(objective: Mapping[str, Any]) -> bool:
     return any("w_B" in OBJECTIVES.needs(name) for name in objective)
 
 
+def needs_one_class(objective: Mapping[str, Any]) -> list[str]:
+    """The terms that need one class of each image, in order: they take hard labels, and not what is mixed into them."""
+    needs = {name: {*OBJECTIVES.needs(name)} for name in objective}
+    return [name for name, taken in needs.items() if "y_B" in taken and "mixed" not in taken]
+
+
+def check_mixing(objective: Mapping[str, Any], where: str, mixes: bool) -> None:
+    """Refuse a term that needs one class of each image where views mix images; `where` is the section's key.
+
+    Raises:
+        UserError: There is one.
+    """
+    if mixes and (names := needs_one_class(objective)):
+        raise UserError(
+            f"params.yaml: {where}.objective.{names[0]} needs one class of each image, and views mix images: take "
+            "cross_entropy or a term on soft labels in its place, or views that do not mix"
+        )
+
+
 def has_logits(objective: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether any term needs the student's logits: if none does, its upper part is not trained."""
     for name, settings in objective.items():

@@ -91,12 +91,15 @@ def prepare(
         relabelled=int((chosen.labels != chosen.true_labels).sum()),
         files=content,
         hash=digest(bound),
+        unlabelled=int((chosen.labels < 0).sum()),
     )
-    write_sealed(out / HEADER, asdict(header))
+    # Left out where all have a label, so that their data.json is as it was.
+    recorded = {key: value for key, value in asdict(header).items() if key != "unlabelled" or value}
+    write_sealed(out / HEADER, recorded)
     if origins:
         paths = names_of(source.images)
         write_origins(out, header.hash, Origins({**rows}, len(source.labels), None if paths is None else tuple(paths)))
-    return asdict(header)
+    return recorded
 
 
 def load(data: Data, root: Path) -> Source:

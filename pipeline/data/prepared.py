@@ -45,6 +45,7 @@ class DataHeader:
     decoders: what encoded them, and its version; shapes are those of the images once they are decoded.
     background: what shows through where an image file is transparent. jpeg_scale: how many times the size asked for a
     JPEG's short side is at least once it is decoded, at reduced scale; None where all of each image is decoded.
+    unlabelled: training images without a label, whose number of a class is -1; the key is left out where it is 0.
     files: SHA-256 of each file, by its path in the folder.
     hash: SHA-256 of all files, class names, mean and std, and where images are encoded of the shape and the
     background that they are decoded to: what stored labels are bound to.
@@ -67,11 +68,15 @@ class DataHeader:
     relabelled: int
     files: dict[str, str]
     hash: str
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """images: uint8 (N, C, H, W), mapped read-only or decoded when asked for; labels: int64 (N,), read-only."""
+    """images: uint8 (N, C, H, W), mapped read-only or decoded when asked for.
+
+    labels: int64 (N,), read-only, -1 for a training image without one.
+    """
 
     images: np.ndarray | EncodedImages
     labels: np.ndarray
@@ -161,7 +166,8 @@ def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -
 
 def _labels(path: Path, header: DataHeader, split: SplitName) -> np.ndarray:
     labels_N = np.asarray(_array(path, header, np.dtype(np.int64), header.shapes[split][:1]))
-    if labels_N.min() < 0 or labels_N.max() >= len(header.classes):
+    unlabelled = header.unlabelled if split == "train" else 0
+    if labels_N.min() < -1 or labels_N.max() >= len(header.classes) or (labels_N == -1).sum() != unlabelled:
         raise UserError(f"{path} has labels outside the {len(header.classes)} classes: run `dvc repro` to remake it")
     return labels_N
 

@@ -5,6 +5,8 @@ its positional parameters what it is handed:
 
 - `z_BC`, `y_B`, `t_BC`: student logits, hard labels, teacher logits;
 - `w_B`: what each image counts by its class, or None where all count 1 (see `pipeline.data.unequal`);
+- `l_B`: what each row counts by having a hard label, or None where all have one (see `hard_labels.counts`);
+- `mixed`: what is mixed into each row, or None where a row is one image (`hard_labels.Mixed`);
 - `student`, `teacher`: features, one tensor a pair of layers (see `pipeline.objectives.pairing`);
 - `peers`: logits of the other networks of a mutual training.
 """
@@ -23,6 +25,7 @@ from pipeline.config import signature
 from pipeline.config.extension import OBJECTIVES
 from pipeline.config.section import unknown
 from pipeline.config.term import Schedule
+from pipeline.objectives.hard_labels import Mixed
 from pipeline.objectives.pairing import LOGITS, Pair, Shapes, pairs
 
 
@@ -37,10 +40,14 @@ class Signals:
     teacher: Mapping[str, Tensor] = field(default_factory=dict)
     peers: Sequence[Tensor] | None = None
     w_B: Tensor | None = None
+    l_B: Tensor | None = None
+    mixed: Mixed | None = None
 
 
 SIGNALS = tuple(each.name for each in fields(Signals))
-OPTIONAL = ("w_B",)  # which a term takes as None, too
+OPTIONAL = ("w_B", "l_B", "mixed")  # which a term takes as None, too
+# What hard labels may be, and only a term that takes the signal can know of.
+UNLIKE_A_CLASS = {"l_B": "images without a label", "mixed": "images that are mixed"}
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,10 @@ class Objective(nn.Module):
 
     def forward(self, signals: Signals) -> dict[str, Tensor]:
         """Unweighted scalar loss of each term, float32, in the order of params.yaml."""
-        if self.class_weights_C is not None:
-            signals = replace(signals, w_B=self.class_weights_C[signals.y_B])
+        if (weights_C := self.class_weights_C) is not None:
+            # A row without a label (-1) gets the weight of some class: its loss is 0.
+            mixed = signals.mixed and replace(signals.mixed, w_B=weights_C[signals.mixed.y_B])
+            signals = replace(signals, w_B=weights_C[signals.y_B], mixed=mixed)
         return {name: term.loss(*_taken(name, term, signals)) for name, term in self.terms.items()}
 
     def weights(self, share: float = 0.0) -> list[float]:
@@ -114,6 +123,12 @@ class Objective(nn.Module):
 
 def _taken(name: str, term: Term, signals: Signals) -> list[Any]:
     """The signals that a term takes, in order."""
+    for signal, what in UNLIKE_A_CLASS.items():
+        if "y_B" in term.needs and signal not in term.needs and getattr(signals, signal) is not None:
+            raise UserError(
+                f"params.yaml, objective.{name} needs one class of each image, and there are {what}: take "
+                f"cross_entropy or a term on soft labels in its place, or let its file take {signal}"
+            )
     taken: list[Any] = []
     for need in term.needs:
         if need == "student":

@@ -11,7 +11,7 @@ from pipeline.config.extension import SOURCES
 from pipeline.config.network import ChainSection, Initial, InputSection, NetworkSection, TrainingSection, Weights
 from pipeline.config.params import Params
 from pipeline.config.select import ACCURACY, Select, metric_of
-from pipeline.config.term import has_logits, needs_features, needs_teacher, weighs_classes
+from pipeline.config.term import check_mixing, has_logits, needs_features, needs_teacher, weighs_classes
 from pipeline.data.streams import FIRST, TRAIN
 from pipeline.planning import graph, units
 from pipeline.planning.parts import seed
@@ -88,6 +88,7 @@ class Planner:
         where: str,
     ) -> TrainingSettings:
         """What decides the weights of one network; `where` is the section's key in params.yaml."""
+        check_mixing(section.objective, where, self.params.views.mixes)
         if teacher is None and needs_teacher(section.objective):
             raise UserError(f"params.yaml: {where}.objective needs a teacher, but {where} has none: use cross_entropy")
         # Features are not stored: whoever compares them needs a live teacher.

@@ -45,14 +45,15 @@ def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple
     """(view, row) of crops worth showing, and how many labels differ from the hard one.
 
     p_VNC: probabilities of views 1 .. V. Those that differ come first, the surest of them at the top, each
-    image once and no pair of classes more than twice; then those of which the teacher is least sure.
+    image once and no pair of classes more than twice; then those of which the teacher is least sure. Images without a
+    label (-1) agree with nothing and differ from nothing: they are not shown.
     """
     differing, doubted = [], []
     count = 0
     for v, p_NC in enumerate(p_VNC, start=1):
         guess_N = p_NC.argmax(axis=1)
         top_N = p_NC.max(axis=1)
-        rows = np.flatnonzero(guess_N != y_N)
+        rows = np.flatnonzero((guess_N != y_N) & (y_N >= 0))
         count += len(rows)
         # Far more than are shown, so that enough are left once images and pairs have had their turn.
         rows = rows[np.argsort(-top_N[rows], kind="stable")[: 50 * most]]
@@ -93,6 +94,7 @@ def section(run: Run) -> PageSection | None:
         return None
     p_VNC = [torch.softmax(labels.view(v), 1).numpy() for v in range(1, count + 1)]
     y_N = np.asarray(data.train.labels)
+    labelled = int((y_N >= 0).sum())
     picked, differing = chosen(p_VNC, y_N)
     cards = []
     for v, row in picked:
@@ -104,7 +106,7 @@ def section(run: Run) -> PageSection | None:
                 "clean": data_uri(np.asarray(data.train.images[row])),
             }
         )
-    share = differing / (count * len(y_N))
+    share = differing / (count * labelled)
     lead = (
         f"A label of a whole image is not always true of its crop. In {percent(share)} % of the crops looked through, "
         "the teacher's likeliest class is another than the hard label."
@@ -112,7 +114,7 @@ def section(run: Run) -> PageSection | None:
     if not differing:
         lead = "The teacher agrees with every hard label, crop by crop; these are the crops of which it is least sure."
     notes = (
-        f"Views 1 to {count} of {labels.views} that the teacher labelled, {len(y_N):,} training images each. "
+        f"Views 1 to {count} of {labels.views} that the teacher labelled, {labelled:,} training images each. "
         "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
     )
     return PageSection("soft-labels", "What the teacher predicts for a crop", lead, {"cards": cards, "notes": notes})

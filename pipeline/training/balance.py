@@ -2,6 +2,7 @@
 
 The measure is the norm of the term's gradient over that of cross entropy with the hard labels, weight 1 and no
 smoothing, whether or not the objective has that term: on the parameters that both reach, the median of several batches.
+A batch in which no image has a label is left out.
 
 Legend: B batch, C classes, K networks.
 """
@@ -19,6 +20,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.term import default_weight
 from pipeline.console.progress import log
 from pipeline.objectives.compose import Signals
+from pipeline.objectives.hard_labels import NONE, counts
 from pipeline.training.learner import Learner
 from pipeline.training.teacher import TeacherOutput
 
@@ -54,17 +56,32 @@ def relative_gradients(learners: Sequence[Learner], batches: Iterable[Batch]) ->
     """|gradient of the unweighted term| / |gradient of cross entropy| by term, one mapping a network.
 
     Networks, their statistics and the random generators are left as they were; in training mode, which they go to.
+
+    Raises:
+        UserError: No image of these batches has a label.
     """
     ratios: list[dict[str, list[float]]] = [{name: [] for name in each.objective.terms} for each in learners]
     with _undisturbed(learners):
         for x_BCHW, y_B, teacher in batches:
+            labelled = int((y_B >= 0).sum())
+            if not labelled:
+                continue
+            l_B = counts(y_B) if labelled < len(y_B) else None
             z_KBC = [learner.forward(x_BCHW) for learner in learners]
             for k, learner in enumerate(learners):
                 peers = [z_BC.detach() for other, z_BC in enumerate(z_KBC) if other != k]
-                signals = Signals(z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None)
-                hard = _gradients(F.cross_entropy(z_KBC[k].float(), y_B), learner.parameters)
+                signals = Signals(
+                    z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None, l_B=l_B
+                )
+                loss = F.cross_entropy(z_KBC[k].float(), y_B, ignore_index=NONE)
+                hard = _gradients(loss, learner.parameters)
                 for name, loss in learner.objective(signals).items():
                     ratios[k][name].append(_ratio(_gradients(loss, learner.parameters), hard))
+    if not all(each for of in ratios for each in of.values()):
+        raise UserError(
+            "params.yaml, objective: balance compares a term with cross entropy, and no image of the first batches has "
+            "a label: give weight in its place"
+        )
     return [{name: median(each) for name, each in of.items()} for of in ratios]
 
 

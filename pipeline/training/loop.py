@@ -35,6 +35,7 @@ from pipeline.data.views import draw, view_of
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
 from pipeline.objectives.compose import Signals
+from pipeline.objectives.hard_labels import Mixed, counts
 from pipeline.training.balance import Batch, balance
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
@@ -113,6 +114,7 @@ class Training:
         self.optimizers = [each.optimizer for each in self.learners]
         self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
+        self.all_labelled = bool((np.asarray(data.train.labels) >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
@@ -268,25 +270,36 @@ class Training:
         for rows, x_BCHW in zip(left, shown, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput) -> None:
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput, mixed: Mixed | None = None) -> None:
         """One step of each network on one batch."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         # The schedules follow from the number of the step, so nothing of them is saved.
         for learner in self.learners:
             learner.set(learning_rate(self.recipe, done, whole), done / whole, done + 1)
         # Kept on the device: asking for a number at each step would make the device wait for us.
-        for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features)):
+        partner = (mixed.y_B, mixed.share_B) if mixed else (None, None)
+        for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features, *partner)):
             self.losses_SKL[step, k, : len(losses_L)] = losses_L
 
     def _learn(
-        self, x_BCHW: Tensor, y_B: Tensor, t_BC: Tensor | None, teacher_features: Mapping[str, Tensor]
+        self,
+        x_BCHW: Tensor,
+        y_B: Tensor,
+        t_BC: Tensor | None,
+        teacher_features: Mapping[str, Tensor],
+        partner_B: Tensor | None,
+        share_B: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """All networks go forward on one batch, then one after the other learns; the losses (L,) of each.
+
+        partner_B, share_B: y_B and share_B of `Mixed`; None where a row is one image.
 
         Nothing in it may follow from a number that changes from step to step, unless it is a tensor on the device.
         """
         found: list[Tensor] = []
-        several = parts(self.recipe.accumulate, x_BCHW, y_B, t_BC, teacher_features)
+        mixed = None if partner_B is None or share_B is None else Mixed(partner_B, share_B)
+        l_B = None if self.all_labelled else counts(y_B, mixed)
+        several = parts(self.recipe.accumulate, x_BCHW, y_B, t_BC, teacher_features, l_B, mixed)
         # Peers are there whole before the first of them learns; of a network alone a part is forgotten once it is done.
         z_PKBC = [[each.forward(part.x_BCHW) for each in self.learners] for part in several if len(self.learners) > 1]
         for k, learner in enumerate(self.learners):
@@ -296,7 +309,16 @@ class Training:
                 # Loss: each term by itself, and what it weighs at this point of the training.
                 z_KBC = z_PKBC[p] if z_PKBC else [learner.forward(part.x_BCHW)]
                 peers = [z_BC.detach() for other, z_BC in enumerate(z_KBC) if other != k]
-                signals = Signals(z_KBC[k], part.y_B, part.t_BC, learner.features, part.features, peers or None)
+                signals = Signals(
+                    z_KBC[k],
+                    part.y_B,
+                    part.t_BC,
+                    learner.features,
+                    part.features,
+                    peers or None,
+                    l_B=part.l_B,
+                    mixed=part.mixed,
+                )
                 losses = learner.objective(signals)
                 weighted = learner.objective.weighted(losses, learner.weights)
                 learner.backward(weighted if len(several) == 1 else [part.share * each for each in weighted])

@@ -28,6 +28,7 @@ from pipeline.config.extension import FAMILIES, OBJECTIVES, OPTIMIZERS, STEPS, E
 from pipeline.config.network import complete_architecture
 from pipeline.config.recipe import Recipe
 from pipeline.config.term import Schedule, complete_term
+from pipeline.objectives.compose import OPTIONAL
 from pipeline.planning import build as plan
 from pipeline.planning import graph
 from pipeline.training.recipe import learning_rate, optimizer
@@ -271,6 +272,7 @@ def test_a_key_of_a_family_is_refused_exactly_where_it_builds_the_same_network(n
 
 
 SIGNALS: dict[str, Any] = {
+    **dict.fromkeys(OPTIONAL),
     "z_BC": torch.randn(6, 4, generator=torch.Generator().manual_seed(1)),
     "t_BC": torch.randn(6, 4, generator=torch.Generator().manual_seed(2)),
     "y_B": torch.tensor([0, 1, 2, 3, 0, 1]),

@@ -106,6 +106,29 @@ def test_labels_outside_the_classes_are_named(copy: Path) -> None:
         read(copy)
 
 
+def test_only_training_images_may_lack_a_label_and_only_as_many_as_the_header_says(copy: Path) -> None:
+    labels_N = np.load(copy / "train.labels.npy")
+    labels_N[[0, 2]] = -1
+    for name in ("train.labels.npy", "train.true_labels.npy"):
+        np.save(copy / name, labels_N)
+    record(copy)
+    for unlabelled in (0, 1, 3):
+        change_header(copy, unlabelled=unlabelled)
+        with pytest.raises(UserError, match=r"train.labels.npy has labels outside the 2 classes"):
+            read(copy)
+    change_header(copy, unlabelled=2)
+    np.testing.assert_array_equal(read(copy).train.labels, labels_N)
+    for split in ("validation", "test"):
+        kept = np.load(copy / f"{split}.labels.npy")
+        np.save(copy / f"{split}.labels.npy", np.full_like(kept, -1))
+        record(copy)
+        with pytest.raises(UserError, match=rf"{split}.labels.npy has labels outside the 2 classes"):
+            read(copy)
+        np.save(copy / f"{split}.labels.npy", kept)
+        record(copy)
+    read(copy)
+
+
 @pytest.mark.parametrize(
     ("changes", "where"),
     [

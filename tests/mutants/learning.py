@@ -18,7 +18,7 @@ BATCHES = "tests/data/test_batches.py"
 
 OBJECTIVES = [
     # Logits.
-    Mutant("pipeline/objectives/cross_entropy.py", ", label_smoothing=label_smoothing)", ")", LOSSES),
+    Mutant("pipeline/objectives/cross_entropy.py", "y_B, label_smoothing=label_smoothing)", "y_B)", LOSSES),
     Mutant("pipeline/objectives/soft_targets.py", "return temperature**2 * ", "return ", LOSSES),
     Mutant(
         "pipeline/objectives/soft_targets.py",

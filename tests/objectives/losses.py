@@ -10,6 +10,7 @@ from torch import Tensor
 
 import pipeline.objectives
 from pipeline.config import signature
+from pipeline.objectives.compose import OPTIONAL
 
 FOLDER = Path(str(pipeline.objectives.__file__)).parent
 NAMES = signature.available(FOLDER)
@@ -70,6 +71,7 @@ def signals(rows: int, classes: int, seed: int = 0, scale: float = 3.0) -> dict[
     }
 
 
-def taken(name: str, batch: dict[str, Tensor]) -> list[Tensor | None]:
-    """What the loss takes of a batch, in order; images count alike where the batch does not say what each counts."""
-    return [batch[need] if need != "w_B" else batch.get(need) for need in signature.needs(FOLDER / f"{name}.py", name)]
+def taken(name: str, batch: dict[str, Any]) -> list[Any]:
+    """What the loss takes of a batch, in order; what may be None is None where the batch does not have it."""
+    needs = signature.needs(FOLDER / f"{name}.py", name)
+    return [batch[need] if need not in OPTIONAL else batch.get(need) for need in needs]

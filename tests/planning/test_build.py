@@ -13,6 +13,7 @@ import yaml
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
+from pipeline.config.views import Views
 from pipeline.planning import build as plan
 from pipeline.planning import compress, graph, methods, planner
 from pipeline.planning.specs.readers import EnsembleSpec
@@ -147,6 +148,19 @@ def test_the_default_metric_and_the_defaults_of_unequal_classes_stand_in_no_spec
     specs = build({"select": "accuracy", "training": {"class_weights": None, "sampling": "uniform"}})
     whole = json.dumps([spec.as_json() for spec in specs.values()])
     assert not any(word in whole for word in ('"select"', "class_weights", "sampling"))
+
+
+def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = {"method": {"cwtm": None, "dkd": None}}
+    build()
+    monkeypatch.setattr(Views, "mixes", property(lambda views: True))
+    assert any(isinstance(spec, TrainingSpec) for spec in build(without).values())
+    for name in ("cwtm", "dkd"):
+        with pytest.raises(UserError, match=rf"method\.{name}\.objective\.{name} needs one class .* views mix images"):
+            build(merged(without, {"method": {name: DEFAULT["method"][name]}}))
+    tuned = {"compress": {"order": ["tune"], "steps": {"tune": {"objective": {"cwtm": {}}}}}}
+    with pytest.raises(UserError, match=r"compress\.steps\.tune\.objective\.cwtm needs one class"):
+        build(merged(without, tuned))
 
 
 def trained_seeds(specs: dict[str, Spec]) -> dict[str, int]:

@@ -214,6 +214,12 @@ def test_a_pair_of_classes_is_shown_twice_at_most() -> None:
     assert (len(found), differing) == (2, 9)
 
 
+def test_an_image_without_a_label_differs_from_none_and_is_not_shown() -> None:
+    y_N = np.array([0, -1, 1, -1])
+    p_NC = np.array([[0.2, 0.8], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
+    assert chosen([p_NC], y_N) == ([(1, 0), (1, 2)], 1)
+
+
 def test_followers_are_all_that_learn_directly_or_not() -> None:
     reads = {"teacher": set(), "t1": {"teacher"}, "student": {"t1"}, "baseline": set(), "e": {"t1", "baseline"}}
     assert followers("teacher", reads) == {"t1", "student", "e"}
