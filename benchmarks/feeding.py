@@ -14,7 +14,7 @@ from pipeline.training.teacher import StoredLabels
 class Idle(Training):
     """A training whose steps do nothing: what is left of an epoch is feeding it."""
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: Any) -> None:
+    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: Any, mixed: Any = None) -> None:
         pass
 
 

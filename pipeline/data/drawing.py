@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.drawn import Boxes, Jitter, Mixed, Trivial
+from pipeline.data.drawn import Boxes, Jitter, Mixture, Trivial
 from pipeline.data.generator import generator
 from pipeline.data.trivial import LEVELS, OPERATIONS, SIGNED
 
@@ -106,7 +106,7 @@ def erased(draw: Draw, views: Views, count: int) -> Boxes | None:
     return _boxes(u_3N[1] * (1 - h_N), u_3N[2] * (1 - w_N), h_N, w_N)
 
 
-def mixed(draw: Draw, views: Views, count: int) -> Mixed | None:
+def mixed(draw: Draw, views: Views, count: int) -> Mixture | None:
     """Partner and share of each row: mixup (Zhang et al. 2018), CutMix (Yun et al. 2019), or one of them by a coin.
 
     A partner is any row of the split, whatever the batch. A share is that of the box as drawn, cut at the border of
@@ -116,7 +116,7 @@ def mixed(draw: Draw, views: Views, count: int) -> Mixed | None:
         return None
     partner_N = torch.from_numpy((draw("partner").random(count) * count).astype(np.int64))
     if not views.cutmix:
-        return Mixed(partner_N, torch.from_numpy(_beta(draw, "mixup", views.mixup, count)).float(), None)
+        return Mixture(partner_N, torch.from_numpy(_beta(draw, "mixup", views.mixup, count)).float(), None)
     edge_N = np.sqrt(1 - _beta(draw, "cutmix", views.cutmix, count))
     y_N, x_N = draw("place of cutmix").random((count, 2)).T
     y_N, h_N = _within(y_N, edge_N)
@@ -126,7 +126,7 @@ def mixed(draw: Draw, views: Views, count: int) -> Mixed | None:
         by_mixup_N = draw("mixup or cutmix").random(count) < 0.5
         share_N = np.where(by_mixup_N, _beta(draw, "mixup", views.mixup, count), share_N)
         h_N = np.where(by_mixup_N, 0, h_N)
-    return Mixed(partner_N, torch.from_numpy(share_N).float(), _boxes(y_N, x_N, h_N, w_N))
+    return Mixture(partner_N, torch.from_numpy(share_N).float(), _boxes(y_N, x_N, h_N, w_N))
 
 
 def _fitting(

@@ -58,7 +58,7 @@ class Trivial:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
+class Mixture:
     """Mixing with another row of the split.
 
     partner_N: its row, int64. share_N: what is left of the own image, and so of its label; float32.
@@ -90,7 +90,7 @@ class Drawn:
     jitter: Jitter | None = None
     trivial: Trivial | None = None
     erased: Boxes | None = None
-    mixed: Mixed | None = None
+    mixed: Mixture | None = None
     edge: int = 0
 
     @property

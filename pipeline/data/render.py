@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 
 from pipeline.data import colour, trivial
-from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixed
+from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixture
 from pipeline.data.resample import over, resampled
 
 if TYPE_CHECKING:
     from pipeline.config.input import Framing
 
 # uint8: a batch (B, C, H, W) on any device, or images (C, H, W) of any shapes in memory.
-Stored = Tensor | Sequence[np.ndarray]
+StoredImages = Tensor | Sequence[np.ndarray]
 
 
 def render(
-    images: Stored, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
+    images: StoredImages, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
 ) -> Tensor:
     """Render a view of a batch, not mixed; uint8 (B, C, S, S), on the device of a batch, else on the CPU.
 
@@ -53,7 +53,7 @@ def render(
 
 
 def render_mixed(
-    images_of: Callable[[Tensor], Stored],
+    images_of: Callable[[Tensor], StoredImages],
     drawn: Drawn,
     rows_B: Tensor,
     size: int,
@@ -75,7 +75,7 @@ def render_mixed(
     return mix(views[own_B], views[partner_B], mixed)
 
 
-def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixed) -> Tensor:
+def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixture) -> Tensor:
     """Mix two rendered views of each row; `mixed`: of these rows. float32, not rounded to whole levels."""
     share = mixed.share_N[:, None, None, None]
     if mixed.box is not None:

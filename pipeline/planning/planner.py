@@ -146,9 +146,9 @@ class Planner:
     def forward(self) -> ForwardSettings:
         """How images are shown to a network. Raises `UserError` for views that no training can use yet."""
         params = self.params
-        if params.views.mixes:
-            mixing = {"mixup": params.views.mixup, "cutmix": params.views.cutmix}
-            on, value = next((key, value) for key, value in mixing.items() if value)
+        for on, value in {"mixup": params.views.mixup, "cutmix": params.views.cutmix}.items():
+            if not value:
+                continue
             raise UserError(
                 f"params.yaml: views.{on} is {value:g}, and no training learns from mixed images yet: "
                 "set views.mixup and views.cutmix to 0.0"

@@ -13,8 +13,8 @@ from torchvision.transforms.v2 import functional as F
 
 from pipeline.config.input import Framing
 from pipeline.config.views import PRESETS, Preset, Views
-from pipeline.data.drawn import Boxes, Drawn, Mixed
-from pipeline.data.render import Stored, mix, render, render_mixed
+from pipeline.data.drawn import Boxes, Drawn, Mixture
+from pipeline.data.render import StoredImages, mix, render, render_mixed
 from pipeline.data.resample import resampled
 from pipeline.data.trivial import OPERATIONS
 from pipeline.data.views import augment, draw, normalise
@@ -275,7 +275,7 @@ def test_each_image_is_asked_for_once() -> None:
     drawn = draw(Views(mixup=0.4), 0, "labels", 1, COUNT, 20)
     asked: list[int] = []
 
-    def images_of(rows: Tensor) -> Stored:
+    def images_of(rows: Tensor) -> StoredImages:
         asked.extend(rows.tolist())
         return images[rows]
 
@@ -287,7 +287,7 @@ def test_a_row_mixed_with_nothing_is_itself() -> None:
     own, partner = torch.from_numpy(batch()).split(COUNT // 2)
     none = Boxes(*(torch.zeros(len(own), dtype=torch.float64) for _ in range(4)))
     for box in (None, none):
-        mixed = Mixed(torch.zeros(len(own), dtype=torch.int64), torch.ones(len(own)), box)
+        mixed = Mixture(torch.zeros(len(own), dtype=torch.int64), torch.ones(len(own)), box)
         assert torch.equal(mix(own, partner, mixed), own.float())
 
 

@@ -108,8 +108,8 @@ MUTANTS = [
     Mutant("pipeline/config/views.py", "{**PRESETS[word], **values}", "{**values, **PRESETS[word]}", VIEWS),
     Mutant(
         "pipeline/planning/planner.py",
-        "if params.views.mixes:",
-        "if False:",
+        "            if not value:\n                continue\n            raise",
+        "            continue\n            raise",
         "tests/planning/test_build.py::test_mixed_images_are_refused_until_a_training_learns_from_them",
     ),
     Mutant(
