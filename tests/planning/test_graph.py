@@ -3,12 +3,12 @@
 import json
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.graph import children
 from pipeline.base import files
 from pipeline.base.paths import CODE
 from pipeline.config import signature
@@ -200,7 +200,7 @@ def test_what_trains_nothing_imports_no_torch(copied: Scratch, module: tuple[str
 def test_help_comes_at_once(fresh: Scratch) -> None:
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = children()
         fresh.stage("--help")
-        seconds.append(time.perf_counter() - began)
+        seconds.append(children() - began)
     assert min(seconds) < 1
