@@ -24,6 +24,7 @@ NAMES = {
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
     "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
+    "layout": "Channels last against images as torch lays them out, in float32.",
     "together": "Several small students as one grouped network against one after the other.",
     "saving": "How long a training stands still for a saved state, against the whole of writing it.",
     "size": "Images a second and memory against the number of images.",
