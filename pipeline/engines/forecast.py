@@ -37,11 +37,13 @@ class Forecast:
     Attributes:
         verdict: It surely runs, it runs if what it reads comes out otherwise, or DVC has its result.
         causes: Of a cached stage, why its outputs are brought back from DVC's cache; none where they stay.
+        outputs: The hash of each output by its path, where it is known.
     """
 
     stage: StageLook
     verdict: Verdict
     causes: tuple[Cause, ...]
+    outputs: Mapping[str, str]
 
 
 def forecasts(stages: Iterable[StageLook], planned: Mapping[str, str], runs: RunCache) -> list[Forecast]:
@@ -82,7 +84,7 @@ class _Outlook:
         self.will |= {each.path: outputs.get(each.path) for each in stage.outputs}
         if verdict == "cached" and not due:
             self.stays.add(stage.name)
-        return Forecast(stage, verdict, tuple(due or unsure))
+        return Forecast(stage, verdict, tuple(due or unsure), outputs)
 
     def _expected(self, each: StageInput) -> str | None:
         if each.path in self.planned:
