@@ -76,10 +76,10 @@ def tell(found: Sequence[Prospect], *, as_json: bool) -> None:
     if as_json:
         for each in found:
             expected = each.expected or UNKNOWN
-            row = {"stage": each.stage, "verdict": each.verdict, "why": each.why}
-            emit(json_line({**row, "seconds": expected.seconds, "bytes": expected.bytes}))
+            amount = {"seconds": expected.seconds, "bytes": expected.bytes}
+            emit(json_line({"stage": each.stage, "state": each.verdict, **amount, "why": each.why}))
         return
-    show([("stage", "verdict", "why", "time", "disk"), *(_cells(each) for each in found)])
+    show([("stage", "state", "time", "disk", "why"), *(_cells(each) for each in found)])
     for line in closing(found):
         log(line)
 
@@ -124,11 +124,14 @@ def _cells(each: Prospect) -> tuple[str, ...]:
     if expected:
         time = "not measured" if expected.seconds is None else duration(expected.seconds)
         size = "not measured" if expected.bytes is None else _size(expected.bytes) if expected.bytes else ""
-    return (each.stage, each.verdict, "; ".join(each.why), time, size)
+    return (each.stage, each.verdict, time, size, "; ".join(each.why))
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+    for unit, one in (("GB", 1e9), ("MB", 1e6)):
+        if size >= one:
+            return f"{size / one:,.1f} {unit}"
+    return f"{size / 1e3:,.1f} kB"
 
 
 def _before(record: lock.Lock, root: Path | None) -> dict[str, Json]:
@@ -169,7 +172,7 @@ def _words(each: Forecast, specs: Mapping[str, Spec], before: Mapping[str, Json]
     """Why a stage is due, or may be."""
     makers = dict.fromkeys(cause.detail for cause in each.causes if cause.reason == "rewritten")
     if makers:
-        yield f"reads what {_named([*makers])} {'write' if makers.keys() - {*[*makers][:1]} else 'writes'} anew"
+        yield f"reads what {_named([*makers])} {'writes' if len(makers) == 1 else 'write'} anew"
     for cause in each.causes:
         if cause.reason != "rewritten":
             yield _sentence(cause, each, specs, before)
@@ -182,7 +185,9 @@ def _sentence(cause: Cause, each: Forecast, specs: Mapping[str, Spec], before: M
     if cause.path == str(PLAN / f"{node}.json") and cause.reason == "input":
         if node not in before:
             return "its spec was changed, and DVC's cache no longer holds the old one"
-        return releases.in_words(EXACTLY.differences(before[node], specs[node].as_json()))
+        found = EXACTLY.differences(before[node], specs[node].as_json())
+        # What is to do something else has other settings, too, which go without saying.
+        return releases.in_words([each for each in found if each.key == "action"] or found)
     makers = next((given.makers for given in each.stage.inputs if given.path == cause.path), ())
     return {
         "always": "it runs each time",

@@ -16,6 +16,7 @@ from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.meta import Meta
 
 from pipeline.dvc import cache, internals
 from pipeline.dvc.run_cache import RunCache
@@ -143,6 +144,7 @@ def _look(stage: Any, makers: Mapping[str, Any], planned: Mapping[str, Any], hel
             return None
         for dep in stage.deps:
             dep.hash_info = HashInfo("md5", hashes[str(dep)])
+            dep.meta = Meta(isexec=dep.meta.isexec)  # the size does not count, and the old hash stands there, too
         return _get_cache_hash(to_single_stage_lockfile(stage), key=True)
 
     inputs = tuple(_input(dep, makers, planned) for dep in stage.deps)
