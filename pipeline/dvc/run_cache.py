@@ -60,11 +60,11 @@ class RunCache:
         known = {path: md5 for path, md5 in inputs.items() if md5}
         rarest = max(known.values(), key=lambda md5: (not md5.endswith(".dir"), md5), default="")
         for text in self._texts:
-            if rarest in text and command in text:
+            if rarest in text:
                 run = load(text)
                 read = _hashes(run, "deps")
                 fits = read.keys() == inputs.keys() and all(read[path] == md5 for path, md5 in known.items())
-                if fits and run.get("cmd") == command and self.whole(_hashes(run, "outs")):
+                if fits and str(run["cmd"]) == command and self.whole(_hashes(run, "outs")):
                     return True
         return False
 

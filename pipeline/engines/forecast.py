@@ -96,10 +96,8 @@ class _Outlook:
     def _due(self, stage: StageLook, inputs: Mapping[str, str | None]) -> Iterable[Cause]:
         if stage.idle:
             return
-        if stage.always:
-            yield Cause("always")
-        elif not stage.has_run:
-            yield Cause("new")
+        if stage.always or not stage.has_run:
+            yield Cause("always" if stage.always else "new")
             return
         if stage.command_changed:
             yield Cause("command")
