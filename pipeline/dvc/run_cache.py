@@ -32,7 +32,7 @@ class RunCache:
             return None
         folder = self.root / "runs" / key[:2] / key
         runs = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)
-        return self.whole(_hashes(_read(runs[-1]), "outs")) if runs else None
+        return self.whole(_hashes(_parsed(runs[-1].read_text(errors="replace")), "outs")) if runs else None
 
     def whole(self, outputs: Mapping[str, str | None]) -> dict[str, str] | None:
         """These outputs, where the cache has them all."""
@@ -60,12 +60,11 @@ class RunCache:
         known = {path: md5 for path, md5 in inputs.items() if md5}
         rarest = max(known.values(), key=lambda md5: (not md5.endswith(".dir"), md5), default="")
         for text in self._texts:
-            if rarest in text:
-                run = load(text)
-                read = _hashes(run, "deps")
-                fits = read.keys() == inputs.keys() and all(read[path] == md5 for path, md5 in known.items())
-                if fits and str(run["cmd"]) == command and self.whole(_hashes(run, "outs")):
-                    return True
+            run = _parsed(text) if rarest in text else {}
+            read = _hashes(run, "deps")
+            fits = read.keys() == inputs.keys() and all(read[path] == md5 for path, md5 in known.items())
+            if fits and str(run.get("cmd")) == command and self.whole(_hashes(run, "outs")):
+                return True
         return False
 
     @cached_property
@@ -84,14 +83,15 @@ def _is_whole(path: Path, md5: str) -> bool:
         return False
 
 
-def _read(path: Path) -> Any:
+def _parsed(text: str) -> dict[str, Any]:
+    """A run as DVC wrote it; empty where it is damaged."""
     try:
-        return load(path.read_bytes())
-    except (OSError, YAMLError):
-        return None
+        run = load(text)
+    except YAMLError:
+        return {}
+    return run if isinstance(run, dict) else {}
 
 
-def _hashes(run: Any, what: str) -> dict[str, str]:
+def _hashes(run: Mapping[str, Any], what: str) -> dict[str, str]:
     """The hash of each input or output by its path."""
-    found = run.get(what) if isinstance(run, dict) else None
-    return {each["path"]: each.get("md5", "") for each in found or []}
+    return {each["path"]: each.get("md5", "") for each in run.get(what) or []}

@@ -15,15 +15,15 @@ from pipeline.base.files import Json, to_json
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.labels.layout import choose, layout
-from pipeline.planning.specs.readers import RefinedSpec, ReportSpec, SummarySpec
+from pipeline.planning.specs.readers import EnsembleSpec, RefinedSpec, ReportSpec, SummarySpec
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.spec import Spec
 from pipeline.planning.specs.training import TrainingSpec, TrainSpec
 from pipeline.training.seen_views import held
 
 STEP = 3  # a training step is a pass forward and one backward, which is two
-BEGIN = 1.0  # seconds of DVC and Python for a stage that computes nothing
-BEGIN_TORCH = 4.0  # and of one that computes, as measured on two cores
+BEGIN = 1.0  # seconds of DVC and Python for a stage that computes nothing, as measured on two cores
+BEGIN_TORCH = 3.0  # and of one that needs torch
 COUNTED = {"per_class"}  # keys of `data` that change the number of images in a way that is known beforehand
 UNCOUNTED = {"size", "store_size", "storage", "label_noise", "grayscale", "background"}  # and those that do not change it
 
@@ -102,6 +102,8 @@ class Estimate:
         spec = self.specs.get(name)
         if isinstance(spec, CarrySpec | SkipSpec | RefinedSpec | SummarySpec | ReportSpec):
             return Expected(BEGIN, 0)
+        if isinstance(spec, EnsembleSpec) and not spec.labels.views and self.images:
+            return Expected(BEGIN_TORCH, _predictions(self.images))
         if not isinstance(spec, TrainingSpec) or (isinstance(spec, TrainSpec) and spec.weights) or self.images is None:
             return UNKNOWN
         return Expected(self._seconds(name, spec, self.images), self._bytes(name, spec, self.images))
@@ -123,8 +125,7 @@ class Estimate:
         labels, kept = spec.labels, "float32" if _is_full(spec.training.precision, metrics) else "float16"
         arrays = layout(choose(images.classes, kept, labels.kind, labels.k), images.train, images.classes).values()
         a_view = sum(dtype.itemsize * math.prod(shape) for dtype, shape in arrays)
-        predictions = 4 * images.classes * (images.validation + images.test)
-        return members * (metrics["bytes"] + (1 + _views(spec, images)) * a_view + predictions)
+        return members * (metrics["bytes"] + (1 + _views(spec, images)) * a_view + _predictions(images))
 
     def _speed(self, name: str, spec: Json, images: Images) -> float | None:
         """Training images a second."""
@@ -188,6 +189,11 @@ def _views(spec: TrainingSpec, images: Images) -> int:
     """How many views it labels beside the clean one."""
     asked = spec.labels.views
     return min(asked, held(spec.labels, images.train, images.classes)) if asked else 0
+
+
+def _predictions(images: Images) -> int:
+    """Bytes of the logits on clean images that a node keeps, in 32 bits."""
+    return 4 * images.classes * (images.validation + images.test)
 
 
 def _is_full(precision: str, metrics: Json) -> bool:

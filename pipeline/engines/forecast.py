@@ -103,12 +103,11 @@ class _Outlook:
             yield Cause("command")
         for each in stage.inputs:
             found = inputs[each.path]
-            if found is None:
-                if not each.makers:
-                    yield Cause("no input", each.path)
+            if found is None and not each.makers:
+                yield Cause("no input", each.path)
             elif each.recorded is None:
                 yield Cause("new input", each.path)
-            elif found != each.recorded:
+            elif found not in (None, each.recorded):
                 yield Cause("input", each.path)
         for output in stage.outputs:
             if output.fault:

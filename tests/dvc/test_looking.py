@@ -74,6 +74,11 @@ def check(scratch: Scratch) -> dict[str, Forecast]:
     return found
 
 
+def content(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """When every file and folder was changed, and what is in it."""
+    return {path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*")}
+
+
 def verdicts(found: dict[str, Forecast]) -> dict[str, str]:
     return {name: each.verdict for name, each in found.items()}
 
@@ -149,6 +154,17 @@ def test_a_damaged_file_of_the_cache_is_noticed_where_dvc_does_and_stays(scratch
     assert told()["third"].causes == (Cause("output", "third", "is not in DVC's cache"),)
     assert kept.read_text() == "damaged", "DVC's own status removes it"
     assert check(scratch)["third"].verdict == "runs"
+
+
+@pytest.mark.parametrize("as_new", [False, True], ids=["", "as cloned"])
+def test_nothing_is_written(scratch: Scratch, as_new: bool) -> None:
+    Path("wanted/first").write_text("b1\n")
+    Path("source").write_text("b1\n")
+    if as_new:
+        shutil.rmtree(".dvc/tmp")
+    before = content(scratch.folder)
+    assert told()["first"].verdict == "runs"
+    assert content(scratch.folder) == before
 
 
 def test_other_commands_and_other_inputs_run(scratch: Scratch) -> None:

@@ -16,6 +16,7 @@ from pipeline.engines import estimate
 from pipeline.engines.estimate import BEGIN, BEGIN_TORCH, UNKNOWN, Estimate, Expected, Images
 from pipeline.planning import graph
 from pipeline.planning.build import build
+from pipeline.planning.specs.readers import EnsembleSpec
 from pipeline.planning.specs.spec import Spec
 from pipeline.planning.specs.training import TrainingSpec
 from tests.scratch import PARAMS, ROOT, Scratch
@@ -151,9 +152,15 @@ def test_what_computes_nothing_takes_a_moment_and_the_rest_is_not_known(
     found = made(monkeypatch, specs, {"direct": run()})
     for name in ("refinery/g8", "refined", "summary", "report"):
         assert found.of(name) == Expected(BEGIN, 0)
-    for name in ("prepare", "compress/c2", "ensemble", "a stage of the user's"):
+    assert found.of("ensemble") == Expected(BEGIN_TORCH, 600 * 10 * 4), "what the members have stored, combined"
+    for name in ("prepare", "compress/c2", "a stage of the user's"):
         assert found.of(name) == UNKNOWN
-    assert made(monkeypatch, specs, {"direct": run()}, images=None).of("direct") == UNKNOWN
+    ensemble = specs["ensemble"]
+    assert isinstance(ensemble, EnsembleSpec)
+    taught = {**specs, "ensemble": replace(ensemble, labels=replace(ensemble.labels, views=3))}
+    assert made(monkeypatch, taught, {"direct": run()}).of("ensemble") == UNKNOWN, "its members label views"
+    for name in ("direct", "ensemble"):
+        assert made(monkeypatch, specs, {"direct": run()}, images=None).of(name) == UNKNOWN
 
 
 @pytest.mark.parametrize(
