@@ -29,7 +29,9 @@ def repro(
     ] = None,
     dry: Annotated[
         bool,
-        typer.Option("--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."),
+        typer.Option(
+            "--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -147,7 +147,11 @@ def _before(record: lock.Lock, root: Path | None) -> dict[str, Json]:
 
 
 def _images(
-    found: Iterable[Forecast], specs: Mapping[str, Spec], before: Mapping[str, Json], record: lock.Lock, root: Path | None
+    found: Iterable[Forecast],
+    specs: Mapping[str, Spec],
+    before: Mapping[str, Json],
+    record: lock.Lock,
+    root: Path | None,
 ) -> tuple[Images | None, Images | None]:
     """The images to come, and those of the last run; None where they are not known."""
     header = f"{DATA}/data.json"

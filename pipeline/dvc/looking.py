@@ -1,4 +1,4 @@
-"""The stages as DVC finds them now, looked at without a trace: what each reads and leaves, and whether that was changed.
+"""The stages as DVC finds them now, looked at without a trace: what each reads and leaves, and what of that changed.
 
 DVC's own `status` writes: a lock, who reads what, lines of .gitignore; and it removes what is damaged in its cache.
 """

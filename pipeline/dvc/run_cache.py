@@ -1,4 +1,4 @@
-"""What DVC keeps of earlier runs, read without DVC: of the same command and the same inputs it brings the outputs back."""
+"""What DVC keeps of earlier runs, read without DVC: for the same command and inputs it brings the outputs back."""
 
 import hashlib
 import json

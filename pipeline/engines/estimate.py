@@ -1,8 +1,8 @@
 """How long a stage will take and how much it will write, from what earlier runs of this repository measured.
 
-A training sees images at the speed of the last run of the same network that learned in the same way, another image size
-counting by its area; where none did, at the speed of its own last run, by the FLOPs of both networks. A forward pass, of
-validation and of labelling, is a third of a training step. Nothing here imports torch.
+A training sees images at the speed of the last run of the same network that learned in the same way; another image size
+counts by its area. Where none did, it is the speed of its own last run, by the FLOPs of both networks. A forward pass,
+of validation and of labelling, is a third of a training step. Nothing here imports torch.
 """
 
 import math
@@ -25,7 +25,14 @@ STEP = 3  # a training step is a pass forward and one backward, which is two
 BEGIN = 1.0  # seconds of DVC and Python for a stage that computes nothing, as measured on two cores
 BEGIN_TORCH = 3.0  # and of one that needs torch
 COUNTED = {"per_class"}  # keys of `data` that change the number of images in a way that is known beforehand
-UNCOUNTED = {"size", "store_size", "storage", "label_noise", "grayscale", "background"}  # and those that do not change it
+UNCOUNTED = {
+    "size",
+    "store_size",
+    "storage",
+    "label_noise",
+    "grayscale",
+    "background",
+}  # and those that do not change it
 
 
 @dataclass(frozen=True)

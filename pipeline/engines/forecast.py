@@ -1,8 +1,8 @@
 """What `dvc repro` would do with each stage, and why; found without running or writing anything.
 
-A stage is due where something that it reads, or its command, is not what it was, or something that it left is gone. Of a
-run that DVC's cache holds the outputs are brought back; else it runs. What a stage that runs will leave is not known: it
-may be what was there before, so that those who read it may have nothing to do.
+A stage is due where something that it reads, or its command, is not what it was, or something that it left is gone.
+Where DVC's cache holds just that run, its outputs are brought back; else the stage runs. What it will leave then is not
+known: it may be what was there before, so that those who read it may have nothing to do.
 """
 
 from collections.abc import Iterable, Mapping

@@ -110,7 +110,11 @@ def written(path: str, text: str) -> Change:
 CHANGES: dict[str, tuple[Change, str, str]] = {
     "nothing": (code("born_again", "# A comment."), "", ""),
     "machine": (params(machine={"state_every": 5}), "", ""),
-    "lr": (params(method={"soft_targets": {"recipe": {"lr": 0.15}}}), "method@soft_targets", "recipe.lr was 0.2, is 0.15"),
+    "lr": (
+        params(method={"soft_targets": {"recipe": {"lr": 0.15}}}),
+        "method@soft_targets",
+        "recipe.lr was 0.2, is 0.15",
+    ),
     "epochs": (params(direct={"recipe": {"epochs": 3}}), "direct", "recipe.epochs was 2, is 3"),
     "rule": (params(ensemble={"rule": "logits"}), "ensemble", 'rule was "probabilities", is "logits"'),
     "update": (params(mutual={"update": "simultaneous"}), "mutual", 'update was "sequential", is "simultaneous"'),
@@ -136,7 +140,9 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
 QUICK = ("lr", "no folder", "lost")
 
 
-@pytest.mark.parametrize("name", [pytest.param(each, marks=[] if each in QUICK else pytest.mark.long) for each in CHANGES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[] if each in QUICK else pytest.mark.long) for each in CHANGES]
+)
 def test_it_says_what_dvc_then_does(copied: Scratch, name: str) -> None:
     change, stage, why = CHANGES[name]
     change(copied)

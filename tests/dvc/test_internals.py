@@ -135,7 +135,7 @@ def test_runs_and_modes_in_the_cache_are_where_and_what_we_look_for() -> None:
     source = inspect.getsource(found("dvc.stage.cache", "StageCache"))
     assert 'os.path.join(self.repo.cache.legacy.path, "runs")' in source
     assert "os.path.join(self.cache_dir, key[:2], key)" in source
-    assert run_cache.PROTECTED == found("dvc_data.hashfile.db.local", "LocalHashFileDB.CACHE_MODE")
+    assert found("dvc_data.hashfile.db.local", "LocalHashFileDB.CACHE_MODE") == run_cache.PROTECTED
 
 
 # Of a library of DVC's.
