@@ -15,7 +15,7 @@ from pipeline.console.text import json_line
 from pipeline.console.training import duration
 from pipeline.dvc import cache, lock, looking, place
 from pipeline.dvc.run_cache import RunCache
-from pipeline.engines.estimate import UNKNOWN, Estimate, Expected, Images
+from pipeline.engines.estimate import UNKNOWN, Estimate, Expected, ImageCounts
 from pipeline.engines.forecast import Cause, Forecast, Verdict, forecasts
 from pipeline.lineage.results import show
 from pipeline.planning import graph, legacy, releases
@@ -152,7 +152,7 @@ def _images(
     before: Mapping[str, Json],
     record: lock.Lock,
     root: Path | None,
-) -> tuple[Images | None, Images | None]:
+) -> tuple[ImageCounts | None, ImageCounts | None]:
     """The images to come, and those of the last run; None where they are not known."""
     header = f"{DATA}/data.json"
     last = _read_images(root, record.outs, header)
@@ -167,9 +167,9 @@ def _images(
     return last.after(old["data"], new["data"]), last
 
 
-def _read_images(root: Path | None, outs: Mapping[str, str], header: str) -> Images | None:
+def _read_images(root: Path | None, outs: Mapping[str, str], header: str) -> ImageCounts | None:
     found = cache.read_json(root, dict(outs), header) if root else None
-    return Images.of(found) if found else None
+    return ImageCounts.of(found) if found else None
 
 
 def _words(each: Forecast, specs: Mapping[str, Spec], before: Mapping[str, Json]) -> Iterable[str]:

@@ -50,7 +50,7 @@ UNKNOWN = Expected(None, None)
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageCounts:
     """The prepared images: how many of each split, in how many classes, of which edge in pixels."""
 
     train: int
@@ -60,12 +60,12 @@ class Images:
     size: int
 
     @staticmethod
-    def of(header: Json) -> "Images":
+    def of(header: Json) -> "ImageCounts":
         """Of what data.json holds."""
         counts, shape = header["counts"], header["shapes"]["train"]
-        return Images(counts["train"], counts["validation"], counts["test"], len(header["classes"]), shape[-1])
+        return ImageCounts(counts["train"], counts["validation"], counts["test"], len(header["classes"]), shape[-1])
 
-    def after(self, old: Json, new: Json) -> "Images | None":
+    def after(self, old: Json, new: Json) -> "ImageCounts | None":
         """Those that `prepare` will make by other settings of `data`; None where only `prepare` can tell.
 
         old, new: the section, of the run that made these, and of the run to come.
@@ -80,7 +80,7 @@ class Images:
                 return None
             share = new["per_class"] / old["per_class"]
         train = round(self.train * share)
-        return None if size is None else Images(train, self.validation, self.test, self.classes, size)
+        return None if size is None else ImageCounts(train, self.validation, self.test, self.classes, size)
 
 
 class Estimate:
@@ -96,8 +96,8 @@ class Estimate:
         self,
         specs: Mapping[str, Spec],
         before: Mapping[str, Json],
-        images: Images | None,
-        images_before: Images | None,
+        images: ImageCounts | None,
+        images_before: ImageCounts | None,
     ) -> None:
         self.specs = specs
         self.before = before
@@ -115,7 +115,7 @@ class Estimate:
             return UNKNOWN
         return Expected(self._seconds(name, spec, self.images), self._bytes(name, spec, self.images))
 
-    def _seconds(self, name: str, spec: TrainingSpec, images: Images) -> float | None:
+    def _seconds(self, name: str, spec: TrainingSpec, images: ImageCounts) -> float | None:
         speed = self._speed(name, spec.as_json(), images)
         if speed is None:
             return None
@@ -124,7 +124,7 @@ class Estimate:
         forward += images.validation + images.test
         return BEGIN_TORCH + (epochs * images.train + forward / STEP) / speed
 
-    def _bytes(self, name: str, spec: TrainingSpec, images: Images) -> int | None:
+    def _bytes(self, name: str, spec: TrainingSpec, images: ImageCounts) -> int | None:
         found = self._alike(name, spec.as_json())
         if not found:
             return None
@@ -134,7 +134,7 @@ class Estimate:
         a_view = sum(dtype.itemsize * math.prod(shape) for dtype, shape in arrays)
         return members * (metrics["bytes"] + (1 + _views(spec, images)) * a_view + _predictions(images))
 
-    def _speed(self, name: str, spec: Json, images: Images) -> float | None:
+    def _speed(self, name: str, spec: Json, images: ImageCounts) -> float | None:
         """Training images a second."""
         for run in self._alike(name, spec):
             if run.images_per_second:
@@ -157,7 +157,7 @@ class Estimate:
         ]
         return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
 
-    def _area(self, run: PreviousRun, spec: Json, images: Images) -> float:
+    def _area(self, run: PreviousRun, spec: Json, images: ImageCounts) -> float:
         """How many times as fast as in that run, where the network is fed what the data has and that has changed."""
         before = self.images_before
         fed = run.networks[0].get("size") if run.networks else None
@@ -192,13 +192,13 @@ def _is_live(spec: Json) -> bool:
     return spec.get("teacher") is not None and spec["training"]["teaching"] == "live"
 
 
-def _views(spec: TrainingSpec, images: Images) -> int:
+def _views(spec: TrainingSpec, images: ImageCounts) -> int:
     """How many views it labels beside the clean one."""
     asked = spec.labels.views
     return min(asked, held(spec.labels, images.train, images.classes)) if asked else 0
 
 
-def _predictions(images: Images) -> int:
+def _predictions(images: ImageCounts) -> int:
     """Bytes of the logits on clean images that a node keeps, in 32 bits."""
     return 4 * images.classes * (images.validation + images.test)
 

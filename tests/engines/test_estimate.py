@@ -13,7 +13,7 @@ from pipeline.config import params
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.engines import estimate
-from pipeline.engines.estimate import BEGIN, BEGIN_TORCH, UNKNOWN, Estimate, Expected, Images
+from pipeline.engines.estimate import BEGIN, BEGIN_TORCH, UNKNOWN, Estimate, Expected, ImageCounts
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.readers import EnsembleSpec
@@ -21,7 +21,7 @@ from pipeline.planning.specs.spec import Spec
 from pipeline.planning.specs.training import TrainingSpec
 from tests.scratch import PARAMS, ROOT, Scratch
 
-IMAGES = Images(train=1000, validation=300, test=300, classes=10, size=8)
+IMAGES = ImageCounts(train=1000, validation=300, test=300, classes=10, size=8)
 SPEED = 100.0  # images a second
 DATA = {"size": None, "per_class": 100, "label_noise": 0.0, "source": "digits", "validation": 0.2}
 
@@ -56,7 +56,7 @@ def with_training(spec: TrainingSpec, **changes: Any) -> TrainingSpec:
     return replace(spec, training=replace(spec.training, **changes))
 
 
-def seconds(specs: dict[str, Spec], name: str, speed: float = SPEED, images: Images = IMAGES) -> float:
+def seconds(specs: dict[str, Spec], name: str, speed: float = SPEED, images: ImageCounts = IMAGES) -> float:
     """By hand: each epoch the training images, and a third of the time for each image that only goes forward."""
     spec = training(specs, name)
     epochs, views = spec.training.recipe["epochs"], spec.labels.views
@@ -178,7 +178,7 @@ def test_what_computes_nothing_takes_a_moment_and_the_rest_is_not_known(
     ids=str,
 )
 def test_images_to_come_are_known_only_where_they_follow_from_the_settings(
-    changes: dict[str, Any], expected: Images | None
+    changes: dict[str, Any], expected: ImageCounts | None
 ) -> None:
     assert IMAGES.after(DATA, {**DATA, **changes}) == expected
 
@@ -192,7 +192,7 @@ def test_it_agrees_with_what_a_run_wrote(lineage: Scratch, monkeypatch: pytest.M
     monkeypatch.chdir(lineage.folder)
     specs = build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
     before = {name: spec.as_json() for name, spec in specs.items()}
-    images = Images.of(files.read_json(Path("artifacts/data/data.json")))
+    images = ImageCounts.of(files.read_json(Path("artifacts/data/data.json")))
     found = Estimate(specs, before, images, images)
     for name in ("teacher", "student", "born_again/g1", "mutual", "compress/c1"):
         folder = Path("artifacts") / name
