@@ -31,13 +31,17 @@ def needs(targets: list[str]) -> dict[str, set[str]]:
 
 
 def asked(repo: Repo, targets: list[str]) -> networkx.DiGraph:
-    """The graph of DVC's stages that `dvc repro` would look at for these targets; an arrow leads to what is needed."""
+    """The graph of DVC's stages that `dvc repro` would look at for these targets, in the order of dvc.yaml.
+
+    An arrow leads to what is needed.
+    """
     graph = get_active_graph(repo.index.graph)
     found = set()
     for target in targets or ["dvc.yaml"]:
         for stage in _collect(repo, target, [each.addressing for each in graph]):
             found |= {stage, *networkx.descendants(graph, stage)}
-    return graph.subgraph(found)
+    graph.remove_nodes_from([each for each in graph if each not in found])  # a view of it would lose the order
+    return graph
 
 
 @contextmanager

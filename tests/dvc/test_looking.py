@@ -46,7 +46,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scratch
     Path("wanted").mkdir()
     for name in ("wanted/first", "wanted/second", "wanted/last", "source"):
         Path(name).write_text("a1\n")
-    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
     assert {*scratch.repro()} == {*STAGES}
     yield scratch
 
@@ -85,7 +85,8 @@ def verdicts(found: dict[str, Forecast]) -> dict[str, str]:
 
 def test_what_is_done_is_cached(scratch: Scratch) -> None:
     found = told()
-    assert verdicts(found) == dict.fromkeys(["first", "second", "third", "inner", "last"], "cached")
+    assert [*found] == [name for name in STAGES if name != "plan"], "in the order of dvc.yaml"
+    assert {*verdicts(found).values()} == {"cached"}
     assert not any(each.causes for each in found.values())
     assert [*told("inner")] == ["first", "second", "inner"]
     with pytest.raises(UserError, match="unknown stage 'frist', did you mean 'first'"):
