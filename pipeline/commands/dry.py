@@ -24,6 +24,7 @@ from pipeline.planning.releases import Releases
 from pipeline.planning.specs.spec import Spec
 
 EXACTLY = Releases("", {}, {}, {})  # for DVC, what a release only spells anew is another spec, too
+DOES = {"action", "kind", "step"}  # keys of a spec that say what its stage does
 NAMED = 8  # stages that a line names
 
 
@@ -191,7 +192,7 @@ def _sentence(cause: Cause, each: Forecast, specs: Mapping[str, Spec], before: M
             return "its spec was changed, and DVC's cache no longer holds the old one"
         found = EXACTLY.differences(before[node], specs[node].as_json())
         # What is to do something else has other settings, too, which go without saying.
-        return releases.in_words([each for each in found if each.key == "action"] or found)
+        return releases.in_words([each for each in found if each.key in DOES] or found)
     makers = next((given.makers for given in each.stage.inputs if given.path == cause.path), ())
     return {
         "always": "it runs each time",
