@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.errors import UserError
 from pipeline.base.kinds import check_file
 from pipeline.console.errors import Commands, run
 
@@ -26,8 +27,22 @@ def repro(
             help="How many stages at a time; each needs memory of its own. Not given: one a GPU, or one.",
         ),
     ] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."
+        ),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
+    if dry:
+        from pipeline.commands.dry import prospects, tell
+
+        tell(prospects(targets or []), as_json=as_json)
+        return
+    if as_json:
+        raise UserError("--json is for what --dry prints: give both, or neither")
     from pipeline.commands.repro import repro
 
     raise typer.Exit(repro(targets or [], jobs))

@@ -150,7 +150,7 @@ def show(cells: list[tuple[str, ...]], *, as_json: bool = False) -> None:
     from pipeline.console.terminal import uncut
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {cells[0][0], "state", "step", "learned from"}
+    words = {cells[0][0], "state", "step", "learned from", "why"}
     for title in cells[0]:
         table.add_column(visible(title), justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
