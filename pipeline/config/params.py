@@ -87,7 +87,9 @@ class Params(Section):
     @property
     def trained(self) -> dict[str, TrainingSection]:
         """The sections that train, by their keys."""
-        steps = {f"compress.steps.{name}": step for name, step in (self.compress.steps if self.compress else {}).items()}
+        steps = {
+            f"compress.steps.{name}": step for name, step in (self.compress.steps if self.compress else {}).items()
+        }
         return {
             **{name: section for name in LEARNERS if (section := getattr(self, name)) is not None},
             **{f"method.{name}": section for name, section in self.method.items()},

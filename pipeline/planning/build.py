@@ -10,9 +10,9 @@ from typing import Any
 
 from pipeline.base.paths import resolve
 from pipeline.config.extension import SOURCES
+from pipeline.config.network import NetworkSection
 from pipeline.config.params import Params
 from pipeline.planning import chains, compress, foreign, methods, readers, units
-from pipeline.config.network import NetworkSection
 from pipeline.planning.asked_views import asked_views
 from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, weights_file
