@@ -111,11 +111,9 @@ def _target(node: str) -> Asked:
     planner = Planner(read, graph.read(Path("dvc.yaml")))
     found = {name: Asked(*_of(section), (name,)) for name in ALONE if (section := getattr(read, name))}
     found |= {f"method/{name}": Asked(*_of(each), ("method", name)) for name, each in read.method.items()}
-    found |= {
-        name: Asked(*planner.of_chain(name, section)[:2], (name,))
-        for name in CHAINS
-        if (section := getattr(read, name))
-    }
+    for name in CHAINS:
+        if section := getattr(read, name):
+            found[name] = Asked(*planner.of_chain(name, section)[:2], (name,))
     for name, family in (("assistant", read.assistant), ("mutual", read.mutual)):
         for slot, architecture in family.architectures.items() if family else ():
             found[f"{name}/{slot}"] = Asked(architecture, given(family.inputs.get(slot)), (name,), slot)

@@ -87,9 +87,8 @@ class Params(Section):
     @property
     def trained(self) -> dict[str, TrainingSection]:
         """The sections that train, by their keys."""
-        steps = {
-            f"compress.steps.{name}": step for name, step in (self.compress.steps if self.compress else {}).items()
-        }
+        compress = self.compress.steps if self.compress else {}
+        steps = {f"compress.steps.{name}": step for name, step in compress.items()}
         return {
             **{name: section for name in LEARNERS if (section := getattr(self, name)) is not None},
             **{f"method.{name}": section for name, section in self.method.items()},

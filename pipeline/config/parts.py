@@ -80,7 +80,8 @@ def without_student(whole: Mapping[str, Any]) -> Iterator[str]:
         for key in wanted:
             if section.get(key) is None:
                 yield (
-                    f"{path}.{key} is not given, and student, which it would be taken from, is null: give it, or {remedy}"
+                    f"{path}.{key} is not given, and student, which it would be taken from, is null: give it, or "
+                    f"{remedy}"
                 )
 
 

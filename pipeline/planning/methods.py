@@ -44,9 +44,12 @@ def methods(planner: Planner) -> dict[str, NodeSpec]:
 
 
 def _unlimited(planner: Planner, name: str) -> NodeSpec:
-    """Hard labels with a new view at each epoch, whatever number of views the others share: beside a baseline alone."""
+    """Hard labels with a new view at each epoch, whatever number of views the others share.
+
+    It is beside a baseline and methods, and nothing without them.
+    """
     section = planner.params.baseline
-    if section is None:
+    if section is None or not planner.params.method:
         return skip(name)
     spec = planner.network("baseline", section, None)
     used = units.model(section.architecture) | units.start(spec.training.initial_file)

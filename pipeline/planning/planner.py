@@ -54,7 +54,8 @@ class Planner:
         if not self.is_on(name):
             part = part_of(name)
             raise UserError(
-                f"params.yaml: {key} is {name}, but {part} is null: name another network there, give {part}, or {remedy}"
+                f"params.yaml: {key} is {name}, but {part} is null: name another network there, give {part}, or "
+                f"{remedy}"
             )
 
     def network(self, name: str, section: NetworkSection, teacher: str | None) -> TrainSpec:
