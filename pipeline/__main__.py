@@ -245,14 +245,14 @@ def pictures(
 
 @app.command()
 def use(
-    preset: Annotated[str, typer.Argument(help="digits, quick, fashion-mnist, cifar10, cifar100 or imagefolder.")],
+    preset: Annotated[str | None, typer.Argument(help="Its name; without one, all are listed.")] = None,
     force: Annotated[bool, typer.Option(help="Also where params.yaml has changes that git does not hold.")] = False,
 ) -> None:
-    """Write a preset into params.yaml: settings for these images that are known to work."""
+    """Write a preset into params.yaml: settings for these images; without a name, list what there is."""
     from pipeline.config import presets
     from pipeline.lineage.results import show
 
-    show(presets.use(preset, Path("params.yaml"), force))
+    show(presets.use(preset, Path("params.yaml"), force) if preset else presets.lines())
 
 
 @app.command()

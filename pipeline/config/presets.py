@@ -1,11 +1,14 @@
 """Settings that are known to work, for params.yaml: `python -m pipeline use <name>`.
 
 A preset is the part of params.yaml that depends on the images: `pipeline/config/presets/<name>.yaml`, its first comment
-saying on what it was run. All presets give the same keys, so that one leaves nothing behind of another; all other
-keys, and every comment, stay as they are.
+saying for what it is, what it costs, and on what it was run. All presets give the same keys, so that one leaves nothing
+behind of another; all other keys, and every comment, stay as they are. A part that a preset switches off is one line
+then; one that is off and that a preset gives comes back as the repository has it, by `parts.yaml`.
 """
 
 import io
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ from pipeline.config.section import unknown
 from pipeline.config.yaml import flatten, parse, read_yaml
 
 FOLDER = Path(__file__).with_suffix("")
+PARTS = FOLDER.with_name("parts.yaml")
 MARK = "# preset"
+COSTS = "Costs: "
 PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
 EXACT = ("views",)  # filled, and without what the preset does not give; comments stay
@@ -51,6 +56,23 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def lines() -> list[tuple[str, ...]]:
+    """Cells of the table of presets, header first: for what each is, and what it costs."""
+    found = [(name, *_said(_head(FOLDER / f"{name}.yaml"))) for name in names()]
+    return [("preset", "for", "costs"), *found]
+
+
+def _said(head: list[str]) -> tuple[str, str]:
+    """Of the comment at a preset's head: what comes before its costs, and those, as far as one sentence goes."""
+    text = " ".join(head)
+    what, _, rest = text.partition(COSTS)
+    return what.strip(), f"{rest.partition('. ')[0].rstrip('.')}"
+
+
+def _head(path: Path) -> list[str]:
+    return [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
+
+
 def apply(text: str, name: str) -> str:
     """The text of params.yaml with a preset in it: comments and order stay, the preset's own comment comes first."""
     # As long to import as DVC's own parser, which it is; only a preset needs to write YAML with comments.
@@ -63,17 +85,60 @@ def apply(text: str, name: str) -> str:
         type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     path = FOLDER / f"{name}.yaml"
-    lines = [line for line in text.splitlines(keepends=True) if not line.startswith(MARK)]
-    content = editor.load("".join(lines))
-    _merge(content, read_yaml(path))
+    preset = read_yaml(path)
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
+    content = editor.load(_with_parts(text, preset))
+    _merge(content, {key: value for key, value in preset.items() if not _is_off(key, value)})
     out = io.StringIO()
     editor.dump(content, out)
     return _note(path) + out.getvalue()
 
 
+@dataclass(frozen=True)
+class Block:
+    """The lines of a section of params.yaml, from the one with its key on."""
+
+    key: str
+    text: str
+
+    @property
+    def off(self) -> str:
+        """The line that stands for it where it is off, with the comment beside its key."""
+        value = "{}" if self.key == "method" else "null"
+        key, comment = f"{self.key}: {value}", re.search(r" # .*", self.text.splitlines()[0])
+        return (f"{key:25}{comment[0]}" if comment else key) + "\n"
+
+
+def _blocks(text: str) -> dict[str, Block]:
+    """The sections of a text, by their keys; comments between two are of neither."""
+    found = re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*\n)*[ \t]+\S.*\n)*", text, re.MULTILINE)
+    return {each[1]: Block(each[1], each[0]) for each in found}
+
+
+def _with_parts(text: str, preset: dict[str, Any]) -> str:
+    """A text of params.yaml in which those parts are off, and those on, that are so in a preset."""
+    there, content, known = _blocks(text), parse(text, "params.yaml"), _blocks(PARTS.read_text())
+    for key, part in known.items():
+        was_off = _is_off(key, content.get(key))
+        if key not in preset or was_off == _is_off(key, preset[key]):
+            continue
+        if key not in there:
+            text += part.text
+        else:
+            text = text.replace(there[key].text, part.text if was_off else there[key].off, 1)
+    return text
+
+
+def _is_off(key: str, value: Any) -> bool:
+    return value is None or (key == "method" and value == {})
+
+
 def _merge(base: Any, change: dict[str, Any]) -> None:
     """Put `change` into `base` in place, mapping by mapping, so that comments and layout of `base` stay."""
     for key, value in change.items():
+        if isinstance(value, list) and isinstance(base.get(key), list):
+            base[key][:] = value  # in the brackets that are there
+            continue
         if not isinstance(value, dict):
             base[key] = value
             continue
@@ -92,8 +157,7 @@ def _note(path: Path) -> str:
     """The comment at a preset's head, for the head of params.yaml; the settings of the repository need none."""
     if path.stem == "digits":
         return ""
-    head = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
-    return "".join(f"{MARK} {path.stem}: {line}\n" for line in head)
+    return "".join(f"{MARK} {path.stem}: {line}\n" for line in _head(path))
 
 
 def _is_kept(text: str, path: Path) -> bool:
