@@ -9,11 +9,15 @@ import pytest
 import yaml
 
 from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.commands import status
 from pipeline.commands.summary import gather
 from pipeline.commands.tree import tree
+from pipeline.config import params
 from pipeline.console.text import visible
 from pipeline.lineage import node
+from pipeline.planning import graph
+from pipeline.planning.build import build
 from pipeline.planning.specs.readers import ReportSpec
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import read_spec, read_spec_if
@@ -28,18 +32,18 @@ Params = dict[str, Any]
 SUMMARY = (sys.executable, "-m", "pipeline", "summary")
 
 
-def without(part: str, params: Params) -> Params:
+def without(part: str, whole: Params) -> Params:
     """What is to be changed, and of what, so that a part is off."""
-    own = {key: params["student"][key] for key in ("architecture", "recipe", "objective")}
+    own = {key: whole["student"][key] for key in ("architecture", "recipe", "objective")}
     return {
         "student": {
             "student": None,
-            "baseline": {**own, **params["baseline"]},
+            "baseline": {**own, **whole["baseline"]},
             "direct": own,
             "method": {},
-            "compress": {**params["compress"], "order": COMPRESSION},
+            "compress": {**whole["compress"], "order": COMPRESSION},
         },
-        "baseline": {"baseline": None, "edges": {**params["edges"], "refinery": "teacher"}},
+        "baseline": {"baseline": None, "edges": {**whole["edges"], "refinery": "teacher"}},
         "method": {"method": {}},
     }.get(part, {part: None})
 
@@ -137,3 +141,20 @@ def test_teacher_and_student_alone_run_and_show_what_there_is_on_the_way(
     # DVC finds all that its stages are to leave, and nothing to do.
     scratch.run("dvc", "commit", "--quiet", "--force")
     assert scratch.repro() == ["plan"]
+
+
+def test_commands_that_need_a_part_say_which(fresh: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.commands import import_weights, orders, study
+
+    scratch = fresh.copy(tmp_path / "repository")
+    monkeypatch.chdir(scratch.folder)
+    switch_off(scratch, ALL)
+    read, found = params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))
+    with pytest.raises(UserError, match=r"params\.yaml: compress is null, and orders are of its steps: give compress"):
+        orders.compare(read, found, ["prune"], [0])
+    with pytest.raises(UserError, match=r"params\.yaml: baseline is null, and study compares each method with it"):
+        study.compare(build(read, found), [], [0])
+    for gone in ("baseline", "refinery", "born_again", "mutual/p1", "compress/distil"):
+        with pytest.raises(UserError, match="--node: unknown network"):
+            import_weights._target(gone)
+    assert import_weights._target("student").section == ("student",)
