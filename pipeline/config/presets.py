@@ -24,6 +24,7 @@ MARK = "# preset"
 COSTS = "Costs: "
 PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
+PLACES = {"preset": 0, "input": 1}  # of keys that come and go: at its end a section has the comments that follow it
 EXACT = ("views",)  # filled, and without what the preset does not give; comments stay
 
 
@@ -136,6 +137,8 @@ def _is_off(key: str, value: Any) -> bool:
 def _merge(base: Any, change: dict[str, Any]) -> None:
     """Put `change` into `base` in place, mapping by mapping, so that comments and layout of `base` stay."""
     for key, value in change.items():
+        if key not in base and key in PLACES:
+            base.insert(PLACES[key], key, None)
         if isinstance(value, list) and isinstance(base.get(key), list):
             base[key][:] = value  # in the brackets that are there
             continue
@@ -147,9 +150,11 @@ def _merge(base: Any, change: dict[str, Any]) -> None:
             base[key].fa.set_flow_style()
         if key in WHOLE or "family" in value:
             base[key].clear()
-        if key in EXACT:
-            for other in [other for other in base[key] if other not in value]:
-                del base[key][other]
+        goes = [other for other in base[key] if other not in value] if key in EXACT else []
+        if "architecture" in value and "input" in base[key] and "input" not in value:
+            goes.append("input")  # that of the architecture before
+        for other in goes:
+            del base[key][other]
         _merge(base[key], value)
 
 

@@ -30,7 +30,12 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("params.yaml")
 
 
-WHOLE = {".views", *(f".{part}" for part in read_yaml(presets.PARTS) if part not in ("student", "compress"))}
+WHOLE = {
+    ".views",
+    ".teacher.input",
+    ".student.input",
+    *(f".{part}" for part in read_yaml(presets.PARTS) if part not in ("student", "compress")),
+}
 
 
 def keys(content: Any, prefix: str = "") -> set[str]:
@@ -79,6 +84,8 @@ def test_the_short_way_trains_teacher_and_student_and_ships_the_student(
     for each in ("teacher", "student"):
         assert specs[each].training.architecture["pretrained"]
         assert specs[each].training.views == Views(preset="standard").model_dump(mode="json")
+        own = {"photos": None, "photos-fast": {"size": specs["prepare"].data["size"]}}[name]
+        assert specs[each].training.input == own, "pretrained networks would else be fed what they were trained on"
     assert specs["machine"].threads is None
 
 
@@ -103,7 +110,7 @@ def test_a_preset_makes_a_plan(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", NAMES)
 def test_all_decide_the_same_keys_so_that_none_leaves_a_trace(name: str) -> None:
     decided = [keys(read_yaml(presets.FOLDER / f"{each}.yaml")) for each in (name, "digits")]
-    assert decided[0] == decided[1]
+    assert decided[0] - {".teacher.input", ".student.input"} == decided[1], "an input goes with its architecture"
     assert presets.apply(presets.apply(COMMITTED, name), "digits") == COMMITTED
     assert presets.apply(presets.apply(COMMITTED, "cifar10"), name) == presets.apply(COMMITTED, name)
 
