@@ -114,8 +114,9 @@ def _target(node: str) -> Asked:
     for name in CHAINS:
         if section := getattr(read, name):
             found[name] = Asked(*planner.of_chain(name, section)[:2], (name,))
-    for name, family in (("assistant", read.assistant), ("mutual", read.mutual)):
-        for slot, architecture in family.architectures.items() if family else ():
+    several = {"assistant": read.assistant} | ({"mutual": read.mutual} if read.mutual else {})
+    for name, family in several.items():
+        for slot, architecture in family.architectures.items():
             found[f"{name}/{slot}"] = Asked(architecture, given(family.inputs.get(slot)), (name,), slot)
     for name, step in read.compress.steps.items() if read.compress else ():
         if isinstance(step, Fresh):
