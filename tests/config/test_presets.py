@@ -86,7 +86,7 @@ def test_the_short_way_trains_teacher_and_student_and_ships_the_student(
         assert specs[each].training.views == Views(preset="standard").model_dump(mode="json")
         own = {"photos": None, "photos-fast": {"size": specs["prepare"].data["size"]}}[name]
         assert specs[each].training.input == own, "pretrained networks would else be fed what they were trained on"
-    assert specs["machine"].threads is None
+    assert specs["machine"].threads is None and specs["machine"].memory_format == "channels_last"
 
 
 def test_parts_that_are_not_there_come_back_too() -> None:
