@@ -10,14 +10,14 @@ from pipeline.planning.specs.slots import SkipSpec
 
 
 @dataclass(frozen=True)
-class Summary:
+class Gathered:
     """Tables, each as cells, header first; missing: nodes that are planned and not made yet, in few words."""
 
     tables: list[list[tuple[str, ...]]]
     missing: list[str]
 
 
-def gather() -> Summary:
+def gather() -> Gathered:
     """Read all networks of the plan that are there.
 
     Raises:
@@ -29,4 +29,4 @@ def gather() -> Summary:
         raise UserError("nothing has run yet: run `dvc repro`")
     asked = [name for name in missing if spec.read_spec_if(name, SkipSpec) is None]
     shown = [results.lines(table), tables.lines(table)]
-    return Summary([cells for cells in shown if cells], [*results.in_runs(asked)])
+    return Gathered([cells for cells in shown if cells], [*results.in_runs(asked)])

@@ -96,7 +96,7 @@ def apply(text: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Block:
+class SectionText:
     """The lines of a section of params.yaml, from the one with its key on."""
 
     key: str
@@ -110,10 +110,10 @@ class Block:
         return (f"{key:25}{comment[0]}" if comment else key) + "\n"
 
 
-def _blocks(text: str) -> dict[str, Block]:
+def _blocks(text: str) -> dict[str, SectionText]:
     """The sections of a text, by their keys; comments between two are of neither."""
     found = re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*\n)*[ \t]+\S.*\n)*", text, re.MULTILINE)
-    return {each[1]: Block(each[1], each[0]) for each in found}
+    return {each[1]: SectionText(each[1], each[0]) for each in found}
 
 
 def _with_parts(text: str, preset: dict[str, Any]) -> str:
