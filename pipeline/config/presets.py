@@ -8,7 +8,6 @@ then; one that is off and that a preset gives comes back as the repository has i
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ FOLDER = Path(__file__).with_suffix("")
 PARTS = FOLDER.with_name("parts.yaml")
 MARK = "# preset"
 COSTS = "Costs: "
+# A line with a key, and all that stand to its right, what is empty or a comment between them too.
+SECTION = re.compile(r"^(\w+):.*\n(?:(?:[ \t]*\n|#.*\n)*[ \t]+\S.*\n)*", re.MULTILINE)
 PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
 PLACES = {"preset": 0, "input": 1}  # of keys that come and go: at its end a section has the comments that follow it
@@ -95,39 +96,30 @@ def apply(text: str, name: str) -> str:
     return _note(path) + out.getvalue()
 
 
-@dataclass(frozen=True)
-class SectionText:
-    """The lines of a section of params.yaml, from the one with its key on."""
-
-    key: str
-    text: str
-
-    @property
-    def off(self) -> str:
-        """The line that stands for it where it is off, with the comment beside its key."""
-        value = "{}" if self.key == "method" else "null"
-        key, comment = f"{self.key}: {value}", re.search(r" # .*", self.text.splitlines()[0])
-        return (f"{key:25}{comment[0]}" if comment else key) + "\n"
-
-
-def _blocks(text: str) -> dict[str, SectionText]:
-    """The sections of a text, by their keys; comments between two are of neither."""
-    found = re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*\n)*[ \t]+\S.*\n)*", text, re.MULTILINE)
-    return {each[1]: SectionText(each[1], each[0]) for each in found}
+def _sections(text: str) -> dict[str, str]:
+    """The lines of each section, by its key, from the one with the key on; comments between two are of neither."""
+    return {found[1]: found[0] for found in SECTION.finditer(text)}
 
 
 def _with_parts(text: str, preset: dict[str, Any]) -> str:
     """A text of params.yaml in which those parts are off, and those on, that are so in a preset."""
-    there, content, known = _blocks(text), parse(text, "params.yaml"), _blocks(PARTS.read_text())
-    for key, part in known.items():
-        was_off = _is_off(key, content.get(key))
-        if key not in preset or was_off == _is_off(key, preset[key]):
-            continue
-        if key not in there:
-            text += part.text
-        else:
-            text = text.replace(there[key].text, part.text if was_off else there[key].off, 1)
-    return text
+    content, known = parse(text, "params.yaml"), _sections(PARTS.read_text())
+    turned = {key for key in known if key in preset and _is_off(key, content.get(key)) != _is_off(key, preset[key])}
+
+    def turn(found: re.Match[str]) -> str:
+        key = found[1]
+        if key not in turned:
+            return found[0]
+        return _off_line(key, found[0]) if _is_off(key, preset[key]) else known[key]
+
+    text = SECTION.sub(turn, text if text.endswith("\n") else f"{text}\n")
+    return text + "".join(part for key, part in known.items() if key in turned and key not in content)
+
+
+def _off_line(key: str, section: str) -> str:
+    """The line that stands for a section that is off, with the comment beside its key."""
+    line, comment = f"{key}: {'{}' if key == 'method' else 'null'}", re.search(r" # .*", section.splitlines()[0])
+    return (f"{line:25}{comment[0]}" if comment else line) + "\n"
 
 
 def _is_off(key: str, value: Any) -> bool:

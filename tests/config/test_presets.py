@@ -57,8 +57,8 @@ def test_these_are_there_and_each_says_what_it_is() -> None:
 
 
 def test_what_is_turned_on_again_is_as_the_repository_has_it() -> None:
-    found = presets._blocks(COMMITTED)
-    parts = presets._blocks(presets.PARTS.read_text())
+    found = presets._sections(COMMITTED)
+    parts = presets._sections(presets.PARTS.read_text())
     assert parts == {key: found[key] for key in parts} and {*parts} == {*OFF, "student"}
 
 
@@ -87,6 +87,17 @@ def test_the_short_way_trains_teacher_and_student_and_ships_the_student(
         own = {"photos": None, "photos-fast": {"size": specs["prepare"].data["size"]}}[name]
         assert specs[each].training.input == own, "pretrained networks would else be fed what they were trained on"
     assert specs["machine"].threads is None and specs["machine"].memory_format == "channels_last"
+
+
+def test_a_part_is_switched_off_whole_whatever_stands_between_its_lines_or_after_them() -> None:
+    whole = parse(COMMITTED, "params.yaml")
+    text = COMMITTED.replace("  patience: 1 ", "# mine\n\n  patience: 1 ").rstrip("\n")
+    applied = parse(presets.apply(text, "photos"), "params.yaml")
+    assert applied["refinery"] is None and applied["ensemble"] == whole["ensemble"]
+    last = COMMITTED.replace(parts := presets._sections(COMMITTED)["mutual"], "") + parts.rstrip("\n")
+    assert parse(presets.apply(last, "photos"), "params.yaml") == parse(
+        presets.apply(COMMITTED, "photos"), "params.yaml"
+    )
 
 
 def test_parts_that_are_not_there_come_back_too() -> None:
@@ -126,8 +137,8 @@ def test_every_comment_stays(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_of_a_part_that_is_switched_off_one_line_stays_with_its_comment(name: str) -> None:
-    applied, blocks = presets.apply(COMMITTED, name), presets._blocks(COMMITTED)
-    within = [each for key in OFF - {"compress"} for each in comments("".join(blocks[key].text.splitlines(True)[1:]))]
+    applied, blocks = presets.apply(COMMITTED, name), presets._sections(COMMITTED)
+    within = [each for key in OFF - {"compress"} for each in comments("".join(blocks[key].splitlines(True)[1:]))]
     assert within and [each for each in comments(COMMITTED) if each not in comments(applied)] == [
         each for each in comments(COMMITTED) if each in within
     ]

@@ -43,7 +43,10 @@ MUTANTS = [
         '(section.start, section.teacher) if section else ("teacher", "teacher")',
         f"{PLANS}::test_the_edge_of_a_chain_that_is_off_is_one_that_dvc_can_have",
     ),
-    Mutant(PRESETS, "part.text if was_off else there[key].off", "there[key].off", PRESETS_TESTS),
+    Mutant(
+        PRESETS, "_off_line(key, found[0]) if _is_off(key, preset[key]) else known[key]", "known[key]", PRESETS_TESTS
+    ),
+    Mutant(PRESETS, r"|#.*\n)*[ \t]+", r")*[ \t]+", PRESETS_TESTS),
     Mutant(PRESETS, "base[key][:] = value", "base[key] = value", PRESETS_TESTS),
     Mutant(PRESETS, 'value is None or (key == "method" and value == {})', "value is None", PRESETS_TESTS),
     Mutant(RESULTS, "else 1].append(name)", "else 0].append(name)", RESULTS_TESTS),
