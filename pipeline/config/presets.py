@@ -40,11 +40,12 @@ def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
         raise UserError(unknown("preset", name, names()))
     before = flatten(read_yaml(path))
     text = path.read_text()
-    if not force and not _is_kept(text, path):
+    kept = _kept(text, path)
+    if kept is None and not force:
         raise UserError(
             f"{path.name} has changes that are not committed: commit them (`git commit {path.name}`), or give --force"
         )
-    changed = apply(text, name)
+    changed = apply(text if kept is None else kept, name)  # parts that another preset has switched off are there
     content = parse(changed, path.name)
     params.check(content, path.name)
     files.write_text(path, changed)
@@ -157,12 +158,13 @@ def _note(path: Path) -> str:
     return "".join(f"{MARK} {path.stem}: {line}\n" for line in _head(path))
 
 
-def _is_kept(text: str, path: Path) -> bool:
-    """Whether git holds this text, or it is what a preset made of what git holds."""
+def _kept(text: str, path: Path) -> str | None:
+    """What git holds, where it is this text, or what a preset made this text of; else None."""
     shown = programs.run(["git", "show", f"HEAD:./{path.name}"], PATIENCE)
     if shown.returncode != 0:
-        return False
-    return text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
+        return None
+    held = text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
+    return shown.stdout if held else None
 
 
 def _text(value: Any) -> str:

@@ -165,6 +165,18 @@ def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
     assert path.read_text() == presets.apply(changed, "quick")
 
 
+def test_a_part_of_a_persons_own_comes_back_from_git(path: Path) -> None:
+    own = COMMITTED.replace("  patience: 1 ", "  patience: 2 ").replace(
+        "# generations of the same", "# mine, of the same"
+    )
+    path.write_text(own)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qam", "y"], check=True)
+    presets.use("photos", path, force=False)
+    assert params.read(path).refinery is None
+    presets.use("digits", path, force=False)
+    assert path.read_text() == own
+
+
 def test_own_settings_outside_of_the_preset_stay(path: Path) -> None:
     path.write_text(COMMITTED.replace("rule: probabilities", "rule: logits"))
     presets.use("quick", path, force=True)
