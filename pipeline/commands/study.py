@@ -100,7 +100,12 @@ def comparable(specs: Mapping[str, Spec]) -> list[str]:
 
 
 def _check(specs: Mapping[str, Spec], names: Sequence[str]) -> None:
-    """Refuse what is not a method to compare, before anything is trained."""
+    """Refuse what is not a method to compare, or a comparison with nothing, before anything is trained."""
+    if not isinstance(specs.get(HARD), TrainSpec):
+        raise UserError(
+            f"params.yaml: {HARD} is null, and study compares each method with it: give {HARD}, such as "
+            f"`{HARD}: {{objective: {{cross_entropy: {{weight: 1.0}}}}}}`"
+        )
     for name in names:
         if name not in comparable(specs):
             raise UserError(f"study: {unknown('method', name, comparable(specs))}")

@@ -86,10 +86,13 @@ def section(run: Run) -> PageSection | None:
     networks = [(entry, found) for entry in entries if (found := maps(entry, run, rows)) is not None]
     if not networks:
         return None
-    lead = (
-        "Where each network's activations are strong for a test image; the brighter, the stronger. Images on which "
-        "student and baseline differ come first."
-    )
+    lead = "Where each network's activations are strong for a test image; the brighter, the stronger."
+    if len(names) > 1:
+        lead += (
+            f" Images on which {names[1]} and {names[-1]} differ come first."
+            if len(names) > 2
+            else (f" Images of which {names[0]} and {names[1]} do not both give the right class come first.")
+        )
     photos = [
         {"uri": data_uri(np.asarray(run.data.test.images[row])), "true": shortened(run.classes[int(run.y_N[row])], 14)}
         for row in rows

@@ -88,8 +88,10 @@ def render(run: Run) -> str:
 def headline(run: Run) -> str:
     """The run in two sentences."""
     teacher, student = run.find("teacher"), run.find("student")
-    if teacher is None or student is None:
+    if teacher is None:
         return "What this run trained, and what came of it."
+    if student is None:
+        return f"The teacher reaches {percent(teacher.test or 0)} % on test."
     # Of a teacher that is no network of ours nothing is known of its size.
     ratio = teacher.metrics.get("parameters", 0) / student.metrics["parameters"]
     smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""

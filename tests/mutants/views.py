@@ -114,8 +114,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/config/presets.py",
-        "if key in EXACT:",
-        "if False:",
+        "if key in EXACT else []",
+        "if False else []",
         "tests/config/test_presets.py::test_a_preset_leaves_no_operation_of_other_views",
     ),
 ]

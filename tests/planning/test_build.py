@@ -26,8 +26,8 @@ STAGES = graph.read(ROOT / "dvc.yaml")
 # Short chains, so that what is said below of slots does not hang on the default's lengths.
 BASE: dict[str, Any] = {
     "assistant": {"links": 1},
-    "refinery": {"from": "baseline", "generations": 2, "patience": 1, "min_gain": 0.0},
-    "born_again": {"from": "teacher", "generations": 2, "patience": None, "min_gain": 0.0},
+    "refinery": {"generations": 2, "patience": 1, "min_gain": 0.0},
+    "born_again": {"generations": 2, "patience": None, "min_gain": 0.0},
 }
 
 
@@ -323,10 +323,10 @@ def test_the_arm_without_a_limit_is_the_baseline_but_for_that() -> None:
     ("changes", "message"),
     [
         ({"born_again": {"generations": 10}}, r"born_again\.generations is 10, but dvc\.yaml has 8 slots \(to g8\)"),
-        ({"refinery": {"from": "refined"}}, r"refinery\.from is 'refined', must be one of teacher, baseline"),
-        ({"born_again": {"from": "ensemble"}}, r"born_again\.from is 'ensemble', must be one of"),
-        ({"refinery": {"from": "assistant/t2"}}, r"refinery\.from is 'assistant/t2', must be one of .*assistant/t1$"),
-        ({"refinery": {"from": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
+        ({"edges": {"refinery": "refined"}}, r"edges\.refinery is 'refined', must be one of teacher, baseline"),
+        ({"edges": {"born_again": "ensemble"}}, r"edges\.born_again is 'ensemble', must be one of"),
+        ({"edges": {"refinery": "assistant/t2"}}, r"edges\.refinery is 'assistant/t2', must be one of .*assistant/t1$"),
+        ({"edges": {"refinery": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
         ({"baseline": {"objective": {"soft_targets": {}}}}, r"baseline\.objective needs a teacher"),
     ],
     ids=str,
