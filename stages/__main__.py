@@ -54,9 +54,7 @@ def prepare() -> None:
     bare = header.get("unlabelled", 0)
     log(f"prepare: {data.source}, {header['counts']}{f', {bare:,} of train without a label' if bare else ''}")
     if bare and not are_learned():
-        log(
-            "prepare: every term of every objective takes hard labels, so that no network learns from images without one"
-        )
+        log("prepare: every objective is on hard labels alone, so that no network learns from images without a label")
     if said := links.advice(DATA):
         log(said)
 

@@ -27,9 +27,9 @@ NEAR = 0.75  # of the batch size asked for: what is really used is printed below
 class Job:
     """A training that is about to start, in words.
 
-    images, epochs: of the training. unlabelled: images without a label, among those where it learns from all, else beside
-    them. batch: images of its largest batch, where `batch_size` was asked for. is_alike:
+    images, epochs: of the training. batch: images of its largest batch, where `batch_size` was asked for. is_alike:
     whether the previous run trained the same network on the same images, so that its speed is to be expected again.
+    unlabelled: images without a label: some of `images` where it learns from all, else beside them.
     """
 
     node: str

@@ -67,7 +67,9 @@ def find_holders(root: Path, pattern: str, links: bool = False) -> Holders:
             "begin its name, or that of its folder, with train, val or test"
         )
     names.sort(key=lambda name: SPLITS.index(split) if (split := split_of_name.get(name)) else 0)
-    splits: list[SplitName] = [split_of_name.get(name) or "train" for name in names] if known else []
+    splits: list[SplitName] = []
+    for name in names if known else ():
+        splits.append(split_of_name.get(name) or "train")
     return Holders(root, names, splits or None, [stamp(root / name) for name in names], left_out, unlabelled)
 
 

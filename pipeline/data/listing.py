@@ -1,9 +1,10 @@
 """Which files a folder of one's own images holds: one folder a class, read in sorted order.
 
 Either one tree `root/<class>/…` that `prepare` splits, or a tree a split: `root/train/<class>/…` and beside it any of
-`val` and `test`, in all their usual names. Images may lie at any depth below their class. A folder `unlabelled` beside `train`,
-or beside the classes of what trains, holds training images without a label. What is not read is counted with its reason. A link that leads out of the root is refused unless it is asked for: the folder may come from a
-stranger, and a link takes in any image of this machine.
+`val` and `test`, in all their usual names. Images may lie at any depth below their class. A folder `unlabelled` beside
+`train`, or beside the classes of what trains, holds training images without a label. What is not read is counted with
+its reason. A link that leads out of the root is refused unless it is asked for: the folder may come from a stranger,
+and a link takes in any image of this machine.
 """
 
 import hashlib

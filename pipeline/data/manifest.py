@@ -1,8 +1,8 @@
 """A list of image files with their classes: CSV with a head, or JSON lines.
 
 Columns: `path` below the root, `label`, and where they are wanted `split` and `group`. Nothing else: a column that is
-not known, or has no effect, is refused, and so is a split that is missing where others have one. An image whose label is
-empty, null or -1 has none, and trains.
+not known, or has no effect, is refused, and so is a split that is missing where others have one. An image whose label
+is empty, null or -1 has none, and trains.
 """
 
 import csv

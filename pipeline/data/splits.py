@@ -106,10 +106,11 @@ def check_labels(source: Source) -> None:
         return
     if wrong := [row for row in bare.tolist() if source.splits[row] != "train"]:
         names = names_of(source.images)
-        shown = some((names[row] if names else f"image {row}" for row in wrong))
+        shown = some(names[row] if names else f"image {row}" for row in wrong)
+        where = " and ".join(sorted({source.splits[row] for row in wrong}))
         raise UserError(
-            f"{len(wrong):,} images in {' and '.join(sorted({source.splits[row] for row in wrong}))} have no label, and "
-            f"only images of train can do without: {shown}: label them, or let them train"
+            f"{len(wrong):,} images in {where} have no label, and only images of train can do without: {shown}: label "
+            "them, or let them train"
         )
 
 

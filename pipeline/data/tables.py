@@ -1,7 +1,7 @@
 """Images in the rows of tables, as Parquet and the Arrow files of Hugging Face's data sets hold them.
 
-An image is the bytes of an image file, or a record with these under `bytes`. An image whose label is null, empty or -1 has
-none, and so has each one of a file whose name begins with `unlabelled`. pyarrow reads them, an extra of pip.
+An image is the bytes of an image file, or a record with these under `bytes`. An image whose label is null, empty or -1
+has none, and so has each one of a file whose name begins with `unlabelled`. pyarrow reads them, an extra of pip.
 
 Legend: N rows of all files.
 """
@@ -12,7 +12,7 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol

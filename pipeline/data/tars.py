@@ -1,7 +1,7 @@
 """Images in tar archives, as WebDataset has them: members whose names are equal up to the first dot are one sample.
 
-A sample without a label beside others that have one, or whose label is empty, null or -1, has none, and so has each one of
-an archive whose name begins with `unlabelled`.
+A sample has no label where others of its archive have one, or where it is empty, null or -1; in an archive whose name
+begins with `unlabelled` none has one.
 
 Legend: N samples.
 """
@@ -108,7 +108,7 @@ def _take(path: Path, name: str, number: int, label: str, key: str | None, found
     except tarfile.TarError as error:
         raise UserError(f"{path} is no whole tar archive without compression ({error}): write it anew") from None
     if name in found.unlabelled:
-        labels = {sample: None for sample in labels}
+        labels = dict.fromkeys(labels)
     elif images and not labels.keys() & images.keys():
         raise UserError(
             f"{path} has {len(images):,} images and no label of any, which ends in .{label}: {some(images)}: set "

@@ -11,9 +11,10 @@ gradient's largest entry).
 
 from __future__ import annotations
 
-import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -248,19 +249,19 @@ class Training:
             learner.objective.weigh(weights)
 
     def opening(self, count: int) -> Iterator[Batch]:
-        """The first `count` batches in which an image has a label, of as many epochs as have them."""
-        at, left, labels_N = self.at, count, np.asarray(self.data.train.labels)
-        for epoch in itertools.count():
-            self.at, before = Position(epoch), left
+        """The first `count` batches in which an image has a label; fewer where the epochs have no more."""
+        at = self.at
+        yield from islice(self._labelled(max(self.recipe.epochs, math.ceil(count / self.steps))), count)
+        self.at = at
+
+    def _labelled(self, epochs: int) -> Iterator[Batch]:
+        """The batches of so many epochs, but for those in which no image has a label."""
+        labels_N = np.asarray(self.data.train.labels)
+        for epoch in range(epochs):
+            self.at = Position(epoch)
             for rows, x_BCHW, output in self._batches(0):
                 if (labels_N[rows.host_B] >= 0).any():
                     yield x_BCHW, self.labels_N[rows.device_B], output
-                    left -= 1
-                if not left:
-                    break
-            if left in (0, before):  # an epoch without any is like all that follow
-                break
-        self.at = at
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.

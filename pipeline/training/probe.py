@@ -4,7 +4,8 @@ The views are those of any training: each epoch has its own until they come agai
 passes through the network as distinct views, one where views change nothing, and each further epoch is of the head
 alone. Features are computed in passes of one size, kept or not, so that room decides no bit (see `labels.labeller`).
 
-Legend: N images, M of them that are learned from, B batch, C channels of images, or classes of logits, D features, H = W edge in pixels.
+Legend: M images that are learned from, B batch, C channels of images, or classes of logits, D features, H = W edge in
+pixels.
 """
 
 from __future__ import annotations
