@@ -82,7 +82,7 @@ def choose(source: Source, ids_N: np.ndarray, data: Data, seed: int, left_out: S
     shares: dict[SplitName, float] = {split: getattr(data, split) for split in HELD_OUT if split not in own}
     rows: dict[SplitName, np.ndarray] = {**own, **divide(pool, units, source.classes, shares)}
     if (source.labels[pool] == NO_LABEL).any():
-        rows = _apart(rows, np.flatnonzero(usable_N), source, ids_N, seed)
+        rows = _apart(rows, source, ids_N, seed)
     _check_classes(rows, source.labels, source.classes)
     if data.per_class is not None:
         rows["train"] = subset(rows["train"], pool, units, source, data.per_class)
@@ -266,20 +266,19 @@ def noisy(labels_N: np.ndarray, ids_N: np.ndarray, classes: int, share: float, s
 
 
 def _apart(
-    rows: Mapping[SplitName, np.ndarray], usable: np.ndarray, source: Source, ids_N: np.ndarray, seed: int
+    rows: Mapping[SplitName, np.ndarray], source: Source, ids_N: np.ndarray, seed: int
 ) -> dict[SplitName, np.ndarray]:
     """The rows of each split, without those that have no label and whose unit has an image that validates or tests.
 
-    usable: all rows that can be read: what joins two of them need not be in a split itself. Splits that the source has
-    itself count, too; a row with a label stays where the source has it.
+    Splits that the source has itself count, too; a row with a label stays where the source has it.
     """
-    units = unite(usable, source.labels, ids_N, source.groups, seed)
+    every = np.sort(np.concatenate([*rows.values()]))
+    units = unite(every, source.labels, ids_N, source.groups, seed)
     is_held_U = np.zeros(len(units.size_U), dtype=bool)
     for split in HELD_OUT:
-        known = rows[split][source.labels[rows[split]] != NO_LABEL]
-        is_held_U[units.of_N[np.searchsorted(usable, known)]] = True
-    stays_N = (source.labels[usable] != NO_LABEL) | ~is_held_U[units.of_N]
-    return {split: found[stays_N[np.searchsorted(usable, found)]] for split, found in rows.items()}
+        is_held_U[units.of_N[np.searchsorted(every, rows[split])]] = True
+    stays_N = (source.labels[every] != NO_LABEL) | ~is_held_U[units.of_N]
+    return {split: found[stays_N[np.searchsorted(every, found)]] for split, found in rows.items()}
 
 
 def _hash(seed: int, purpose: str, key: bytes) -> bytes:

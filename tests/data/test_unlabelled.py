@@ -34,13 +34,23 @@ def named(rows: list[Row], **keys: Any) -> dict[str, list[int]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(3, 40), min_size=2, max_size=4), st.integers(0, 60), st.integers(0, 5))
-def test_they_move_no_labelled_row_whatever_their_number(counts: list[int], more: int, seed: int) -> None:
+@given(
+    st.lists(st.integers(3, 40), min_size=2, max_size=4),
+    st.integers(0, 60),
+    st.lists(st.integers(0, 1000), max_size=40),
+    st.integers(0, 5),
+)
+def test_they_move_no_labelled_row_whatever_their_number(
+    counts: list[int], more: int, copies: list[int], seed: int
+) -> None:
+    """Neither images of their own nor copies of those with a label, which train where these do."""
     rows = plain(counts)
-    with_bare = rows + [Row(-1, f"bare {number}") for number in range(more)]
-    before, after = named(rows, seed=seed), named(with_bare, seed=seed)
-    assert after["train"] == before["train"] + [*range(len(rows), len(with_bare))]
-    assert after["validation"] == before["validation"] and after["test"] == before["test"]
+    bare = [Row(-1, f"bare {number}") for number in range(more)]
+    copied = [Row(-1, rows[each % len(rows)].content) for each in copies]
+    before, after = named(rows, seed=seed), named(rows + bare + copied, seed=seed)
+    start = len(rows) + more
+    train = [start + place for place, each in enumerate(copies) if each % len(rows) in before["train"]]
+    assert after == {**before, "train": [*before["train"], *range(len(rows), start), *train]}
 
 
 @settings(max_examples=150, deadline=None)
