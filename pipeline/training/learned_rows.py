@@ -3,16 +3,16 @@
 Legend: N training images, M of them that are learned from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from pipeline.config.term import needs_labels
 from pipeline.data.names import NO_LABEL
-from pipeline.planning.specs.training import TermSettings
 
 
-def learned_rows(objectives: Iterable[TermSettings], labels_N: np.ndarray) -> np.ndarray:
+def learned_rows(objectives: Iterable[Mapping[str, Any]], labels_N: np.ndarray) -> np.ndarray:
     """The rows, int64 (M,), rising: those with a label where every term of every network takes hard labels.
 
     objectives: of the networks that learn together. labels_N: int64, `NO_LABEL` where there is none.
