@@ -11,7 +11,7 @@ from pipeline.data.listing import HIDDEN, stamp, stamped
 from pipeline.data.names import SPLITS, LeftOut, SplitName, is_unlabelled, nfc, split_of
 
 WORD = re.compile(r"[^\W\d_]*")  # with which a name begins: train-00000-of-00005.parquet
-Meaning = TypeVar("Meaning")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def listing(root: Path, pattern: str, links: bool) -> dict[str, int | str]:
     return stamped(root, find_holders(root, pattern, links).names)
 
 
-def _told(name: str, means: Callable[[str], Meaning | None]) -> Meaning | None:
+def _told(name: str, means: Callable[[str], Told | None]) -> Told | None:
     """What the first word of a name means, else that of a folder above it."""
     words = (WORD.match(part) for part in reversed(name.split("/")))
     return next((found for word in words if word and (found := means(word[0]))), None)

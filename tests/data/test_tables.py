@@ -174,6 +174,8 @@ def test_a_file_called_unlabelled_trains_without_labels(tmp_path: Path, kind: st
         unlabelled = [each for each, label in zip(source.images.names, source.labels, strict=True) if label < 0]
         assert len(unlabelled) == 6 and all(name in each for each in unlabelled)
         assert source.splits == (["train"] * 12 + ["test"] * 6 if splits else None)
+    with pytest.raises(UserError, match=r"data.image_column: .*: unknown column 'image'"):
+        loaded(kind, write(kind, tmp_path / "none", {**known, name: bare.drop_columns(["image"])}))
 
 
 @pytest.mark.parametrize(
