@@ -58,7 +58,9 @@ def find_holders(root: Path, pattern: str, links: bool = False) -> Holders:
     if not names:
         raise UserError(f"data.root {root} holds no {pattern}: set data.root in params.yaml to a folder that does")
     unlabelled = frozenset(name for name in names if _told(name, lambda word: is_unlabelled(word) or None))
-    split_of_name: dict[str, SplitName | None] = {name: _told(name, split_of) for name in names if name not in unlabelled}
+    split_of_name: dict[str, SplitName | None] = {
+        name: _told(name, split_of) for name in names if name not in unlabelled
+    }
     known = {split for split in split_of_name.values() if split}
     if known and None in split_of_name.values():
         odd = next(name for name, split in split_of_name.items() if split is None)

@@ -34,7 +34,7 @@ MUTANTS = [
         f"{FOUND}::test_a_folder_of_that_name_that_cannot_be_used_is_refused",
     ),
     Mutant(LISTING, 'parts += ["train"] * len(members)', 'parts += ["test"] * len(members)', FOLDER),
-    Mutant(HOLDERS, "if name not in unlabelled}", "}", "tests/data/test_tables.py"),
+    Mutant(HOLDERS, "for name in names if name not in unlabelled", "for name in names", "tests/data/test_tables.py"),
     Mutant(TABLES, 'key == "label_column" and name in', "name in", "tests/data/test_tables.py"),
     Mutant(TABLES, "if not 0 <= value < len(classes)", "if value >= len(classes)", "tests/data/test_tables.py"),
     Mutant(TABLES, "values += [None] * table.count", "values += [0] * table.count", "tests/data/test_tables.py"),
