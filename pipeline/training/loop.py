@@ -28,6 +28,7 @@ from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
 from pipeline.data.batches import Pixels, batches, order
+from pipeline.data.drawn import Drawn
 from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
@@ -117,9 +118,7 @@ class Training:
         self.optimizers = [each.optimizer for each in self.learners]
         self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
-        # Partners of mixed images are of all rows.
-        met_N = np.asarray(data.train.labels)[... if self.views.mixes else self.rows_N]
-        self.all_labelled = bool((met_N >= 0).all())
+        self.all_labelled = bool((np.asarray(data.train.labels)[self.rows_N] >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
@@ -263,14 +262,18 @@ class Training:
                 if (labels_N[rows.host_B] >= 0).any():
                     yield x_BCHW, self.labels_N[rows.device_B], output
 
+    def _drawn(self, epoch: int) -> Drawn:
+        """The view of epoch `epoch` (from 0), on the CPU."""
+        v, count = self.view(epoch), len(self.data.train)
+        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
+        return drawn.mixed_among(self.rows_N)
+
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
 
         Of a linear probe what the head is given stands for the pixels.
         """
-        count, v = len(self.data.train), self.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
-        drawn = drawn.to(self.device.where)
+        v, drawn = self.view(self.at.epoch), self._drawn(self.at.epoch).to(self.device.where)
         left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
@@ -350,11 +353,10 @@ class Training:
 
         Of the first view, whatever was seen last: the same where a training goes on after a kill.
         """
-        where, count = self.device.where, len(self.data.train)
+        where = self.device.where
         for learner in self.learners:
             if learner.estimates_again:
-                drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
-                drawn = drawn.to(where)
+                drawn = self._drawn(0).to(where)
                 rows = Rows.on(where, self.order(0)).parts(self.sizes_S)
                 learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
 

@@ -70,9 +70,15 @@ MUTANTS = [
     Mutant(LOOP, "return self.rows_N[balanced_order(", "return np.arange(len(self.labels_N))[balanced_order(", LEARNED),
     Mutant(
         LOOP,
-        "[... if self.views.mixes else self.rows_N]",
-        "[self.rows_N]",
-        f"{LEARNED}::test_a_mixed_partner_may_be_of_those_without_a_label",
+        "drawn.mixed_among(self.rows_N)",
+        "drawn",
+        f"{LEARNED}::test_hard_labels_alone_are_mixed_with_labelled_rows_only",
+    ),
+    Mutant(
+        "pipeline/data/drawn.py",
+        "torch.ones_like(self.mixed.share_N)",
+        "self.mixed.share_N",
+        f"{LEARNED}::test_hard_labels_alone_are_mixed_with_labelled_rows_only",
     ),
     Mutant(
         LOOP,

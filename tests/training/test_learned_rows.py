@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config.term import needs_labels
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared, Split
+from pipeline.data.render import mix
 from pipeline.training.balance import relative_gradients
 from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
@@ -136,11 +138,28 @@ def test_one_of_several_networks_that_learns_from_all_is_enough(specs: dict[str,
         assert sum(of.sizes_S) == count
 
 
-def test_a_mixed_partner_may_be_of_those_without_a_label(specs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("views", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
+def test_hard_labels_alone_are_mixed_with_labelled_rows_only(specs: dict[str, Any], views: dict[str, float]) -> None:
+    """A row whose partner has no label is left alone; who learns from all has the view as it is drawn."""
     data = bare(prepared.read(DATA))
-    spec = changed(specs["baseline"], views={**specs["baseline"].training.views, "mixup": 0.2})
-    assert not made(spec, data).all_labelled
-    assert made(spec, cut(prepared.read(DATA))).all_labelled
+    found = {}
+    for name in ("baseline", "mutual"):
+        of = made(changed(specs[name], views={**specs[name].training.views, **views}), data)
+        assert of.all_labelled == (name == "baseline")
+        mixed = of._drawn(1).mixed
+        assert mixed is not None
+        found[name] = mixed
+    few, every = found["baseline"], found["mutual"]
+    known_N = every.partner_N < KNOWN
+    assert 0 < int(known_N[:KNOWN].sum()) < KNOWN
+    assert torch.equal(few.partner_N[known_N], every.partner_N[known_N])
+    assert torch.equal(few.share_N[known_N], every.share_N[known_N])
+    assert torch.equal(few.partner_N[~known_N], torch.arange(100)[~known_N])
+    assert (few.share_N[~known_N] == 1).all()
+    images = torch.rand(100, 1, 8, 8) * 255
+    alone = mix(images, images[few.partner_N], few)
+    torch.testing.assert_close(alone[~known_N], images[~known_N], rtol=1e-6, atol=1e-4)
+    assert not torch.allclose(alone[known_N], images[known_N])
 
 
 @pytest.mark.parametrize("known", [2, 10, 60])
