@@ -76,6 +76,22 @@ def test_hard_labels_alone_train_bit_for_bit_as_without_the_others(
     assert equal(found[0][0], found[1][0]) and found[0][1] == found[1][1]
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_an_epoch_has_labelled_rows_alone_wherever_they_lie(specs: dict[str, Any], sampling: str) -> None:
+    data = prepared.read(DATA)
+    labels_N = np.array(data.train.labels)
+    labels_N[::3] = -1
+    of = made(specs["baseline"], replace(data, train=replace(data.train, labels=labels_N)), sampling=sampling)
+    for epoch in range(EPOCHS):
+        rows = of.order(epoch)
+        assert len(rows) == sum(of.sizes_S) == (labels_N >= 0).sum() and (labels_N[rows] >= 0).all()
+    if sampling == "balanced":
+        times_C = np.bincount(labels_N[rows])
+        assert times_C.max() - times_C.min() <= 1
+    else:
+        assert sorted(rows.tolist()) == np.flatnonzero(labels_N >= 0).tolist()
+
+
 def test_a_linear_probe_looks_at_labelled_rows_alone(specs: dict[str, Any], tmp_path: Path) -> None:
     """Which of the rows have a label decides no place among the features that are kept."""
     data = prepared.read(DATA)
