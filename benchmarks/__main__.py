@@ -156,6 +156,22 @@ for _name, _help in TABLES.items():
     app.command(_name, help=_help)(_table(_name))
 
 
+@app.command()
+def unlabelled(out: Out = None, tiny: Tiny = False) -> None:
+    """Images without a label, on digits: a student taught on all images, beside the few that have one."""
+    from benchmarks.unlabelled import Reached, measure, table
+    from pipeline.base.files import write_json
+    from pipeline.lineage.results import show
+
+    def keep(reached: Reached) -> None:
+        if out is not None:
+            write_json(out, reached)
+
+    with tempfile.TemporaryDirectory() as folder:
+        cells = table(measure(Path(folder), tiny, keep))
+    show(cells)
+
+
 Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds Fashion-MNIST as torchvision lays it out.")]
 

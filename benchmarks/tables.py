@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, measure, norms, pretrained, unequal, weights, zoo
+from benchmarks import gradients, measure, norms, pretrained, unequal, unlabelled, weights, zoo
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -87,6 +87,10 @@ def _unequal(path: Path, which: str) -> str:
     return markdown(unequal.table(json.loads(path.read_text())))
 
 
+def _unlabelled(path: Path, which: str) -> str:
+    return markdown(unlabelled.table(json.loads(path.read_text())))
+
+
 def _performance(path: Path, which: str) -> str:
     return markdown(measure.table(json.loads(path.read_text())))
 
@@ -129,6 +133,7 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "fast.json": _gpu,
     "norms.json": _norms,
     "unequal.json": _unequal,
+    "unlabelled.json": _unlabelled,
     "performance.json": _performance,
     "pretrained.json": _pretrained,
     "zoo.json": _zoo,

@@ -44,13 +44,17 @@ def prepare() -> None:
     from pipeline.dvc import links
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
+    from pipeline.planning.unlabelled import are_learned
     from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
     keeping = Keeping(state_root, spec.code["stage"].get("encode", ""), log, showing_images)
     header = write(data, spec.seed, spec.origins is True, keeping)
-    log(f"prepare: {data.source}, {header['counts']}")
+    bare = header.get("unlabelled", 0)
+    log(f"prepare: {data.source}, {header['counts']}{f', {bare:,} of train without a label' if bare else ''}")
+    if bare and not are_learned():
+        log("prepare: every objective is on hard labels alone, so that no network learns from images without a label")
     if said := links.advice(DATA):
         log(said)
 

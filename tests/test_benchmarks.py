@@ -93,6 +93,18 @@ def test_unequal_compares_each_remedy_with_none(tmp_path: Path) -> None:
     assert len({json.dumps(each) for each in found["arms"].values()}) == 3, "each arm is a training of its own"
 
 
+def test_unlabelled_compares_all_images_with_the_few_at_as_many_steps(tmp_path: Path) -> None:
+    out = tmp_path / "unlabelled.json"
+    said = CliRunner().invoke(app, ["unlabelled", "--tiny", "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())
+    known, bare = found["images"]
+    assert known == 100 and bare > 5 * known
+    assert all(arm in said and len(each) == 1 for arm, each in found["arms"].items())
+    steps = found["steps"]
+    long = {steps[arm] for arm in steps if "as many steps" in arm}
+    assert long == {steps["taught on all"]} and steps["taught on all"] > 5 * steps["taught on the few"]
+
+
 def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             work.card,
             name=spec.node,
             counts=counts,
+            unlabelled=data.train.unlabelled,
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run

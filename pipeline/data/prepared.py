@@ -22,7 +22,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
 from pipeline.data.colours import WHITE, Colour
 from pipeline.data.encoded import SHARDS, EncodedImages, Shards
-from pipeline.data.names import SPLITS, SplitName
+from pipeline.data.names import NO_LABEL, SPLITS, SplitName
 from pipeline.data.shards import PLACE
 
 SCHEMA = 3
@@ -83,6 +83,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def unlabelled(self) -> int:
+        """Images without a label."""
+        return int((np.asarray(self.labels) == NO_LABEL).sum())
 
 
 @dataclass(frozen=True, eq=False)

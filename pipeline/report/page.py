@@ -139,13 +139,15 @@ def tiles(run: Run) -> list[dict[str, Any]]:
 def facts(run: Run) -> dict[str, str]:
     """What everything here is of: for the head and the foot of the page."""
     data, spec = run.data, run.spec
-    counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
+    train = f"{len(data.train):,}"
+    if data.train.unlabelled:
+        train += f" ({data.train.unlabelled:,} without a label)"
     channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
     return {
         "source": spec.source,
         "images": f"{words.times(data.size, data.size)}, {channels}",
         "classes": f"{len(data.classes):,} classes",
-        "counts": " / ".join(f"{count:,}" for count in counts.values()),
+        "counts": f"{train} / {len(data.validation):,} / {len(data.test):,}",
         "seeds": ", ".join(f"{name} {seed}" for name, seed in spec.seeds.items()),
         "hash": data.hash[:12],
     }

@@ -11,6 +11,7 @@ gradient's largest entry).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -27,6 +28,7 @@ from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
 from pipeline.data.batches import Pixels, batches, order
+from pipeline.data.drawn import Drawn
 from pipeline.data.feed import augment_ahead
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
@@ -43,6 +45,7 @@ from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
 from pipeline.training.inputs import supplied
 from pipeline.training.kept import best, is_best
+from pipeline.training.learned_rows import learned_rows
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.parts import parts
 from pipeline.training.probe import Probe, head_of
@@ -85,8 +88,9 @@ class Training:
         self.recipe = Recipe(**spec.recipe)
         self.metric = metric_of(spec.select)
         self.views = Views(**spec.views)
-        self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         networks = [*(spec.members or (spec,))]
+        self.rows_N = learned_rows([each.objective for each in networks], data.train.labels)
+        self.sizes_S = [len(each) for each in batches(self.rows_N, self.recipe.batch_size)]
         inputs = [of_json(each.input) for each in networks]
         shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where)
         teacher.show(shown)
@@ -114,7 +118,7 @@ class Training:
         self.optimizers = [each.optimizer for each in self.learners]
         self.pixels = Pixels(data.train.images, device.where, device.room())
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
-        self.all_labelled = bool((np.asarray(data.train.labels) >= 0).all())
+        self.all_labelled = bool((np.asarray(data.train.labels)[self.rows_N] >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
@@ -135,7 +139,7 @@ class Training:
             return None
         if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
             return None
-        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), self.views.are_still)
+        probe = Probe(learner, layer, head, self.rows_N, max(self.sizes_S), self.views.are_still)
         learner.forward = probe.forward
         return probe
 
@@ -155,11 +159,10 @@ class Training:
         return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows of epoch `epoch` (from 0), int64 (N,): each once, or as many of each class."""
-        labels_N = self.data.train.labels
+        """The rows of epoch `epoch` (from 0), as many as it learns from: each once, or as many of each class."""
         if self.recipe.sampling == "balanced":
-            return balanced_order(self.spec.seed, epoch, labels_N)
-        return order(self.spec.seed, epoch, len(labels_N))
+            return self.rows_N[balanced_order(self.spec.seed, epoch, self.data.train.labels[self.rows_N])]
+        return self.rows_N[order(self.spec.seed, epoch, len(self.rows_N))]
 
     def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
@@ -245,28 +248,38 @@ class Training:
             learner.objective.weigh(weights)
 
     def opening(self, count: int) -> Iterator[Batch]:
-        """The first `count` batches, of as many epochs as have them."""
+        """The first `count` batches in which an image has a label; fewer where the epochs have no more."""
         at = self.at
-        for epoch, before in enumerate(range(0, count, self.steps)):
-            self.at = Position(epoch)
-            for rows, x_BCHW, output in islice(self._batches(0), count - before):
-                yield x_BCHW, self.labels_N[rows.device_B], output
+        yield from islice(self._labelled(max(self.recipe.epochs, math.ceil(count / self.steps))), count)
         self.at = at
+
+    def _labelled(self, epochs: int) -> Iterator[Batch]:
+        """The batches of so many epochs, but for those in which no image has a label."""
+        labels_N = np.asarray(self.data.train.labels)
+        for epoch in range(epochs):
+            self.at = Position(epoch)
+            for rows, x_BCHW, output in self._batches(0):
+                if (labels_N[rows.host_B] >= 0).any():
+                    yield x_BCHW, self.labels_N[rows.device_B], output
+
+    def _drawn(self, epoch: int) -> Drawn:
+        """The view of epoch `epoch` (from 0), on the CPU."""
+        v, count = self.view(epoch), len(self.data.train)
+        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
+        return drawn.mixed_among(self.rows_N)
 
     def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
         """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
 
         Of a linear probe what the head is given stands for the pixels.
         """
-        count, v = len(self.data.train), self.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
-        drawn = drawn.to(self.device.where)
+        v, drawn = self.view(self.at.epoch), self._drawn(self.at.epoch).to(self.device.where)
         left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
             return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
 
-        shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
+        shown = self.probe.features(v, left, view) if self.probe else view(left)
         for rows, x_BCHW in zip(left, shown, strict=True):
             yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
 
@@ -340,11 +353,10 @@ class Training:
 
         Of the first view, whatever was seen last: the same where a training goes on after a kill.
         """
-        where, count = self.device.where, len(self.data.train)
+        where = self.device.where
         for learner in self.learners:
             if learner.estimates_again:
-                drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
-                drawn = drawn.to(where)
+                drawn = self._drawn(0).to(where)
                 rows = Rows.on(where, self.order(0)).parts(self.sizes_S)
                 learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
 
