@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import UserError
+from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import normalise
 from pipeline.labels.labeller import EVALUATION_BATCH, forward_fixed
@@ -45,9 +46,9 @@ def check_answers(of: Node, model: nn.Module, data: Prepared, device: Device) ->
     if "predictions" not in of.provides or of.architecture is None:
         return
     stored_NC = read_predictions(of)["validation"][:IMAGES]
-    images = data.validation.images[: len(stored_NC)]
+    images = clean(data.validation.images, data.look(of.input))[: len(stored_NC)]
     pixels = torch.from_numpy(images.copy()).to(device.where)
-    shown = Shown([of.input], data.mean, data.std, device.where)
+    shown = Shown([of.input], data.mean, data.std, device.where, data.look(None))
     forward = device.forward(model.eval(), shown.to(of.input))
     # In float32 other batches move the last bits only; else the passes must be those of the predictions.
     size = len(pixels) if device.compute_type == "float32" and not device.tf32 else EVALUATION_BATCH

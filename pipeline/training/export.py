@@ -15,6 +15,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.input import Input
 from pipeline.config.select import metric_of
 from pipeline.data.batches import Pixels
+from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
 from pipeline.evaluation import cost
@@ -157,12 +158,13 @@ class Inference:
         self.model = model
         self.input = input
         self.libraries = dict(libraries or {})
-        self.shown = Shown([input], data.mean, data.std, device.where)
+        self.shown = Shown([input], data.mean, data.std, device.where, data.look(None))
         self.forward = device.forward(model, self.shown.to(input))
         self.passes = replayed(self.forward, device.where, "a forward pass")
 
     def _pixels(self, split: str) -> Pixels:
-        return Pixels(getattr(self.data, split).images, self.device.where, self.device.room())
+        images = clean(getattr(self.data, split).images, self.data.look(self.input))
+        return Pixels(images, self.device.where, self.device.room())
 
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""

@@ -26,17 +26,19 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
-from pipeline.data.batches import Pixels, batches, order
-from pipeline.data.feed import augment_ahead
+from pipeline.data.batches import batches, order
+from pipeline.data.drawn import Drawn
+from pipeline.data.feed import augment_ahead, fed
 from pipeline.data.prepared import Prepared
-from pipeline.data.rows import Rows
+from pipeline.data.rows import Rows, send
 from pipeline.data.unequal import balanced_order, class_weights
 from pipeline.data.views import draw, view_of
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
 from pipeline.objectives.compose import Signals
 from pipeline.objectives.hard_labels import Mixed, counts
-from pipeline.training.balance import Batch, balance
+from pipeline.training.balance import balance
+from pipeline.training.batch import Batch
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
@@ -50,7 +52,7 @@ from pipeline.training.recipe import learning_rate
 from pipeline.training.replay import Replay
 from pipeline.training.saving import Saver
 from pipeline.training.state import State
-from pipeline.training.teacher import LiveTeacher, Teacher, TeacherOutput
+from pipeline.training.teacher import LiveTeacher, Teacher
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -88,7 +90,7 @@ class Training:
         self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         networks = [*(spec.members or (spec,))]
         inputs = [of_json(each.input) for each in networks]
-        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where)
+        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where, data.look(None))
         teacher.show(shown)
         is_weighted = self.recipe.class_weights is not None
         weights_C = class_weights(data.train.labels, len(data.classes)) if is_weighted else None
@@ -112,7 +114,9 @@ class Training:
         self.teacher.tap([layer for each in self.learners for layer in each.objective.teacher_layers])
         self.trained = nn.ModuleList([each.trained for each in self.learners])
         self.optimizers = [each.optimizer for each in self.learners]
-        self.pixels = Pixels(data.train.images, device.where, device.room())
+        self.inputs = inputs
+        self.images = fed(data.train.images, shown.looks, device.where, device.room())
+        self.edge = shown.looks[0].size if shown.looks else data.size
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.all_labelled = bool((np.asarray(data.train.labels) >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C
@@ -124,6 +128,7 @@ class Training:
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         libraries = versions([each.architecture or {} for each in networks]) | teacher.libraries
+        libraries |= data.renderer or {}
         self.checkpoint = Checkpoint(
             device, self.recipe, self.metric, self.trained, self.optimizers, self.losses_SKL, libraries
         )
@@ -133,7 +138,7 @@ class Training:
         (learner, *peers), layer = self.learners, self.recipe.freeze
         if peers or layer is None or isinstance(self.teacher, LiveTeacher):
             return None
-        if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
+        if (head := head_of(learner, layer, self.data.channels, self.edge)) is None:
             return None
         probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), self.views.are_still)
         learner.forward = probe.forward
@@ -234,8 +239,8 @@ class Training:
         self._balance()
         for learner in self.learners:
             learner.train()
-        for step, (rows, x_BCHW, output) in enumerate(self._batches(self.at.step), start=self.at.step):
-            self._step(step, x_BCHW, self.labels_N[rows.device_B], output)
+        for step, batch in enumerate(self._batches(self.at.step), start=self.at.step):
+            self._step(step, batch)
             yield step
 
     def _balance(self) -> None:
@@ -249,36 +254,49 @@ class Training:
         at = self.at
         for epoch, before in enumerate(range(0, count, self.steps)):
             self.at = Position(epoch)
-            for rows, x_BCHW, output in islice(self._batches(0), count - before):
-                yield x_BCHW, self.labels_N[rows.device_B], output
+            yield from islice(self._batches(0), count - before)
         self.at = at
 
-    def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
-        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
+    def _drawn(self, epoch: int) -> Drawn:
+        """The view of epoch `epoch` (from 0), on the CPU."""
+        data, v = self.data, self.view(epoch)
+        seed, aspect_N = self.spec.views_seed, data.train.aspect_N
+        return draw(self.views, seed, self.stream, v, len(data.train), data.size, aspect_N)
+
+    def _mixed(self, drawn: Drawn, rows: Rows) -> Mixed | None:
+        """What is mixed into some rows; None where a row is one image."""
+        if drawn.mixed is None:
+            return None
+        rows_B, where = torch.from_numpy(rows.host_B), self.device.where
+        partner_B, share_B = (send(t_N[rows_B], where) for t_N in (drawn.mixed.partner_N, drawn.mixed.share_N))
+        return Mixed(self.labels_N[partner_B], share_B)
+
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """Each batch of the current epoch, from `start` on.
 
         Of a linear probe what the head is given stands for the pixels.
         """
-        count, v = len(self.data.train), self.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
-        drawn = drawn.to(self.device.where)
+        v, drawn = self.view(self.at.epoch), self._drawn(self.at.epoch)
         left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
-            return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
+            return augment_ahead(self.images, drawn, batches, self.mean_C, self.std_C)
 
         shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
         for rows, x_BCHW in zip(left, shown, strict=True):
-            yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
+            y_B, mixed = self.labels_N[rows.device_B], self._mixed(drawn, rows)
+            yield Batch(rows, x_BCHW, y_B, self.teacher.output(v, rows, x_BCHW), mixed)
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput, mixed: Mixed | None = None) -> None:
+    def _step(self, step: int, batch: Batch) -> None:
         """One step of each network on one batch."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         # The schedules follow from the number of the step, so nothing of them is saved.
         for learner in self.learners:
             learner.set(learning_rate(self.recipe, done, whole), done / whole, done + 1)
         # Kept on the device: asking for a number at each step would make the device wait for us.
+        teacher, mixed = batch.teacher, batch.mixed
         partner = (mixed.y_B, mixed.share_B) if mixed else (None, None)
-        for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features, *partner)):
+        for k, losses_L in enumerate(self.learn(batch.x_BCHW, batch.y_B, teacher.t_BC, teacher.features, *partner)):
             self.losses_SKL[step, k, : len(losses_L)] = losses_L
 
     def _learn(
@@ -340,13 +358,10 @@ class Training:
 
         Of the first view, whatever was seen last: the same where a training goes on after a kill.
         """
-        where, count = self.device.where, len(self.data.train)
         for learner in self.learners:
             if learner.estimates_again:
-                drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
-                drawn = drawn.to(where)
-                rows = Rows.on(where, self.order(0)).parts(self.sizes_S)
-                learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
+                rows = Rows.on(self.device.where, self.order(0)).parts(self.sizes_S)
+                learner.estimate_again(augment_ahead(self.images, self._drawn(0), rows, self.mean_C, self.std_C))
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]
