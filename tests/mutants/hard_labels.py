@@ -39,7 +39,7 @@ MUTANTS = [
     Mutant("pipeline/training/parts.py", "l_B[own]", "counts(y_B[own])", PARTS),
     Mutant("pipeline/training/parts.py", "mixed.share_B[own])", "mixed.share_B[: len(rows_B)])", PARTS),
     Mutant("pipeline/training/balance.py", "            if not labelled:\n                continue\n", "", BALANCE),
-    Mutant("pipeline/training/balance.py", "counts(y_B) if labelled < len(y_B) else None", "None", BALANCE),
+    Mutant("pipeline/training/balance.py", "l_B if labelled < len(y_B) else None", "None", BALANCE),
     Mutant(
         "pipeline/data/prepared.py",
         'header.unlabelled if split == "train" else 0',

@@ -379,10 +379,13 @@ def test_every_node_of_the_lineage_is_a_network() -> None:
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
 
 
-@pytest.mark.parametrize(
-    ("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")]
-)
-def test_mixed_images_are_refused_until_a_training_learns_from_them(views: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=f"params.yaml: {said}, and no training learns from mixed images yet: set"):
-        build({"views": {"preset": "strong", **views}})
-    assert build({"views": {"preset": "strong"}})
+@pytest.mark.parametrize("views", [{"mixup": 0.2}, {"cutmix": 1.0}], ids=str)
+@pytest.mark.parametrize("name", ["dkd", "cwtm"])
+def test_mixed_images_are_refused_where_a_term_needs_one_class(views: dict[str, Any], name: str) -> None:
+    soft = {"objective": {"soft_targets": {"weight": 1.0}}}
+    fits = {"views": {"preset": "strong", **views}, "method": dict.fromkeys(("dkd", "cwtm"), soft)}
+    specs = build(fits)
+    assert specs["direct"].training.views[next(iter(views))] == specs["teacher"].forward.views[next(iter(views))] > 0
+    said = rf"params\.yaml: method\.{name}\.objective\.{name} needs one class of each image, and views mix images: take"
+    with pytest.raises(UserError, match=said):
+        build({**fits, "method": {**fits["method"], name: {"objective": {name: {}}}}})
