@@ -70,10 +70,10 @@ def write(folder: Path) -> list[Path]:
 def _images(data: Prepared, split: str, views: Views, seed: int, v: int) -> np.ndarray:
     """A view of all images of a split, float32 (N, C, H, W) of pixels 0 .. 1."""
     of: Split = getattr(data, split)
-    shown = Shown([None], (0.0,) * data.channels, (1.0,) * data.channels, CPU, data.look(None))
+    shown = Shown([None], (0.0,) * data.channels, (1.0,) * data.channels, CPU, data.rendering(None))
     drawn = draw(views, seed, STREAM, v, len(of), data.size, of.aspect_N)
     rows = Rows.on(CPU, np.arange(len(of))).split(BATCH)
-    images = fed(of.images, shown.looks, CPU, HOST_BYTES)
+    images = fed(of.images, shown.renderings, CPU, HOST_BYTES)
     return torch.cat([*augment_ahead(images, drawn, rows, shown.mean_C, shown.std_C)]).numpy()
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.compression.card import Card
-    from pipeline.config.input import Look
+    from pipeline.config.input import Rendering
     from pipeline.config.views import Views
     from pipeline.data.encoded import EncodedImages
     from pipeline.data.prepared import Prepared
@@ -87,20 +87,20 @@ class Work:
         """`count` batches of training views x_BCHW, as the network of the node before takes them, or those as pixels
         0 .. 1; all of one size."""
         data, where, input = self.data, self.device.where, self.previous.input
-        shown = Shown([input], data.mean, data.std, where, data.look(None))
+        shown = Shown([input], data.mean, data.std, where, data.rendering(None))
         if normalised:
-            return islice(map(shown.to(input), self._batches(shown.looks, shown.mean_C, shown.std_C)), count)
+            return islice(map(shown.to(input), self._batches(shown.renderings, shown.mean_C, shown.std_C)), count)
         mean_C, std_C = (torch.tensor(each, device=where) for each in ([0.0] * data.channels, [1.0]))
         size = self.of_images["size"]
-        return (resized(x_BCHW, size) for x_BCHW in islice(self._batches(shown.looks, mean_C, std_C), count))
+        return (resized(x_BCHW, size) for x_BCHW in islice(self._batches(shown.renderings, mean_C, std_C), count))
 
     def images(self, split: str) -> np.ndarray | EncodedImages:
         """The clean images of a split, uint8 (N, C, H, W), as the network of the node before is shown them."""
-        return clean(getattr(self.data, split).images, self.data.look(self.previous.input))
+        return clean(getattr(self.data, split).images, self.data.rendering(self.previous.input))
 
-    def _batches(self, looks: Sequence[Look], mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
+    def _batches(self, renderings: Sequence[Rendering], mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
         data, where, seed = self.data, self.device.where, self.spec.forward.views_seed
-        images = fed(data.train.images, looks, where, self.device.room())
+        images = fed(data.train.images, renderings, where, self.device.room())
         size = min(BATCH, len(images))
         for v in itertools.count(1):
             drawn = draw(self.views, seed, STREAM, v, len(images), data.size, data.train.aspect_N)

@@ -10,7 +10,7 @@ Framing = Literal["crop", "squash", "pad"]
 
 
 @dataclass(frozen=True)
-class Look:
+class Rendering:
     """At which edge in pixels a network is shown stored images, and how those become square: as of `Input`."""
 
     size: int
@@ -50,9 +50,9 @@ class Input:
             raise ValueError(f"its input has the framing {self.framing!r} with a margin of {self.margin!r}")
 
     @property
-    def look(self) -> Look:
+    def rendering(self) -> Rendering:
         """What of it decides pixels before they are normalised."""
-        return Look(self.size, self.framing, self.margin)
+        return Rendering(self.size, self.framing, self.margin)
 
     def as_json(self) -> dict[str, Any]:
         """As specs and node.json hold it."""

@@ -1,7 +1,7 @@
 """Batches of a view, as the networks of a stage are fed it: several augmented at once where they are small.
 
-Networks that look in different ways (`config.input.Look`) are shown the same view, rendered for each of them: then a
-row of a batch holds them all, one after the other, and each network takes its own (`models.shown`).
+Networks that are shown images in different ways (`config.input.Rendering`) see the same view, rendered for each: then a
+row of a batch holds all renderings, one after the other, and each network takes its own (`models.shown`).
 
 Legend: B batch, C channels, H = W edge in pixels, P numbers of a row.
 """
@@ -24,7 +24,7 @@ from pipeline.data.rows import Rows, send
 from pipeline.data.views import augment, normalise
 
 if TYPE_CHECKING:
-    from pipeline.config.input import Look
+    from pipeline.config.input import Rendering
 
 # Float32 bytes augmented at once, one batch at least: that is twenty calls whatever the size, a tiny network's step not
 # many more. On a CPU the pixels must still lie in the processor's cache when their turn comes.
@@ -32,14 +32,14 @@ AHEAD_BYTES = {"cpu": 1 << 20, "cuda": 64 << 20}
 
 
 def fed(
-    images: np.ndarray | EncodedImages, looks: Sequence[Look], device: torch.device, budget: int
+    images: np.ndarray | EncodedImages, renderings: Sequence[Rendering], device: torch.device, budget: int
 ) -> Pixels | Pictures:
     """What views of a split are made of, for one device.
 
-    looks: as of `models.shown.Shown`: how networks look at images that are stored encoded; none at stored pixels.
+    renderings: as of `models.shown.Shown`: of images that are stored encoded; none where pixels are stored.
     """
-    if isinstance(images, EncodedImages) and looks:
-        return Pictures(images, looks, device, budget)
+    if isinstance(images, EncodedImages) and renderings:
+        return Pictures(images, renderings, device, budget)
     return Pixels(images, device, budget)
 
 
@@ -51,7 +51,7 @@ def augment_ahead(
     std_C: Tensor,
     ahead: int | None = None,
 ) -> Iterator[Tensor]:
-    """Yield a view of each batch of rows, normalised: float32 (B, C, H, W), or (B, P) where networks look differently.
+    """Yield a view of each batch of rows, normalised: float32 (B, C, H, W), or (B, P) of several renderings.
 
     drawn: on the CPU. batches: on the device of `mean_C`. ahead: bytes that may be augmented at once; by default what
     suits the device. How many batches are augmented at once, and with which rows, decides no bit.
@@ -78,7 +78,7 @@ def _view(images: Pixels | Pictures, drawn: Drawn, here: Drawn, rows: Rows, mean
 
 
 def _rendered(images: Pixels | Pictures, drawn: Drawn, here: Drawn, rows: Rows) -> list[Tensor]:
-    """The view before it is mixed, uint8 (B, C, H, W), as each network looks."""
+    """The view before it is mixed, uint8 (B, C, H, W), in each rendering."""
     if isinstance(images, Pictures):
         return images.render(drawn, here, rows)
     pixels_BCHW = images[rows]

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
-from pipeline.config.input import Input, Look
+from pipeline.config.input import Input, Rendering
 from pipeline.data.colours import WHITE, Colour
 from pipeline.data.decoders import renderer
 from pipeline.data.encoded import SHARDS, EncodedImages, Shards
@@ -117,14 +117,14 @@ class Prepared:
         images = self.train.images
         return int(images.sizes.min(axis=1).max()) if isinstance(images, EncodedImages) else self.size
 
-    def look(self, input: Input | None) -> Look | None:
+    def rendering(self, input: Input | None) -> Rendering | None:
         """How a network of that input is shown images that are stored encoded; None where pixels are stored.
 
         input: None is that of the data: the middle, at `size`.
         """
         if not isinstance(self.train.images, EncodedImages):
             return None
-        return input.look if input else Look(self.size)
+        return input.rendering if input else Rendering(self.size)
 
     @property
     def renderer(self) -> dict[str, str] | None:

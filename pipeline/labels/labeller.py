@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.data.batches import Pixels
 from pipeline.data.feed import augment_ahead
@@ -25,6 +25,7 @@ from pipeline.data.pictures import Pictures
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import Drawn, describe, draw, normalise
+from pipeline.evaluation.cost import largest_activation
 from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
 from pipeline.labels.store import LabelsHeader, write_header
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
-EVALUATION_BATCH = 256  # images a forward pass, of predictions
+EVALUATION_BATCH = 256  # images a forward pass, of predictions, at most
+EVALUATION_BYTES = 512 << 20  # what such a pass takes at most, where one image does not take more
+ALIVE = 3  # tensors of the largest size that are there together: of an inverted residual, for one
 PART_ROWS = 512  # of what is written at once, in whole passes: a kill costs as many forward passes
 
 
@@ -55,6 +58,19 @@ def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
             part_BCHW = torch.cat([part_BCHW, part_BCHW[-1:].expand(missing, *part_BCHW.shape[1:])])
         passes.append(forward(part_BCHW)[: size - missing])
     return passes[0] if len(passes) == 1 else torch.cat(passes)
+
+
+def evaluation_batch(model: nn.Module, channels: int, size: int) -> int:
+    """Images of a forward pass of predictions: 256, halved until a pass takes no more than `EVALUATION_BYTES`.
+
+    It follows from the network and its input alone, and from nothing that is free at the moment: the size of a pass
+    decides the last bits of its logits. channels, size: of its images.
+    """
+    an_image = ALIVE * largest_activation(model, channels, size)
+    batch = EVALUATION_BATCH
+    while batch > 1 and batch * an_image > EVALUATION_BYTES:
+        batch //= 2
+    return batch
 
 
 def label(

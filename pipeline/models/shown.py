@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.config.input import Input, Look
+from pipeline.config.input import Input, Rendering
 
 Show = Callable[[Tensor], Tensor]
 
@@ -26,12 +26,13 @@ class Shown:
         inputs: Of all networks that are fed the same views; None is that of the data.
         mean, std: Of the data, per channel.
         device: Where views lie.
-        look: How a network of the input of the data is shown images that are stored encoded; None: pixels are stored.
+        rendering: How a network of the input of the data is shown images that are stored encoded; None where pixels are
+            stored.
 
     Attributes:
         mean_C, std_C: What views are normalised by, as `augment` and `predict` take them.
-        looks: How views are rendered, each look once, as `data.feed` takes them; none where pixels are stored. Of
-            several a view is one row of numbers, (B, P), which has the pixels of each look in turn.
+        renderings: How views are rendered, each way once, as `data.feed` takes them; none where pixels are stored. Of
+            several a view is one row of numbers, (B, P), which has the pixels of each rendering in turn.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class Shown:
         mean: Sequence[float],
         std: Sequence[float],
         device: torch.device,
-        look: Look | None = None,
+        rendering: Rendering | None = None,
     ) -> None:
         inputs = list(inputs)
-        self._look = look
-        self.looks = () if look is None else tuple(dict.fromkeys(each.look if each else look for each in inputs))
+        self._rendering = rendering
+        ways = [] if rendering is None else [each.rendering if each else rendering for each in inputs]
+        self.renderings = tuple(dict.fromkeys(ways))
         self._differs = any(each is not None for each in inputs)
         self._of_data_2C = tuple(torch.tensor(each, device=device) for each in (mean, std))
         shift, scale = ([0.0] * len(mean), [1.0] * len(std)) if self._differs else (mean, std)
@@ -72,14 +74,14 @@ class Shown:
         return show
 
     def _own(self, input: Input | None) -> Show | None:
-        """What takes the pixels of a network's own look from views; None where pixels are stored."""
-        if self._look is None:
+        """What takes the pixels of a network's own rendering from views; None where pixels are stored."""
+        if self._rendering is None:
             return None
-        if len(self.looks) == 1:
+        if len(self.renderings) == 1:
             return _as_they_are
-        channels, look = len(self.mean_C), input.look if input else self._look
-        ends = [*itertools.accumulate(channels * each.size**2 for each in self.looks)]
-        end, size = ends[self.looks.index(look)], look.size
+        channels, rendering = len(self.mean_C), input.rendering if input else self._rendering
+        ends = [*itertools.accumulate(channels * each.size**2 for each in self.renderings)]
+        end, size = ends[self.renderings.index(rendering)], rendering.size
         return lambda x_BP: x_BP[:, end - channels * size**2 : end].view(len(x_BP), channels, size, size)
 
 

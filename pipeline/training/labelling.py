@@ -64,7 +64,7 @@ def write_labels(
     ):
         return label(
             forward,
-            fed(data.train.images, shown.looks, device.where, device.room()),
+            fed(data.train.images, shown.renderings, device.where, device.room()),
             data,
             Views(**images.views),
             images.views_seed,

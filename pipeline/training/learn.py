@@ -23,7 +23,7 @@ from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import describe
 from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import measured
-from pipeline.labels.labeller import EVALUATION_BATCH, predict
+from pipeline.labels.labeller import evaluation_batch, predict
 from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
@@ -182,14 +182,18 @@ def answering(training: Training, split: Split) -> Callable[[torch.nn.Module, in
     Each network is shown them by itself, as its node will be: not as several are that learn from one view.
     """
     data, device = training.data, training.device
-    looks = [data.look(input) for input in training.inputs]
-    pixels = {look: Pixels(clean(split.images, look), device.where, device.room()) for look in {*looks}}
+    renderings = [data.rendering(input) for input in training.inputs]
+    pixels = {each: Pixels(clean(split.images, each), device.where, device.room()) for each in {*renderings}}
+    sizes = [
+        evaluation_batch(each.model, data.channels, supplied(data, input)["size"])
+        for each, input in zip(training.learners, training.inputs, strict=True)
+    ]
 
     def answer(model: torch.nn.Module, k: int = 0) -> Tensor:
         input = training.inputs[k]
-        shown = Shown([input], data.mean, data.std, device.where, data.look(None))
+        shown = Shown([input], data.mean, data.std, device.where, data.rendering(None))
         forward = device.forward(model, shown.to(input))
-        return predict(forward, pixels[looks[k]], shown.mean_C, shown.std_C, batch_size=EVALUATION_BATCH).cpu()
+        return predict(forward, pixels[renderings[k]], shown.mean_C, shown.std_C, batch_size=sizes[k]).cpu()
 
     return answer
 

@@ -90,7 +90,7 @@ class Training:
         self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         networks = [*(spec.members or (spec,))]
         inputs = [of_json(each.input) for each in networks]
-        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where, data.look(None))
+        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where, data.rendering(None))
         teacher.show(shown)
         is_weighted = self.recipe.class_weights is not None
         weights_C = class_weights(data.train.labels, len(data.classes)) if is_weighted else None
@@ -115,8 +115,8 @@ class Training:
         self.trained = nn.ModuleList([each.trained for each in self.learners])
         self.optimizers = [each.optimizer for each in self.learners]
         self.inputs = inputs
-        self.images = fed(data.train.images, shown.looks, device.where, device.room())
-        self.edge = shown.looks[0].size if shown.looks else data.size
+        self.images = fed(data.train.images, shown.renderings, device.where, device.room())
+        self.edge = shown.renderings[0].size if shown.renderings else data.size
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
         self.all_labelled = bool((np.asarray(data.train.labels) >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C

@@ -46,5 +46,5 @@ MUTANTS = [
         "header.unlabelled",
         HEADER,
     ),
-    Mutant("pipeline/report/soft_labels.py", " & (y_N >= 0))", ")", SHOWN),
+    Mutant("pipeline/report/soft_labels.py", "(y_N >= 0) & (other_N >= 0)", "(y_N >= y_N)", SHOWN),
 ]

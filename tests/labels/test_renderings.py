@@ -50,7 +50,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=["encoded", "pixels"])
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    images = stored(tmp_path_factory.mktemp("looks") / "shards", SIZES, EDGE)
+    images = stored(tmp_path_factory.mktemp("renderings") / "shards", SIZES, EDGE)
     split = Split(images if request.param == "encoded" else np.array(images), np.zeros(COUNT, dtype=np.int64))
     classes = tuple("abcdefghij")
     return Prepared(split, split, split, split.labels, classes, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), 3, EDGE, "d" * 64)
@@ -64,13 +64,13 @@ def net() -> nn.Module:
 
 
 def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, input: Input | None) -> Labels:
-    shown = Shown([input], data.mean, data.std, CPU, data.look(None))
+    shown = Shown([input], data.mean, data.std, CPU, data.rendering(None))
     show = shown.to(input)
     for each in (folder / "labels", folder / "parts"):
         each.mkdir()
     recorded = label(
         lambda x_BCHW: net(show(x_BCHW)),
-        fed(data.train.images, shown.looks, CPU, 0),
+        fed(data.train.images, shown.renderings, CPU, 0),
         data,
         views,
         SEED,
@@ -92,9 +92,9 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, input: 
 
 def pixels(data: Prepared, views: Views, input: Input, v: int) -> Tensor:
     """The pixels 0 .. 1 of view `v` as a network of that input is shown them, (N, C, S, S), one by one."""
-    if (look := data.look(input)) is not None:
+    if (rendering := data.rendering(input)) is not None:
         images: Any = data.train.images
-        return alone(images, views, images.sizes[:, 0] / images.sizes[:, 1], look, v) / 255
+        return alone(images, views, images.sizes[:, 0] / images.sizes[:, 1], rendering, v) / 255
     drawn, ones = draw(views, SEED, "labels", v, COUNT, EDGE), Rows.on(CPU, np.arange(COUNT)).split(1)
     zero_C, one_C = torch.zeros(3), torch.ones(3)
     x_NCHW = torch.cat([*augment_ahead(fed(data.train.images, (), CPU, 0), drawn, ones, zero_C, one_C, 0)])

@@ -13,7 +13,7 @@ from pipeline.base.paths import DATA
 from pipeline.data import prepared
 from pipeline.data.encoded import EncodedImages
 from pipeline.data.views import draw
-from pipeline.labels.labeller import EVALUATION_BATCH, forward_fixed
+from pipeline.labels.labeller import evaluation_batch, forward_fixed
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.models.shown import Shown
@@ -40,7 +40,7 @@ def photographs(root: Path) -> None:
 
 @pytest.fixture(scope="module", params=["encoded", "pixels"])
 def specs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with runs.inside(tmp_path_factory.mktemp("looks")):
+    with runs.inside(tmp_path_factory.mktemp("renderings")):
         photographs(Path("photographs"))
         data = {"source": "imagefolder", "root": "photographs", "size": EDGE, "storage": request.param}
         change = {
@@ -62,15 +62,15 @@ def test_evaluation_frames_images_for_the_network(specs: dict[str, Any]) -> None
     model = load(teacher, CPU)
     assert torch.equal(answering(of, data.validation)(model.eval(), 0), stored_NC)
     if isinstance(images := data.validation.images, EncodedImages):
-        look = teacher.input.look
+        rendering = teacher.input.rendering
         mean_C, std_C = (torch.tensor(each)[:, None, None] for each in (teacher.input.mean, teacher.input.std))
         drawn = draw(of.views, 0, "labels", 0, len(images), EDGE)
         from pipeline.data.render import render
 
         pictures = [images.picture(row) for row in range(len(images))]
-        x_NCSS = render(pictures, drawn, torch.arange(len(images)), look.size, look.framing, look.margin)
+        x_NCSS = render(pictures, drawn, torch.arange(len(images)), rendering.size, rendering.framing, rendering.margin)
         with torch.no_grad():
-            z_NC = forward_fixed(model, (x_NCSS.float() / 255 - mean_C) / std_C, EVALUATION_BATCH)
+            z_NC = forward_fixed(model, (x_NCSS.float() / 255 - mean_C) / std_C, evaluation_batch(model, 3, LARGE))
         assert torch.equal(z_NC, stored_NC)
 
 
@@ -94,25 +94,29 @@ def test_a_student_learns_from_the_answer_to_its_own_mixed_crop_and_from_the_mix
                 continue
             # Twice the same crop and mixture: at 12 pixels for the student, at 20 for the teacher.
             own = Shown([None], data.mean, data.std, CPU.where)
-            look, aspect_N = data.look(None), images.sizes[:, 0] / images.sizes[:, 1]
-            assert look is not None
+            rendering, aspect_N = data.rendering(None), images.sizes[:, 0] / images.sizes[:, 1]
+            assert rendering is not None
             args = (of.views, of.spec.views_seed, of.stream, v, aspect_N)
-            x_BCSS = whole(images, *args, look)[rows_B]
+            x_BCSS = whole(images, *args, rendering)[rows_B]
             assert torch.equal(batch.x_BCHW, (x_BCSS / 255 - own.mean_C[:, None, None]) / own.std_C[:, None, None])
             large = teacher.input
             assert large is not None
             mean_C, std_C = (torch.tensor(each)[:, None, None] for each in (large.mean, large.std))
             with torch.no_grad():
-                t_BC = load(teacher, CPU).eval()((whole(images, *args, large.look)[rows_B] / 255 - mean_C) / std_C)
+                t_BC = load(teacher, CPU).eval()((whole(images, *args, large.rendering)[rows_B] / 255 - mean_C) / std_C)
             torch.testing.assert_close(batch.teacher.t_BC, t_BC, rtol=1e-4, atol=1e-5)
 
 
-def whole(images: EncodedImages, views: Any, seed: int, stream: str, v: int, aspect_N: np.ndarray, look: Any) -> Any:
+def whole(
+    images: EncodedImages, views: Any, seed: int, stream: str, v: int, aspect_N: np.ndarray, rendering: Any
+) -> Any:
     from pipeline.data.render import mix, render
 
     drawn = draw(views, seed, stream, v, len(images), EDGE, aspect_N)
     rows = torch.arange(len(images))
-    found = render([images.picture(int(row)) for row in rows], drawn, rows, look.size, look.framing, look.margin)
+    found = render(
+        [images.picture(int(row)) for row in rows], drawn, rows, rendering.size, rendering.framing, rendering.margin
+    )
     assert drawn.mixed is not None
     return mix(found, found[drawn.mixed.partner_N], drawn.mixed)
 
