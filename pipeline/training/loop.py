@@ -263,13 +263,12 @@ class Training:
         seed, aspect_N = self.spec.views_seed, data.train.aspect_N
         return draw(self.views, seed, self.stream, v, len(data.train), data.size, aspect_N)
 
-    def _mixed(self, drawn: Drawn, rows: Rows) -> Mixed | None:
-        """What is mixed into some rows; None where a row is one image."""
+    def _mixed(self, drawn: Drawn) -> Mixed | None:
+        """What is mixed into each row of the split; None where a row is one image."""
         if drawn.mixed is None:
             return None
-        rows_B, where = torch.from_numpy(rows.host_B), self.device.where
-        partner_B, share_B = (send(t_N[rows_B], where) for t_N in (drawn.mixed.partner_N, drawn.mixed.share_N))
-        return Mixed(self.labels_N[partner_B], share_B)
+        partner_N, share_N = (send(t_N, self.device.where) for t_N in (drawn.mixed.partner_N, drawn.mixed.share_N))
+        return Mixed(self.labels_N[partner_N], share_N)
 
     def _batches(self, start: int) -> Iterator[Batch]:
         """Each batch of the current epoch, from `start` on.
@@ -277,6 +276,7 @@ class Training:
         Of a linear probe what the head is given stands for the pixels.
         """
         v, drawn = self.view(self.at.epoch), self._drawn(self.at.epoch)
+        of_split = self._mixed(drawn)
         left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
@@ -284,8 +284,9 @@ class Training:
 
         shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
         for rows, x_BCHW in zip(left, shown, strict=True):
-            y_B, mixed = self.labels_N[rows.device_B], self._mixed(drawn, rows)
-            yield Batch(rows, x_BCHW, y_B, self.teacher.output(v, rows, x_BCHW), mixed)
+            at_B = rows.device_B
+            mixed = of_split and Mixed(of_split.y_B[at_B], of_split.share_B[at_B])
+            yield Batch(rows, x_BCHW, self.labels_N[at_B], self.teacher.output(v, rows, x_BCHW), mixed)
 
     def _step(self, step: int, batch: Batch) -> None:
         """One step of each network on one batch."""

@@ -125,5 +125,5 @@ def test_a_picture_is_decoded_once_for_all_renderings_and_all_that_it_is_mixed_i
     of = fed(images, RENDERINGS, CPU, whole if keeps else whole - 1)
     rows = Rows.on(CPU, np.arange(COUNT))
     for v in (1, 2):
-        [*augment_ahead(of, draw(MIXED, 3, "labels", v, COUNT, EDGE, aspect_N), [rows], MEAN_C, STD_C)]
+        assert len([*augment_ahead(of, draw(MIXED, 3, "labels", v, COUNT, EDGE, aspect_N), [rows], MEAN_C, STD_C)]) == 1
     assert sorted(decoded) == sorted([*range(COUNT)] * (1 if keeps else 2))

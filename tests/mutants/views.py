@@ -149,8 +149,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "        return Mixed(self.labels_N[partner_B], share_B)",
-        "        return Mixed(self.labels_N[rows.device_B], share_B)",
+        "return Mixed(self.labels_N[partner_N], share_N)",
+        "return Mixed(self.labels_N, share_N)",
         f"{RENDERINGS}::test_a_student_learns_from_the_answer_to_its_own_mixed_crop_and_from_the_mixture",
     ),
     Mutant(
