@@ -63,13 +63,14 @@ def net() -> nn.Module:
     return nn.Sequential(*body).eval()
 
 
-def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, input: Input | None) -> Labels:
-    shown = Shown([input], data.mean, data.std, CPU, data.rendering(None))
-    show = shown.to(input)
+def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, *inputs: Input | None) -> Labels:
+    """By the mean of the network's answers, as it is fed each of these inputs."""
+    shown = Shown(inputs, data.mean, data.std, CPU, data.rendering(None))
+    shows = [shown.to(each) for each in inputs]
     for each in (folder / "labels", folder / "parts"):
         each.mkdir()
     recorded = label(
-        lambda x_BCHW: net(show(x_BCHW)),
+        lambda x_BCHW: torch.stack([net(show(x_BCHW)) for show in shows]).mean(0),
         fed(data.train.images, shown.renderings, CPU, 0),
         data,
         views,
@@ -84,7 +85,7 @@ def labelled(folder: Path, net: nn.Module, data: Prepared, views: Views, input: 
         teacher="teacher",
         teacher_hash="t" * 64,
         shown=shown,
-        input=input,
+        input=inputs[0],
     )
     spec = describe(views, SEED, "labels", COUNT, data.renderer)
     return open_labels(folder / "labels", recorded=recorded, data_hash=data.hash, views=spec, classes=data.classes)
@@ -116,6 +117,18 @@ def test_a_stored_label_is_the_answer_to_the_rendered_pixels(
         with torch.no_grad():
             assert torch.equal(labels.view(v), forward_fixed(net, x_NCSS, BATCH))
     assert torch.equal(labels.view(0), labels.view(1)) == (operation == "none")
+
+
+def test_members_of_unlike_sizes_answer_the_same_mixed_crop(tmp_path: Path, net: nn.Module, data: Prepared) -> None:
+    """As an ensemble labels: each member is shown the view at its own size."""
+    views, inputs = Views(**OPERATIONS["all"]), (None, LARGE, SMALL)
+    labels, answers = labelled(tmp_path, net, data, views, *inputs), []
+    for input in inputs:
+        of = input or Input(EDGE, data.mean, data.std)
+        mean_C, std_C = (torch.tensor(each)[:, None, None] for each in (of.mean, of.std))
+        with torch.no_grad():
+            answers.append(forward_fixed(net, (pixels(data, views, of, 1) - mean_C) / std_C, BATCH))
+    assert torch.equal(labels.view(1), torch.stack(answers).mean(0))
 
 
 def test_labels_are_bound_to_what_decodes_and_resizes(tmp_path: Path, net: nn.Module, data: Prepared) -> None:

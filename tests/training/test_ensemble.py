@@ -54,8 +54,8 @@ def split(count: int, seed: int) -> Split:
     return Split(images, random.integers(0, len(CLASSES), count))
 
 
-SPLITS = [split(count, seed) for seed, count in enumerate((TRAIN, VALIDATION, TEST))]
-DATA = Prepared(*SPLITS, SPLITS[0].labels, CLASSES, MEAN, STD, 1, EDGE, "d" * 64)
+FIRST = split(TRAIN, 0)
+DATA = Prepared(FIRST, split(VALIDATION, 1), split(TEST, 2), FIRST.labels, CLASSES, MEAN, STD, 1, EDGE, "d" * 64)
 STREAM = describe(Views(shift=1), 4, "ensemble", TRAIN)
 BOUND: dict[str, Any] = {"data_hash": DATA.hash, "views": STREAM, "classes": CLASSES}
 
@@ -107,7 +107,7 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Node]:
 def shown(v: int) -> Tensor:
     """The pixels of view `v` of the stream that an ensemble teaches (N, 1, H, W)."""
     drawn = draw(Views(shift=1), 4, "ensemble", v, TRAIN, EDGE)
-    images_NCHW = torch.from_numpy(DATA.train.images)
+    images_NCHW = torch.from_numpy(np.array(DATA.train.images))
     return augment(images_NCHW, drawn, torch.arange(TRAIN), torch.tensor(MEAN), torch.tensor(STD))
 
 
