@@ -81,7 +81,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     path = folder / "model.onnx"
     threads = read_machine().threads
     runtime = Runtime(path, threads=threads)
-    logits = {split: torch.from_numpy(runtime.logits(getattr(data, split).images)) for split in SPLITS}
+    logits = {split: torch.from_numpy(runtime.logits(work.images(split))) for split in SPLITS}
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
     network = rebuild(previous.architecture)

@@ -163,15 +163,8 @@ class Planner:
         return {"training": code(units.LOOP | used), "stage": code(units.stage(verb) | used)}
 
     def forward(self) -> ForwardSettings:
-        """How images are shown to a network. Raises `UserError` for views that no training can use yet."""
+        """How images are shown to a network."""
         params = self.params
-        for on, value in {"mixup": params.views.mixup, "cutmix": params.views.cutmix}.items():
-            if not value:
-                continue
-            raise UserError(
-                f"params.yaml: views.{on} is {value:g}, and no training learns from mixed images yet: "
-                "set views.mixup and views.cutmix to 0.0"
-            )
         return ForwardSettings(
             views=params.views.model_dump(mode="json"),
             views_seed=params.seeds.views,

@@ -46,7 +46,8 @@ def take(spec: AnswersSpec) -> None:
     path = given_file(given.file, given.sha256, "teacher.answers")
     where = f"{path} ({KEY})"
     views = min(spec.labels.views, held(spec.labels, len(data.train), len(data.classes)))
-    described = describe(Views(**spec.forward.views), spec.forward.views_seed, STREAM, len(data.train))
+    seed, count = spec.forward.views_seed, len(data.train)
+    described = describe(Views(**spec.forward.views), seed, STREAM, count, data.renderer)
     origins = read_origins(DATA, data.hash)
     asked = views if given.for_views == "own" else 0
     answers = match(read_columns(path, where), origins, data.classes, asked, our_views(described, data.hash), where)

@@ -197,8 +197,8 @@ DATA = [
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),
     Mutant(
         "pipeline/data/feed.py",
-        "drawn, rows.device_B, mean_C",
-        "drawn, rows.device_B.flip(0), mean_C",
+        "here, rows.device_B, mean_C",
+        "here, rows.device_B.flip(0), mean_C",
         "tests/data/test_feed.py",
     ),
     Mutant("pipeline/data/views.py", "(2 * views.shift + 1)", "(2 * views.shift)", VIEWS),

@@ -112,8 +112,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "draw(self.views, self.spec.views_seed, self.stream, v,",
-        'draw(self.views, self.spec.views_seed, "train", v,',
+        "draw(self.views, seed, self.stream, v,",
+        'draw(self.views, seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
     # What a curve and a header count.
@@ -369,11 +369,16 @@ MUTANTS = [
     ),
     Mutant("pipeline/base/locks.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
     # What a node records.
-    Mutant("pipeline/training/learn.py", "forward_of(model.eval())", "forward_of(model.train())", RECORDED),
     Mutant(
         "pipeline/training/learn.py",
-        "split, device = training.data.validation,",
-        "split, device = training.data.test,",
+        "answer(model.eval(), numbers[model])",
+        "answer(model.train(), numbers[model])",
+        RECORDED,
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        "split = training.data.validation",
+        "split = training.data.test",
         RECORDED,
     ),
     Mutant(

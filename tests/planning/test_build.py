@@ -13,7 +13,6 @@ import yaml
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
-from pipeline.config.views import Views
 from pipeline.planning import build as plan
 from pipeline.planning import compress, graph, methods, planner
 from pipeline.planning.specs.readers import EnsembleSpec
@@ -150,11 +149,11 @@ def test_the_default_metric_and_the_defaults_of_unequal_classes_stand_in_no_spec
     assert not any(word in whole for word in ('"select"', "class_weights", "sampling"))
 
 
-def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    without = {"method": {"cwtm": None, "dkd": None}}
-    build()
-    monkeypatch.setattr(Views, "mixes", property(lambda views: True))
-    assert any(isinstance(spec, TrainingSpec) for spec in build(without).values())
+@pytest.mark.parametrize("mixing", [{"mixup": 0.2}, {"cutmix": 1.0}], ids=str)
+def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(mixing: dict[str, float]) -> None:
+    without = {"views": {"preset": "strong", **mixing}, "method": {"cwtm": None, "dkd": None}}
+    specs = build(without)
+    assert mixing.items() <= specs["direct"].training.views.items() & specs["teacher"].forward.views.items()
     for name in ("cwtm", "dkd"):
         with pytest.raises(UserError, match=rf"method\.{name}\.objective\.{name} needs one class .* views mix images"):
             build(merged(without, {"method": {name: DEFAULT["method"][name]}}))
@@ -377,12 +376,3 @@ def test_what_is_no_network_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch
 def test_every_node_of_the_lineage_is_a_network() -> None:
     specs = build()
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
-
-
-@pytest.mark.parametrize(
-    ("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")]
-)
-def test_mixed_images_are_refused_until_a_training_learns_from_them(views: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=f"params.yaml: {said}, and no training learns from mixed images yet: set"):
-        build({"views": {"preset": "strong", **views}})
-    assert build({"views": {"preset": "strong"}})

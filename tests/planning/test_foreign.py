@@ -68,6 +68,8 @@ def test_its_code_is_that_which_takes_it_in() -> None:
             "or set views.preset to none and views.hue to 0.0",
         ),
         ({"shift": 0, "preset": "light", "flip": True}, None, "and views.flip is True, so"),
+        ({"shift": 1, "mixup": 0.2}, "clean", "teacher.answers.for_views is clean, and views mix images"),
+        ({"shift": 1, "cutmix": 1.0}, "clean", "teacher.answers.for_views is clean, and views mix images"),
         ({"shift": 0}, "clean", "teacher.answers.for_views is clean and has no effect"),
         ({"shift": 0}, "own", "teacher.answers.for_views is own and has no effect"),
     ],

@@ -188,7 +188,7 @@ def test_the_batches_that_balance_have_labels_however_few_there_are(specs: dict[
     at = of.at
     opening = [*of.opening(8)]
     have = [any(row < known for row in part) for epoch in range(EPOCHS) for part in of.order(epoch).reshape(20, 5)]
-    assert len(opening) == min(8, sum(have)) and all(bool((y_B >= 0).any()) for _, y_B, _ in opening)
+    assert len(opening) == min(8, sum(have)) and all(bool((batch.y_B >= 0).any()) for batch in opening)
     assert (len(opening) < 8) == (known == 2) and (sum(have[:8]) < 8) == (known < 60)
     assert of.at is at
     strengths = relative_gradients(of.learners, of.opening(8))
