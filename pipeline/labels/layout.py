@@ -4,6 +4,7 @@ Legend: N samples of a split, C classes, V views beside the clean one.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,6 +63,11 @@ def layout(format: Format, count: int, classes: int) -> dict[str, tuple[np.dtype
     }
 
 
+def sizes(arrays: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, int]:
+    """Bytes of each array of a layout."""
+    return {name: dtype.itemsize * math.prod(shape) for name, (dtype, shape) in arrays.items()}
+
+
 def distinct_views(
     count: int,
     classes: int,
@@ -81,8 +87,7 @@ def distinct_views(
     """
     if asked is not None:
         return asked
-    arrays = layout(choose(classes, "float32", kind, k), count, classes).values()
-    a_view = sum(dtype.itemsize * math.prod(shape) for dtype, shape in arrays)
+    a_view = sum(sizes(layout(choose(classes, "float32", kind, k), count, classes)).values())
     if (views := max_bytes // a_view - 1) < 1:
         raise UserError(
             f"params.yaml: labels.max_bytes is {max_bytes:,}, but the labels of one view and of the clean images take "

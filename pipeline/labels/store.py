@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+import torch
 from torch import Tensor
 
 from pipeline.base.errors import UserError
@@ -22,6 +22,7 @@ from pipeline.labels.layout import HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
 SCHEMA = 1
+AT_ONCE = 4096  # rows that are decoded together where all of a view are asked for
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,14 @@ class Labels:
         return decode(self._arrays(v), rows, len(self.header.classes))
 
     def view(self, v: int) -> Tensor:
-        """Logits of all samples in view `v`: float32 (N, C); see `rows`."""
-        return self.rows(v, np.arange(self.header.count))
+        """Logits of all samples in view `v`: float32 (N, C); see `rows`.
+
+        Beside them no more than `AT_ONCE` of what is stored is in memory.
+        """
+        whole_NC = torch.empty(self.header.count, len(self.header.classes))
+        for rows_B in np.split(np.arange(self.header.count), range(AT_ONCE, self.header.count, AT_ONCE)):
+            whole_NC[rows_B[0] : rows_B[-1] + 1] = self.rows(v, rows_B)
+        return whole_NC
 
     def _arrays(self, v: int) -> dict[str, np.ndarray]:
         if v not in self._opened:
@@ -121,11 +128,6 @@ def stored(encoded: Mapping[str, Tensor], format: Format, classes: int) -> dict[
     rows = len(next(iter(encoded.values())))
     types = {name: dtype for name, (dtype, _) in layout(format, rows, classes).items()}
     return {name: tensor.numpy().astype(types[name], copy=False) for name, tensor in encoded.items()}
-
-
-def content(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The file of a view, of all its rows."""
-    return save(dict(arrays))
 
 
 def write_header(folder: Path, header: LabelsHeader, files: Sequence[tuple[int, str]] | None = None) -> str:

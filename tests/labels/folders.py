@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import save
 from torch import Tensor
 
 from pipeline.base.files import digest, read_json, write_bytes
@@ -13,7 +14,6 @@ from pipeline.labels.layout import Format
 from pipeline.labels.store import (
     Labels,
     LabelsHeader,
-    content,
     open_labels,
     stored,
     view_path,
@@ -58,7 +58,7 @@ def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], forma
     batches = [logits_NC] if isinstance(logits_NC, Tensor) else list(logits_NC)
     encoded = [encode(logits_BC, format) for logits_BC in batches]
     whole = {name: torch.cat([part[name] for part in encoded]) for name in encoded[0]}
-    write_bytes(view_path(folder, v), content(stored(whole, format, batches[0].shape[1])))
+    write_bytes(view_path(folder, v), save(stored(whole, format, batches[0].shape[1])))
 
 
 def write(folder: Path, format: Format) -> str:

@@ -238,10 +238,10 @@ def test_the_device_goes_on_while_parts_are_written(tmp_path: Path, monkeypatch:
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(tmp_path, DENSE, 10, 3, 2)
 
-    def full(self: Path, content: bytes) -> None:
+    def full(expected: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("pipeline.labels.parts.beginning", full)
     with pytest.raises(OSError, match="No space") as raised, Writer(parts, "teacher") as writer:
         for _ in range(5):
             writer.write(torch.ones(2, 3))
