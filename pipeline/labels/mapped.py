@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 
-NAMES = {"F32": "float32", "F16": "float16", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
+NAMES = {"F32": "float32", "F16": "float16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
 HEADER_LIMIT = 2**16  # bytes; ours have a few hundred
 
 ArrayLayout = Mapping[str, tuple[np.dtype, tuple[int, ...]]]

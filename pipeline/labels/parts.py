@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from pipeline.base import files
-from pipeline.labels.layout import Format, layout, sizes
+from pipeline.labels.layout import BASIS, Format, layout, sizes
 from pipeline.labels.mapped import beginning
 from pipeline.labels.store import view_path
 
@@ -89,10 +89,12 @@ class Parts:
     def finish(self, folder: Path, views: int) -> list[File]:
         """Put the files of views 0 .. `views` into a folder and return what they are; they stay here, too.
 
-        Linked where the file system can: nothing changes either of them in place, and they take no room twice.
+        So is the basis of low-rank labels. Linked where the file system can: nothing changes either of them in place,
+        and they take no room twice.
         """
-        for v in range(views + 1):
-            source, target = view_path(self.folder, v), view_path(folder, v)
+        names = [view_path(folder, v).name for v in range(views + 1)]
+        for name in [*names, *([BASIS] if self.format.rank is not None else [])]:
+            source, target = self.folder / name, folder / name
             try:
                 os.link(source, target)
             except OSError:
