@@ -248,6 +248,18 @@ def pretrained(
 
     show(table(measure(out, data, weights, work, seeds, tiny, log)))
 
+Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
+
+
+@app.command()
+def lowrank(data: Folder, photographs: Photos, weights: Weights, work: Work, out: Out = None, tiny: Tiny = False) -> None:
+    """What forms of stored labels lose of real logits: dense, top-k, low-rank; by bytes a row."""
+    from benchmarks.lowrank import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out or work / "lowrank.json", data, photographs, weights, work, tiny, log)))
+
 
 if __name__ == "__main__":
     run(app)

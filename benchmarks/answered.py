@@ -29,17 +29,17 @@ class Crops:
 
 
 def images(folder: Path, count: int, first: int = 0) -> tuple[Path, ...]:
-    """As many images of each class of an image folder, `count` in all, from the class's number `first` on.
+    """`count` images of an image folder, as many of each class, after the `first` ones, counted alike.
 
     Raises:
         UserError: There are none.
     """
     classes = [each for each in sorted(folder.iterdir()) if each.is_dir()] if folder.is_dir() else []
-    of_class = -(-count // max(len(classes), 1))
+    of_class, start = (-(-each // max(len(classes), 1)) for each in (count, first))
     found = [
         path
         for each in classes
-        for path in [path for path in sorted(each.iterdir()) if path.suffix.lower() in SUFFIXES][first:][:of_class]
+        for path in [path for path in sorted(each.iterdir()) if path.suffix.lower() in SUFFIXES][start:][:of_class]
     ]
     if not found:
         raise UserError(f"{folder} has no images in folders of classes: name an image folder")

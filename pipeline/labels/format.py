@@ -4,7 +4,7 @@ dense: `logits` (N, C), raw. topk: `values` (N, k), the largest raw logits; `ind
 in the smallest unsigned type; `rest` (N,), the logit which, given to each of the C - k other classes, gives
 them together the probability that they had: log(sum of exp of the others / (C - k)). lowrank: `values` and `indices`
 as of topk; `coefficients` (N, r), whole numbers, of which the basis that all views share gives the other logits (see
-`pipeline.labels.basis`): none is above the least value that is kept.
+`pipeline.labels.basis`): all below the least value that is kept.
 
 Legend: N samples of a split, B batch, C classes, K values kept a row.
 """
@@ -60,7 +60,8 @@ def decode(
     values_BK, indices_BK = gather("values"), gather("indices", np.int64)
     if basis is not None:
         others_BC = basis.logits(gather("coefficients", np.float64))
-        others_BC = torch.minimum(others_BC, values_BK.amin(1, keepdim=True))
+        below_B1 = torch.nextafter(values_BK.amin(1, keepdim=True), torch.tensor(-math.inf))
+        others_BC = torch.minimum(others_BC, below_B1)
     else:
         others_BC = gather("rest")[:, None].repeat(1, classes)
     return others_BC.scatter_(1, indices_BK, values_BK)

@@ -6,7 +6,7 @@ written last, so that a folder that has one is complete.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipeline.labels.layout import BASIS, HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
 SCHEMA = 1
-AT_ONCE = 4096  # rows that are decoded together where all of a view are asked for
+AT_ONCE = 4096  # rows that are in memory together where all of a view are gone through
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,16 @@ class Labels:
         return decode(self._arrays(v), rows, len(self.header.classes), self._basis)
 
     def view(self, v: int) -> Tensor:
-        """Logits of all samples in view `v`: float32 (N, C); see `rows`.
-
-        Beside them no more than `AT_ONCE` of what is stored is in memory.
-        """
+        """Logits of all samples in view `v`: float32 (N, C); see `rows`."""
         whole_NC = torch.empty(self.header.count, len(self.header.classes))
-        for rows_B in np.split(np.arange(self.header.count), range(AT_ONCE, self.header.count, AT_ONCE)):
-            whole_NC[rows_B[0] : rows_B[-1] + 1] = self.rows(v, rows_B)
+        for z_BC, part_BC in zip(whole_NC.split(AT_ONCE), self.pieces(v), strict=True):
+            z_BC.copy_(part_BC)
         return whole_NC
+
+    def pieces(self, v: int) -> Iterator[Tensor]:
+        """Logits of all samples in view `v`, `AT_ONCE` after the other: float32 (B, C); see `rows`."""
+        for start in range(0, self.header.count, AT_ONCE):
+            yield self.rows(v, np.arange(start, min(start + AT_ONCE, self.header.count)))
 
     @cached_property
     def _basis(self) -> Basis | None:
@@ -228,7 +230,7 @@ def _checks(value: dict[str, Any]) -> dict[str, bool]:
         "files": isinstance(files, list) and views == len(files) - 1 and all(map(_is_file, files)),
         "format": isinstance(classes, list) and _is_format(value.get("format"), len(classes)),
         "input": isinstance(value.get("input"), dict | None),
-        "basis": _is_file(value["basis"]) if _has_rank(value.get("format")) else "basis" not in value,
+        "basis": _is_file(value.get("basis")) if _has_rank(value.get("format")) else "basis" not in value,
     }
 
 

@@ -5,6 +5,7 @@ The crop of a stored label is not stored: it is drawn again from its seed, as th
 Legend: N images of the training split, C classes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,18 +42,23 @@ class Example:
     predicted: tuple[tuple[str, float, bool], ...]
 
 
-def chosen(p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN) -> tuple[list[tuple[int, int]], int]:
+def likeliest(p_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest class of each row, and its probability."""
+    return p_NC.argmax(axis=1), p_NC.max(axis=1)
+
+
+def chosen(
+    views: Iterable[tuple[np.ndarray, np.ndarray]], y_N: np.ndarray, most: int = SHOWN
+) -> tuple[list[tuple[int, int]], int]:
     """(view, row) of crops worth showing, and how many labels differ from the hard one.
 
-    p_VNC: probabilities of views 1 .. V. Those that differ come first, the surest of them at the top, each
+    views: of views 1 .. V, the `likeliest` of each image. Those that differ come first, the surest of them at the top, each
     image once and no pair of classes more than twice; then those of which the teacher is least sure. Images without a
     label (-1) agree with nothing and differ from nothing: they are not shown.
     """
     differing, doubted = [], []
     count = 0
-    for v, p_NC in enumerate(p_VNC, start=1):
-        guess_N = p_NC.argmax(axis=1)
-        top_N = p_NC.max(axis=1)
+    for v, (guess_N, top_N) in enumerate(views, start=1):
         rows = np.flatnonzero((guess_N != y_N) & (y_N >= 0))
         count += len(rows)
         # Far more than are shown, so that enough are left once images and pairs have had their turn.
@@ -92,13 +98,19 @@ def section(run: Run) -> PageSection | None:
     count = min(labels.views, VIEWS)
     if not count:
         return None
-    p_VNC = [torch.softmax(labels.view(v), 1).numpy() for v in range(1, count + 1)]
+
+    def view(v: int) -> tuple[np.ndarray, np.ndarray]:
+        """Without all of its probabilities at once."""
+        guesses, tops = zip(*(likeliest(torch.softmax(z_BC, 1).numpy()) for z_BC in labels.pieces(v)), strict=True)
+        return np.concatenate(guesses), np.concatenate(tops)
+
     y_N = np.asarray(data.train.labels)
     labelled = int((y_N >= 0).sum())
-    picked, differing = chosen(p_VNC, y_N)
+    picked, differing = chosen(map(view, range(1, count + 1)), y_N)
     cards = []
     for v, row in picked:
-        each = example(p_VNC[v - 1][row], row, v, data)
+        (p_C,) = torch.softmax(labels.rows(v, np.array([row])), 1).numpy()
+        each = example(p_C, row, v, data)
         cards.append(
             {
                 "example": each,

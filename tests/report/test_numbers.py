@@ -23,7 +23,7 @@ from pipeline.report.generations import description, figure, generations
 from pipeline.report.lineage import GraphRow, rails
 from pipeline.report.methods import arms
 from pipeline.report.run import Entry
-from pipeline.report.soft_labels import chosen, crop, example
+from pipeline.report.soft_labels import chosen, crop, example, likeliest
 from pipeline.report.tradeoff import Cost, Point, chart, costs, mark, points
 
 
@@ -188,7 +188,7 @@ def test_crops_that_differ_come_first_then_the_doubtful_each_image_once() -> Non
     y_N = np.array([0, 0, 1, 1])
     first = np.array([[0.4, 0.6], [0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
     second = np.array([[0.1, 0.9], [0.8, 0.2], [0.45, 0.55], [0.6, 0.4]])
-    found, differing = chosen([first, second], y_N, most=3)
+    found, differing = chosen(map(likeliest, [first, second]), y_N, most=3)
     assert differing == 3
     assert found == [(2, 0), (2, 3), (2, 2)]
 
@@ -210,14 +210,14 @@ def test_the_hard_label_is_among_the_predictions_shown(hard: int, shown: list[in
 
 def test_a_pair_of_classes_is_shown_twice_at_most() -> None:
     p_NC = np.tile([[0.2, 0.8]], (9, 1))
-    found, differing = chosen([p_NC], np.zeros(9, int))
+    found, differing = chosen([likeliest(p_NC)], np.zeros(9, int))
     assert (len(found), differing) == (2, 9)
 
 
 def test_an_image_without_a_label_differs_from_none_and_is_not_shown() -> None:
     y_N = np.array([0, -1, 1, -1])
     p_NC = np.array([[0.2, 0.8], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
-    assert chosen([p_NC], y_N) == ([(1, 0), (1, 2)], 1)
+    assert chosen([likeliest(p_NC)], y_N) == ([(1, 0), (1, 2)], 1)
 
 
 def test_followers_are_all_that_learn_directly_or_not() -> None:
