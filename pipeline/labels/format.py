@@ -46,9 +46,7 @@ def encode(logits_BC: Tensor, format: Format, basis: Basis | None = None) -> dic
     return {**kept, "rest": rest_B.to(dtype)}
 
 
-def decode(
-    arrays: Mapping[str, np.ndarray], rows_B: np.ndarray, classes: int, basis: Basis | None = None
-) -> Tensor:
+def decode(arrays: Mapping[str, np.ndarray], rows_B: np.ndarray, classes: int, basis: Basis | None = None) -> Tensor:
     """Float32 logits (B, C) of some rows of what `layout` describes, in memory of their own. basis: of lowrank."""
 
     def gather(name: str, dtype: type[np.generic] = np.float32) -> Tensor:

@@ -17,9 +17,7 @@ from pipeline.labels.store import LabelsHeader, check_finite, write_header
 from pipeline.labels.writer import Writer
 
 
-def write_given(
-    rows: Callable[[int, np.ndarray], Tensor], header: LabelsHeader, folder: Path, parts: Path
-) -> str:
+def write_given(rows: Callable[[int, np.ndarray], Tensor], header: LabelsHeader, folder: Path, parts: Path) -> str:
     """Write the labels of views 0 .. V of `header` into `folder`; return their content hash.
 
     rows: gives the logits of some samples in a view, float32 (B, C). parts: a folder that holds what an earlier process

@@ -94,7 +94,9 @@ def label(
     def sample() -> Tensor:
         chosen = sample_rows(len(pixels))
         with torch.no_grad():
-            found_NC = torch.cat([z_BC.cpu() for z_BC in logits(SAMPLE_VIEW, Rows.on(device, chosen).split(batch_size))])
+            found_NC = torch.cat(
+                [z_BC.cpu() for z_BC in logits(SAMPLE_VIEW, Rows.on(device, chosen).split(batch_size))]
+            )
         check_finite(found_NC.isfinite().all(1), SAMPLE_VIEW, teacher, chosen)
         return found_NC
 

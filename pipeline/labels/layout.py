@@ -79,9 +79,7 @@ def _lowrank(classes: int, k: int, rank: int | None) -> Format:
         )
     rank = max(1, classes // 8) if rank is None else rank
     format = Format("lowrank", "float16", k, rank)
-    a_row, dense = (
-        sum(sizes(layout(each, 1, classes)).values()) for each in (format, Format("dense", format.dtype))
-    )
+    a_row, dense = (sum(sizes(layout(each, 1, classes)).values()) for each in (format, Format("dense", format.dtype)))
     if rank >= classes or a_row >= dense:
         raise UserError(
             f"params.yaml: labels.kind lowrank with k {k} and rank {rank} takes {a_row} bytes a row, and dense, which "

@@ -59,7 +59,11 @@ def test_components_for_an_eighth_of_the_classes(classes: int, form: dict[str, A
 @pytest.mark.parametrize(
     ("classes", "form", "said"),
     [
-        (LOWRANK_CLASSES + 1, {}, "takes up to 4,096 classes, as it computes their covariance, and the data have 4,097"),
+        (
+            LOWRANK_CLASSES + 1,
+            {},
+            "takes up to 4,096 classes, as it computes their covariance, and the data have 4,097",
+        ),
         (10, {}, "lowrank would keep 10 of 10 classes: set labels.k below 10, or labels.kind to dense"),
         (100, {"rank": 100}, "with k 10 and rank 100 takes 130 bytes a row, and dense, which loses less, 200: set"),
         (12, {"k": 6, "rank": 6}, "with k 6 and rank 6 takes 24 bytes a row, and dense, which loses less, 24: set"),
