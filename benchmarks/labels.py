@@ -7,7 +7,7 @@ are not in it, which the system takes back as it needs them. Logits are made, of
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,8 @@ def _of(folder: Path, form: str, format: Format, rows: int) -> Iterator[Step]:
         return answered(v, rows_B)
 
     def write() -> None:
-        try:
+        with suppress(Killed):
             write_given(killed, header, labels, parts)
-        except Killed:
-            pass
 
     written: list[str] = []
     yield step(f"{VIEWS} of {VIEWS + 1} views and half of the last are written", write)

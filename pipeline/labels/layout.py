@@ -74,8 +74,8 @@ def choose(
 def _lowrank(classes: int, k: int, rank: int | None) -> Format:
     if classes > LOWRANK_CLASSES:
         raise UserError(
-            f"params.yaml: labels.kind lowrank takes up to {LOWRANK_CLASSES:,} classes, as it computes their covariance, "
-            f"and the data have {classes:,}: set labels.kind to topk"
+            f"params.yaml: labels.kind lowrank takes up to {LOWRANK_CLASSES:,} classes, as it computes their "
+            f"covariance, and the data have {classes:,}: set labels.kind to topk"
         )
     rank = max(1, classes // 8) if rank is None else rank
     format = Format("lowrank", "float16", k, rank)

@@ -185,5 +185,5 @@ def test_a_basis_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     content = bytearray((tmp_path / BASIS).read_bytes())
     content[-4:] = np.float32(np.nan).tobytes()
     (tmp_path / BASIS).write_bytes(content)
-    with pytest.raises(UserError, match="basis.safetensors has numbers that are not finite: delete the folder"):
+    with pytest.raises(UserError, match=r"basis\.safetensors has numbers that are not finite: delete the folder"):
         read_basis(tmp_path, LOWRANK, CLASSES, sha256(tmp_path / BASIS))

@@ -1,4 +1,4 @@
-"""The memory that labels take does not grow with their rows: sets larger than a limit are written, gone on with, read."""
+"""The memory that labels take does not grow with their rows: sets larger than a limit are written and read."""
 
 import multiprocessing
 import os
