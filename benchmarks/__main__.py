@@ -24,6 +24,7 @@ NAMES = {
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
     "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
+    "layout": "Channels last against images as torch lays them out, in float32.",
     "together": "Several small students as one grouped network against one after the other.",
     "saving": "How long a training stands still for a saved state, against the whole of writing it.",
     "size": "Images a second and memory against the number of images.",
@@ -127,52 +128,32 @@ def gradients(out: Out = None, tiny: Tiny = False) -> None:
         write_json(out, asdict(measured))
 
 
-@app.command()
-def weights(out: Out = None, tiny: Tiny = False) -> None:
-    """What default weights are worth on digits: each method over hard labels, at today's weight and the one before."""
-    from benchmarks.weights import Reached, measure, table
-    from pipeline.base.files import write_json
-    from pipeline.lineage.results import show
-
-    def keep(reached: Reached) -> None:
-        if out is not None:
-            write_json(out, reached)
-
-    with tempfile.TemporaryDirectory() as folder:
-        cells = table(measure(Path(folder), tiny, keep))
-    show(cells)
+TABLES = {
+    "weights": "What default weights are worth on digits: each method over hard labels, at today's and the one before.",
+    "norms": "BatchNorm's statistics in short trainings: as torch builds a network, and by either remedy.",
+    "unequal": "Classes of unequal size, on digits: balanced sampling, and weights of classes, beside neither.",
+}
 
 
-@app.command()
-def norms(out: Out = None, tiny: Tiny = False) -> None:
-    """BatchNorm's statistics in short trainings: as torch builds a network, and by either remedy."""
-    from benchmarks.norms import Row, measure, table
-    from pipeline.base.files import write_json
-    from pipeline.lineage.results import show
+def _table(name: str) -> Callable[..., None]:
+    def command(out: Out = None, tiny: Tiny = False) -> None:
+        from pipeline.base.files import write_json
+        from pipeline.lineage.results import show
 
-    def keep(rows: list[Row]) -> None:
-        if out is not None:
-            write_json(out, rows)
+        def keep(reached: Any) -> None:
+            if out is not None:
+                write_json(out, reached)
 
-    with tempfile.TemporaryDirectory() as folder:
-        cells = table(measure(Path(folder), tiny, keep))
-    show(cells)
+        module = importlib.import_module(f"benchmarks.{name}")
+        with tempfile.TemporaryDirectory() as folder:
+            cells = module.table(module.measure(Path(folder), tiny, keep))
+        show(cells)
+
+    return command
 
 
-@app.command()
-def unequal(out: Out = None, tiny: Tiny = False) -> None:
-    """Classes of unequal size, on digits: balanced sampling, and weights of classes, beside neither."""
-    from benchmarks.unequal import Reached, measure, table
-    from pipeline.base.files import write_json
-    from pipeline.lineage.results import show
-
-    def keep(reached: Reached) -> None:
-        if out is not None:
-            write_json(out, reached)
-
-    with tempfile.TemporaryDirectory() as folder:
-        cells = table(measure(Path(folder), tiny, keep))
-    show(cells)
+for _name, _help in TABLES.items():
+    app.command(_name, help=_help)(_table(_name))
 
 
 Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]

@@ -49,10 +49,12 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
     return found
 
 
-def step(run: Callable[[torch.Tensor], torch.Tensor], model: nn.Module, on: Device, batch: int) -> Callable[[], None]:
+def step(
+    run: Callable[[torch.Tensor], torch.Tensor], model: nn.Module, on: Device, batch: int, size: int = 32
+) -> Callable[[], None]:
     """One supervised step on random images; `run` is the forward pass of `model`."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
-    x_BCHW = on.layout(torch.randn(batch, 3, 32, 32, device=on.where))
+    x_BCHW = on.layout(torch.randn(batch, 3, size, size, device=on.where))
     y_B = torch.randint(0, 10, (batch,), device=on.where)
 
     def once() -> None:

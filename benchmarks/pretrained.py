@@ -115,7 +115,7 @@ def _params(setting: Setting, weights: Path, images: Path, seed: int, teacher: M
     params["data"] |= {"source": "imagefolder", "root": str(images), "size": setting.size, "per_class": None}
     params["data"] |= {"validation": 0.2, "test": 0.2}
     params["views"] = {"shift": 0, "flip": True, "scale": 0.5}
-    params["machine"] |= {"precision": "float32", "threads": None}
+    params["machine"] |= {"precision": "float32", "threads": None, "memory_format": "channels_last"}
     params["teacher"] = {
         "architecture": {"family": "timm", "name": NAME, "drop_path_rate": 0.0},
         "input": {"size": setting.size, "mean": [0.5] * 3, "std": [0.5] * 3},

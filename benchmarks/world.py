@@ -34,9 +34,10 @@ HARD = {"cross_entropy": {"weight": 1.0, "label_smoothing": 0.0}}
 SOFT = {"soft_targets": {"weight": 1.0, "temperature": 4.0}}
 
 
-def device(precision: str = "auto", name: str = "auto") -> Device:
+def device(precision: str = "auto", name: str = "auto", memory_format: str = "auto") -> Device:
     """The GPU where there is one, or the device of that name; of a CPU one thread."""
-    return choose(MachineSpec(device=name, precision=precision, threads=1, state_every=20), precision)
+    machine = MachineSpec(device=name, precision=precision, threads=1, memory_format=memory_format, state_every=20)
+    return choose(machine, precision)
 
 
 def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, classes: int = 10) -> Prepared:

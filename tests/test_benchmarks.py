@@ -33,6 +33,7 @@ def test_the_names_are_these() -> None:
         "labelling",
         "graph",
         "precision",
+        "layout",
         "together",
         "saving",
         "size",

@@ -11,7 +11,7 @@ from pipeline.base.paths import PLAN
 from pipeline.config import params
 from pipeline.dvc import cache, internals, lock
 from pipeline.dvc.relock import relocked, spec_path
-from pipeline.planning import build, graph, legacy, releases
+from pipeline.planning import build, graph, releases
 from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.moved_state import MovedState
@@ -88,7 +88,7 @@ def _compared(specs: dict[str, Spec]) -> Taken:
             taken.again[name] = "it has not run yet"
         elif last is None:
             taken.again[name] = "the DVC cache no longer holds the spec of its last result"
-        elif why := listed.differences(legacy.translated(last), new):
+        elif why := listed.differences(last, new):
             taken.again[name] = releases.in_words(why)
         else:
             taken.relocked[name] = new
@@ -100,7 +100,6 @@ def _compared(specs: dict[str, Spec]) -> Taken:
 
 def _trains_the_same(listed: releases.Releases, old: Json, new: Json) -> bool:
     """Whether training by the new spec can go on where the old one stopped, whatever else its stage is to do."""
-    old = legacy.translated(old)
     if "training" not in old["code"] or "training" not in new["code"]:
         return False
     return not any(each.key.startswith(("training.", "code.training")) for each in listed.differences(old, new))

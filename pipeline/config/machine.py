@@ -15,4 +15,5 @@ class Machine(Section):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     threads: Annotated[Count, Field(le=1024)] | None = None
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     state_every: NonNegative = 20.0

@@ -24,6 +24,7 @@ from pipeline.console import streams
 from pipeline.console.progress import warn
 from pipeline.console.text import visible, visible_lines
 
+SYSTEMS = ("linux", "darwin")  # what locks files and starts stages is of POSIX
 STOPPED = 130  # as a shell says of a command that Ctrl-C ended
 
 FULL = "free some space and run again; finished work and progress are kept"
@@ -74,6 +75,8 @@ def run(app: typer.Typer) -> None:
     """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
     streams.hold_open()
     _prepare_output()
+    if sys.platform not in SYSTEMS:
+        _end(f"error: this needs Linux or macOS, and this is {sys.platform}: on Windows, run it in WSL", 1)
     try:
         try:
             app()

@@ -57,11 +57,11 @@ class Releases:
         """Where a spec asks for something else than an old one did, beyond what is listed.
 
         Args:
-            old: Its code may be None in a part: by what code that was made is not known.
+            old: Its code, or that of a part, may be one hash, as it was once: by what code it was made is not known.
         """
-        found = self._settings(old, new)
-        for part in sorted({*old["code"], *new["code"]}):
-            found += self._code(part, old["code"].get(part, {}), new["code"].get(part, {}))
+        found, code = self._settings(old, new), old["code"] if isinstance(old["code"], dict) else {"stage": old["code"]}
+        for part in sorted({*code, *new["code"]}):
+            found += self._code(part, code.get(part, {}), new["code"].get(part, {}))
         return found
 
     def _settings(self, old: Json, new: Json) -> list[Difference]:
@@ -89,8 +89,8 @@ class Releases:
             old = moved
         return old
 
-    def _code(self, part: str, old: dict[str, str] | None, new: dict[str, str]) -> list[Difference]:
-        if old is None:
+    def _code(self, part: str, old: dict[str, str] | str, new: dict[str, str]) -> list[Difference]:
+        if isinstance(old, str):
             return [Difference(f"code.{part}", "its code was not that of a release", implied=True)]
         units = sorted(old.keys() | new.keys())
         changed = [unit for unit in units if not self.accepts(unit, old.get(unit), new.get(unit))]

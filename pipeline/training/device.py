@@ -26,11 +26,15 @@ HOST_BYTES = 2 << 30  # the same where the memory is the machine's own, which ke
 
 @dataclass(frozen=True)
 class Device:
-    """Where tensors live and in which type layers compute; with `tf32` a GPU's products of float32 are shortened."""
+    """Where tensors live and in which type layers compute; with `tf32` a GPU's products of float32 are shortened.
+
+    memory_format: how images lie in memory, as torch calls it; `auto` is channels last but in float32 on a CPU.
+    """
 
     where: torch.device
     dtype: torch.dtype
     tf32: bool = False
+    memory_format: str = "auto"
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model here, in the memory layout that is fastest here."""
@@ -61,7 +65,11 @@ class Device:
 
     @property
     def channels_last(self) -> bool:
-        """Whether images lie in memory with channels last: not in float32 on a CPU, whose bits it would change."""
+        """Whether images lie in memory with channels last."""
+        return self._automatic if self.memory_format == "auto" else self.memory_format == "channels_last"
+
+    @property
+    def _automatic(self) -> bool:
         return self.where.type == "cuda" or self.dtype != torch.float32
 
     @property
@@ -95,6 +103,8 @@ class Device:
             "torch": torch.__version__.split("+")[0],
             "device": self.name,
             "precision": "tf32" if self.tf32 else self.compute_type,
+            # Named where it was asked for alone, so that what was saved before it could be is found again.
+            **({} if self.channels_last == self._automatic else {"channels last": self.channels_last}),
             **environment(self.where),
         }
 
@@ -118,4 +128,4 @@ def choose(machine: MachineSpec, precision: str) -> Device:
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16(device) else "float32"
     shorter = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-    return Device(device, shorter.get(precision, torch.float32), tf32)
+    return Device(device, shorter.get(precision, torch.float32), tf32, machine.memory_format)

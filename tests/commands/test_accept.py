@@ -18,7 +18,7 @@ from pipeline.commands.accept import _trains_the_same
 from pipeline.config import params
 from pipeline.dvc import cache, lock
 from pipeline.dvc.relock import relocked
-from pipeline.planning import graph, legacy, releases, units
+from pipeline.planning import graph, releases, units
 from pipeline.planning.build import build
 from pipeline.planning.releases import Releases
 from pipeline.planning.specs.training import TrainingSpec
@@ -29,7 +29,6 @@ from tests.faults.graph import resize
 from tests.release import checkout, text, updated
 from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, bring, create
 
-LEGACY = "b243eb0"  # legacy.json is of it
 Json = dict[str, Any]
 ACCEPT = (sys.executable, "-m", "pipeline", "accept")
 TIMED = "metrics/summary.json"  # in which seconds stand
@@ -67,13 +66,12 @@ def test_the_list_is_of_the_code_of_today() -> None:
     )
 
 
-def test_a_new_line_begins_with_the_release_and_an_old_one_goes_on() -> None:
+def test_an_old_line_goes_on_and_a_new_one_says_that_specs_did_not_name_the_unit() -> None:
     listed = Releases("", {}, {}, {"a": ["a1", "a2"], "b": ["b1"], "c": ["c1", "c2"], "e": ["e1"]})
-    today = {"a": "a2", "b": "b2", "c": "c1", "d": "d9", "f": "f1"}
-    code = updated(listed, today, [], {"d": "d8", "f": "f1"}).code
-    expected = {"a": ["a1", "a2"], "b": ["b1", "b2"], "c": ["c2", "c1"], "d": ["d8", "d9"], "e": ["e1", None]}
-    assert code == expected | {"f": ["f1"]}
-    assert updated(listed, today, ["b"], {"b": "b0"}).code["b"] == ["b2"]
+    today = {"a": "a2", "b": "b2", "c": "c1", "d": "d9"}
+    code = updated(listed, today, []).code
+    assert code == {"a": ["a1", "a2"], "b": ["b1", "b2"], "c": ["c2", "c1"], "d": [None, "d9"], "e": ["e1", None]}
+    assert updated(listed, today, ["b", "d"]).code == code | {"b": ["b2"], "d": ["d9"]}
     listed = replace(LISTED, code=code)
     assert Releases(**yaml.safe_load(text(listed))) == listed
 
@@ -111,14 +109,15 @@ def changed(spec: Json, *keys: Any, value: Any) -> Json:
         (OLD, changed(NEW, "code", "training", "model plain", value="m2"), "its code was changed (model plain)"),
         (OLD, changed(NEW, "code", "training", "optimiser", value="o2"), "its code was changed (optimiser)"),
         (OLD, changed(NEW, "code", "stage", "rebuild", value="r2"), "its code was changed (rebuild)"),
-        (changed(OLD, "code", "stage", value=None), NEW, "its code was not that of a release"),
+        (changed(OLD, "code", "stage", value="one hash"), NEW, "its code was not that of a release"),
+        (changed(OLD, "code", value="one hash"), changed(NEW, "code", value={}), "its code was not that of a release"),
         # Another setting has another code: that goes without saying.
         (
             OLD,
             changed(changed(NEW, "more", value=1), "code", "stage", value={"objective dkd": "d"}),
             "more was not given, is 1",
         ),
-        (changed(OLD, "code", "stage", value=None), changed(NEW, "more", value=1), "more was not given, is 1"),
+        (changed(OLD, "code", "stage", value="one hash"), changed(NEW, "more", value=1), "more was not given, is 1"),
     ],
 )  # fmt: skip
 def test_every_other_difference_is_named(old: Json, new: Json, why: str) -> None:
@@ -136,42 +135,13 @@ def test_training_goes_on_only_by_code_and_settings_that_are_known_to_be_the_sam
         changed(NEW, "training", "members", 0, "recipe", "lr", value=0.2),
     ):
         assert not _trains_the_same(LISTED, OLD, other | labels)
-    assert not _trains_the_same(LISTED, changed(OLD, "code", "training", value=None), NEW | labels)
+    for code in ("one hash", {"training": "one hash", "stage": {}}):
+        assert not _trains_the_same(LISTED, changed(OLD, "code", value=code), NEW | labels)
 
 
 def test_of_many_differences_three_are_named() -> None:
     new = NEW | {f"k{number}": number for number in range(5)}
     assert releases.in_words(LISTED.differences(OLD, new)).endswith("k2 was not given, is 2, and 2 more")
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the release before."""
-    folder = tmp_path_factory.mktemp("released")
-    return put(LEGACY, folder)
-
-
-def put(commit: str, folder: Path) -> Path:
-    try:
-        checkout(commit, folder)
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        pytest.skip(f"git has no commit {commit} here ({error})")
-    return folder
-
-
-def test_each_code_of_the_release_before_is_told_unit_by_unit(released: Path) -> None:
-    command = [sys.executable, "-m", "stages", "plan"]
-    subprocess.run(command, cwd=released, check=True, env=Scratch(released).environment)
-    specs = {str(path.relative_to(released)): files.read_sealed(path) for path in released.glob("plan/**/*.json")}
-    del specs["plan/machine.json"]
-    assert len(specs) > 50
-    for path, spec in specs.items():
-        code = legacy.translated(spec)["code"]
-        assert all(code.values()), path
-        assert legacy.translated({**spec, "code": code})["code"] == code
-        # Of a file that was edited, nothing is known.
-        edited = json.loads(json.dumps(spec).replace('"code": "', '"code": "0').replace('"stage": "', '"stage": "0'))
-        assert legacy.translated(edited)["code"]["stage"] is None
 
 
 LOCK = """\
@@ -343,7 +313,12 @@ def test_where_nothing_has_run_there_is_nothing_to_take_over(fresh: Scratch) -> 
 @pytest.mark.long
 def test_what_is_taken_over_from_a_release_is_what_today_would_make(lineage: Scratch, tmp_path: Path) -> None:
     """What holds releases.yaml: the same graph by both codes, in one environment."""
-    old = create(tmp_path / "old", put(releases.read().commit, tmp_path / "released"))
+    commit, released = releases.read().commit, tmp_path / "released"
+    try:
+        checkout(commit, released)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        pytest.skip(f"git has no commit {commit} here ({error})")
+    old = create(tmp_path / "old", released)
     resize(old.folder, LENGTHS, [*METHODS, SKIPPED])
     old.run(*COMMIT)
     old.repro()
@@ -351,7 +326,7 @@ def test_what_is_taken_over_from_a_release_is_what_today_would_make(lineage: Scr
     resize(old.folder, LENGTHS, [*METHODS, SKIPPED])
     said = old.run(*ACCEPT)
     again = {line.split(" runs again")[0] for line in said.splitlines() if " runs again: " in line}
-    assert "prepare" not in again, said
+    assert "prepare" not in again, f"every result is another: `python -m tests.release --baseline COMMIT`\n{said}"
     ran = {*old.repro()}
     assert {"plan", *(name.replace("/", "@") for name in again)} <= ran
     assert "prepare" not in ran

@@ -96,6 +96,15 @@ def test_a_shard_is_a_tar_whose_bytes_depend_on_its_images_alone(tmp_path: Path)
     assert (again.sha256, again.ids, again.places.tolist()) == (shard.sha256, shard.ids, shard.places.tolist())
 
 
+@pytest.mark.parametrize("keep", [512, 514])
+def test_a_shard_that_is_cut_off_in_an_image_says_so(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.tar"
+    write_shard(path, stored(3))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(NoShard, match="it is cut off"):
+        read_shard(path)
+
+
 @pytest.mark.parametrize("keep", [0, 100, 512, 600, 1800, -1024])
 def test_a_shard_that_is_cut_off_is_none(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.tar"

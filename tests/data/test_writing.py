@@ -289,6 +289,27 @@ def test_what_is_transparent_shows_the_background_of_the_header(tmp_path: Path, 
     assert len(hashes) == 2
 
 
+@pytest.mark.parametrize("other", [{"size": 16, "store_size": 30}, {"background": (1, 2, 3)}])
+def test_labels_are_bound_to_what_decodes_even_where_nothing_else_tells_it(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """Files, mean and deviation are alike: images of one colour, and transparent ones in validation alone."""
+    for split, alpha in (("train", 255), ("val", 0)):
+        for number in range(4):
+            folder = tmp_path / "in" / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            one = Image.new("RGBA", (40, 30), (number % 2 * 128, number, 0, alpha))
+            (folder / f"{number}.png").write_bytes(file(one, "PNG"))
+    data = {"source": "imagefolder", "size": 20, "storage": "encoded"}
+    headers = [
+        prepare(Data.model_validate(data | more), tmp_path / "in", 0, tmp_path / str(at))
+        for at, more in enumerate(({}, other))
+    ]
+    assert headers[0]["files"] == headers[1]["files"]
+    assert headers[0]["mean"] == headers[1]["mean"] and headers[0]["std"] == headers[1]["std"]
+    assert headers[0]["hash"] != headers[1]["hash"]
+
+
 @pytest.mark.parametrize("storage", ["pixels", "encoded"])
 def test_what_is_unreadable_when_it_is_written_is_as_what_was_so_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str

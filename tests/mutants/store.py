@@ -33,7 +33,7 @@ MUTANTS = [
         "pipeline/data/shards.py",
         "if len(padded) < member.size:",
         "if not padded:",
-        f"{SHARDS}::test_a_shard_that_is_cut_off_is_none",
+        f"{SHARDS}::test_a_shard_that_is_cut_off_in_an_image_says_so",
     ),
     Mutant("pipeline/data/encoding.py", "short <= store_size and len", "short < store_size and len", ENCODING),
     Mutant("pipeline/data/encoding.py", "    picture.info = {}", "    pass", ENCODING),
@@ -88,14 +88,14 @@ MUTANTS = [
         "pipeline/data/prepare.py",
         '"decoded to": written.shapes["train"][1:], ',
         "",
-        f"{WRITING}::test_a_prepared_folder_of_photographs_is_read_as_one_of_pixels_is",
+        f"{WRITING}::test_labels_are_bound_to_what_decodes_even_where_nothing_else_tells_it",
     ),
     # Neither is what shows through, nor is it what they are decoded on.
     Mutant(
         "pipeline/data/prepare.py",
         ', "background": data.background}',
         "}",
-        f"{WRITING}::test_what_is_transparent_shows_the_background_of_the_header",
+        f"{WRITING}::test_labels_are_bound_to_what_decodes_even_where_nothing_else_tells_it",
     ),
     Mutant(
         "pipeline/data/prepared.py",

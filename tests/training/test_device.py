@@ -1,11 +1,13 @@
-"""What runs in which type, and where the number of threads comes from."""
+"""What runs in which type and memory layout, and where the number of threads comes from."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from pipeline.base.errors import UserError
-from pipeline.training.device import Device, choose
+from pipeline.training.device import choose
 from tests.training.runs import machine
 
 CPU = machine()
@@ -48,8 +50,21 @@ def test_a_device_that_is_not_here_is_one_sentence() -> None:
         choose(machine("cuda:99"), "float32")
 
 
-def test_only_bfloat16_and_gpus_change_the_layout_of_images() -> None:
-    x_BCHW = torch.zeros(2, 3, 4, 5)
-    plain, narrow = (Device(torch.device("cpu"), dtype) for dtype in (torch.float32, torch.bfloat16))
-    assert plain.layout(x_BCHW).is_contiguous()
-    assert narrow.layout(x_BCHW).is_contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize(
+    ("precision", "asked", "last"),
+    [
+        ("float32", "auto", False),
+        ("bfloat16", "auto", True),
+        ("float32", "channels_last", True),
+        ("bfloat16", "contiguous", False),
+    ],
+)
+def test_images_and_weights_lie_as_was_asked_for_or_as_suits_the_precision(
+    precision: str, asked: str, last: bool
+) -> None:
+    device = choose(replace(CPU, memory_format=asked), precision)
+    model = device.place(nn.Conv2d(3, 4, 3))
+    for one in (device.layout(torch.zeros(2, 3, 4, 5)), model.weight):
+        assert one.is_contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    # A saved training is that of its layout; what `auto` takes has no name, as before there was a choice.
+    assert device.describe().get("channels last") == (None if asked == "auto" else last)

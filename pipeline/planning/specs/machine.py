@@ -13,6 +13,7 @@ class MachineSpec(Spec):
     precision: str
     threads: int | None
     state_every: float
+    memory_format: str = "auto"
 
 
 def read_machine() -> MachineSpec:
