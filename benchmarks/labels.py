@@ -28,7 +28,6 @@ from pipeline.labels.store import Labels, LabelsHeader, open_labels
 CLASSES, VIEWS, BATCH, STEPS = 1000, 2, 128, 200
 FORMATS = {
     "dense float16": Format("dense", "float16"),
-    "top-k, k = 10": Format("topk", "float16", 10),
     "low-rank, k = 10, rank = 125": Format("lowrank", "float16", 10, 125),
 }
 SPEC = {"seed": 0}

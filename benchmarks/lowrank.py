@@ -93,12 +93,12 @@ def losses(name: str, sample_NC: Tensor, z_NC: Tensor) -> Iterator[Loss]:
         yield _loss(name, "dense " + number, z_NC, Format("dense", number))
     for k in VALUES[classes]:
         yield _loss(name, f"top-k, k = {k}", z_NC, Format("topk", "float16", k))
+    bases = {rank: fit(sample_NC, rank) for _, rank in COMPONENTS[classes]}
     for k, rank in COMPONENTS[classes]:
         format = Format("lowrank", "float16", k, rank)
-        yield _loss(name, f"low-rank, k = {k}, rank = {rank}", z_NC, format, fit(sample_NC, rank))
+        yield _loss(name, f"low-rank, k = {k}, rank = {rank}", z_NC, format, bases[rank])
     # Components alone, of which no value is kept.
-    for rank in sorted({rank for _, rank in COMPONENTS[classes]}):
-        basis = fit(sample_NC, rank)
+    for rank, basis in bases.items():
         yield _compared(name, f"rank = {rank} alone", rank, z_NC, basis.logits(basis.coefficients(z_NC)))
         axes_RC = torch.nn.functional.normalize(basis.steps_RC)
         back_NC = (z_NC - basis.mean_C) @ axes_RC.T @ axes_RC + basis.mean_C

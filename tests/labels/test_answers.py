@@ -218,6 +218,35 @@ def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
     assert WHERE in refused(path)
 
 
+def test_a_value_that_is_damaged_is_not_taken(tmp_path: Path) -> None:
+    """Which is mapped, after it was compared with its checksum."""
+    content = small()
+    path = npz(tmp_path / "a.npz", content)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(content["logits"].tobytes()) + 5] ^= 1
+    path.write_bytes(whole)
+    assert "is no whole .npz file of plain arrays (Bad CRC-32" in refused(path)
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_pieces_of_any_size_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, probabilities: bool
+) -> None:
+    content = of_views(2)
+    if probabilities:
+        p_RC = np.random.default_rng(2).dirichlet([1, 1], len(content["number"]))
+        content = {key: value for key, value in content.items() if key != "logits"} | {"probabilities": p_RC}
+    write(tmp_path / "a.npz", **content)
+    whole = matched(tmp_path / "a.npz", views=2)
+    before = [whole.rows(v, TRAIN) for v in range(3)]
+    for size in (1, 2, 5):
+        monkeypatch.setattr("pipeline.labels.answers.AT_ONCE", size)
+        found = matched(tmp_path / "a.npz", views=2)
+        assert all(torch.equal(found.rows(v, TRAIN), z_NC) for v, z_NC in enumerate(before))
+        assert torch.equal(found.split("test"), whole.split("test"))
+
+
 def test_a_name_that_ends_otherwise(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a")
     assert "its name must end in .npz or .parquet" in refused(tmp_path / "a.csv")

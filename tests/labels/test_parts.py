@@ -139,6 +139,20 @@ def test_a_view_is_what_safetensors_writes(tmp_path: Path, data: Prepared, forma
             assert save(load(content)) == content
 
 
+def test_a_view_has_the_rows_of_its_parts_in_order(tmp_path: Path, data: Prepared) -> None:
+    """Of several arrays, too: the likeliest class is the first of those that are kept."""
+    x_NCHW = (torch.from_numpy(data.train.images[:].copy()).float() / 255 - 0.5) / 0.2
+    expected_NC = Network()(x_NCHW).detach()
+    dense, topk = (
+        load(write(tmp_path / each.kind, data, Network(), each)["view_000.safetensors"]) for each in (DENSE, TOPK)
+    )
+    torch.testing.assert_close(torch.from_numpy(dense["logits"]), expected_NC)
+    assert topk["indices"][:, 0].tolist() == expected_NC.argmax(1).tolist()
+    torch.testing.assert_close(
+        torch.from_numpy(topk["values"]).float(), expected_NC.topk(2).values, rtol=2e-3, atol=1e-3
+    )
+
+
 def test_killed_again_and_again_it_ends_the_same(tmp_path: Path, data: Prepared) -> None:
     whole = write(tmp_path / "whole", data, Network())
     for _ in range(11):  # each does three passes: a part of two and one that is lost, or the last two parts of a view
