@@ -104,7 +104,7 @@ def _of(folder: Path, form: str, format: Format, rows: int) -> Iterator[Step]:
     yield step("a view is opened and its hash compared", lambda: found.rows(1, np.arange(1)))
     drawn = np.random.default_rng(0)
     batches = [drawn.integers(0, rows, BATCH) for _ in range(STEPS)]
-    yield step(f"{STEPS} batches of {BATCH} random rows are read", lambda: [found.rows(1, each) for each in batches])
+    yield step(f"{STEPS} batches of {BATCH} random rows are read", lambda: _read(found, batches))
     yield step("all rows are read once in pieces", lambda: _sum(found))
     yield step("two views are combined as an ensemble's members", lambda: _combined(found))
 
@@ -146,13 +146,23 @@ def _names() -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(CLASSES))
 
 
+def _read(labels: Labels, batches: Sequence[np.ndarray]) -> None:
+    for rows_B in batches:
+        labels.rows(1, rows_B)
+
+
 def _sum(labels: Labels) -> float:
     return sum(float(z_BC.sum()) for z_BC in labels.pieces(1))
 
 
 def _combined(labels: Labels) -> float:
-    pairs = zip(labels.pieces(1), labels.pieces(2), strict=True)
-    return sum(float(combine(torch.stack(pair), "probabilities").sum()) for pair in pairs)
+    """In batches, as an ensemble labels."""
+    total = 0.0
+    for start in range(0, labels.header.count, BATCH):
+        rows_B = np.arange(start, min(start + BATCH, labels.header.count))
+        members_MBC = torch.stack([labels.rows(v, rows_B) for v in (1, 2)])
+        total += float(combine(members_MBC, "probabilities").sum())
+    return total
 
 
 @contextmanager

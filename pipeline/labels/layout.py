@@ -17,7 +17,7 @@ BASIS = "basis.safetensors"
 DENSE_CLASSES = 256  # the most for which `auto` keeps every logit
 LOWRANK_CLASSES = 4096  # the most whose covariance is computed: 134 MB, and a minute
 
-Kind = Literal["auto", "dense", "topk", "lowrank"]
+LabelKind = Literal["auto", "dense", "topk", "lowrank"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Format:
 
 
 def choose(
-    classes: int, compute_dtype: str, kind: Kind = "auto", k: int | None = None, rank: int | None = None
+    classes: int, compute_dtype: str, kind: LabelKind = "auto", k: int | None = None, rank: int | None = None
 ) -> Format:
     """The format for `classes` classes and a teacher that computes in `compute_dtype`, such as "bfloat16".
 
@@ -121,7 +121,7 @@ def distinct_views(
     *,
     asked: int | None,
     max_bytes: int,
-    kind: Kind,
+    kind: LabelKind,
     k: int | None,
     rank: int | None = None,
 ) -> int:
