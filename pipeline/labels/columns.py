@@ -180,17 +180,17 @@ def _joined(parts: Iterator[np.ndarray], name: str, where: str) -> np.ndarray:
     first = next(parts, np.empty((0, 0)) if name in VALUES else np.empty(0, np.int64))
     if first.ndim == 1:
         return np.concatenate([first, *parts])
-    count = len(first)
+    count, width = len(first), first.size // max(len(first), 1)
     with tempfile.TemporaryFile() as file:
         file.write(np.ascontiguousarray(first).data)
         for part in parts:
-            if part.shape[1] != first.shape[1]:
-                few, most = sorted((first.shape[1], part.shape[1]))
+            if part.size != len(part) * width:
+                few, most = sorted((width, part.size // len(part)))
                 raise UserError(_ragged(where, name, few, most))
             file.write(np.ascontiguousarray(part).data)
             count += len(part)
         file.flush()
-        shape = (count, first.shape[1])
+        shape = (count, width)
         return np.memmap(file, first.dtype, "r", 0, shape).view(np.ndarray) if first.size else np.empty(shape)
 
 

@@ -53,8 +53,8 @@ def chosen(
     """(view, row) of crops worth showing, and how many labels differ from the hard one.
 
     views: of views 1 .. V, the `likeliest` of each image. Those that differ come first, the surest of them at the top,
-    each image once and no pair of classes more than twice; then those of which the teacher is least sure. Images without
-    a label (-1) agree with nothing and differ from nothing: they are not shown.
+    each image once and no pair of classes more than twice; then those of which the teacher is least sure. Images
+    without a label (-1) agree with nothing and differ from nothing: they are not shown.
     """
     differing, doubted = [], []
     count = 0
