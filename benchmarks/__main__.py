@@ -19,7 +19,7 @@ NAMES = {
     "others": "torchdistill and timm, with the same networks and images, against ours.",
     "loop": "Our training loop against twenty lines by hand.",
     "feeding": "The share of an epoch that is fetching, augmenting and reading labels.",
-    "topk": "The top-k label store against the dense one: bytes, and accuracy of a student.",
+    "topk": "The top-k and the low-rank label store against the dense one: bytes, and accuracy of a student.",
     "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
@@ -244,6 +244,36 @@ def pretrained(
     from pipeline.lineage.results import show
 
     show(table(measure(out, data, weights, work, seeds, tiny, log)))
+
+
+Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
+
+
+@app.command()
+def lowrank(
+    data: Folder, photographs: Photos, weights: Weights, work: Work, out: Out = None, tiny: Tiny = False
+) -> None:
+    """What forms of stored labels lose of real logits: dense, top-k, low-rank; by bytes a row."""
+    from benchmarks.lowrank import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out or work / "lowrank.json", data, photographs, weights, work, tiny, log)))
+
+
+Rows = Annotated[int, typer.Option(help="Training images whose labels are written, in three views of 1,000 classes.")]
+
+
+@app.command()
+def labels(rows: Rows = 200_000, out: Out = None, folder: Where = None) -> None:
+    """Soft labels of many rows: seconds and memory of writing, going on, hashing, reading, combining."""
+    from benchmarks.labels import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    with tempfile.TemporaryDirectory() as temporary:
+        where = folder or Path(temporary)
+        show(table(measure(out or Path(temporary) / "labels.json", where, rows, log)))
 
 
 if __name__ == "__main__":

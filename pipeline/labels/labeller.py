@@ -24,11 +24,13 @@ from pipeline.data.feed import augment_ahead
 from pipeline.data.pictures import Pictures
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
-from pipeline.data.views import Drawn, describe, draw, normalise
+from pipeline.data.views import describe, draw, normalise
 from pipeline.evaluation.cost import largest_activation
+from pipeline.labels.basis import SAMPLE_VIEW, sample_rows
+from pipeline.labels.kept_basis import kept_basis
 from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
-from pipeline.labels.store import LabelsHeader, write_header
+from pipeline.labels.store import LabelsHeader, check_finite, write_header
 from pipeline.labels.writer import Writer
 from pipeline.models.shown import Shown
 
@@ -100,22 +102,32 @@ def label(
     its weights. shown: what `forward` takes views as. input: of that network, for the header. show: is called with
     the rows of all views that are done. Raises `UserError` for a logit that is not finite.
     """
+
+    def logits(v: int, left: Sequence[Rows]) -> Iterator[Tensor]:
+        drawn = draw(views, seed, stream, v, len(images), data.size, data.train.aspect_N)
+        for x_BCHW in augment_ahead(images, drawn, left, shown.mean_C, shown.std_C):
+            yield forward_fixed(forward, x_BCHW, batch_size)
+
+    def sample() -> Tensor:
+        chosen = sample_rows(len(images))
+        with torch.no_grad():
+            found_NC = torch.cat(
+                [z_BC.cpu() for z_BC in logits(SAMPLE_VIEW, Rows.on(device, chosen).split(batch_size))]
+            )
+        check_finite(found_NC.isfinite().all(1), SAMPLE_VIEW, teacher, chosen)
+        return found_NC
+
     rows = Rows.on(device, np.arange(len(images))).split(batch_size)
     several = max(1, PART_ROWS // batch_size)  # batches of a part
+    basis = kept_basis(parts, format, len(data.classes), sample)
     written = Parts(parts, format, len(images), len(data.classes), several * batch_size)
     first, begun = len(written.whole), written.done
     done = min(first * len(images) + sum(written.sizes[:begun]), (count + 1) * len(images))
     show(done)
-
-    def logits(drawn: Drawn, left: Sequence[Rows]) -> Iterator[Tensor]:
-        for x_BCHW in augment_ahead(images, drawn, left, shown.mean_C, shown.std_C):
-            yield forward_fixed(forward, x_BCHW, batch_size)
-
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
-    with torch.no_grad(), Writer(written, teacher) as writer:
+    with torch.no_grad(), Writer(written, teacher, basis) as writer:
         for v in range(first, count + 1):
-            drawn = draw(views, seed, stream, v, len(images), data.size, data.train.aspect_N)
-            passes = logits(drawn, rows[several * begun :])
+            passes = logits(v, rows[several * begun :])
             while part := list(islice(passes, several)):
                 writer.write(torch.cat(part))
                 done += sum(map(len, part))

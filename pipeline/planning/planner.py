@@ -183,6 +183,7 @@ class Planner:
             max_bytes=labels.max_bytes,
             kind=labels.kind,
             k=labels.k,
+            rank=labels.rank,
             batch_size=labels.batch_size or self.params.training.batch_size,
         )
 

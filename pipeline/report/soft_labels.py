@@ -6,6 +6,7 @@ views mix images.
 Legend: N images of the training split, V views, C classes or channels, S edge of a view.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,21 +46,27 @@ class Example:
     other: tuple[str, float] | None = None
 
 
+def likeliest(p_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest class of each row, and its probability."""
+    return p_NC.argmax(axis=1), p_NC.max(axis=1)
+
+
 def chosen(
-    p_VNC: list[np.ndarray], y_N: np.ndarray, most: int = SHOWN, other_VN: list[np.ndarray] | None = None
+    views: Iterable[tuple[np.ndarray, np.ndarray]],
+    y_N: np.ndarray,
+    most: int = SHOWN,
+    other_VN: list[np.ndarray] | None = None,
 ) -> tuple[list[tuple[int, int]], int]:
     """(view, row) of crops worth showing, and how many labels differ from the hard one.
 
-    p_VNC: probabilities of views 1 .. V. Those that differ come first, the surest of them at the top, each
-    image once and no pair of classes more than twice; then those of which the teacher is least sure. Images without a
-    label (-1) agree with nothing and differ from nothing: they are not shown. other_VN: the class of what is mixed into
-    each; a mixed crop differs where its likeliest class is neither's.
+    views: of views 1 .. V, the `likeliest` of each image. Those that differ come first, the surest of them at the top,
+    each image once and no pair of classes more than twice; then those of which the teacher is least sure. Images
+    without a label (-1) agree with nothing and differ from nothing: they are not shown. other_VN: the class of what is
+    mixed into each; a mixed crop differs where its likeliest class is neither's.
     """
     differing, doubted = [], []
     count = 0
-    for v, p_NC in enumerate(p_VNC, start=1):
-        guess_N = p_NC.argmax(axis=1)
-        top_N = p_NC.max(axis=1)
+    for v, (guess_N, top_N) in enumerate(views, start=1):
         other_N = y_N if other_VN is None else other_VN[v - 1]
         agrees_N, known_N = (guess_N == y_N) | (guess_N == other_N), (y_N >= 0) & (other_N >= 0)
         rows = np.flatnonzero(~agrees_N & known_N)
@@ -101,21 +108,27 @@ def section(run: Run) -> PageSection | None:
     count = min(labels.views, VIEWS)
     if not count:
         return None
-    p_VNC = [torch.softmax(labels.view(v), 1).numpy() for v in range(1, count + 1)]
+
+    def view(v: int) -> tuple[np.ndarray, np.ndarray]:
+        """Without all of its probabilities at once."""
+        guesses, tops = zip(*(likeliest(torch.softmax(z_BC, 1).numpy()) for z_BC in labels.pieces(v)), strict=True)
+        return np.concatenate(guesses), np.concatenate(tops)
+
     y_N = np.asarray(data.train.labels)
     labelled = int((y_N >= 0).sum())
     mixed_V = [
         draw(views, seed, stream, v, len(y_N), data.size, data.train.aspect_N).mixed for v in range(1, count + 1)
     ]
     other_VN = [y_N if each is None else y_N[each.partner_N.numpy()] for each in mixed_V]
-    picked, differing = chosen(p_VNC, y_N, other_VN=other_VN)
+    picked, differing = chosen(map(view, range(1, count + 1)), y_N, other_VN=other_VN)
     cards = []
     for v, row in picked:
+        (p_C,) = torch.softmax(labels.rows(v, np.array([row])), 1).numpy()
         mixed = mixed_V[v - 1]
         partner = None if mixed is None else (int(mixed.partner_N[row]), 1 - float(mixed.share_N[row]))
         cards.append(
             {
-                "example": example(p_VNC[v - 1][row], row, v, data, partner),
+                "example": example(p_C, row, v, data, partner),
                 "crop": data_uri(crop(data, views, seed, stream, v, row, entry.node.input)),
                 "clean": [data_uri(np.asarray(data.train.images[of])) for of in (row, *(partner or ())[:1])],
             }

@@ -6,7 +6,6 @@ They go on where an earlier process was killed: only of the same network, in the
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +52,9 @@ def write_labels(
     """
     settings, images = spec.labels, spec.forward
     count, classes = len(data.train), len(data.classes)
-    format = choose(classes, compute_type, settings.kind, settings.k)
+    format = choose(classes, compute_type, settings.kind, settings.k, settings.rank)
     views = min(settings.views, held(settings, count, classes))
-    asked = [made, data.hash, images.views, images.views_seed, stream, settings.batch_size, asdict(format), spec.code]
+    asked = [made, data.hash, images.views, images.views_seed, stream, settings.batch_size, format.as_json(), spec.code]
     environment = device.describe() | dict(libraries or {}) | (data.renderer or {})
     folder.mkdir()
     with (

@@ -117,7 +117,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     """
     spec = with_seen_views(spec, len(data.train), len(data.classes))
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
-    choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k)
+    choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k, spec.labels.rank)
     check_classes(spec, len(data.classes))
     name = spec.node
     teacher, lineage = open_teacher(spec, data, device)
