@@ -65,6 +65,18 @@ MUTANTS = [
     Mutant("pipeline/data/remarks.py", 'np.setdiff1d(bare, rows["train"])', "bare[:0]", COPIES),
     # Who learns from them.
     Mutant("pipeline/config/term.py", 'return all("y_B" in', 'return any("y_B" in', LEARNED),
+    Mutant(
+        "pipeline/planning/unlabelled.py",
+        'training.get("members") or [training]',
+        "[]",
+        "tests/planning/test_unlabelled.py",
+    ),
+    Mutant(
+        "stages/__main__.py",
+        "if bare and not are_learned()",
+        "if not are_learned()",
+        "tests/planning/test_unlabelled.py",
+    ),
     Mutant("pipeline/training/learned_rows.py", "if all(needs_labels", "if any(needs_labels", LEARNED),
     Mutant(LOOP, "self.rows_N[order(self.spec.seed, epoch, len(self.rows_N))]", "self.rows_N", LEARNED),
     Mutant(LOOP, "return self.rows_N[balanced_order(", "return np.arange(len(self.labels_N))[balanced_order(", LEARNED),
