@@ -172,7 +172,11 @@ def test_a_step_that_makes_no_sense_is_one_sentence(step: dict[str, Any], messag
 
 def read(folder: Path, compress: dict[str, Any]) -> dict[str, Any]:
     path = folder / "params.yaml"
-    files.write_json(path, {**DEFAULT, "compress": compress})  # JSON is YAML
+    keys = {"from": "compress", "teacher": "compress_teacher"}
+    edges = {keys[key]: name for key, name in compress.items() if key in keys}
+    section = {key: value for key, value in compress.items() if key not in keys}
+    whole = {**DEFAULT, "edges": {**DEFAULT["edges"], **edges}, "compress": section}
+    files.write_json(path, whole)  # JSON is YAML
     return plan.build(params.read(path), STAGES)
 
 
