@@ -18,7 +18,7 @@ from pipeline.dvc.run_cache import RunCache
 from pipeline.engines.estimate import UNKNOWN, Estimate, Expected, ImageCounts
 from pipeline.engines.forecast import Cause, Forecast, Verdict, forecasts
 from pipeline.lineage.results import show
-from pipeline.planning import graph, legacy, releases
+from pipeline.planning import graph, releases
 from pipeline.planning.build import build
 from pipeline.planning.releases import Releases
 from pipeline.planning.specs.spec import Spec
@@ -143,7 +143,7 @@ def _before(record: lock.Lock, root: Path | None) -> dict[str, Json]:
         for dep in recorded.get("deps", []):
             if root and dep["path"] == path and "md5" in dep:
                 with suppress(UserError):
-                    found[_node(stage)] = legacy.translated(files.read_sealed(cache.path(root, dep["md5"])))
+                    found[_node(stage)] = files.read_sealed(cache.path(root, dep["md5"]))
     return found
 
 

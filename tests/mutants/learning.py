@@ -187,9 +187,7 @@ LABELS = [
     Mutant("pipeline/labels/format.py", "others_BC = torch.minimum(others_BC, below_B1)", "pass", BASIS),
     Mutant("pipeline/labels/kept_basis.py", "            left.unlink()\n", "            pass\n", BASIS),
     Mutant("pipeline/labels/kept_basis.py", "if any(not np.isfinite(array).all()", "if any(False", BASIS),
-    Mutant(
-        "pipeline/labels/labeller.py", "logits(SAMPLE_VIEW, Rows", "logits(min(SAMPLE_VIEW, count), Rows", PARTS
-    ),
+    Mutant("pipeline/labels/labeller.py", "logits(SAMPLE_VIEW, Rows", "logits(min(SAMPLE_VIEW, count), Rows", PARTS),
     Mutant("pipeline/labels/layout.py", "(max_bytes - shared) // a_view", "max_bytes // a_view", LAYOUT),
     Mutant("pipeline/labels/layout.py", "if rank >= classes or a_row >= dense:", "if rank >= classes:", LAYOUT),
     Mutant(

@@ -82,6 +82,7 @@ def test_an_epoch_has_labelled_rows_alone_wherever_they_lie(specs: dict[str, Any
     labels_N = np.array(data.train.labels)
     labels_N[::3] = -1
     of = made(specs["baseline"], replace(data, train=replace(data.train, labels=labels_N)), sampling=sampling)
+    rows = np.empty(0, dtype=np.int64)
     for epoch in range(EPOCHS):
         rows = of.order(epoch)
         assert len(rows) == sum(of.sizes_S) == (labels_N >= 0).sum() and (labels_N[rows] >= 0).all()
@@ -103,12 +104,11 @@ def test_a_linear_probe_looks_at_labelled_rows_alone(specs: dict[str, Any], tmp_
     _, *others = of._batches(0)
     (kept,) = of.probe._kept.values()
     assert len(kept) == (labels_N >= 0).sum() == sum(of.sizes_S)
-    rows, e_BD, _ = others[0]
     of.probe._kept.clear()
     of.probe.most = 0
     again = [*of._batches(0)][1]
-    np.testing.assert_array_equal(again[0].host_B, rows.host_B)
-    np.testing.assert_allclose(e_BD.numpy(), again[1].numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(again.rows.host_B, others[0].rows.host_B)
+    np.testing.assert_allclose(others[0].x_BCHW.numpy(), again.x_BCHW.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_stopped_anywhere_it_ends_bit_for_bit_the_same(specs: dict[str, Any], tmp_path: Path) -> None:
