@@ -124,8 +124,8 @@ MUTANTS = [
     Mutant("pipeline/compression/work.py", "itertools.count(1)", "itertools.count(0)", WORK_TESTS),
     Mutant(
         "pipeline/compression/work.py",
-        "augment_ahead(images, drawn, rows, mean_C, std_C)",
-        "augment_ahead(images, drawn, rows[::-1], mean_C, std_C)",
+        "draw(self.views, seed, STREAM, v,",
+        "draw(self.views, seed, STREAM, 1,",
         WORK_TESTS,
     ),
     Mutant(
