@@ -89,7 +89,6 @@ def test_what_forms_lose_is_of_what_is_read_back() -> None:
     assert [each.kl_4 for each in topk] == sorted((each.kl_4 for each in topk), reverse=True)
     assert found["top-k, k = 14"].bytes == 44 and found["low-rank, k = 5, rank = 30"].bytes == 45
     assert found["low-rank, k = 5, rank = 30"].kl_4 < 0.1 * found["top-k, k = 14"].kl_4
-    assert found["rank = 30 alone"].kl_4 == pytest.approx(found["rank = 30 alone, float32"].kl_4, abs=1e-3)
     assert found["rank = 2 alone"].agreement < 0.9 < found["low-rank, k = 5, rank = 2"].agreement
     cells = lowrank.table([asdict(each) for each in found.values()])
     assert len(cells) == 1 + len(found) and {len(row) for row in cells} == {6}
