@@ -19,7 +19,7 @@ NAMES = {
     "others": "torchdistill and timm, with the same networks and images, against ours.",
     "loop": "Our training loop against twenty lines by hand.",
     "feeding": "The share of an epoch that is fetching, augmenting and reading labels.",
-    "topk": "The top-k and the low-rank label store against the dense one: bytes, and accuracy of a student.",
+    "topk": "The top-k label store against the dense one: bytes, and accuracy of a student.",
     "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",

@@ -1,4 +1,4 @@
-"""The top-k and the low-rank label store against the dense one at 100 classes: bytes of a view, accuracy of a student.
+"""The top-k label store against the dense one at 100 classes: bytes of a view, and the test accuracy of a student.
 
 The 100 classes are pairs of real handwritten digits side by side, from scikit-learn's: those of training images and
 those of test images are other people's digits.
@@ -24,11 +24,7 @@ from pipeline.training.device import Device
 from pipeline.training.loop import Training
 from pipeline.training.teacher import StoredLabels
 
-FORMATS = {
-    "dense": Format("dense", "float16"),
-    "top-k": Format("topk", "float16", 9),
-    "low-rank": Format("lowrank", "float16", 5, 14),
-}
+FORMATS = {"dense": Format("dense", "float16"), "topk": Format("topk", "float16", 9)}
 # At 1 what top-k spreads evenly has the probability that it had; at 4 it weighs more than that.
 TEMPERATURES = (1.0, 4.0)
 VIEWS = {"shift": 1, "flip": False, "scale": 1.0}
@@ -37,7 +33,7 @@ STUDENT = {"family": "plain", "widths": [16, 32, 32]}
 
 
 def measure(folder: Path, tiny: bool) -> list[Figure]:
-    """Students of all stores, with the same seeds."""
+    """Students of both stores, with the same seeds."""
     on = world.device()
     train, test, epochs, seeds = (256, 128, 1, 2) if tiny else (8_000, 10_000, 15, 5)
     data = pairs(folder, train, test)
@@ -48,11 +44,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         for name, format in FORMATS.items()
     }
     size = {name: view_path(folder / name, 1).stat().st_size for name in FORMATS}
-    notes = {"top-k": "k = 9", "low-rank": "k = 5, rank 14; its basis beside it"}
-    figures = [
-        Figure(f"bytes of a view, {name} ÷ dense float16", size[name] / size["dense"], goal=0.15, note=note)
-        for name, note in notes.items()
-    ]
+    figures = [Figure("bytes of a view, top-k ÷ dense float16", size["topk"] / size["dense"], goal=0.15, note="k = 9")]
     for temperature in TEMPERATURES:
         soft = {"soft_targets": {"weight": 1.0, "temperature": temperature}}
         found: dict[str, list[float]] = {name: [] for name in FORMATS}
@@ -60,12 +52,11 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
             for name, labels in stored.items():
                 student = trained(world.training(data, STUDENT, soft, StoredLabels(labels, on), seed=seed, **more))
                 found[name].append(100 * right(student, data, on))
+        losses = [dense - topk for dense, topk in zip(found["dense"], found["topk"], strict=True)]
+        middle, spread = mean(losses), stdev(losses)
         note = f"teacher {100 * right(teacher, data, on):.1f} %, students {mean(found['dense']):.2f} % of dense labels"
-        for form in notes:
-            losses = [dense - other for dense, other in zip(found["dense"], found[form], strict=True)]
-            middle, spread = mean(losses), stdev(losses)
-            name = f"points lost by {form} at temperature {temperature:g}, mean ± deviation"
-            figures.append(Figure(name, middle, middle - spread, middle + spread, 0.1, note=note))
+        name = f"points lost at temperature {temperature:g}, mean ± deviation"
+        figures.append(Figure(name, middle, middle - spread, middle + spread, 0.1, note=note))
     return figures
 
 
