@@ -168,8 +168,9 @@ def test_the_store_is_measured_and_goes_on_with_the_kind_that_its_file_lacks(tmp
     assert kinds.keys() == {"copy", "links"} and "one more photograph: seconds" in said
     for found in kinds.values():
         assert found["shards"] == found["one_more"]["shards_changed"] == 1
-    assert kinds["links"]["bytes"]["together"] < 1.2 * kinds["links"]["bytes"]["workspace"]
-    assert kinds["copy"]["bytes"]["together"] > 1.8 * kinds["copy"]["bytes"]["workspace"]
+    linked, copied = (kinds[name]["bytes"] for name in ("links", "copy"))
+    # Beside a few photographs specs take room, too, the same in both.
+    assert copied["together"] - linked["together"] > 0.8 * linked["workspace"]
     again = CliRunner().invoke(app, given, catch_exceptions=False).output
     assert "prepared in" not in again
     error = CliRunner().invoke(app, [arg for arg in given if arg != "--tiny"]).exception

@@ -63,8 +63,9 @@ def test_images_and_weights_lie_as_was_asked_for_or_as_suits_the_precision(
     precision: str, asked: str, last: bool
 ) -> None:
     device = choose(replace(CPU, memory_format=asked), precision)
-    model = device.place(nn.Conv2d(3, 4, 3))
-    for one in (device.layout(torch.zeros(2, 3, 4, 5)), model.weight):
+    convolution = nn.Conv2d(3, 4, 3)
+    device.place(convolution)
+    for one in (device.layout(torch.zeros(2, 3, 4, 5)), convolution.weight):
         assert one.is_contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     # A saved training is that of its layout; what `auto` takes has no name, as before there was a choice.
     assert device.describe().get("channels last") == (None if asked == "auto" else last)

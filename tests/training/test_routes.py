@@ -44,14 +44,14 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(not (WEIGHTS.is_file() and IMAGES.is_file()), reason="no weights and images in ../shared/data"),
 ]
-CLASSES, EACH = 4, 25
+CLASSES, EACH = 4, 40
 LITE0 = {"family": "timm", "name": "tf_efficientnet_lite0"}
 INPUT = {"size": 96, "mean": [0.5] * 3, "std": [0.5] * 3}
-RECIPE = {"epochs": 20, "batch_size": 16, "optimizer": "adamw", "lr": 0.01, "freeze": "embedding"}
+RECIPE = {"epochs": 20, "batch_size": 16, "optimizer": "adamw", "lr": 0.003, "freeze": "embedding"}
 COMMON: dict[str, Any] = {
     **WITHOUT_NETWORK,
     "edges": {"born_again": "student", "compress": "student"},
-    "data": {"source": "imagefolder", "root": "images", "size": 32, "per_class": 15, "validation": 0.2, "test": 0.2},
+    "data": {"source": "imagefolder", "root": "images", "size": 32, "per_class": 20, "validation": 0.3, "test": 0.2},
     "views": {"flip": True, "scale": 0.5},
     "assistant": {"links": 0},
     "student": {"architecture": {"family": "plain", "widths": [4, 8]}, "recipe": {"epochs": 2}},
