@@ -27,7 +27,11 @@ STAGES: dict[str, Any] = {
         "deps": ["plan/second", "first"],
         "outs": ["second", "more"],
     },
-    "third": {"cmd": f"cat second source | {LETTER} > third", "deps": ["second", "source"], "outs": ["third"]},
+    "third": {
+        "cmd": f"cat second source | {LETTER} > third",
+        "deps": ["second", "source", "second"],
+        "outs": ["third"],
+    },
     "inner": {"cmd": "cat more/time > inner", "deps": ["more/time"], "outs": ["inner"]},
     "last": {"cmd": "cat plan/last first third > last", "deps": ["plan/last", "first", "third"], "outs": ["last"]},
 }
