@@ -154,8 +154,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/labelling.py",
-        "images.views_seed, stream, settings.batch_size, asdict(format)",
-        "images.views_seed, settings.batch_size, asdict(format)",
+        "images.views_seed, stream, settings.batch_size, format.as_json()",
+        "images.views_seed, settings.batch_size, format.as_json()",
         "tests/training/test_labels.py::test_what_was_written_of_one_stream_is_not_taken_for_another",
     ),
     Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
@@ -256,8 +256,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/labels/layout.py",
-        "max_bytes // a_view - 1",
-        "max_bytes // a_view",
+        "// a_view - 1",
+        "// a_view",
         "tests/labels/test_layout.py",
     ),
     Mutant(

@@ -94,7 +94,7 @@ MUTANTS = [
     ),
     Mutant(
         LOOP,
-        "                if (labels_N[rows.host_B] >= 0).any():\n                    yield",
+        "                if (labels_N[batch.rows.host_B] >= 0).any():\n                    yield",
         "                if True:\n                    yield",
         f"{LEARNED}::test_the_batches_that_balance_have_labels_however_few_there_are",
     ),
