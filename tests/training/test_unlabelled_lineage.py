@@ -27,8 +27,8 @@ CHANGE: dict[str, Any] = {
     "assistant": {"links": 1},
     "refinery": {"generations": 1},
     "born_again": {"generations": 2},
+    "edges": {"compress": "ensemble"},
     "compress": {
-        "from": "ensemble",
         "order": ["distil", "tune", "export"],
         "steps": {
             "distil": {"recipe": {"epochs": 2}},
