@@ -74,7 +74,7 @@ def arms(setting: Setting) -> dict[str, Build]:
     both = _complete({"cross_entropy": {"weight": 1.0}, "soft_targets": {"weight": 1.0}})
     found["live, mixed"] = lambda on: make(on, both, setting.live(on), views=MIXED)
     # The teacher is shown the very crop at another size, in another framing.
-    large = Input(3 * setting.data.size // 2, (0.4,) * 3, (0.3,) * 3, "squash", 0.1)
+    large = Input(3 * setting.sizes.edge // 2, (0.4,) * 3, (0.3,) * 3, "squash", 0.1)
     found["live, encoded, mixed"] = lambda on: make(
         on, both, setting.live(on, large), views={**MIXED, "ratio": 1.5}, encoded=True
     )

@@ -147,7 +147,8 @@ def _look(stage: Any, makers: Mapping[str, Any], planned: Mapping[str, Any], hel
             dep.meta = Meta(isexec=dep.meta.isexec)  # the size does not count, and the old hash stands there, too
         return _get_cache_hash(to_single_stage_lockfile(stage), key=True)
 
-    inputs = tuple(_input(dep, makers, planned) for dep in stage.deps)
+    # One may be listed twice, as a teacher that is also where the weights start.
+    inputs = tuple(_input(dep, makers, planned) for dep in {str(dep): dep for dep in stage.deps}.values())
     outputs = tuple(_output(out, held) for out in stage.outs)
     return StageLook(
         name=stage.addressing,

@@ -132,7 +132,7 @@ class _Outlook:
 
     def _brought_back(self, stage: StageLook, inputs: Mapping[str, str]) -> dict[str, str] | None:
         """The outputs that DVC takes from its cache in place of running the stage; None where it runs."""
-        if inputs.keys() != {each.path for each in stage.inputs}:  # one may be listed twice, as a teacher is
+        if len(inputs) < len(stage.inputs):
             return None
         if not stage.command_changed and all(inputs[each.path] == each.recorded for each in stage.inputs):
             return self.runs.whole({each.path: each.recorded for each in stage.outputs})

@@ -25,13 +25,13 @@ from pipeline.data.pictures import Pictures
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import describe, draw, normalise
-from pipeline.evaluation.cost import largest_activation
 from pipeline.labels.basis import SAMPLE_VIEW, sample_rows
 from pipeline.labels.kept_basis import kept_basis
 from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
 from pipeline.labels.store import LabelsHeader, check_finite, write_header
 from pipeline.labels.writer import Writer
+from pipeline.models.activations import largest_activation
 from pipeline.models.shown import Shown
 
 if TYPE_CHECKING:

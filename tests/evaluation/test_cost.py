@@ -21,7 +21,6 @@ from pipeline.evaluation.cost import (
     compressed_bytes,
     file_bytes,
     flops,
-    largest_activation,
     latency_ms,
     parameters,
 )
@@ -52,17 +51,6 @@ def test_flops_are_counted_by_hand() -> None:
     first = 2 * (8 * 3 * 9) * 12 * 12
     second = 2 * (16 * (8 // 4) * 9) * 6 * 6
     assert flops(net(), 3, 12) == first + second + 2 * 16 * 10
-
-
-def test_the_largest_activation_is_no_weight_and_leaves_the_model_as_it_was() -> None:
-    model = net().train()
-    assert largest_activation(model, 3, 12) == 4 * 8 * 12 * 12
-    wide = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 1000))
-    assert largest_activation(wide, 3, 12) == 4 * 1000
-    assert largest_activation(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), 3, 2) == 4 * 3 * 2 * 2, "the image"
-    kept = {name: each.clone() for name, each in model.state_dict().items()}
-    largest_activation(model, 3, 12)
-    assert model.training and all(torch.equal(each, kept[name]) for name, each in model.state_dict().items())
 
 
 class Of(nn.Module):

@@ -200,10 +200,10 @@ MUTANTS = [
     Mutant("pipeline/data/trivial.py", "a * 0.5 + b * 0.5", "0.5", COLOUR),
     # In passes of how many images a network is evaluated.
     Mutant(
-        "pipeline/evaluation/cost.py",
+        "pipeline/models/activations.py",
         "if not func.is_view:",
         "if True:",
-        "tests/evaluation/test_cost.py::test_the_largest_activation_is_no_weight_and_leaves_the_model_as_it_was",
+        "tests/models/test_activations.py",
     ),
     Mutant(
         "pipeline/labels/labeller.py",
