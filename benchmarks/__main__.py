@@ -156,6 +156,22 @@ for _name, _help in TABLES.items():
     app.command(_name, help=_help)(_table(_name))
 
 
+@app.command()
+def unlabelled(out: Out = None, tiny: Tiny = False) -> None:
+    """Images without a label, on digits: a student taught on all images, beside the few that have one."""
+    from benchmarks.unlabelled import Reached, measure, table
+    from pipeline.base.files import write_json
+    from pipeline.lineage.results import show
+
+    def keep(reached: Reached) -> None:
+        if out is not None:
+            write_json(out, reached)
+
+    with tempfile.TemporaryDirectory() as folder:
+        cells = table(measure(Path(folder), tiny, keep))
+    show(cells)
+
+
 Seeds = Annotated[int, typer.Option(help="Seeds in all, those that the file holds included.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds Fashion-MNIST as torchvision lays it out.")]
 
@@ -228,6 +244,36 @@ def pretrained(
     from pipeline.lineage.results import show
 
     show(table(measure(out, data, weights, work, seeds, tiny, log)))
+
+
+Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
+
+
+@app.command()
+def lowrank(
+    data: Folder, photographs: Photos, weights: Weights, work: Work, out: Out = None, tiny: Tiny = False
+) -> None:
+    """What forms of stored labels lose of real logits: dense, top-k, low-rank; by bytes a row."""
+    from benchmarks.lowrank import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out or work / "lowrank.json", data, photographs, weights, work, tiny, log)))
+
+
+Rows = Annotated[int, typer.Option(help="Training images whose labels are written, in three views of 1,000 classes.")]
+
+
+@app.command()
+def labels(rows: Rows = 200_000, out: Out = None, folder: Where = None) -> None:
+    """Soft labels of many rows: seconds and memory of writing, going on, hashing, reading, combining."""
+    from benchmarks.labels import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    with tempfile.TemporaryDirectory() as temporary:
+        where = folder or Path(temporary)
+        show(table(measure(out or Path(temporary) / "labels.json", where, rows, log)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """The share of an epoch's time that goes into fetching, augmenting and reading labels."""
 
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from benchmarks import world
 from benchmarks.measure import Figure, interleaved, ratio
+from pipeline.training.batch import Batch
 from pipeline.training.loop import Training
 from pipeline.training.teacher import StoredLabels
 
@@ -14,7 +12,7 @@ from pipeline.training.teacher import StoredLabels
 class Idle(Training):
     """A training whose steps do nothing: what is left of an epoch is feeding it."""
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: Any, mixed: Any = None) -> None:
+    def _step(self, step: int, batch: Batch) -> None:
         pass
 
 

@@ -39,10 +39,10 @@ def by_hand(of: Training, on: Device, augmenting: bool) -> Callable[[], None]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True, fused=True)
 
     def augmented(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        drawn = draw(of.views, 0, "train", epoch + 1, len(data.train), data.size).to(on.where)
+        drawn = draw(of.views, 0, "train", epoch + 1, len(data.train), data.size)
         numbers = batches(order(0, epoch, len(data.train)), of.recipe.batch_size)
         rows = [Rows.on(on.where, rows_B) for rows_B in numbers]
-        images = augment_ahead(of.pixels, drawn, rows, of.mean_C, of.std_C)
+        images = augment_ahead(of.images, drawn, rows, of.mean_C, of.std_C)
         return [(x_BCHW, of.labels_N[each.device_B]) for x_BCHW, each in zip(images, rows, strict=True)]
 
     ready = augmented(0)

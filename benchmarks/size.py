@@ -56,7 +56,7 @@ def one(folder: Path, count: int, where: str) -> dict[str, float]:
     data = world.images(folder, count, size=16)
     training = world.training(data, NET, batch=BATCH, views={"shift": 2, "flip": True, "scale": 1.0})
     if where == "mapped":
-        training.pixels = Pixels(data.train.images, training.device.where, 0)
+        training.images = Pixels(data.train.images, training.device.where, 0)
     for _ in zip(range(min(STEPS, training.steps)), training.epoch(), strict=False):
         pass
     now, training.at.epoch = clock(), 1

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, measure, norms, pretrained, unequal, weights, zoo
+from benchmarks import gradients, labels, lowrank, measure, norms, pretrained, unequal, unlabelled, weights, zoo
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -29,7 +29,7 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "performance", "reliability", "unequal")
+NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -87,6 +87,18 @@ def _unequal(path: Path, which: str) -> str:
     return markdown(unequal.table(json.loads(path.read_text())))
 
 
+def _unlabelled(path: Path, which: str) -> str:
+    return markdown(unlabelled.table(json.loads(path.read_text())))
+
+
+def _lowrank(path: Path, which: str) -> str:
+    return markdown(lowrank.table(json.loads(path.read_text())))
+
+
+def _labels(path: Path, which: str) -> str:
+    return markdown(labels.table(json.loads(path.read_text())))
+
+
 def _performance(path: Path, which: str) -> str:
     return markdown(measure.table(json.loads(path.read_text())))
 
@@ -129,6 +141,9 @@ MAKERS: dict[str, Callable[[Path, str], str]] = {
     "fast.json": _gpu,
     "norms.json": _norms,
     "unequal.json": _unequal,
+    "unlabelled.json": _unlabelled,
+    "lowrank.json": _lowrank,
+    "labels.json": _labels,
     "performance.json": _performance,
     "pretrained.json": _pretrained,
     "zoo.json": _zoo,

@@ -3,6 +3,7 @@
 Pixels and labels are drawn at random: what an epoch costs does not depend on what is in the picture.
 """
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from torch import nn
 
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
+from pipeline.data.encoded import SHARDS, EncodedImages, Shards
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
+from pipeline.data.shards import Stored, shard_name, write_shard
 from pipeline.data.streams import FIRST
 from pipeline.data.views import describe, normalise
 from pipeline.labels.labeller import Forward, label
@@ -63,6 +66,25 @@ def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, class
     names = tuple(f"class {number}" for number in range(classes))
     middle = (0.5,) * channels
     return Prepared(train, few, few, train.labels, names, middle, middle, channels, size, "0" * 64)
+
+
+def photographs(folder: Path, count: int, *, size: int = 32, classes: int = 10) -> Prepared:
+    """The same of colour images that are stored encoded, of many shapes, their short side up to twice `size`."""
+    from PIL import Image
+
+    drawn = np.random.default_rng(0)
+    stored = []
+    for row in range(count):
+        width, height = (size + (7 * row + k) % (size + 1) for k in (0, 3))
+        content = io.BytesIO()
+        Image.fromarray(drawn.integers(0, 256, (height, width, 3), np.uint8)).save(content, "PNG")
+        stored.append(Stored(f"{row:064x}", "png", width, height, content.getvalue()))
+    shards = folder / "photographs" / SHARDS
+    shards.mkdir(parents=True, exist_ok=True)
+    places = write_shard(shards / shard_name(0), stored).places
+    split = Split(EncodedImages(Shards(shards, None), places, 3, size), drawn.integers(0, classes, count))
+    names = tuple(f"class {number}" for number in range(classes))
+    return Prepared(split, split, split, split.labels, names, (0.5,) * 3, (0.5,) * 3, 3, size, "1" * 64)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.base.errors import UserError
 from pipeline.base.kinds import check_file
 from pipeline.console.errors import Commands, run
 
@@ -26,8 +27,22 @@ def repro(
             help="How many stages at a time; each needs memory of its own. Not given: one a GPU, or one.",
         ),
     ] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."
+        ),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
+    if dry:
+        from pipeline.commands.dry import prospects, tell
+
+        tell(prospects(targets or []), as_json=as_json)
+        return
+    if as_json:
+        raise UserError("--json is for what --dry prints: give both, or neither")
     from pipeline.commands.repro import repro
 
     raise typer.Exit(repro(targets or [], jobs))
@@ -52,16 +67,16 @@ def tree() -> None:
 
 @app.command()
 def summary(as_json: AsJson = False) -> None:
-    """The table of the last run: each network, who taught it, what it reached, what it cost."""
-    from pipeline.lineage import results as summary
-    from pipeline.lineage import tables
-    from pipeline.planning.specs.readers import SummarySpec
-    from pipeline.planning.specs.spec import read_spec
+    """The table of what has run: each network, who taught it, what it reached, what it cost; and what is missing."""
+    from pipeline.commands.summary import gather
+    from pipeline.console.progress import warn
+    from pipeline.lineage.results import show
 
-    table = summary.rows(read_spec("summary", SummarySpec).nodes)
-    summary.show(summary.lines(table), as_json=as_json)
-    if steps := tables.lines(table):
-        summary.show(steps, as_json=as_json)
+    found = gather()
+    for cells in found.tables:
+        show(cells, as_json=as_json)
+    if found.missing:
+        warn(f"not made yet: {', '.join(found.missing)}; `dvc repro` makes what is missing")
 
 
 @app.command()
@@ -245,14 +260,14 @@ def pictures(
 
 @app.command()
 def use(
-    preset: Annotated[str, typer.Argument(help="digits, quick, fashion-mnist, cifar10, cifar100 or imagefolder.")],
+    preset: Annotated[str | None, typer.Argument(help="Its name; without one, all are listed.")] = None,
     force: Annotated[bool, typer.Option(help="Also where params.yaml has changes that git does not hold.")] = False,
 ) -> None:
-    """Write a preset into params.yaml: settings for these images that are known to work."""
+    """Write a preset into params.yaml: settings for these images; without a name, list what there is."""
     from pipeline.config import presets
     from pipeline.lineage.results import show
 
-    show(presets.use(preset, Path("params.yaml"), force))
+    show(presets.use(preset, Path("params.yaml"), force) if preset else presets.lines())
 
 
 @app.command()

@@ -44,13 +44,17 @@ def prepare() -> None:
     from pipeline.dvc import links
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
+    from pipeline.planning.unlabelled import are_learned
     from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)
     keeping = Keeping(state_root, spec.code["stage"].get("encode", ""), log, showing_images)
     header = write(data, spec.seed, spec.origins is True, keeping)
-    log(f"prepare: {data.source}, {header['counts']}")
+    bare = header.get("unlabelled", 0)
+    log(f"prepare: {data.source}, {header['counts']}{f', {bare:,} of train without a label' if bare else ''}")
+    if bare and not are_learned():
+        log("prepare: every objective is on hard labels alone, so that no network learns from images without a label")
     if said := links.advice(DATA):
         log(said)
 
@@ -108,6 +112,10 @@ def refinery(slot: Slot) -> None:
 @app.command()
 def refined() -> None:
     """Pick the best generation of the refinery, generation 0 included, by validation accuracy."""
+    from pipeline.training.stage import is_idle
+
+    if is_idle("refined"):
+        return
     from pipeline.lineage.refined import pick
     from pipeline.planning.specs.readers import RefinedSpec
     from pipeline.planning.specs.spec import read_spec
@@ -124,6 +132,10 @@ def born_again(slot: Slot) -> None:
 @app.command()
 def ensemble() -> None:
     """Combine the born-again generations from what they have stored."""
+    from pipeline.training.stage import is_idle
+
+    if is_idle("ensemble"):
+        return
     from pipeline.planning.specs.readers import EnsembleSpec
     from pipeline.planning.specs.spec import read_spec
     from pipeline.training.ensemble import write_ensemble
@@ -140,7 +152,13 @@ def method(slot: Annotated[str, typer.Argument(help="Name of the method, as in d
 @app.command()
 def mutual() -> None:
     """Train networks that teach each other."""
-    _advance("mutual")
+    from pipeline.lineage.node import EMPTY_CURVE, write_numbers
+    from pipeline.training.stage import is_idle
+
+    if not is_idle("mutual"):
+        _advance("mutual")
+        return
+    write_numbers("mutual/members/skipped", {"status": "skipped"}, EMPTY_CURVE)  # DVC asks for the folders
 
 
 @app.command()

@@ -40,8 +40,8 @@ TINY: dict[str, Any] = {
     "assistant": {"links": 1, "architectures": {"t1": {"family": "plain", "widths": [4, 8]}}},
     "student": {"architecture": {"family": "plain", "widths": [4, 6]}},
     "baseline": {"recipe": {"epochs": 60}},
-    "refinery": {"from": "baseline", "generations": 3, "patience": 1, "min_gain": 0.0, "recipe": {"lr": 1e-6}},
-    "born_again": {"from": "teacher", "generations": 1, "patience": None},
+    "refinery": {"generations": 3, "patience": 1, "min_gain": 0.0, "recipe": {"lr": 1e-6}},
+    "born_again": {"generations": 1, "patience": None},
     "mutual": {"peers": 2, "carries": 1},
     "compress": {
         "order": ["distil", "prune", "tune", "quantise", "export"],

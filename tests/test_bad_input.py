@@ -88,9 +88,9 @@ def build(changes: dict[str, Any]) -> dict[str, Any]:
         ("machine.threads", 10**6, r"machine.threads: must be less than or equal to 1024"),
         ("teacher.weights", {"file": "x", "sha256": "abc"}, r"teacher.weights.sha256: must match"),
         ("assistant.architectures.t1", REMOVE, r"assistant: links is 1, but architectures.t1 is not given"),
-        ("refinery.from", "basline", r"refinery.from is 'basline', must be one of teacher, baseline"),
-        ("refinery.from", "refinery/g1", r"refinery.from is 'refinery/g1', must be one of"),
-        ("born_again.from", "assistant/t4", r"born_again.from is 'assistant/t4', must be one of"),
+        ("edges.refinery", "basline", r"edges.refinery is 'basline', must be one of teacher, baseline"),
+        ("edges.refinery", "refinery/g1", r"edges.refinery is 'refinery/g1', must be one of"),
+        ("edges.born_again", "assistant/t4", r"edges.born_again is 'assistant/t4', must be one of"),
         ("baseline.objective", {"soft_targets": {}}, r"baseline.objective needs a teacher"),
         ("data.root", "a\0b", None),
     ],
@@ -118,7 +118,7 @@ def test_more_generations_than_slots_names_the_lines_to_add(workspace: Path) -> 
 def test_two_chains_that_wait_for_each_other(workspace: Path) -> None:
     architecture = {"family": "plain", "widths": [4]}
     with pytest.raises(UserError, match="each would wait for the other"):
-        build({"refinery.from": "ensemble", "born_again.from": "refined", "refinery.architecture": architecture})
+        build({"edges.refinery": "ensemble", "edges.born_again": "refined", "refinery.architecture": architecture})
 
 
 @pytest.mark.parametrize(

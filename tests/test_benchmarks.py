@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import pretrained, zoo
+from benchmarks import lowrank, pretrained, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -77,6 +78,32 @@ def test_all_go_on_after_the_last_one_and_name_what_is_left_out(
     assert ("live", "epoch", "**2** [1.5, 2.5]", "≤ 1") in rows and len(rows) == len(NAMES) - 1
 
 
+def test_what_forms_lose_is_of_what_is_read_back() -> None:
+    """Dense loses rounding, more values and more components lose less, and no kept form misses the likeliest class."""
+    drawn = np.random.default_rng(0)
+    axes_RC = drawn.normal(size=(20, 100)) * np.linspace(2, 0.2, 20)[:, None]
+    z_NC, sample_NC = (torch.from_numpy((drawn.normal(size=(n, 20)) @ axes_RC).astype(np.float32)) for n in (60, 200))
+    found = {each.form: each for each in lowrank.losses("made", sample_NC, z_NC)}
+    assert found["dense float32"].kl_1 == 0 and found["dense float16"].kl_1 < 1e-4
+    topk = [found[f"top-k, k = {k}"] for k in lowrank.VALUES[100]]
+    assert [each.kl_4 for each in topk] == sorted((each.kl_4 for each in topk), reverse=True)
+    assert found["top-k, k = 14"].bytes == 44 and found["low-rank, k = 5, rank = 30"].bytes == 45
+    assert found["low-rank, k = 5, rank = 30"].kl_4 < 0.1 * found["top-k, k = 14"].kl_4
+    assert found["rank = 2 alone"].agreement < 0.9 < found["low-rank, k = 5, rank = 2"].agreement
+    cells = lowrank.table([asdict(each) for each in found.values()])
+    assert len(cells) == 1 + len(found) and {len(row) for row in cells} == {6}
+
+
+def test_what_labels_take_is_told_of_each_step(tmp_path: Path) -> None:
+    out = tmp_path / "labels.json"
+    asked = ["labels", "--rows", "600", "--out", str(out), "--folder", str(tmp_path)]
+    said = CliRunner().invoke(app, asked, catch_exceptions=False).output
+    found = json.loads(out.read_text())
+    assert len(found) == 14 and all(each["step"] in said and each["seconds"] > 0 for each in found)
+    dense = [each["disk"] for each in found if each["form"] == "dense float16"]
+    assert dense[0] == 0 and dense[1] > 3 * 600 * 1000 * 2, "complete after the second step"
+
+
 def test_norms_compares_each_remedy_with_none(tmp_path: Path) -> None:
     out = tmp_path / "norms.json"
     said = CliRunner().invoke(app, ["norms", "--tiny", "--out", str(out)], catch_exceptions=False).output
@@ -91,6 +118,18 @@ def test_unequal_compares_each_remedy_with_none(tmp_path: Path) -> None:
     assert found["images"] == sorted(found["images"], reverse=True) and found["images"][0] > 15 * found["images"][-1]
     assert all(arm in said and len(each["macro_f1"]) == 1 for arm, each in found["arms"].items())
     assert len({json.dumps(each) for each in found["arms"].values()}) == 3, "each arm is a training of its own"
+
+
+def test_unlabelled_compares_all_images_with_the_few_at_as_many_steps(tmp_path: Path) -> None:
+    out = tmp_path / "unlabelled.json"
+    said = CliRunner().invoke(app, ["unlabelled", "--tiny", "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())
+    known, bare = found["images"]
+    assert known == 100 and bare > 5 * known
+    assert all(arm in said and len(each) == 1 for arm, each in found["arms"].items())
+    steps = found["steps"]
+    long = {steps[arm] for arm in steps if "as many steps" in arm}
+    assert long == {steps["taught on all"]} and steps["taught on all"] > 5 * steps["taught on the few"]
 
 
 def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failures(

@@ -30,9 +30,10 @@ def test_every_stage_reads_it_and_what_is_not_known_of_it_is_absent(fresh: Scrat
     scratch.edit(
         {
             "teacher": {"answers": {"file": file.name, "sha256": sha256(file), "for_views": "clean"}},
-            "refinery": {"from": "teacher", "architecture": PLAIN, "generations": 1},
+            "edges": {"refinery": "teacher", "compress": "student"},
+            "refinery": {"architecture": PLAIN, "generations": 1},
             "born_again": {"architecture": PLAIN},
-            "compress": {"from": "student", "order": ["prune", "tune", "quantise"]},
+            "compress": {"order": ["prune", "tune", "quantise"]},
         }
     )
     scratch.stage("plan")

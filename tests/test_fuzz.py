@@ -135,6 +135,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 FORMATS = {"dense": Format("dense", "float32"), "topk": Format("topk", "float16", 2)}
+FORMATS["lowrank"] = Format("lowrank", "float16", 1, 2)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -165,20 +166,21 @@ def flipped(content: bytes, data: st.DataObject) -> bytes:
     return bytes(changed[:length]) + data.draw(st.binary(max_size=4))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("kind", "name"), [*((kind, "view_001") for kind in FORMATS), ("lowrank", "basis")])
 @fuzzed
 @given(data=st.data())
-def test_any_bytes_as_a_label_view(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_any_bytes_as_a_label_view(tmp_path: Path, kind: str, name: str, data: st.DataObject) -> None:
     """Whose recorded hash is made to fit, as a stranger would."""
     folder = tmp_path / kind
     if not folder.exists():
         write(folder, FORMATS[kind])
         shutil.copytree(folder, tmp_path / f"{kind}.whole")
-    path = folder / "view_001.safetensors"
+    path = folder / f"{name}.safetensors"
     content = flipped((tmp_path / f"{kind}.whole" / path.name).read_bytes(), data)
     path.write_bytes(content)
     header = files.read_json(tmp_path / f"{kind}.whole" / "labels.json")
-    header["files"][1] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    entry = header["basis"] if name == "basis" else header["files"][1]
+    entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     files.write_json(folder / "labels.json", header)
     try:
         assert opened(folder, recorded=recorded(folder)).view(1).isfinite().all()

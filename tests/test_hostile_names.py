@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline.__main__ import app
 from pipeline.base.errors import UserError
 from pipeline.commands.accept import Taken
+from pipeline.commands.dry import Prospect
 from pipeline.commands.orders import Chain
 from pipeline.commands.status import Standing
 from pipeline.compression.card import Card
@@ -21,6 +22,7 @@ from pipeline.config.section import unknown
 from pipeline.console import errors
 from pipeline.dvc.experiments import Experiment
 from pipeline.dvc.lock import Lock
+from pipeline.engines.estimate import UNKNOWN, Expected
 from pipeline.lineage.node import Node
 from pipeline.lineage.results import Row
 from pipeline.planning.specs.spec import NodeSpec
@@ -44,8 +46,12 @@ def repro(patch: Patch, folder: Path) -> Lines:
         run.close(1, 0.0)
         raise UserError(f"{HOSTILE} {unknown('stage', targets[0], [HOSTILE])}")
 
+    expected = Expected(1.0, 1)
+    found = [Prospect(HOSTILE, verdict, (HOSTILE,), expected) for verdict in ("runs", "may run", "cached")]
+    found.append(Prospect(f"new {HOSTILE}", "runs", (HOSTILE,), UNKNOWN))
     patch.setattr("pipeline.commands.repro.repro", failing)
-    return [["repro", HOSTILE]]
+    patch.setattr("pipeline.commands.dry.prospects", lambda targets: found)
+    return [["repro", HOSTILE], ["repro", "--dry"], ["repro", "--dry", "--json"]]
 
 
 def standings() -> list[Standing]:

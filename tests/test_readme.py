@@ -21,6 +21,7 @@ ELSEWHERE = {
     ". .venv/bin/activate",
     "dvc queue start --jobs 2",
     "python -m pipeline use imagefolder",
+    "python -m pipeline use photos",
     "python -m pipeline seeds --count 5 --name warm -S student.objective.soft_targets.temperature=4",
     "python -m pipeline compare workspace warm",
 }

@@ -66,7 +66,7 @@ def test_killed_in_a_step_in_a_save_and_in_labelling(untrained: Scratch, lineage
     assert done(killed("os:fsync", 21)) == 29
     # A save first renames the last state, then the new one: the 10th was killed between the two.
     assert done(killed("os:replace", 20)) == 29 + 10
-    assert done(killed("pipeline.labels.parts:content", 3)) == 29 + 10 + 9
+    assert done(killed("pipeline.labels.parts:view_path", 3)) == 29 + 10 + 9
     said = untrained.stage("baseline")
     assert "training was finished before" in said
     assert "baseline: going on with labels at view 2 of 3, " in said, "two views are whole"

@@ -12,6 +12,7 @@ TABLES = {
     "study.md": 2,
     "compression.md": 2,
     "methods.md": 4,
+    "labels.md": 2,
     "performance.md": 3,
     "reliability.md": 1,
     "unequal.md": 1,

@@ -273,7 +273,7 @@ SHELL = [
 def test_shell_characters_in_params_are_refused_and_reach_no_shell(fresh: Any, tmp_path: Path, text: str) -> None:
     scratch = fresh.copy(tmp_path / "repository", tmp_path / "state")
     whole = yaml.safe_load((scratch.folder / "params.yaml").read_text())
-    for change in ({"refinery": {"from": text}}, {"method": {text: {}}}, {text: {}}, {"assistant": {"links": text}}):
+    for change in ({"edges": {"refinery": text}}, {"method": {text: {}}}, {text: {}}, {"assistant": {"links": text}}):
         (scratch.folder / "params.yaml").write_text(yaml.safe_dump(_merge(whole, change)))
         said = scratch.stage("plan", code=1)
         assert said.startswith("error: params.yaml: ")
@@ -287,7 +287,7 @@ def _merge(whole: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def test_dvc_runs_nothing_of_such_a_key(fresh: Any, tmp_path: Path) -> None:
     scratch = fresh.copy(tmp_path / "repository", tmp_path / "state")
-    scratch.edit({"refinery": {"from": "$(touch ran); touch ran"}})
+    scratch.edit({"edges": {"refinery": "$(touch ran); touch ran"}})
     process = scratch.start("dvc", "repro")
     said, _ = process.communicate(timeout=120)
     assert process.returncode != 0

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import world
-from benchmarks.gpu.setting import EPOCHS, VIEWS, Setting
+from benchmarks.gpu.setting import EPOCHS, MIXED, VIEWS, Setting
 from benchmarks.interrupt import interrupt
 from pipeline.base.paths import CODE
 from pipeline.base.signals import Stopped
 from pipeline.compression.prune import Masks, magnitude
+from pipeline.config.input import Input
 from pipeline.config.term import complete_term
 from pipeline.config.yaml import read_yaml
 from pipeline.models.fake_quantise import fake_quantise
@@ -40,14 +41,17 @@ def training(
     init_weights: InitWeights | None = None,
     optimizer: str = "sgd",
     further: dict[str, Any] | None = None,
+    views: dict[str, Any] = VIEWS,
+    encoded: bool = False,
     **more: Any,
 ) -> Training:
-    """Two epochs of six steps; `further` goes into the recipe, `more` into the spec."""
+    """Two epochs of six steps; `further` goes into the recipe, `more` into the spec. encoded: on `photographs`."""
     recipe = {"epochs": EPOCHS, "batch_size": setting.sizes.batch, "lr": 0.01, "weight_decay": 5e-4}
     recipe |= {"optimizer": optimizer, **(further or {})}
     # Another seed than the teacher's: a student that begins as its teacher has nothing to learn.
-    spec = world.settings(network or setting.network, objective, recipe, VIEWS, seed=1, **more)
-    return Training(spec, setting.data, teacher or NoTeacher(), on, init_weights)
+    spec = world.settings(network or setting.network, objective, recipe, views, seed=1, **more)
+    data = setting.photographs if encoded else setting.data
+    return Training(spec, data, teacher or NoTeacher(), on, init_weights)
 
 
 def arms(setting: Setting) -> dict[str, Build]:
@@ -67,6 +71,13 @@ def arms(setting: Setting) -> dict[str, Build]:
         )
     balanced = _complete({"cross_entropy": {"weight": 1.0}, "soft_targets": {"balance": 3.0}})
     found["live, balanced"] = lambda on: make(on, balanced, setting.live(on))
+    both = _complete({"cross_entropy": {"weight": 1.0}, "soft_targets": {"weight": 1.0}})
+    found["live, mixed"] = lambda on: make(on, both, setting.live(on), views=MIXED)
+    # The teacher is shown the very crop at another size, in another framing.
+    large = Input(3 * setting.sizes.edge // 2, (0.4,) * 3, (0.3,) * 3, "squash", 0.1)
+    found["live, encoded, mixed"] = lambda on: make(
+        on, both, setting.live(on, large), views={**MIXED, "ratio": 1.5}, encoded=True
+    )
     objective = _complete(params["mutual"]["objective"])
     peers = tuple(NetworkSettings(architecture=setting.network, objective=objective, seed=k) for k in (1, 2))
     for update in ("sequential", "simultaneous"):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks import world
+from pipeline.config.input import Input
 from pipeline.data.prepared import Prepared
 from pipeline.labels.layout import Format
 from pipeline.labels.layout import choose as choose_format
@@ -17,6 +18,7 @@ from pipeline.training.device import Device
 from pipeline.training.teacher import LiveTeacher
 
 VIEWS = {"shift": 4, "flip": True, "scale": 0.5}
+MIXED = VIEWS | {"mixup": 0.4, "cutmix": 1.0}
 PRECISIONS = ("float32", "bfloat16")
 EPOCHS = 2
 
@@ -102,7 +104,15 @@ SMALL = replace(
     batch=4,
     edge=16,
     width=4,
-    arms=("hard", "live dkd", "mutual sequential", "fine-tuned, sgd", "float16, sgd", "on grids"),
+    arms=(
+        "hard",
+        "live dkd",
+        "mutual sequential",
+        "fine-tuned, sgd",
+        "float16, sgd",
+        "on grids",
+        "live, encoded, mixed",
+    ),
     small=(8, 4),
     depths=(8, 14),
     photos=(4, 2, 32),
@@ -163,15 +173,20 @@ class Setting:
         """The images of what must be right."""
         return world.images(self.folder, self.sizes.count, size=self.sizes.edge)
 
+    @cached_property
+    def photographs(self) -> Prepared:
+        """As many images that are stored encoded."""
+        return world.photographs(self.folder, self.sizes.count, size=self.sizes.edge)
+
     @property
     def network(self) -> dict[str, Any]:
         """The student's architecture, and the teacher's."""
         return {"family": "residual", "depth": 8, "width": self.sizes.width}
 
-    def live(self, on: Device) -> LiveTeacher:
-        """The teacher, that runs at each step."""
-        teacher = world.network(self.data, self.network, on)
-        return LiveTeacher(teacher, on, self.sizes.batch, self.data.channels, self.data.size)
+    def live(self, on: Device, input: Input | None = None) -> LiveTeacher:
+        """The teacher, that runs at each step; input: what it is fed, None for that of the data."""
+        teacher, size = world.network(self.data, self.network, on), input.size if input else self.data.size
+        return LiveTeacher(teacher, on, self.sizes.batch, self.data.channels, size, input)
 
     def labels(self, on: Device, kind: str) -> Labels:
         """What the same teacher has written down, dense or topk; once a type of computing."""

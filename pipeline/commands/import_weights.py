@@ -109,14 +109,16 @@ def _target(node: str) -> Asked:
     """The network of params.yaml that is called so."""
     read = params.read(Path("params.yaml"))
     planner = Planner(read, graph.read(Path("dvc.yaml")))
-    found = {name: Asked(*_of(getattr(read, name)), (name,)) for name in ALONE}
+    found = {name: Asked(*_of(section), (name,)) for name in ALONE if (section := getattr(read, name))}
     found |= {f"method/{name}": Asked(*_of(each), ("method", name)) for name, each in read.method.items()}
-    found |= {name: Asked(*planner.of_chain(name, getattr(read, name))[:2], (name,)) for name in CHAINS}
-    for family in (read.assistant, read.mutual):
-        name = "assistant" if family is read.assistant else "mutual"
+    for name in CHAINS:
+        if section := getattr(read, name):
+            found[name] = Asked(*planner.of_chain(name, section)[:2], (name,))
+    several = {"assistant": read.assistant} | ({"mutual": read.mutual} if read.mutual else {})
+    for name, family in several.items():
         for slot, architecture in family.architectures.items():
             found[f"{name}/{slot}"] = Asked(architecture, given(family.inputs.get(slot)), (name,), slot)
-    for name, step in read.compress.steps.items():
+    for name, step in read.compress.steps.items() if read.compress else ():
         if isinstance(step, Fresh):
             found[f"compress/{name}"] = Asked(*_of(step), ("compress", "steps", name))
     if node not in found:

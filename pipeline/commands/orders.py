@@ -105,6 +105,8 @@ def as_json(chains: Sequence[Chain]) -> list[dict[str, Any]]:
 
 
 def _specs(params: Params, stages: dict[str, Any], order: list[str], seed: int) -> dict[str, Spec]:
+    if params.compress is None:
+        raise UserError("params.yaml: compress is null, and orders are of its steps: give compress")
     given = params.compress.model_dump(by_alias=True)
     try:
         section = Compress.model_validate({**given, "order": tuple(order), "seed": seed})

@@ -54,6 +54,11 @@ def shipped() -> Path:
         UserError: There is none.
     """
     last = node.read(f"compress/{graph.slots(graph.read(Path('dvc.yaml')), 'compress')[-1]}")
+    if last.status == "skipped":
+        raise UserError(
+            "the last run ships no file, as compress was null in params.yaml: give compress with export in its order "
+            "and run `dvc repro`, or name a file by --model"
+        )
     if last.format != "onnx":
         raise UserError(
             f"the compress chain ends in {last.source}, which is no ONNX file: add export to compress.order in "

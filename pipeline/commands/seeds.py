@@ -84,7 +84,7 @@ def lines(found: Sequence[Experiment]) -> Cells:
     """Cells of the table, header first: each network over the seeds in which it was trained.
 
     Figures are of the metric that decides. Differences are paired with the baseline of the same seed: mean, and
-    Student's 95 % interval.
+    Student's 95 % interval; without a baseline they are no column.
     """
     metric = _metric(found)
     order = [*found[0].lock.outs]  # that of the lineage; a generation may have been trained with some seeds only
@@ -92,7 +92,8 @@ def lines(found: Sequence[Experiment]) -> Cells:
         {name for each in found for name in each.numbers}, key=lambda name: order.index(f"metrics/{name}.json")
     )
     title = "validation" if metric is ACCURACY else f"validation {metric.words}"
-    cells: Cells = [("node", "seeds", title, "test", f"difference to {BASE}")]
+    compared = [f"difference to {BASE}"] if BASE in nodes else []
+    cells: Cells = [("node", "seeds", title, "test", *compared)]
     for name in nodes:
         having = [each.numbers for each in found if name in each.numbers]
         validation, test = ([each[name][split][metric.name] for each in having] for split in ("validation", "test"))
@@ -103,7 +104,7 @@ def lines(found: Sequence[Experiment]) -> Cells:
                 str(len(having)),
                 _spread(validation, metric),
                 _spread(test, metric),
-                "" if name == BASE or not pairs else _difference(pairs, metric),
+                *(["" if name == BASE or not pairs else _difference(pairs, metric)] if compared else []),
             )
         )
     return cells

@@ -11,6 +11,7 @@ from pipeline.lineage.node import Node
 from pipeline.lineage.results import learned_from
 from pipeline.planning import graph
 from pipeline.planning.build import build
+from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import TrainingSpec, TrainSpec
 from pipeline.training.state import State, state_root
@@ -77,8 +78,9 @@ def standings() -> list[Standing]:
 
 
 def lines() -> list[tuple[str, ...]]:
-    """Cells of the status table, header first."""
-    found = [(each.name, each.state, each.reached, each.teacher) for each in standings()]
+    """Cells of the status table, header first; of what params.yaml does not ask for there is no line."""
+    asked = [each for each in standings() if not isinstance(each.spec, SkipSpec)]
+    found = [(each.name, each.state, each.reached, each.teacher) for each in asked]
     return [("node", "state", "validation", "learned from"), *found]
 
 

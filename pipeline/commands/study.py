@@ -19,16 +19,13 @@ from pipeline.config.section import unknown
 from pipeline.config.select import ACCURACY, Metric, metric_of, without_accuracy
 from pipeline.console.progress import log
 from pipeline.data import prepared
-from pipeline.data.batches import Pixels
 from pipeline.evaluation.metrics import measured
 from pipeline.evaluation.statistics import holm, p_value, paired, summary
-from pipeline.labels.labeller import predict
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.spec import Spec, SpecKind
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device, choose
-from pipeline.training.export import EVALUATION_BATCH
-from pipeline.training.learn import open_teacher, sized
+from pipeline.training.learn import answering, open_teacher, sized
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
 
@@ -100,7 +97,12 @@ def comparable(specs: Mapping[str, Spec]) -> list[str]:
 
 
 def _check(specs: Mapping[str, Spec], names: Sequence[str]) -> None:
-    """Refuse what is not a method to compare, before anything is trained."""
+    """Refuse what is not a method to compare, or a comparison with nothing, before anything is trained."""
+    if not isinstance(specs.get(HARD), TrainSpec):
+        raise UserError(
+            f"params.yaml: {HARD} is null, and study compares each method with it: give {HARD}, such as "
+            f"`{HARD}: {{objective: {{cross_entropy: {{weight: 1.0}}}}}}`"
+        )
     for name in names:
         if name not in comparable(specs):
             raise UserError(f"study: {unknown('method', name, comparable(specs))}")
@@ -165,13 +167,11 @@ def _run(
 ) -> tuple[float, float]:
     """Of one training, on validation and test: the metric that decides."""
     training = _train(specs, name, factor, seed, data, device)
-    learner = training.learners[0]
-    forward = learner.forward_of(learner.final.eval())
+    network = training.learners[0].final.eval()
     metric = metric_of(_of(specs, name, TrainSpec).select).name
     found = []
     for split in (data.validation, data.test):
-        pixels = Pixels(split.images, device.where, device.room())
-        z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH).cpu()
+        z_NC = answering(training, split)(network, 0)
         found.append(measured(z_NC, torch.from_numpy(split.labels.copy()), [metric])[metric])
     return found[0], found[1]
 

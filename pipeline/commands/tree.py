@@ -1,6 +1,6 @@
 """The lineage as a tree in the terminal: who taught whom, what each reached, what only stands for another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 from rich.tree import Tree
@@ -8,6 +8,7 @@ from rich.tree import Tree
 from pipeline.commands.status import NEW, Standing, standings
 from pipeline.console.terminal import uncut
 from pipeline.console.text import visible
+from pipeline.lineage.results import in_runs
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.training import NetworkSpec
 
@@ -63,16 +64,7 @@ def _carriers(found: Sequence[Standing]) -> dict[str, list[str]]:
     for each in found:
         if each.node is not None and each.node.status == "carried" and _stands_for_another(each):
             carriers.setdefault(each.node.source, []).append(each.name)
-    return {origin: list(_runs(names)) for origin, names in carriers.items()}
-
-
-def _runs(names: Sequence[str]) -> Iterator[str]:
-    families: dict[str, list[str]] = {}
-    for name in names:
-        family, _, slot = name.partition("/")
-        families.setdefault(family, []).append(slot)
-    for family, slots in families.items():
-        yield f"{family}/{slots[0]}..{slots[-1]}" if len(slots) > 1 else f"{family}/{slots[0]}".rstrip("/")
+    return {origin: list(in_runs(names)) for origin, names in carriers.items()}
 
 
 def _label(each: Standing, parent: str, carriers: Sequence[str]) -> Text:

@@ -18,12 +18,13 @@ from pipeline.base.files import replacing
 from pipeline.base.paths import DATA
 from pipeline.config.views import Views
 from pipeline.data import prepared
-from pipeline.data.batches import Pixels
+from pipeline.data.feed import augment_ahead, fed
 from pipeline.data.origins import Origins, read_origins
-from pipeline.data.prepared import Prepared
+from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
-from pipeline.data.views import augment, describe, draw
+from pipeline.data.views import describe, draw
 from pipeline.labels.answers import our_views
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.foreign import AnswersSpec
 from pipeline.planning.specs.spec import read_spec_if
 from pipeline.training.device import HOST_BYTES
@@ -51,7 +52,8 @@ def write(folder: Path) -> list[Path]:
     origins = read_origins(DATA, data.hash)
     count = min(spec.labels.views, held(spec.labels, len(data.train), len(data.classes)))
     views, seed = Views(**spec.forward.views), spec.forward.views_seed
-    said = json.dumps(our_views(describe(views, seed, STREAM, len(data.train)), data.hash))
+    described = describe(views, seed, STREAM, len(data.train), data.renderer)
+    said = json.dumps(our_views(described, data.hash))
     written = []
     for v in range(count + 1 if spec.answers.for_views == "own" else 1):
         splits = ("train",) if v else ("train", "validation", "test")
@@ -67,11 +69,12 @@ def write(folder: Path) -> list[Path]:
 
 def _images(data: Prepared, split: str, views: Views, seed: int, v: int) -> np.ndarray:
     """A view of all images of a split, float32 (N, C, H, W) of pixels 0 .. 1."""
-    pixels = Pixels(getattr(data, split).images, CPU, HOST_BYTES)
-    drawn = draw(views, seed, STREAM, v, len(pixels), data.size)
-    zeros_C, ones_C = torch.zeros(data.channels), torch.ones(data.channels)
-    rows = Rows.on(CPU, np.arange(len(pixels))).split(BATCH)
-    return np.concatenate([augment(pixels[each], drawn, each.device_B, zeros_C, ones_C).numpy() for each in rows])
+    of: Split = getattr(data, split)
+    shown = Shown([None], (0.0,) * data.channels, (1.0,) * data.channels, CPU, data.rendering(None))
+    drawn = draw(views, seed, STREAM, v, len(of), data.size, of.aspect_N)
+    rows = Rows.on(CPU, np.arange(len(of))).split(BATCH)
+    images = fed(of.images, shown.renderings, CPU, HOST_BYTES)
+    return torch.cat([*augment_ahead(images, drawn, rows, shown.mean_C, shown.std_C)]).numpy()
 
 
 def _named(origins: Origins, numbers_R: np.ndarray) -> dict[str, Any]:

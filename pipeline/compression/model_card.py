@@ -106,6 +106,7 @@ def model_card(
     file: str = "model.onnx",
     license: str | None = None,
     metric: Metric = ACCURACY,
+    unlabelled: int = 0,
 ) -> str:
     """The card as Markdown with front matter; equal arguments give equal text.
 
@@ -122,6 +123,7 @@ def model_card(
         file: The model's, beside the card.
         license: An identifier of the hub, such as `mit`; without one the card names none.
         metric: The one by which networks were chosen, of which the chain's figures are.
+        unlabelled: Of the training images, those without a label.
     """
     parts = [
         _front(card, name, source, metrics, license),
@@ -131,7 +133,7 @@ def model_card(
         f"## How to run\n\n{_run(card, file, runtime)}",
         f"## Metrics\n\n{_metrics(metrics, counts, seeds, metric)}",
         f"## Lineage\n\n{_lineage(chain, lineage, metric)}",
-        f"## Data\n\n{_data(card, source, counts)}",
+        f"## Data\n\n{_data(card, source, counts, unlabelled)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -217,8 +219,9 @@ def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, 
     return f"{steps}\n\n{read}"
 
 
-def _data(card: Card, source: str, counts: Mapping[str, int]) -> str:
-    split = ", ".join(f"{count:,} for {name}" for name, count in counts.items())
+def _data(card: Card, source: str, counts: Mapping[str, int], unlabelled: int) -> str:
+    bare = {"train": f" ({unlabelled:,} of them without a label)"} if unlabelled else {}
+    split = ", ".join(f"{count:,} for {name}{bare.get(name, '')}" for name, count in counts.items())
     channels = {1: "grey", 3: "colour"}.get(card.channels, f"of {card.channels} channels")
     shown = ", ".join(_class(name) for name in card.classes[:SHOWN])
     more = len(card.classes) - SHOWN

@@ -81,7 +81,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     path = folder / "model.onnx"
     threads = read_machine().threads
     runtime = Runtime(path, threads=threads)
-    logits = {split: torch.from_numpy(runtime.logits(getattr(data, split).images)) for split in SPLITS}
+    logits = {split: torch.from_numpy(runtime.logits(work.images(split))) for split in SPLITS}
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
     network = rebuild(previous.architecture)
@@ -125,6 +125,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             work.card,
             name=spec.node,
             counts=counts,
+            unlabelled=data.train.unlabelled,
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run

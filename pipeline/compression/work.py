@@ -6,7 +6,7 @@ Legend: B images of a batch, C channels, H = W edge in pixels.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.data.batches import Pixels, order
+from pipeline.data.batches import order
+from pipeline.data.feed import augment_ahead, fed
+from pipeline.data.pictures import clean
 from pipeline.data.rows import Rows
-from pipeline.data.views import augment, draw
+from pipeline.data.views import draw
 from pipeline.models.build import SUPPLIED, build, unsupplied
 from pipeline.models.shown import Shown, resized
 from pipeline.models.surgery import describe
@@ -29,8 +31,12 @@ from pipeline.training.inputs import of_data, supplied
 from pipeline.training.learn import load
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.compression.card import Card
+    from pipeline.config.input import Rendering
     from pipeline.config.views import Views
+    from pipeline.data.encoded import EncodedImages
     from pipeline.data.prepared import Prepared
     from pipeline.lineage.node import Node
     from pipeline.planning.specs.compress import StepSpec
@@ -81,22 +87,26 @@ class Work:
         """`count` batches of training views x_BCHW, as the network of the node before takes them, or those as pixels
         0 .. 1; all of one size."""
         data, where, input = self.data, self.device.where, self.previous.input
-        shown = Shown([input], data.mean, data.std, where)
+        shown = Shown([input], data.mean, data.std, where, data.rendering(None))
         if normalised:
-            return islice(map(shown.to(input), self._batches(shown.mean_C, shown.std_C)), count)
+            return islice(map(shown.to(input), self._batches(shown.renderings, shown.mean_C, shown.std_C)), count)
         mean_C, std_C = (torch.tensor(each, device=where) for each in ([0.0] * data.channels, [1.0]))
         size = self.of_images["size"]
-        return (resized(x_BCHW, size) for x_BCHW in islice(self._batches(mean_C, std_C), count))
+        return (resized(x_BCHW, size) for x_BCHW in islice(self._batches(shown.renderings, mean_C, std_C), count))
 
-    def _batches(self, mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
+    def images(self, split: str) -> np.ndarray | EncodedImages:
+        """The clean images of a split, uint8 (N, C, H, W), as the network of the node before is shown them."""
+        return clean(getattr(self.data, split).images, self.data.rendering(self.previous.input))
+
+    def _batches(self, renderings: Sequence[Rendering], mean_C: Tensor, std_C: Tensor) -> Iterator[Tensor]:
         data, where, seed = self.data, self.device.where, self.spec.forward.views_seed
-        pixels = Pixels(data.train.images, where, self.device.room())
-        size = min(BATCH, len(pixels))
+        images = fed(data.train.images, renderings, where, self.device.room())
+        size = min(BATCH, len(images))
         for v in itertools.count(1):
-            drawn = draw(self.views, seed, STREAM, v, len(pixels), data.size).to(where)
-            whole = len(pixels) // size * size
-            for rows in Rows.on(where, order(seed, v, len(pixels))[:whole]).split(size):
-                yield augment(pixels[rows], drawn, rows.device_B, mean_C, std_C)
+            drawn = draw(self.views, seed, STREAM, v, len(images), data.size, data.train.aspect_N)
+            whole = len(images) // size * size
+            rows = Rows.on(where, order(seed, v, len(images))[:whole]).split(size)
+            yield from augment_ahead(images, drawn, rows, mean_C, std_C)
 
 
 def card_of(node: Node, data: Prepared) -> Card:

@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, Any] = {name: field.default for name, field in Recipe.model
 
 
 def idle_keys(
-    raw: Mapping[str, Any], training: Recipe, trained: Trained, compress: Compress, views: Views
+    raw: Mapping[str, Any], training: Recipe, trained: Trained, compress: Compress | None, views: Views
 ) -> Iterator[str]:
     """A sentence for each key that can have no effect, beginning with the key.
 
@@ -37,8 +37,10 @@ def idle_keys(
     yield from _recipes(raw, training, trained)
     yield from _teaching(raw, trained)
     yield from _pretrained(trained)
-    yield from _peers(trained["mutual"])
-    yield from _compress(compress)
+    if "mutual" in trained:
+        yield from _peers(trained["mutual"])
+    if compress:
+        yield from _compress(compress)
     yield from _views(raw, views)
 
 
@@ -182,8 +184,8 @@ def _compress(section: Compress) -> Iterator[str]:
         step.makes == "tuned" and needs_teacher(step.objective) for step in learning
     ):
         yield (
-            f"compress.teacher has no effect where compress.order is {order}: name a step there that tunes by a "
-            "teacher's soft labels, or leave teacher out"
+            f"edges.compress_teacher has no effect where compress.order is {order}: name a step there that tunes by a "
+            "teacher's soft labels, or set it to teacher"
         )
 
 

@@ -10,6 +10,15 @@ Framing = Literal["crop", "squash", "pad"]
 
 
 @dataclass(frozen=True)
+class Rendering:
+    """At which edge in pixels a network is shown stored images, and how those become square: as of `Input`."""
+
+    size: int
+    framing: Framing = "crop"
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
 class Input:
     """The input of a network, where it is not that of the data.
 
@@ -17,8 +26,8 @@ class Input:
         size: Edge of its square images in pixels.
         mean, std: Per channel, of pixels / 255.
         framing: How an image of another shape becomes square: its middle is cropped, it is squashed, or it is padded.
-            Kept, and not applied yet: prepared images are square.
-        margin: Share of an image's short edge that a crop leaves out. Kept, and not applied yet.
+            Applied where images are stored encoded; images that are stored as pixels are square already.
+        margin: Share of the edges of what is framed that is left out, likewise.
 
     Raises:
         ValueError: One of them is of another kind.
@@ -39,6 +48,11 @@ class Input:
             raise ValueError("its input has no mean and deviation above 0 for each channel")
         if self.framing not in get_args(Framing) or not 0 <= self.margin < 1:
             raise ValueError(f"its input has the framing {self.framing!r} with a margin of {self.margin!r}")
+
+    @property
+    def rendering(self) -> Rendering:
+        """What of it decides pixels before they are normalised."""
+        return Rendering(self.size, self.framing, self.margin)
 
     def as_json(self) -> dict[str, Any]:
         """As specs and node.json hold it."""

@@ -2,6 +2,7 @@
 
 What a section may leave out is filled in before validation (a recipe from `training`, `baseline`
 and `direct` from `student`), so that a stage's spec is complete and nothing else need be read.
+A part that is null, or is not there, is off (see `config.parts`).
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from pipeline.base.errors import UserError
-from pipeline.config import across
+from pipeline.config import across, parts
 from pipeline.config.compress import Compress, makes
 from pipeline.config.data import Data
 from pipeline.config.extension import STEPS
@@ -48,8 +49,20 @@ class Ensemble(Section):
     rule: Literal["probabilities", "logits", "weighted"] = "probabilities"
 
 
+class Edges(Section):
+    """Where each chain starts; compress_teacher: whose soft labels its `tune` reads.
+
+    They are what dvc.yaml reads of params.yaml, and stand apart because a chain's own section may be null.
+    """
+
+    refinery: str = "baseline"
+    born_again: str = "teacher"
+    compress: str = "teacher"
+    compress_teacher: str = "teacher"
+
+
 class Params(Section):
-    """params.yaml, whole. select: the metric on validation by which networks are chosen."""
+    """params.yaml, whole; of what may be None, None is off. select: the metric by which validation chooses networks."""
 
     select: Select = "accuracy"
     seeds: Seeds
@@ -58,24 +71,26 @@ class Params(Section):
     labels: LabelsSection
     machine: Machine
     training: Recipe
+    edges: Edges = Edges()
     teacher: TeacherSection
     assistant: AssistantSection
-    student: NetworkSection
-    baseline: NetworkSection
-    direct: NetworkSection
-    refinery: ChainSection
-    born_again: ChainSection
+    student: NetworkSection | None = None
+    baseline: NetworkSection | None = None
+    direct: NetworkSection | None = None
+    refinery: ChainSection | None = None
+    born_again: ChainSection | None = None
     ensemble: Ensemble
     method: dict[str, MethodSection]
-    mutual: MutualSection
-    compress: Compress = Compress()
+    mutual: MutualSection | None = None
+    compress: Compress | None = Compress()
 
     @property
     def trained(self) -> dict[str, TrainingSection]:
         """The sections that train, by their keys."""
-        steps = {f"compress.steps.{name}": step for name, step in self.compress.steps.items()}
+        compress = self.compress.steps if self.compress else {}
+        steps = {f"compress.steps.{name}": step for name, step in compress.items()}
         return {
-            **{name: getattr(self, name) for name in LEARNERS},
+            **{name: section for name in LEARNERS if (section := getattr(self, name)) is not None},
             **{f"method.{name}": section for name, section in self.method.items()},
             **{name: step for name, step in steps.items() if isinstance(step, TrainingSection)},
         }
@@ -93,8 +108,11 @@ def check(raw: Any, name: str) -> Params:
     """Check what the file `name` holds; any fault is a `UserError` that names file and key."""
     if not isinstance(raw, dict):
         raise UserError(f"{name} must be a mapping of sections such as `data:` and `teacher:`")
+    whole = _inherit(raw)
+    for sentence in (*parts.edges_given_twice(raw), *parts.without_student(whole)):
+        raise UserError(f"{name}: {sentence}")
     try:
-        found = Params.model_validate(_inherit(raw))
+        found = Params.model_validate(whole)
     except ValidationError as error:
         raise UserError(_explain(error, name)) from None
     for sentence in across.idle_keys(raw, found.training, found.trained, found.compress, found.views):
@@ -103,14 +121,19 @@ def check(raw: Any, name: str) -> Params:
 
 
 def _inherit(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill recipes in from `training`, and `baseline`, `direct`, methods and compress steps from `student`."""
-    whole = dict(raw)
+    """Fill recipes in from `training`, starts from `edges`, and much from `student`: see `_like` and `_steps`."""
+    whole = parts.with_edges(raw)
+    if whole.get("method", {}) is None:
+        whole["method"] = {}
     student, methods = whole.get("student"), whole.get("method")
+    student = {} if student is None else student  # off: it gives nothing to others
     if isinstance(student, dict) and isinstance(compress := whole.get("compress"), dict):
-        whole["compress"] = {**compress, "steps": _steps(student, whole.get("training"), compress.get("steps"))}
+        asked = parts.asked_steps(whole)
+        whole["compress"] = {**compress, "steps": _steps(student, whole.get("training"), asked)}
     if isinstance(student, dict):
         for name in ("baseline", "direct"):
-            whole[name] = _like(student, whole.get(name))
+            if whole.get(name) is not None:
+                whole[name] = _like(student, whole[name])
         if isinstance(methods, dict):
             whole["method"] = {name: _like(student, each) for name, each in methods.items() if each is not None}
     for section in [whole] + ([whole["method"]] if isinstance(whole.get("method"), dict) else []):
@@ -133,7 +156,8 @@ def _steps(student: dict[str, Any], training: Any, steps: Any) -> Any:
             found[name] = _like(student, step)
             found[name]["recipe"] = _merged(training, found[name].get("recipe"))
         elif makes(kind) == "tuned" and isinstance(step, dict | None):
-            found[name] = {"objective": student.get("objective"), "teaching": student.get("teaching", "stored")}
+            found[name] = {"teaching": student.get("teaching", "stored")}
+            found[name] |= {"objective": student["objective"]} if "objective" in student else {}
             found[name] |= {**(step or {}), "recipe": _merged(training, (step or {}).get("recipe"))}
     return found
 

@@ -1,11 +1,13 @@
 """Settings that are known to work, for params.yaml: `python -m pipeline use <name>`.
 
 A preset is the part of params.yaml that depends on the images: `pipeline/config/presets/<name>.yaml`, its first comment
-saying on what it was run. All presets give the same keys, so that one leaves nothing behind of another; all other
-keys, and every comment, stay as they are.
+saying for what it is, what it costs, and on what it was run. All presets give the same keys, so that one leaves nothing
+behind of another; all other keys, and every comment, stay as they are. A part that a preset switches off is one line
+then; one that is off and that a preset gives comes back as the repository has it, by `parts.yaml`.
 """
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,14 @@ from pipeline.config.section import unknown
 from pipeline.config.yaml import flatten, parse, read_yaml
 
 FOLDER = Path(__file__).with_suffix("")
+PARTS = FOLDER.with_name("parts.yaml")
 MARK = "# preset"
+COSTS = "Costs: "
+# A line with a key, and all that stand to its right, what is empty or a comment between them too.
+SECTION = re.compile(r"^(\w+):.*\n(?:(?:[ \t]*\n|#.*\n)*[ \t]+\S.*\n)*", re.MULTILINE)
 PATIENCE = 60.0  # seconds, for git
 WHOLE = ("architecture", "recipe")  # replaced, not filled up: what an earlier one had more would stay
+PLACES = {"preset": 0, "input": 1}  # of keys that come and go: at its end a section has the comments that follow it
 EXACT = ("views",)  # filled, and without what the preset does not give; comments stay
 
 
@@ -33,11 +40,12 @@ def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
         raise UserError(unknown("preset", name, names()))
     before = flatten(read_yaml(path))
     text = path.read_text()
-    if not force and not _is_kept(text, path):
+    kept = _kept(text, path)
+    if kept is None and not force:
         raise UserError(
             f"{path.name} has changes that are not committed: commit them (`git commit {path.name}`), or give --force"
         )
-    changed = apply(text, name)
+    changed = apply(text if kept is None else kept, name)  # parts that another preset has switched off are there
     content = parse(changed, path.name)
     params.check(content, path.name)
     files.write_text(path, changed)
@@ -49,6 +57,23 @@ def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
 def names() -> list[str]:
     """The presets there are."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def lines() -> list[tuple[str, ...]]:
+    """Cells of the table of presets, header first: for what each is, and what it costs."""
+    found = [(name, *_said(_head(FOLDER / f"{name}.yaml"))) for name in names()]
+    return [("preset", "for", "costs"), *found]
+
+
+def _said(head: list[str]) -> tuple[str, str]:
+    """Of the comment at a preset's head: what comes before its costs, and those, as far as one sentence goes."""
+    text = " ".join(head)
+    what, _, rest = text.partition(COSTS)
+    return what.strip(), f"{rest.partition('. ')[0].rstrip('.')}"
+
+
+def _head(path: Path) -> list[str]:
+    return [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
 
 
 def apply(text: str, name: str) -> str:
@@ -63,17 +88,53 @@ def apply(text: str, name: str) -> str:
         type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     path = FOLDER / f"{name}.yaml"
-    lines = [line for line in text.splitlines(keepends=True) if not line.startswith(MARK)]
-    content = editor.load("".join(lines))
-    _merge(content, read_yaml(path))
+    preset = read_yaml(path)
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
+    content = editor.load(_with_parts(text, preset))
+    _merge(content, {key: value for key, value in preset.items() if not _is_off(key, value)})
     out = io.StringIO()
     editor.dump(content, out)
     return _note(path) + out.getvalue()
 
 
+def _sections(text: str) -> dict[str, str]:
+    """The lines of each section, by its key, from the one with the key on; comments between two are of neither."""
+    return {found[1]: found[0] for found in SECTION.finditer(text)}
+
+
+def _with_parts(text: str, preset: dict[str, Any]) -> str:
+    """A text of params.yaml in which those parts are off, and those on, that are so in a preset."""
+    content, known = parse(text, "params.yaml"), _sections(PARTS.read_text())
+    turned = {key for key in known if key in preset and _is_off(key, content.get(key)) != _is_off(key, preset[key])}
+
+    def turn(found: re.Match[str]) -> str:
+        key = found[1]
+        if key not in turned:
+            return found[0]
+        return _off_line(key, found[0]) if _is_off(key, preset[key]) else known[key]
+
+    text = SECTION.sub(turn, text if text.endswith("\n") else f"{text}\n")
+    return text + "".join(part for key, part in known.items() if key in turned and key not in content)
+
+
+def _off_line(key: str, section: str) -> str:
+    """The line that stands for a section that is off, with the comment beside its key."""
+    line, comment = f"{key}: {'{}' if key == 'method' else 'null'}", re.search(r" # .*", section.splitlines()[0])
+    return (f"{line:25}{comment[0]}" if comment else line) + "\n"
+
+
+def _is_off(key: str, value: Any) -> bool:
+    return value is None or (key == "method" and value == {})
+
+
 def _merge(base: Any, change: dict[str, Any]) -> None:
     """Put `change` into `base` in place, mapping by mapping, so that comments and layout of `base` stay."""
     for key, value in change.items():
+        if key not in base and key in PLACES:
+            base.insert(PLACES[key], key, None)
+        if isinstance(value, list) and isinstance(base.get(key), list):
+            base[key][:] = value  # in the brackets that are there
+            continue
         if not isinstance(value, dict):
             base[key] = value
             continue
@@ -82,9 +143,11 @@ def _merge(base: Any, change: dict[str, Any]) -> None:
             base[key].fa.set_flow_style()
         if key in WHOLE or "family" in value:
             base[key].clear()
-        if key in EXACT:
-            for other in [other for other in base[key] if other not in value]:
-                del base[key][other]
+        goes = [other for other in base[key] if other not in value] if key in EXACT else []
+        if "architecture" in value and "input" in base[key] and "input" not in value:
+            goes.append("input")  # that of the architecture before
+        for other in goes:
+            del base[key][other]
         _merge(base[key], value)
 
 
@@ -92,16 +155,16 @@ def _note(path: Path) -> str:
     """The comment at a preset's head, for the head of params.yaml; the settings of the repository need none."""
     if path.stem == "digits":
         return ""
-    head = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
-    return "".join(f"{MARK} {path.stem}: {line}\n" for line in head)
+    return "".join(f"{MARK} {path.stem}: {line}\n" for line in _head(path))
 
 
-def _is_kept(text: str, path: Path) -> bool:
-    """Whether git holds this text, or it is what a preset made of what git holds."""
+def _kept(text: str, path: Path) -> str | None:
+    """What git holds, where it is this text, or what a preset made this text of; else None."""
     shown = programs.run(["git", "show", f"HEAD:./{path.name}"], PATIENCE)
     if shown.returncode != 0:
-        return False
-    return text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
+        return None
+    held = text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
+    return shown.stdout if held else None
 
 
 def _text(value: Any) -> str:

@@ -101,6 +101,11 @@ def needs_one_class(objective: Mapping[str, Any]) -> list[str]:
     return [name for name, taken in needs.items() if "y_B" in taken and "mixed" not in taken]
 
 
+def needs_labels(objective: Mapping[str, Any]) -> bool:
+    """Whether every term takes hard labels: then an image without one teaches nothing."""
+    return all("y_B" in OBJECTIVES.needs(name) for name in objective)
+
+
 def check_mixing(objective: Mapping[str, Any], where: str, mixes: bool) -> None:
     """Refuse a term that needs one class of each image where views mix images; `where` is the section's key.
 

@@ -29,6 +29,7 @@ class Job:
 
     images, epochs: of the training. batch: images of its largest batch, where `batch_size` was asked for. is_alike:
     whether the previous run trained the same network on the same images, so that its speed is to be expected again.
+    unlabelled: images without a label: some of `images` where it learns from all, else beside them.
     """
 
     node: str
@@ -41,11 +42,16 @@ class Job:
     batch_size: int
     previous_run: PreviousRun | None
     is_alike: bool = True
+    unlabelled: int = 0
+    learns_all: bool = True
 
     @property
     def size(self) -> str:
         """How much is to be done, and how long that should take at the previous run's speed, where that is known."""
-        size = f"{self.images:,} images, {self.epochs:,} epochs"
+        bare = ""
+        if self.unlabelled:
+            bare = f" ({self.unlabelled:,} {'of them' if self.learns_all else 'more'} without a label)"
+        size = f"{self.images:,} images{bare}, {self.epochs:,} epochs"
         if self.batch < NEAR * self.batch_size:
             size += f", batches of {self.batch:,} (batch_size {self.batch_size:,})"
         speed = self.previous_run.images_per_second if self.previous_run and self.is_alike else None

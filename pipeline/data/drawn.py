@@ -1,14 +1,15 @@
 """What is drawn of one view: numbers a sample, and no pixels.
 
-Legend: N samples of a split, B rows of a batch.
+Legend: N samples of a split, M of them, B rows of a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,6 +103,18 @@ class Drawn:
     def to(self, device: torch.device) -> Drawn:
         """Return the same view with its tensors on `device`: once a view rather than once a batch."""
         return _each(self, lambda t_N: send(t_N, device))
+
+    def mixed_among(self, rows_M: np.ndarray) -> Drawn:
+        """The same view, on the CPU, where these rows, int64, are mixed with each other only.
+
+        One that another row would be mixed into is left alone: its partner is itself, its share 1.
+        """
+        if self.mixed is None or len(rows_M) == len(self.dy_N):
+            return self
+        partner_N, own_N = self.mixed.partner_N, torch.arange(len(self.dy_N))
+        stays_N = torch.isin(partner_N, torch.from_numpy(rows_M))
+        share_N = torch.where(stays_N, self.mixed.share_N, torch.ones_like(self.mixed.share_N))
+        return replace(self, mixed=Mixture(torch.where(stays_N, partner_N, own_N), share_N, self.mixed.box))
 
     def of(self, rows_B: Tensor, device: torch.device) -> Drawn:
         """What was drawn of these rows, on `device`. rows_B: int64, where the tensors lie."""

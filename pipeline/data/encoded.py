@@ -6,7 +6,7 @@ Legend: N images, B rows asked for, C channels (1 or 3), H, W height and width i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -126,20 +126,28 @@ class EncodedImages:
         rows_B = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
         images_BCHW = np.empty((len(rows_B), *self.shape[1:]), dtype=np.uint8)
 
-        def fill(start: int) -> None:
-            for at in range(start, min(start + step, len(rows_B))):
-                images_BCHW[at] = self._decode(int(rows_B[at]), self._size)
+        def fill(at: int) -> None:
+            images_BCHW[at] = self._decode(int(rows_B[at]), self._size)
 
-        step = max(1, min(16, len(rows_B) // self._threads))
-        starts = range(0, len(rows_B), step)
+        self.in_threads(fill, len(rows_B))
+        return images_BCHW
+
+    def in_threads(self, work: Callable[[int], None], count: int) -> None:
+        """Do `work` of each number below `count`, by the threads that decode, in any order."""
+
+        def several(start: int) -> None:
+            for at in range(start, min(start + step, count)):
+                work(at)
+
+        step = max(1, min(16, count // self._threads))
+        starts = range(0, count, step)
         if self._threads == 1 or len(starts) < 2:
             for start in starts:
-                fill(start)
+                several(start)
         else:
             with ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(fill, starts):
+                for _ in pool.map(several, starts):
                     pass
-        return images_BCHW
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """All of them, decoded: `np.array(images)`."""

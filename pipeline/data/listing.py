@@ -1,9 +1,10 @@
 """Which files a folder of one's own images holds: one folder a class, read in sorted order.
 
 Either one tree `root/<class>/…` that `prepare` splits, or a tree a split: `root/train/<class>/…` and beside it any of
-`val` and `test`, in all their usual names. Images may lie at any depth below their class. What is not read is counted
-with its reason. A link that leads out of the root is refused unless it is asked for: the folder may come from a
-stranger, and a link takes in any image of this machine.
+`val` and `test`, in all their usual names. Images may lie at any depth below their class. A folder `unlabelled` beside
+`train`, or beside the classes of what trains, holds training images without a label. What is not read is counted with
+its reason. A link that leads out of the root is refused unless it is asked for: the folder may come from a stranger,
+and a link takes in any image of this machine.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from pipeline.base.errors import UserError
 from pipeline.data.formats import SUFFIXES
-from pipeline.data.names import SPLITS, LeftOut, SplitName, nfc, split_of
+from pipeline.data.names import NO_LABEL, SPLITS, LeftOut, SplitName, is_unlabelled, nfc, split_of
 
 LAYOUT = "<root>/<class>/<image>, or <root>/train/<class>/<image> and the same below val/ and test/"
 HIDDEN, STRANGE, LOOSE, BESIDE = (
@@ -29,11 +30,11 @@ HIDDEN, STRANGE, LOOSE, BESIDE = (
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The image files of a folder, class after class of one split after the other.
+    """The image files of a folder, class after class of one split after the other, and last those without a label.
 
     Attributes:
         paths: Of each file, below the root and with `/`.
-        labels: Positions in `classes`, as many.
+        labels: Positions in `classes`, as many; `NO_LABEL` where a file has none.
         classes: In NFC, sorted.
         splits: Of each file, where the folder is divided; else None.
         left_out: What is not read.
@@ -84,6 +85,7 @@ def find(root: Path, links: bool = False) -> Found:
     left_out = LeftOut()
     tree = _Tree(root, None if links else root.resolve(), left_out)
     folders, files = tree.inside("")
+    folders, unlabelled = _apart(root, folders)
     splits = _splits(root, folders)
     trees: dict[SplitName | None, str] = {**splits} or {None: ""}
     for name in files:
@@ -97,6 +99,13 @@ def find(root: Path, links: bool = False) -> Found:
             folders, files = tree.inside(top)
             for name in files:
                 left_out.add(LOOSE, name)
+            folders, own = _apart(root, folders)
+            if own and split != "train":
+                raise UserError(
+                    f"data.root {root} has {own[0]}/, and images without a label can only train: move it beside "
+                    f"{splits['train']}/"
+                )
+            unlabelled += own
         classes[split] = _classes(tree, folders)
     _check_classes(root, classes, splits)
     names = sorted({name for found in classes.values() for name in found})
@@ -107,7 +116,23 @@ def find(root: Path, links: bool = False) -> Found:
             paths += members
             labels += [place[name]] * len(members)
             parts += [split] * len(members)
+    for name in unlabelled:
+        members = _members(tree, [name], "folder of images without a label,")
+        paths += members
+        labels += [NO_LABEL] * len(members)
+        parts += ["train"] * len(members)
     return Found(paths, labels, tuple(names), parts if splits else None, left_out)
+
+
+def _apart(root: Path, folders: list[str]) -> tuple[list[str], list[str]]:
+    """The folders, and apart from them that of images without a label, where there is one."""
+    unlabelled = [name for name in folders if is_unlabelled(name.rpartition("/")[2])]
+    if len(unlabelled) > 1:
+        raise UserError(
+            f"data.root {root} has {' and '.join(f'{name}/' for name in unlabelled)}, which both hold images without a "
+            "label: keep one"
+        )
+    return [name for name in folders if name not in unlabelled], unlabelled
 
 
 def _splits(root: Path, folders: list[str]) -> dict[SplitName, str]:
@@ -138,19 +163,26 @@ def _classes(tree: "_Tree", names: list[str]) -> dict[str, list[str]]:
     """The files of each class, sorted; folders whose names are one in NFC are one class."""
     found: dict[str, list[str]] = {}
     for name in names:
-        members = [*tree.images(name)]
-        if not members:
+        found.setdefault(nfc(name.rpartition("/")[2]), []).append(name)
+    return {name: _members(tree, found[name], "class folder") for name in sorted(found)}
+
+
+def _members(tree: "_Tree", folders: list[str], what: str) -> list[str]:
+    """The images of folders, each of which is called `what` and has some, sorted."""
+    members: list[str] = []
+    for name in folders:
+        own = [*tree.images(name)]
+        if not own:
             raise UserError(
-                f"class folder {tree.root / name} holds no image ({' '.join(SUFFIXES)}): "
+                f"{what} {tree.root / name} holds no image ({' '.join(SUFFIXES)}): "
                 f"add some or remove it; data.root holds {LAYOUT}"
             )
-        found.setdefault(nfc(name.rpartition("/")[2]), []).extend(members)
-    for members in found.values():
-        members.sort(key=nfc)
-        for one, other in pairwise(members):
-            if nfc(one) == nfc(other):
-                raise UserError(f"{tree.root / one} has the name of another file in other characters: rename one")
-    return {name: found[name] for name in sorted(found)}
+        members += own
+    members.sort(key=nfc)
+    for one, other in pairwise(members):
+        if nfc(one) == nfc(other):
+            raise UserError(f"{tree.root / one} has the name of another file in other characters: rename one")
+    return members
 
 
 def _check_classes(

@@ -1,7 +1,8 @@
 """A list of image files with their classes: CSV with a head, or JSON lines.
 
 Columns: `path` below the root, `label`, and where they are wanted `split` and `group`. Nothing else: a column that is
-not known, or has no effect, is refused, and so is a value that is missing where others have one.
+not known, or has no effect, is refused, and so is a split that is missing where others have one. An image whose label
+is empty, null or -1 has none, and trains.
 """
 
 import csv
@@ -17,7 +18,7 @@ from typing import Any
 from pipeline.base.errors import UserError
 from pipeline.base.kinds import unlike_file
 from pipeline.config.section import unknown
-from pipeline.data.names import SPLIT_NAMES, SplitName, class_order, nfc, split_of
+from pipeline.data.names import SPLIT_NAMES, SplitName, given_label, nfc, numbered, split_of
 
 NEEDED = ("path", "label")
 COLUMNS = (*NEEDED, "split", "group")
@@ -73,13 +74,12 @@ def read_manifest(root: Path, manifest: str, links: bool) -> ListedImages:
     if not found.paths:
         raise UserError(f"{path} lists no image: add some")
     disk = _Disk(root, None if links else root.resolve(), path)
-    names = class_order(found.labels)
-    place = {name: label for label, name in enumerate(names)}
+    labels, names = numbered(found.labels)
     return ListedImages(
         [disk.name(name, line) for name, line in found.paths.items()],
-        [place[label] for label in found.labels],
+        labels,
         tuple(names),
-        found.whole("split", found.splits),
+        found.whole_splits(),
         found.groups if any(found.groups) else None,
     )
 
@@ -136,22 +136,19 @@ class _Lines:
 
     file: Path
     paths: dict[str, int] = field(default_factory=dict)
-    labels: list[str] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
     splits: list[SplitName | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
 
     def take(self, line: int, row: ManifestLine) -> None:
         where = f"{self.file}:{line}"
-        for name in NEEDED:
-            if name not in row:
-                raise UserError(f"{where} has no {name}: each line needs one")
+        if "path" not in row:
+            raise UserError(f"{where} has no path: each line needs one")
         path = posixpath.normpath(self._text(row, "path", where, numbers=False))
         if (before := self.paths.setdefault(nfc(path), line)) != line:
             raise UserError(f"{where} names {path!r} again, after line {before}: keep one")
-        label = nfc(self._text(row, "label", where))
-        if label == "-1":
-            raise UserError(f"{where} has the label -1: an image needs a class, so leave out what has none")
-        self.labels.append(label)
+        has_label = given_label(row.get("label")) is not None
+        self.labels.append(nfc(self._text(row, "label", where)) if has_label else None)
         split = row.get("split")
         named = split_of(split) if isinstance(split, str) else None
         if split is not None and named is None:
@@ -159,16 +156,18 @@ class _Lines:
         self.splits.append(named)
         self.groups.append(nfc(self._text(row, "group", where)) if "group" in row else None)
 
-    def whole(self, column: str, values: list[Any]) -> list[Any] | None:
-        """A column that all lines have, or none."""
-        if None not in values:
-            return values
-        if any(value is not None for value in values):
-            line = [*self.paths.values()][values.index(None)]
-            raise UserError(
-                f"{self.file}:{line} has no {column}, and other lines have one: give each line one, or none"
-            )
-        return None
+    def whole_splits(self) -> list[SplitName] | None:
+        """The splits, where all lines have one; what has neither a split nor a label trains."""
+        if not any(self.splits):
+            return None
+        whole: list[SplitName] = []
+        for split, label, line in zip(self.splits, self.labels, self.paths.values(), strict=True):
+            if split is None and label is not None:
+                raise UserError(
+                    f"{self.file}:{line} has no split, and other lines have one: give each line one, or none"
+                )
+            whole.append(split or "train")
+        return whole
 
     def _text(self, row: ManifestLine, name: str, where: str, *, numbers: bool = True) -> str:
         value = row[name]

@@ -4,10 +4,11 @@ A letter with an accent may be one character or two, by the system that wrote it
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 SHOWN = 10  # names of many
+NO_LABEL = -1  # the number of the class of an image without a label
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -19,6 +20,7 @@ SPLIT_NAMES: Mapping[str, SplitName] = {
     "dev": "validation",
     "test": "test",
 }
+UNLABELLED_NAMES = ("unlabelled", "unlabeled")
 
 
 def nfc(name: str) -> str:
@@ -29,6 +31,24 @@ def nfc(name: str) -> str:
 def split_of(name: str) -> SplitName | None:
     """The split that a folder, a file or a column calls by this name, in any case; None where it is none."""
     return SPLIT_NAMES.get(name.casefold())
+
+
+def is_unlabelled(name: str) -> bool:
+    """Whether a folder or a file of this name, in any case, holds training images without a label."""
+    return name.casefold() in UNLABELLED_NAMES
+
+
+def given_label(value: Any) -> Any:
+    """A label as a source has it; None where that says that there is none: nothing, an empty string, or -1."""
+    is_none = value in ("", "-1") if isinstance(value, str) else type(value) is int and value == NO_LABEL
+    return None if is_none else value
+
+
+def numbered(labels: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    """The number of each label among the distinct ones, `NO_LABEL` of None, and those in their order."""
+    classes = class_order(label for label in labels if label is not None)
+    place = {name: number for number, name in enumerate(classes)}
+    return [NO_LABEL if label is None else place[label] for label in labels], classes
 
 
 def class_order(labels: Iterable[Any]) -> list[Any]:

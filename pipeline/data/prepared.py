@@ -20,9 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_sealed, verify
+from pipeline.config.input import Input, Rendering
 from pipeline.data.colours import WHITE, Colour
+from pipeline.data.decoders import renderer
 from pipeline.data.encoded import SHARDS, EncodedImages, Shards
-from pipeline.data.names import SPLITS, SplitName
+from pipeline.data.names import NO_LABEL, SPLITS, SplitName
 from pipeline.data.shards import PLACE
 
 SCHEMA = 3
@@ -84,6 +86,19 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def unlabelled(self) -> int:
+        """Images without a label."""
+        return int((np.asarray(self.labels) == NO_LABEL).sum())
+
+    @property
+    def aspect_N(self) -> np.ndarray | None:
+        """Width : height of each stored image, as views are drawn of it; None where all are stored square."""
+        if not isinstance(self.images, EncodedImages):
+            return None
+        width_N, height_N = self.images.sizes.T
+        return width_N / height_N
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -100,6 +115,26 @@ class Prepared:
     size: int
     hash: str
     background: Colour = WHITE  # of image files that are transparent
+
+    @property
+    def edge(self) -> int:
+        """The longest short side of a stored training image in pixels."""
+        images = self.train.images
+        return int(images.sizes.min(axis=1).max()) if isinstance(images, EncodedImages) else self.size
+
+    def rendering(self, input: Input | None) -> Rendering | None:
+        """How a network of that input is shown images that are stored encoded; None where pixels are stored.
+
+        input: None is that of the data: the middle, at `size`.
+        """
+        if not isinstance(self.train.images, EncodedImages):
+            return None
+        return input.rendering if input else Rendering(self.size)
+
+    @property
+    def renderer(self) -> dict[str, str] | None:
+        """What decodes and resizes the images as they are shown, and its version; None where pixels are stored."""
+        return renderer() if isinstance(self.train.images, EncodedImages) else None
 
 
 def read_header(folder: Path) -> DataHeader:

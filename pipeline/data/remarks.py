@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.data.examine import DARK, Examined
 from pipeline.data.images import Source, names_of
-from pipeline.data.names import SHOWN, LeftOut, SplitName, some
+from pipeline.data.names import NO_LABEL, SHOWN, LeftOut, SplitName, some
 from pipeline.data.splits import ID
 
 
@@ -23,9 +23,27 @@ def remarks(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndar
     for row, why in examined.faults.items():
         unread.add(why, names.of(row))
     yield from (f"unreadable: {sentence}" for sentence in unread.sentences())
+    yield from _unlabelled(source, examined, rows, names)
     yield from _odd(examined, names)
     yield from _copies(source, examined, rows, names)
     yield from _parted_groups(source, rows)
+
+
+def _unlabelled(
+    source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray], names: _Names
+) -> Iterator[str]:
+    """Images without a label: how many train, and which do not."""
+    bare = np.setdiff1d(np.flatnonzero(source.labels == NO_LABEL), [*examined.faults])
+    out = np.setdiff1d(bare, rows["train"])
+    if len(bare) > len(out):
+        trained = np.setdiff1d(bare, out)
+        many = "1 image trains" if len(trained) == 1 else f"{len(trained):,} images train"
+        yield f"{many} without a label, on what a teacher says of them: {names.some(trained)}"
+    if len(out):
+        yield (
+            f"{_images(len(out))} without a label and left out of training, with the bytes or in the group of images "
+            f"that validate or test: {names.some(out)}"
+        )
 
 
 def _odd(examined: Examined, names: _Names) -> Iterator[str]:
@@ -53,9 +71,9 @@ def _copies(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndar
     split_N = np.full(len(source.labels), -1)
     for number, members in enumerate(rows.values()):
         split_N[members] = number
-    used_N = split_N[read_N] >= 0
+    used_N, known_N = split_N[read_N] >= 0, source.labels[read_N] != NO_LABEL
     for what, parted in (
-        ("under two labels", _parted(content_N, source.labels[read_N])),
+        ("under two labels", _parted(content_N[known_N], source.labels[read_N][known_N])),
         ("in two splits of the source's own", _parted(content_N[used_N], split_N[read_N][used_N])),
     ):
         if len(parted):

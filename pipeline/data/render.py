@@ -10,7 +10,7 @@ Legend: N samples of a split, B batch, C channels, H, W edges of a stored image,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,40 +39,15 @@ def render(
     if isinstance(images, Tensor):
         here = drawn.of(rows_B, images.device)
         shapes_2B = torch.stack([torch.full_like(here.dy_N, edge) for edge in images.shape[2:]])
-        crop_BCSS = resampled(images, _crops(here, shapes_2B, framing, margin), size)
-    else:
-        here = drawn.of(rows_B, torch.device("cpu"))
-        shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
-        boxes_B4 = torch.stack(_crops(here, shapes_2B, framing, margin), dim=1).tolist()
-        channels = len(images[0]) if len(images) else 0
-        crops = np.empty((len(images), channels, size, size), np.uint8)
-        for crop_CSS, image_CHW, box in zip(crops, images, boxes_B4, strict=True):
-            crop_CSS[:] = _cut(image_CHW, box, size)
-        crop_BCSS = torch.from_numpy(crops)
-    return _changed(crop_BCSS, here)
-
-
-def render_mixed(
-    images_of: Callable[[Tensor], StoredImages],
-    drawn: Drawn,
-    rows_B: Tensor,
-    size: int,
-    framing: Framing = "crop",
-    margin: float = 0.0,
-) -> Tensor:
-    """Render a view of a batch, each row mixed with the same view of its own partner; float32 (B, C, S, S), 0 .. 255.
-
-    images_of: the images of rows int64 of the split; each row is asked for once, though it be own and partner.
-    """
-    if drawn.mixed is None:
-        return render(images_of(rows_B), drawn, rows_B, size, framing, margin).float()
-    both = torch.cat([rows_B, drawn.mixed.partner_N[rows_B]])
-    needed, places = both.unique(return_inverse=True)
-    views = render(images_of(needed), drawn, needed, size, framing, margin)
-    own_B, partner_B = places.to(views.device).chunk(2)
-    mixed = drawn.of(rows_B, views.device).mixed
-    assert mixed is not None
-    return mix(views[own_B], views[partner_B], mixed)
+        return changed(resampled(images, crops(here, shapes_2B, framing, margin), size), here)
+    here = drawn.of(rows_B, torch.device("cpu"))
+    shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
+    boxes_B4 = torch.stack(crops(here, shapes_2B, framing, margin), dim=1).tolist()
+    channels = len(images[0]) if len(images) else 0
+    crop_BCSS = np.empty((len(images), channels, size, size), np.uint8)
+    for crop_CSS, image_CHW, box in zip(crop_BCSS, images, boxes_B4, strict=True):
+        crop_CSS[:] = cut(image_CHW, box, size)
+    return changed(torch.from_numpy(crop_BCSS), here)
 
 
 def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixture) -> Tensor:
@@ -85,8 +60,8 @@ def mix(own_BCSS: Tensor, partner_BCSS: Tensor, mixed: Mixture) -> Tensor:
     return share * own_BCSS.float() + (1 - share) * partner_BCSS.float()
 
 
-def _changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
-    """All that is done to a crop, in order; `drawn`: of these rows."""
+def changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
+    """All that is done to crops uint8, in order, up to mixing; `drawn`: of these rows, on their device."""
     view_BCSS = torch.where(drawn.flip_N[:, None, None, None], crop_BCSS.flip(-1), crop_BCSS)
     if drawn.trivial is not None:
         view_BCSS = trivial.apply(view_BCSS, drawn.trivial)
@@ -97,13 +72,16 @@ def _changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
     return view_BCSS
 
 
-def _crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The crop of each image in whole pixels: upper, left, height, width; int64 (B,). shapes_2B: height and width."""
+def crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The crop of each image in whole pixels: upper, left, height, width; int64 (B,).
+
+    drawn: of these rows. shapes_2B: height and width of each stored image.
+    """
     height_B, width_B = shapes_2B
     boxes = _of_zoom(drawn) if drawn.boxes is None else drawn.boxes
     short_B = torch.minimum(height_B, width_B)
     if boxes is None:
-        y_B, x_B, h_B, w_B = _framed(height_B, width_B, framing, margin)
+        y_B, x_B, h_B, w_B = framed(height_B, width_B, framing, margin)
     else:
         y_B, h_B = _whole(boxes.y_N, boxes.h_N, height_B)
         x_B, w_B = _whole(boxes.x_N, boxes.w_N, width_B)
@@ -113,14 +91,14 @@ def _crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> 
     return y_B + dy_B, x_B + dx_B, h_B, w_B
 
 
-def _framed(height_B: Tensor, width_B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, ...]:
-    """The box of an image that is not cropped by area."""
+def framed(height_B: Tensor, width_B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The box of an image that is not cropped by area, as of `crops`: where `data.framing` has its middle, too."""
     if framing == "squash":
         edges = (height_B, width_B)
     else:
         edges = (torch.minimum(height_B, width_B) if framing == "crop" else torch.maximum(height_B, width_B),) * 2
     h_B, w_B = ((each.double() * (1 - margin)).round().long().clamp(min=1) for each in edges)
-    y_B, x_B = (((a - b).double() / 2).round().long() for a, b in ((height_B, h_B), (width_B, w_B)))
+    y_B, x_B = ((a - b).div(2, rounding_mode="floor") for a, b in ((height_B, h_B), (width_B, w_B)))
     return y_B, x_B, h_B, w_B
 
 
@@ -149,7 +127,7 @@ def _inside(boxes: Boxes, size: int) -> Tensor:
     return (rows_BS[:, :, None] & columns_BS[:, None, :])[:, None]
 
 
-def _cut(image_CHW: np.ndarray, box: list[int], size: int) -> np.ndarray:
+def cut(image_CHW: np.ndarray, box: list[int], size: int) -> np.ndarray:
     """One crop by Pillow itself, uint8 (C, S, S): what `resampled` does to a batch."""
     from PIL import Image
 

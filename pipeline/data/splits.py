@@ -8,6 +8,9 @@ rest trains. So a folder that is renamed changes nothing, and one more image mov
 The rows of splits that a source has itself stay where it has them. A subset is the end of the ranking, and noise goes
 by a hash of its own: what fewer images, or less noise, change is part of what more change.
 
+Rows without a label all train, and count for no class, no border, no subset and no noise; those of a unit that is held
+out are in no split.
+
 Legend: N rows, U units, C classes.
 """
 
@@ -22,7 +25,8 @@ import numpy as np
 
 from pipeline.base.errors import UserError
 from pipeline.config.effect import text
-from pipeline.data.names import SPLITS, SplitName, some
+from pipeline.data.images import names_of
+from pipeline.data.names import NO_LABEL, SPLITS, SplitName, some
 
 if TYPE_CHECKING:
     from pipeline.config.data import Data
@@ -34,7 +38,8 @@ HELD_OUT: tuple[SplitName, ...] = ("test", "validation")  # in the order of the 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """rows: of each split, int64, sorted. labels, true_labels: of those that train, with noise and without, int64."""
+    """rows: of each split, int64, sorted. labels, true_labels: of those that train, with noise and without, int64;
+    `NO_LABEL` where there is none."""
 
     rows: Mapping[SplitName, np.ndarray]
     labels: np.ndarray
@@ -45,8 +50,8 @@ class Chosen:
 class SplitUnits:
     """Rows that no split divides.
 
-    of_N: the unit of each row, int64 (N,). label_U, size_U: class and rows of each, int64 (U,). rank_U4: what ranks it,
-    uint64 (U, 4).
+    of_N: the unit of each row, int64 (N,). label_U, size_U: class of each, and its rows with a label, int64 (U,);
+    `NO_LABEL` and 0 where none of its rows has one. rank_U4: what ranks it, uint64 (U, 4).
     """
 
     of_N: np.ndarray
@@ -69,18 +74,44 @@ def choose(source: Source, ids_N: np.ndarray, data: Data, seed: int, left_out: S
     """
     usable_N = np.ones(len(ids_N), dtype=bool)
     usable_N[list(left_out)] = False
+    check_labels(source)
     own = own_splits(source, usable_N)
     check_shares(data, own)
     pool = own.pop("train")
     units = unite(pool, source.labels, ids_N, source.groups, seed)
     shares: dict[SplitName, float] = {split: getattr(data, split) for split in HELD_OUT if split not in own}
     rows: dict[SplitName, np.ndarray] = {**own, **divide(pool, units, source.classes, shares)}
+    if (source.labels[pool] == NO_LABEL).any():
+        rows = _apart(rows, source, ids_N, seed)
     _check_classes(rows, source.labels, source.classes)
     if data.per_class is not None:
         rows["train"] = subset(rows["train"], pool, units, source, data.per_class)
     true_labels = source.labels[rows["train"]]
     labels = noisy(true_labels, ids_N[rows["train"]], len(source.classes), data.label_noise, seed)
     return Chosen({split: rows[split] for split in SPLITS}, labels, true_labels)
+
+
+def check_labels(source: Source) -> None:
+    """Refuse labels that leave nothing to learn, or nothing to measure by.
+
+    Raises:
+        UserError: There are fewer than two classes, or an image that is to validate or to test has no label.
+    """
+    bare = np.flatnonzero(source.labels == NO_LABEL)
+    if (count := len(source.classes)) < 2:
+        only = f"one class only, {source.classes[0]!r}" if count else "no class"
+        empty = f", and {len(bare):,} images have none (a label that is empty, null or -1 names none)"
+        raise UserError(f"the labels name {only}{empty if len(bare) else ''}: two classes are the least")
+    if source.splits is None:
+        return
+    if wrong := [row for row in bare.tolist() if source.splits[row] != "train"]:
+        names = names_of(source.images)
+        shown = some(names[row] if names else f"image {row}" for row in wrong)
+        where = " and ".join(sorted({source.splits[row] for row in wrong}))
+        raise UserError(
+            f"{len(wrong):,} images in {where} have no label, and only images of train can do without: {shown}: label "
+            "them, or let them train"
+        )
 
 
 def own_splits(source: Source, usable_N: np.ndarray) -> dict[SplitName, np.ndarray]:
@@ -123,15 +154,18 @@ def unite(
         keys[unit] = b"group:" + group.encode(errors="surrogateescape")
     ranks = b"".join(_hash(seed, "split", key) for key in keys)
     classes = int(labels_N.max()) + 1
-    pairs, counts = np.unique(of_N * classes + labels_N[pool], return_counts=True)
+    known_N = labels_N[pool] != NO_LABEL
+    pairs, counts = np.unique((of_N * classes + labels_N[pool])[known_N], return_counts=True)
     # The last of each unit: of most rows, and of the first class among equals.
     order = np.lexsort((-(pairs % classes), counts, pairs // classes))
     unit_sorted = pairs[order] // classes
-    last = np.flatnonzero(np.append(unit_sorted[1:] != unit_sorted[:-1], True))
+    last = np.flatnonzero(np.append(unit_sorted[1:] != unit_sorted[:-1], True)[: len(pairs)])
+    label_U = np.full(len(roots), NO_LABEL, dtype=np.int64)
+    label_U[unit_sorted[last]] = pairs[order][last] % classes
     return SplitUnits(
         of_N,
-        pairs[order][last] % classes,
-        np.bincount(of_N, minlength=len(roots)),
+        label_U,
+        np.bincount(of_N[known_N], minlength=len(roots)),
         np.frombuffer(ranks, dtype=">u8").reshape(-1, ID // 8),
     )
 
@@ -194,7 +228,9 @@ def borders(size_U: np.ndarray, targets: Sequence[float]) -> list[int]:
 
 
 def subset(train: np.ndarray, pool: np.ndarray, units: SplitUnits, source: Source, per_class: int) -> np.ndarray:
-    """`per_class` rows of each class of those that train, sorted: those that rank last, so that no border moves them.
+    """`per_class` rows of each class of those that train, and all without a label, sorted.
+
+    Those that rank last, so that no border moves them.
 
     Raises:
         UserError: A class has fewer.
@@ -202,7 +238,7 @@ def subset(train: np.ndarray, pool: np.ndarray, units: SplitUnits, source: Sourc
     rank_N4 = units.rank_U4[units.of_N[np.searchsorted(pool, train)]]
     # Copies have one rank, and then the order of the source.
     order = train[np.lexsort((train, *rank_N4.T[::-1]))]
-    kept = []
+    kept = [order[source.labels[order] == NO_LABEL]]
     for label, name in enumerate(source.classes):
         members = order[source.labels[order] == label]
         if len(members) < per_class:
@@ -215,17 +251,34 @@ def subset(train: np.ndarray, pool: np.ndarray, units: SplitUnits, source: Sourc
 
 
 def noisy(labels_N: np.ndarray, ids_N: np.ndarray, classes: int, share: float, seed: int) -> np.ndarray:
-    """A copy of `labels_N` where exactly round(share * N) rows have another class, any with the same probability.
+    """A copy of `labels_N` where exactly round(share * M) of the M labels are another class, each as probable.
 
     ids_N: SHA-256 of each image, uint8 (N, 32), which alone decides its turn and its other class.
     """
-    hashes = b"".join(_hash(seed, "noise", each.tobytes()) for each in ids_N)
-    draw_N4 = np.frombuffer(hashes, dtype=">u8").reshape(-1, ID // 8)
-    chosen = np.lexsort((draw_N4[:, 1], draw_N4[:, 0]))[: round(share * len(labels_N))]
-    away_N = 1 + (draw_N4[:, 3] % (classes - 1)).astype(np.int64)
+    known_M = np.flatnonzero(labels_N != NO_LABEL)
+    hashes = b"".join(_hash(seed, "noise", each.tobytes()) for each in ids_N[known_M])
+    draw_M4 = np.frombuffer(hashes, dtype=">u8").reshape(-1, ID // 8)
+    chosen = np.lexsort((draw_M4[:, 1], draw_M4[:, 0]))[: round(share * len(known_M))]
+    away_M = 1 + (draw_M4[:, 3] % (classes - 1)).astype(np.int64)
     changed_N = labels_N.copy()
-    changed_N[chosen] = (labels_N[chosen] + away_N[chosen]) % classes
+    changed_N[known_M[chosen]] = (labels_N[known_M[chosen]] + away_M[chosen]) % classes
     return changed_N
+
+
+def _apart(
+    rows: Mapping[SplitName, np.ndarray], source: Source, ids_N: np.ndarray, seed: int
+) -> dict[SplitName, np.ndarray]:
+    """The rows of each split, without those that have no label and whose unit has an image that validates or tests.
+
+    Splits that the source has itself count, too; a row with a label stays where the source has it.
+    """
+    every = np.sort(np.concatenate([*rows.values()]))
+    units = unite(every, source.labels, ids_N, source.groups, seed)
+    is_held_U = np.zeros(len(units.size_U), dtype=bool)
+    for split in HELD_OUT:
+        is_held_U[units.of_N[np.searchsorted(every, rows[split])]] = True
+    stays_N = (source.labels[every] != NO_LABEL) | ~is_held_U[units.of_N]
+    return {split: found[stays_N[np.searchsorted(every, found)]] for split, found in rows.items()}
 
 
 def _hash(seed: int, purpose: str, key: bytes) -> bytes:

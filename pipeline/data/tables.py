@@ -1,6 +1,7 @@
 """Images in the rows of tables, as Parquet and the Arrow files of Hugging Face's data sets hold them.
 
-An image is the bytes of an image file, or a record with these under `bytes`. pyarrow reads them, an extra of pip.
+An image is the bytes of an image file, or a record with these under `bytes`. An image whose label is null, empty or -1
+has none, and so has each one of a file whose name begins with `unlabelled`. pyarrow reads them, an extra of pip.
 
 Legend: N rows of all files.
 """
@@ -11,7 +12,7 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from pipeline.config.section import unknown
 from pipeline.data.decode import NotDecoded
 from pipeline.data.holders import Holders
 from pipeline.data.images import Source
-from pipeline.data.names import SplitName, class_order, nfc, some
+from pipeline.data.names import NO_LABEL, SplitName, given_label, nfc, numbered, some
 
 EXTRA = "parquet"  # of pip
 HELD = 3  # row groups in memory at a time
@@ -143,7 +144,7 @@ def load_tables(kind: str, holders: Holders, image: str, label: str, group: str 
     wanted = [image, label, *([group] if group else [])]
     for name, table in zip(holders.names, tables, strict=True):
         for key, column in zip(("image_column", "label_column", "group_column"), wanted, strict=False):
-            if column not in table.columns:
+            if column not in table.columns and not (key == "label_column" and name in holders.unlabelled):
                 why = unknown("column", column, table.columns)
                 raise UserError(f"params.yaml: data.{key}: {holders.root / name}: {why}")
     labels, classes = _labels(holders, tables, label)
@@ -175,22 +176,31 @@ def _opened(kind: str, path: Path) -> ImageTable:
 
 def _labels(holders: Holders, tables: Sequence[ImageTable], column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Positions of all rows in the names of classes, which Hugging Face's metadata may give to whole numbers."""
-    values = [*chain.from_iterable(_column(holders, tables, table, column) for table in tables)]
-    names = {tuple(table.features.get(column, {}).get("names") or ()) for table in tables}
+    values: list[Any] = []
+    named: set[tuple[str, ...]] = set()
+    for name, table in zip(holders.names, tables, strict=True):
+        if name in holders.unlabelled:
+            values += [None] * table.count
+        else:
+            values += map(given_label, _column(holders, tables, table, column))
+            named.add(tuple(table.features.get(column, {}).get("names") or ()))
     for row, value in enumerate(values):
-        if not isinstance(value, str | int) or isinstance(value, bool) or value in (-1, ""):
-            raise UserError(f"{holders.root}: row {row} has the {column} {value!r}: an image needs a class")
-    if names != {()} and all(isinstance(value, int) for value in values):
-        if len(names) > 1:
+        if not isinstance(value, str | int | None) or isinstance(value, bool):
+            raise UserError(
+                f"{holders.root}: row {row} has the {column} {value!r}: it must be a string or a whole number, or null "
+                "where the image has none"
+            )
+    known = {value for value in values if value is not None}
+    if not named <= {()} and all(isinstance(value, int) for value in known):
+        if len(named) > 1:
             raise UserError(f"{holders.root}: its files name the classes of {column} differently: write them anew")
-        (classes,) = names
-        if (largest := max(values)) >= len(classes):
-            raise UserError(f"{holders.root}: {column} is {largest}, and its metadata name {len(classes)} classes")
-        return np.array(values, dtype=np.int64), tuple(nfc(str(name)) for name in classes)
-    texts = [nfc(str(value)) for value in values]
-    order = class_order(texts)
-    place = {name: position for position, name in enumerate(order)}
-    return np.array([place[each] for each in texts], dtype=np.int64), tuple(order)
+        (classes,) = named
+        if strange := [value for value in sorted(known) if not 0 <= value < len(classes)]:
+            raise UserError(f"{holders.root}: {column} is {strange[-1]}, and its metadata name {len(classes)} classes")
+        positions = [NO_LABEL if value is None else value for value in values]
+        return np.array(positions, dtype=np.int64), tuple(nfc(str(name)) for name in classes)
+    positions, order = numbered([None if value is None else nfc(str(value)) for value in values])
+    return np.array(positions, dtype=np.int64), tuple(order)
 
 
 def _column(holders: Holders, tables: Sequence[ImageTable], table: ImageTable, column: str) -> list[Any]:

@@ -1,5 +1,8 @@
 """Images in tar archives, as WebDataset has them: members whose names are equal up to the first dot are one sample.
 
+A sample has no label where others of its archive have one, or where it is empty, null or -1; in an archive whose name
+begins with `unlabelled` none has one.
+
 Legend: N samples.
 """
 
@@ -17,9 +20,10 @@ from pipeline.base.errors import UserError
 from pipeline.data.formats import SUFFIXES
 from pipeline.data.holders import Holders
 from pipeline.data.images import Source
-from pipeline.data.names import LeftOut, SplitName, class_order, nfc, some
+from pipeline.data.names import LeftOut, SplitName, given_label, nfc, numbered, some
 
 LONGEST = 2**20  # bytes of a label
+WRONG = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +51,12 @@ class TarFiles:
 
 @dataclass
 class _Samples:
-    """What is found so far."""
+    """What is found so far. unlabelled: the archives whose images have no label."""
 
+    unlabelled: frozenset[str]
     names: list[str] = field(default_factory=list)
     places: list[tuple[int, int, int]] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
     splits: list[SplitName] = field(default_factory=list)
 
 
@@ -59,9 +64,9 @@ def load_tars(holders: Holders, label: str, key: str | None) -> Source:
     """The samples of all archives. label: what the name of a label ends in; key: of it in JSON, else it is the text.
 
     Raises:
-        UserError: An archive is compressed or damaged, or a sample has no label or more than one image.
+        UserError: An archive is compressed or damaged, none of its samples has a label, or one has several images.
     """
-    found, left_out = _Samples(), holders.left_out
+    found, left_out = _Samples(holders.unlabelled), holders.left_out
     for number, name in enumerate(holders.names):
         before = len(found.names)
         _take(holders.root / name, name, number, label, key, found, left_out)
@@ -69,9 +74,8 @@ def load_tars(holders: Holders, label: str, key: str | None) -> Source:
             found.splits.extend(holders.splits[number] for _ in found.names[before:])
     if not found.names:
         raise UserError(f"data.root {holders.root} has archives without images ({' '.join(SUFFIXES)})")
-    classes = class_order(found.labels)
-    place = {name: position for position, name in enumerate(classes)}
-    labels_N = np.array([place[each] for each in found.labels], dtype=np.int64)
+    labels, classes = numbered(found.labels)
+    labels_N = np.array(labels, dtype=np.int64)
     files = TarFiles(holders, tuple(found.names), np.array(found.places, dtype=np.int64))
     return Source(files, labels_N, tuple(classes), found.splits or None, left_out=left_out.sentences())
 
@@ -79,7 +83,7 @@ def load_tars(holders: Holders, label: str, key: str | None) -> Source:
 def _take(path: Path, name: str, number: int, label: str, key: str | None, found: _Samples, left_out: LeftOut) -> None:
     """Add the samples of one archive, whose members are walked through once."""
     images: dict[str, list[tarfile.TarInfo]] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -103,30 +107,35 @@ def _take(path: Path, name: str, number: int, label: str, key: str | None, found
                     raise tarfile.TarError("it ends within a member, or without a mark of its end")
     except tarfile.TarError as error:
         raise UserError(f"{path} is no whole tar archive without compression ({error}): write it anew") from None
-    if lone := [sample for sample in images if sample not in labels]:
+    if name in found.unlabelled:
+        labels = dict.fromkeys(labels)
+    elif images and not labels.keys() & images.keys():
         raise UserError(
-            f"{path} has {len(lone):,} images without a label, which ends in .{label}: {some(lone)}: add it, or set "
-            "data.label_file in params.yaml to what its name ends in"
+            f"{path} has {len(images):,} images and no label of any, which ends in .{label}: {some(images)}: set "
+            "data.label_file in params.yaml to what its name ends in, or begin the archive's name with unlabelled"
         )
     for sample, members in images.items():
         if len(members) > 1:
             raise UserError(f"{path} has {len(members)} images of the sample {sample!r}: keep one")
         found.names.append(f"{name}#{nfc(members[0].name)}")
         found.places.append((number, members[0].offset_data, members[0].size))
-        found.labels.append(labels[sample])
+        found.labels.append(labels.get(sample))
     for sample in sorted(labels.keys() - images.keys()):
         left_out.add("a label without an image", f"{name}#{sample}.{label}")
 
 
-def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, key: str | None, where: str) -> str:
+def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, key: str | None, where: str) -> str | None:
+    """The class that a label names; None where it says that there is none."""
     file = tar.extractfile(member) if member.size <= LONGEST else None
     try:
-        value: Any = file.read().decode().strip() if file else None
+        value: Any = file.read().decode().strip() if file else WRONG
         if key is not None:
             value = json.loads(value)[key]
     except (ValueError, KeyError, TypeError, RecursionError):
-        value = None
-    if not isinstance(value, str | int) or isinstance(value, bool) or str(value) in ("", "-1"):
+        value = WRONG
+    if (value := given_label(value)) is None:
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool):
         what = f"a JSON object with a class under {key!r}" if key is not None else "the name or the number of a class"
         raise UserError(f"{where} must hold {what}")
     return nfc(str(value))

@@ -8,6 +8,7 @@ Legend: N samples of a split, B batch, C channels, H = W edge in pixels, P = H *
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,9 +110,15 @@ def view_of(epoch: int, distinct: int | None, before: int = 0) -> int:
     return 1 + (seen if distinct is None else seen % distinct)
 
 
-def describe(views: Views, seed: int, stream: str, count: int) -> dict[str, Any]:
-    """Return everything that decides the views of `count` samples, in JSON types, to bind labels to."""
-    return {"scheme": SCHEME, "seed": seed, "stream": stream, "count": count, **views.model_dump(mode="json")}
+def describe(
+    views: Views, seed: int, stream: str, count: int, renderer: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return everything that decides the views of `count` samples, in JSON types, to bind labels to.
+
+    renderer: what decodes and resizes images that are stored encoded; None where pixels are stored.
+    """
+    described = {"scheme": SCHEME, "seed": seed, "stream": stream, "count": count, **views.model_dump(mode="json")}
+    return described if renderer is None else {**described, "renderer": {**renderer}}
 
 
 def _shifted(images_BCHW: Tensor, shift: int, dy_B: Tensor, dx_B: Tensor, flip_B: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It takes long to
-import: nothing but `python -m pipeline repro` does.
+Here, in `looking`, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It
+takes long to import: nothing but `python -m pipeline repro` does.
 """
 
 import re
@@ -25,18 +25,30 @@ def needs(targets: list[str]) -> dict[str, set[str]]:
     Raises:
         UserError: There is no such target, or DVC cannot read the repository.
     """
+    with understood(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        graph = asked(repo, targets)
+        return {stage.addressing: {each.addressing for each in graph.successors(stage)} for stage in graph}
+
+
+def asked(repo: Repo, targets: list[str]) -> networkx.DiGraph:
+    """The graph of DVC's stages that `dvc repro` would look at for these targets, in the order of dvc.yaml.
+
+    An arrow leads to what is needed.
+    """
+    graph = get_active_graph(repo.index.graph)
+    found = set()
+    for target in targets or ["dvc.yaml"]:
+        for stage in _collect(repo, target, [each.addressing for each in graph]):
+            found |= {stage, *networkx.descendants(graph, stage)}
+    graph.remove_nodes_from([each for each in graph if each not in found])  # a view of it would lose the order
+    return graph
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Turn what DVC says of stages that it cannot read into a `UserError`."""
     try:
-        with Repo(_wait_for_lock=True) as repo, lock_repo(repo):
-            graph = get_active_graph(repo.index.graph)
-            found = set()
-            for target in targets or ["dvc.yaml"]:
-                for stage in _collect(repo, target, [each.addressing for each in graph]):
-                    found |= {stage, *networkx.descendants(graph, stage)}
-            return {
-                stage.addressing: {each.addressing for each in graph.successors(stage)}
-                for stage in graph
-                if stage in found
-            }
+        yield
     except DvcException as error:
         if not isinstance(named := _named(error), UserError):
             raise named from None

@@ -15,6 +15,7 @@ Rule = Literal["probabilities", "logits", "weighted"]
 TOLERANCE = 1e-6  # nats
 STEPS = 20_000
 FOLDS = 5
+AT_ONCE = 4096  # samples that are in memory in float64 together: of many, all would take several times what they do
 
 
 def combine(logits_MNC: Tensor, rule: Rule, weights_M: Tensor | None = None) -> Tensor:
@@ -23,7 +24,10 @@ def combine(logits_MNC: Tensor, rule: Rule, weights_M: Tensor | None = None) -> 
     probabilities: log of the mean of the members' probabilities. logits: mean of their logits.
     weighted: log of the mean of probabilities weighted by `weights_M`, on the simplex (see `fit_weights`).
     """
-    logits_MNC = logits_MNC.double()
+    return torch.cat([_combined(part_MBC.double(), rule, weights_M) for part_MBC in logits_MNC.split(AT_ONCE, 1)])
+
+
+def _combined(logits_MNC: Tensor, rule: Rule, weights_M: Tensor | None) -> Tensor:
     if rule == "logits":
         return logits_MNC.mean(0).float()
     members = len(logits_MNC)
@@ -44,7 +48,8 @@ def fit_weights(logits_MNC: Tensor, y_N: Tensor) -> Tensor:
     most max log g above the least one (Cover 1984): it stops at 1e-6 nats, or after 20,000 steps.
     """
     members, count, _ = logits_MNC.shape
-    log_MN = logits_MNC.double().log_softmax(2).gather(2, y_N.expand(members, count)[:, :, None])[:, :, 0]
+    pairs = zip(logits_MNC.split(AT_ONCE, 1), y_N.expand(members, count).split(AT_ONCE, 1), strict=True)
+    log_MN = torch.cat([part.double().log_softmax(2).gather(2, y_MB[:, :, None])[:, :, 0] for part, y_MB in pairs], 1)
     # Only ratios between members count: the best of each sample at 1 keeps hopeless samples from 0 / 0.
     p_MN = (log_MN - log_MN.amax(0)).exp()
     weights_M = torch.full((members,), 1 / members, dtype=torch.float64, device=p_MN.device)

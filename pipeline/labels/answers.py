@@ -10,13 +10,14 @@ probabilities
 classes          C   names in that order; without them the order is the data's. Of Parquet: JSON in the metadata
 view_spec        -   of a file with views: which views those are, JSON as `our_views` has it. Of Parquet: metadata
 
-The file may come from a stranger: no pickle is run, and nothing in it is believed before it was compared.
+The file may come from a stranger: no pickle is run, and nothing in it is believed before it was compared. It is mapped
+and read a piece at a time: a file that is larger than the memory is taken.
 
-Legend: R rows of the file, N images of a split, V views beside the clean one, C classes.
+Legend: R rows of the file, N images of a split, B batch, V views beside the clean one, C classes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipeline.data.origins import Origins
 from pipeline.labels.columns import Columns
 
 NAMED = 10  # rows that a message names
+AT_ONCE = 4096  # rows that are in memory together
 OFF_ONE = 0.02  # by how much probabilities may miss 1 in all: those of float16 and of many classes do
 ENOUGH = 8  # rows of which all being probabilities is no chance
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability below it has the logit of this one
@@ -40,26 +42,35 @@ class Answers:
     """A file's answers to all images.
 
     Attributes:
-        logits: float32 (R, C), classes in the order of the data.
+        columns: What the file holds.
+        classes: For each class of the data its column, int64 (C,).
         train: Rows of views 0 .. V of the training images, int64 (V + 1, N); one view where there is but the clean one.
         clean: split -> rows of its clean images, int64 (N,); validation and test.
         unused: Rows that nobody asks for.
         left_out: Classes of the file that are none of the data.
     """
 
-    logits: Tensor
+    columns: Columns
+    classes: np.ndarray
     train: np.ndarray
     clean: Mapping[str, np.ndarray]
     unused: int
     left_out: int
 
-    def view(self, v: int) -> Tensor:
-        """Logits of all training images in view `v`, float32 (N, C): of the clean ones where there is no other."""
-        return self.logits[torch.from_numpy(self.train[v if len(self.train) > 1 else 0])]
+    def rows(self, v: int, rows_B: np.ndarray) -> Tensor:
+        """Logits of some training images in view `v`, float32 (B, C): of the clean ones where there is no other."""
+        return self._logits(self.train[v if len(self.train) > 1 else 0][rows_B])
 
     def split(self, name: str) -> Tensor:
         """Logits of the clean images of a split, float32 (N, C)."""
-        return self.logits[torch.from_numpy(self.clean[name])]
+        return self._logits(self.clean[name])
+
+    def _logits(self, rows_B: np.ndarray) -> Tensor:
+        whole_BC = torch.empty(len(rows_B), len(self.classes))
+        for piece in _pieces(len(rows_B)):
+            found_BC = _logits(self.columns.values[rows_B[piece]], self.columns.kind)
+            whole_BC[piece] = torch.from_numpy(found_BC[:, self.classes])
+        return whole_BC
 
 
 def match(
@@ -77,7 +88,7 @@ def match(
     chosen, left_out = _columns_of(columns, classes, where)
     number_R = _numbers(columns, origins, where)
     view_R = columns.view if columns.view is not None else np.zeros(len(number_R), np.int64)
-    logits = torch.from_numpy(_logits(columns, where))
+    _check_kind(columns, where)
     known_R = (number_R >= 0) & (view_R >= 0)
     # One number an image and view: views of the file beyond ours have theirs, too.
     stride = int(max(view_R.max(initial=0), views)) + 1
@@ -101,7 +112,9 @@ def match(
         for split, found in (("train", train), *((split, each[None]) for split, each in clean.items()))
         for v, number in _where_missing(found, origins.rows[split])
     ]
-    wrong_R = ~torch.isfinite(logits).all(1).numpy()
+    wrong_R = np.concatenate(
+        [~np.isfinite(_logits(columns.values[piece], columns.kind)).all(1) for piece in _pieces(len(number_R))]
+    )
     faults = {
         "missing": missing,
         "unknown": [columns.name(int(row)) for row in np.flatnonzero(~known_R)],
@@ -111,7 +124,7 @@ def match(
     if found := [f"{len(names):,} {fault} ({_listed(names)})" for fault, names in faults.items() if names]:
         raise UserError(f"{where} does not answer each image once: {', '.join(found)}; {_keys(origins)}")
     used = np.unique(np.concatenate([train.ravel(), *clean.values()]))
-    return Answers(logits[:, torch.from_numpy(chosen)], train, clean, len(key_R) - len(used), left_out)
+    return Answers(columns, chosen, train, clean, len(key_R) - len(used), left_out)
 
 
 def our_views(described: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
@@ -192,19 +205,26 @@ def _numbers(columns: Columns, origins: Origins, where: str) -> np.ndarray:
     return np.array([place.get(nfc(path), -1) for path in columns.path], dtype=np.int64)
 
 
-def _logits(columns: Columns, where: str) -> np.ndarray:
-    """Float32 logits (R, C). Not finite where the file's are not, which `match` names."""
-    values = columns.values
-    wrong = probability_fault(values, columns.kind)
+def _check_kind(columns: Columns, where: str) -> None:
+    wrong = probability_fault(columns.values, columns.kind)
     if wrong is not None:
         row, why = wrong
         raise UserError(
             f"{where} has {columns.kind} {why} in the row of {columns.name(row)}: {_REMEDIES[columns.kind]}"
         )
-    if columns.kind == "probabilities":
-        return log_probabilities(values)
+
+
+def _logits(values_BC: np.ndarray, kind: str) -> np.ndarray:
+    """Float32 logits (B, C). Not finite where the file's are not, which `match` names."""
+    if kind == "probabilities":
+        return log_probabilities(values_BC)
     with np.errstate(over="ignore"):  # what float32 does not hold is named as not finite
-        return np.require(values, np.float32, ["C", "W"])
+        return np.require(values_BC, np.float32, ["C", "W"])
+
+
+def _pieces(count: int) -> Iterator[slice]:
+    """Of so many rows, those that are looked at together; at least one piece."""
+    return (slice(start, min(start + AT_ONCE, count)) for start in range(0, max(count, 1), AT_ONCE))
 
 
 _REMEDIES = {
@@ -218,8 +238,11 @@ def probability_fault(values: np.ndarray, kind: str) -> tuple[int, str] | None:
 
     Logits that are all probabilities are refused, since they would teach next to nothing, and without a word.
     """
-    finite_R = np.isfinite(values).all(1)
-    whole_R = (values >= 0).all(1) & (np.abs(values.sum(1, dtype=np.float64) - 1) <= OFF_ONE)
+    finite_R, whole_R = np.empty((2, len(values)), bool)
+    for piece in _pieces(len(values)):
+        part = values[piece]
+        finite_R[piece] = np.isfinite(part).all(1)
+        whole_R[piece] = (part >= 0).all(1) & (np.abs(part.sum(1, dtype=np.float64) - 1) <= OFF_ONE)
     if kind == "probabilities":
         wrong = np.flatnonzero(finite_R & ~whole_R)
         return (int(wrong[0]), "that are not 0 or more and 1 in all") if len(wrong) else None

@@ -1,20 +1,30 @@
 """The columns of a file of answers, as `pipeline.labels.answers` describes them: read and typed, matched with nothing.
 
+Values are not read but mapped: from the file itself, where they lie in it as they are; else they are unpacked into a
+file without a name in the folder of temporary files, which is gone with the process.
+
 Legend: R rows, C classes.
 """
 
 import difflib
 import json
-from collections.abc import Callable
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from pipeline.base.errors import UserError
 
 KEYS = ("path", "number", "view", "logits", "probabilities", "classes", "view_spec")
+VALUES = ("logits", "probabilities")
+AT_ONCE = 1 << 20  # bytes, and no more than so many rows of a Parquet file
+ROWS = 4096
 BESIDE = ("classes", "view_spec")  # of Parquet: in the metadata of its schema
 EXTRA = "parquet"  # of pip: what reads such a file
 
@@ -26,7 +36,7 @@ class Columns:
     Attributes:
         path, number: Which image, by one of the two; paths as text, numbers int64 (R,).
         view: int64 (R,), or None.
-        values: Floats (R, C), which are of the `kind`.
+        values: Floats (R, C), which are of the `kind`; mapped.
         classes: In the order of the values, or None.
         view_spec: Text, or None.
     """
@@ -61,7 +71,7 @@ def _npz(path: Path, where: str) -> dict[str, Any]:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
             _check_keys([*arrays.files], where)
-            found = {key: arrays[key] for key in arrays.files}
+            found = {key: _values(path, arrays, key) if key in VALUES else arrays[key] for key in arrays.files}
         if strange := [key for key, array in found.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"{strange[0]} is no array")
         return found
@@ -69,6 +79,46 @@ def _npz(path: Path, where: str) -> dict[str, Any]:
         raise
     except Exception as error:  # zip and numpy raise whatever the damage led them to
         raise UserError(f"{where} is no whole .npz file of plain arrays ({_short(error)}): write it anew") from None
+
+
+def _values(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    """An array of an .npz file, mapped after all of its bytes went past the checksum.
+
+    Raises:
+        ValueError: It is no array, or one of objects, which numpy would unpickle.
+    """
+    assert arrays.zip is not None
+    name = key if key in arrays.zip.namelist() else f"{key}.npy"
+    member = arrays.zip.getinfo(name)
+    if member.compress_type == zipfile.ZIP_STORED:
+        with arrays.zip.open(member) as stream:
+            while stream.read(AT_ONCE):
+                pass
+        with path.open("rb") as file:
+            file.seek(member.header_offset + 26)
+            lengths = file.read(4)  # of name and extra field, which stand between here and the member
+            start = file.tell() + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+            return _array(file, start, member.file_size)
+    with arrays.zip.open(member) as stream, tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(stream, file, AT_ONCE)
+        return _array(file, 0, member.file_size)
+
+
+def _array(file: BinaryIO, start: int, length: int) -> np.ndarray:
+    """The array of an .npy file that lies within another, mapped."""
+    file.seek(start)
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"its arrays are of version {version}")
+    shape, is_fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if file.tell() - start + math.prod(shape) * dtype.itemsize != length:
+        raise ValueError(f"an array of {dtype} {shape} is said to be there, and its bytes are as many as of another")
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if is_fortran else "C").view(np.ndarray)
 
 
 def _parquet(path: Path, where: str) -> dict[str, Any]:
@@ -80,8 +130,8 @@ def _parquet(path: Path, where: str) -> dict[str, Any]:
             "or write an .npz file"
         ) from None
     try:
-        table = pq.read_table(path)
-        found = _arrays(table, where)
+        with pq.ParquetFile(path, memory_map=True, buffer_size=AT_ONCE) as file:
+            found = _arrays(file, where)
     except UserError:
         raise
     except Exception as error:  # as above
@@ -96,28 +146,56 @@ def _parquet(path: Path, where: str) -> dict[str, Any]:
     return found
 
 
-def _arrays(table: Any, where: str) -> dict[str, Any]:
-    """The columns of a table, lists of equal lengths as the rows of one array, and what stands beside them."""
+def _arrays(file: Any, where: str) -> dict[str, Any]:
+    """The columns of a Parquet file, lists of equal lengths as the rows of one array, and what stands beside them."""
+    schema = file.schema_arrow
+    metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
+    found: dict[str, Any] = {key: metadata[key].decode(errors="replace") for key in BESIDE if key in metadata}
+    _check_keys(schema.names, where)
+    for name in schema.names:
+        parts = (batch.column(0) for batch in file.iter_batches(ROWS, columns=[name]))
+        found[name] = _joined(_arrays_of(parts, name, where), name, where)
+    return found
+
+
+def _arrays_of(parts: Iterable[Any], name: str, where: str) -> Iterator[np.ndarray]:
+    """Arrays of the parts of a column, one after the other."""
     import pyarrow.types as types  # pyright: ignore[reportMissingImports]
 
-    metadata = {key.decode(errors="replace"): value for key, value in (table.schema.metadata or {}).items()}
-    found: dict[str, Any] = {key: metadata[key].decode(errors="replace") for key in BESIDE if key in metadata}
-    _check_keys(table.column_names, where)
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if column.null_count:
+    for part in parts:
+        if part.null_count:
             raise UserError(f"{where} has rows without {name}: each row needs one")
-        if types.is_fixed_size_list(column.type) or types.is_list(column.type) or types.is_large_list(column.type):
-            lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
+        if types.is_fixed_size_list(part.type) or types.is_list(part.type) or types.is_large_list(part.type):
+            lengths = np.unique(part.value_lengths().to_numpy(zero_copy_only=False))
             if len(lengths) > 1:
-                few, most = lengths[0], lengths[-1]
-                raise UserError(f"{where} has {name} of {few} and of {most} numbers: give as many a row")
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            found[name] = values.reshape(len(column), -1) if len(column) else np.empty((0, 0))
+                raise UserError(_ragged(where, name, lengths[0], lengths[-1]))
+            yield part.flatten().to_numpy(zero_copy_only=False).reshape(len(part), -1)
         else:
-            values = column.to_numpy(zero_copy_only=False)
-            found[name] = values.astype(str) if values.dtype == object else values
-    return found
+            values = part.to_numpy(zero_copy_only=False)
+            yield values.astype(str) if values.dtype == object else values
+
+
+def _joined(parts: Iterator[np.ndarray], name: str, where: str) -> np.ndarray:
+    """One array of all parts, mapped where each row has several numbers."""
+    first = next(parts, np.empty((0, 0)) if name in VALUES else np.empty(0, np.int64))
+    if first.ndim == 1:
+        return np.concatenate([first, *parts])
+    count, width = len(first), first.size // max(len(first), 1)
+    with tempfile.TemporaryFile() as file:
+        file.write(np.ascontiguousarray(first).data)
+        for part in parts:
+            if part.size != len(part) * width:
+                few, most = sorted((width, part.size // len(part)))
+                raise UserError(_ragged(where, name, few, most))
+            file.write(np.ascontiguousarray(part).data)
+            count += len(part)
+        file.flush()
+        shape = (count, width)
+        return np.memmap(file, first.dtype, "r", 0, shape).view(np.ndarray) if first.size else np.empty(shape)
+
+
+def _ragged(where: str, name: str, few: int, most: int) -> str:
+    return f"{where} has {name} of {few} and of {most} numbers: give as many a row"
 
 
 def _check_keys(names: list[str], where: str) -> None:

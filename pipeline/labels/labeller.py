@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.data.batches import Pixels
 from pipeline.data.feed import augment_ahead
+from pipeline.data.pictures import Pictures
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
-from pipeline.data.views import Drawn, describe, draw, normalise
+from pipeline.data.views import describe, draw, normalise
+from pipeline.labels.basis import SAMPLE_VIEW, sample_rows
+from pipeline.labels.kept_basis import kept_basis
 from pipeline.labels.layout import Format
 from pipeline.labels.parts import Parts
-from pipeline.labels.store import LabelsHeader, write_header
+from pipeline.labels.store import LabelsHeader, check_finite, write_header
 from pipeline.labels.writer import Writer
+from pipeline.models.activations import largest_activation
 from pipeline.models.shown import Shown
 
 if TYPE_CHECKING:
@@ -37,7 +41,9 @@ if TYPE_CHECKING:
     from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
-EVALUATION_BATCH = 256  # images a forward pass, of predictions
+EVALUATION_BATCH = 256  # images a forward pass, of predictions, at most
+EVALUATION_BYTES = 512 << 20  # what such a pass takes at most, where one image does not take more
+ALIVE = 3  # tensors of the largest size that are there together: of an inverted residual, for one
 PART_ROWS = 512  # of what is written at once, in whole passes: a kill costs as many forward passes
 
 
@@ -51,14 +57,27 @@ def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
         part_BCHW = x_BCHW[start : start + size]
         missing = size - len(part_BCHW)
         if missing:
-            part_BCHW = torch.cat([part_BCHW, part_BCHW[-1:].expand(missing, -1, -1, -1)])
+            part_BCHW = torch.cat([part_BCHW, part_BCHW[-1:].expand(missing, *part_BCHW.shape[1:])])
         passes.append(forward(part_BCHW)[: size - missing])
     return passes[0] if len(passes) == 1 else torch.cat(passes)
 
 
+def evaluation_batch(model: nn.Module, channels: int, size: int) -> int:
+    """Images of a forward pass of predictions: 256, halved until a pass takes no more than `EVALUATION_BYTES`.
+
+    It follows from the network and its input alone, and from nothing that is free at the moment: the size of a pass
+    decides the last bits of its logits. channels, size: of its images.
+    """
+    an_image = ALIVE * largest_activation(model, channels, size)
+    batch = EVALUATION_BATCH
+    while batch > 1 and batch * an_image > EVALUATION_BYTES:
+        batch //= 2
+    return batch
+
+
 def label(
     forward: Forward,
-    pixels: Pixels,
+    images: Pixels | Pictures,
     data: Prepared,
     views: Views,
     seed: int,
@@ -78,27 +97,37 @@ def label(
 ) -> str:
     """Write the labels of views 0 .. `count` of the training split into `folder`; return their content hash.
 
-    pixels: of the training split, on `device`. seed, stream: of the views. parts: a folder that holds what an earlier
+    images: of the training split, on `device`. seed, stream: of the views. parts: a folder that holds what an earlier
     process wrote of these very labels, or nothing. teacher, teacher_hash: the node that `forward` is, and the hash of
     its weights. shown: what `forward` takes views as. input: of that network, for the header. show: is called with
     the rows of all views that are done. Raises `UserError` for a logit that is not finite.
     """
-    rows = Rows.on(device, np.arange(len(pixels))).split(batch_size)
-    several = max(1, PART_ROWS // batch_size)  # batches of a part
-    written = Parts(parts, format, len(pixels), len(data.classes), several * batch_size)
-    first, begun = len(written.whole), written.done
-    done = min(first * len(pixels) + sum(written.sizes[:begun]), (count + 1) * len(pixels))
-    show(done)
 
-    def logits(drawn: Drawn, left: Sequence[Rows]) -> Iterator[Tensor]:
-        for x_BCHW in augment_ahead(pixels, drawn, left, shown.mean_C, shown.std_C):
+    def logits(v: int, left: Sequence[Rows]) -> Iterator[Tensor]:
+        drawn = draw(views, seed, stream, v, len(images), data.size, data.train.aspect_N)
+        for x_BCHW in augment_ahead(images, drawn, left, shown.mean_C, shown.std_C):
             yield forward_fixed(forward, x_BCHW, batch_size)
 
+    def sample() -> Tensor:
+        chosen = sample_rows(len(images))
+        with torch.no_grad():
+            found_NC = torch.cat(
+                [z_BC.cpu() for z_BC in logits(SAMPLE_VIEW, Rows.on(device, chosen).split(batch_size))]
+            )
+        check_finite(found_NC.isfinite().all(1), SAMPLE_VIEW, teacher, chosen)
+        return found_NC
+
+    rows = Rows.on(device, np.arange(len(images))).split(batch_size)
+    several = max(1, PART_ROWS // batch_size)  # batches of a part
+    basis = kept_basis(parts, format, len(data.classes), sample)
+    written = Parts(parts, format, len(images), len(data.classes), several * batch_size)
+    first, begun = len(written.whole), written.done
+    done = min(first * len(images) + sum(written.sizes[:begun]), (count + 1) * len(images))
+    show(done)
     # Not inference mode: no_grad runs the very kernels that a live teacher runs inside a training step.
-    with torch.no_grad(), Writer(written, teacher) as writer:
+    with torch.no_grad(), Writer(written, teacher, basis) as writer:
         for v in range(first, count + 1):
-            drawn = draw(views, seed, stream, v, len(pixels), data.size).to(device)
-            passes = logits(drawn, rows[several * begun :])
+            passes = logits(v, rows[several * begun :])
             while part := list(islice(passes, several)):
                 writer.write(torch.cat(part))
                 done += sum(map(len, part))
@@ -108,9 +137,9 @@ def label(
         teacher=teacher,
         teacher_hash=teacher_hash,
         data_hash=data.hash,
-        view_spec=describe(views, seed, stream, len(pixels)),
+        view_spec=describe(views, seed, stream, len(images), data.renderer),
         classes=data.classes,
-        count=len(pixels),
+        count=len(images),
         views=count,
         format=format,
         input=input and input.as_json(),

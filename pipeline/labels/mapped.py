@@ -1,5 +1,7 @@
 """Arrays of a safetensors file in place: mapped, not read, after everything about the file was checked.
 
+And how such a file begins, for whoever writes its arrays a piece at a time.
+
 The file may come from a stranger: nothing in it is believed before it is compared with what was expected.
 """
 
@@ -9,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 
-NAMES = {"F32": "float32", "F16": "float16", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
+NAMES = {"F32": "float32", "F16": "float16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32"}
 HEADER_LIMIT = 2**16  # bytes; ours have a few hundred
 
 ArrayLayout = Mapping[str, tuple[np.dtype, tuple[int, ...]]]
@@ -36,6 +39,24 @@ def mapped(path: Path, layout: ArrayLayout, sha256: str) -> dict[str, np.ndarray
         return _arrays(raw.view(np.ndarray), layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not a view of this label set ({error}): {remedy(path.parent)}") from None
+
+
+def beginning(layout: ArrayLayout) -> tuple[bytes, list[str]]:
+    """The bytes of a safetensors file up to its first array, and the order in which the arrays follow, without gaps.
+
+    As safetensors writes them: the order is its own, by type and name, and the header is filled up to whole 8 bytes.
+    """
+    empty = save({name: np.empty(0, dtype) for name, (dtype, _) in layout.items()})
+    entries = json.loads(empty[8 : 8 + int.from_bytes(empty[:8], "little")])
+    at = 0
+    for name, entry in entries.items():
+        dtype, shape = layout[name]
+        end = at + int(np.prod(shape, dtype=object)) * dtype.itemsize
+        entry |= {"shape": [*shape], "data_offsets": [at, end]}
+        at = end
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header, [*entries]
 
 
 def remedy(folder: Path) -> str:

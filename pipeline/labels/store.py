@@ -1,27 +1,31 @@
 """The soft-label store: a teacher's logits of each view of each training sample.
 
-A folder: `view_000.safetensors` (the clean images) .. `view_V`, row = position in the training split, and
-`labels.json`, which binds them to teacher, data, views and classes. The header is written last, so that a
-folder that has one is complete.
+A folder: `view_000.safetensors` (the clean images) .. `view_V`, row = position in the training split, of low-rank
+labels `basis.safetensors`, and `labels.json`, which binds them to teacher, data, views and classes. The header is
+written last, so that a folder that has one is complete.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+import torch
 from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import digest, read_json, sha256, verify, write_json
+from pipeline.labels.basis import Basis
 from pipeline.labels.format import decode
-from pipeline.labels.layout import HEADER, Format, layout
+from pipeline.labels.kept_basis import read_basis
+from pipeline.labels.layout import BASIS, HEADER, Format, layout
 from pipeline.labels.mapped import mapped, remedy
 
 SCHEMA = 1
+AT_ONCE = 4096  # rows that are in memory together where all of a view are gone through
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ class LabelsHeader:
     format: Format
     input: dict[str, Any] | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """As the file has it: an input only where there is one."""
+        found = asdict(self) | {"format": self.format.as_json()}
+        if self.input is None:
+            del found["input"]
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -59,6 +70,7 @@ class Labels:
     header: LabelsHeader
     hash: str
     _hashes: tuple[str, ...]
+    _basis_hash: str = ""
     _opened: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -72,11 +84,23 @@ class Labels:
         Raises `UserError` for a view that is not there, or, when it is first asked for, damaged.
         """
         rows = rows_B.cpu().numpy() if isinstance(rows_B, Tensor) else rows_B
-        return decode(self._arrays(v), rows, len(self.header.classes))
+        return decode(self._arrays(v), rows, len(self.header.classes), self._basis)
 
     def view(self, v: int) -> Tensor:
         """Logits of all samples in view `v`: float32 (N, C); see `rows`."""
-        return self.rows(v, np.arange(self.header.count))
+        whole_NC = torch.empty(self.header.count, len(self.header.classes))
+        for z_BC, part_BC in zip(whole_NC.split(AT_ONCE), self.pieces(v), strict=True):
+            z_BC.copy_(part_BC)
+        return whole_NC
+
+    def pieces(self, v: int) -> Iterator[Tensor]:
+        """Logits of all samples in view `v`, `AT_ONCE` after the other: float32 (B, C); see `rows`."""
+        for start in range(0, self.header.count, AT_ONCE):
+            yield self.rows(v, np.arange(start, min(start + AT_ONCE, self.header.count)))
+
+    @cached_property
+    def _basis(self) -> Basis | None:
+        return read_basis(self.folder, self.header.format, len(self.header.classes), self._basis_hash)
 
     def _arrays(self, v: int) -> dict[str, np.ndarray]:
         if v not in self._opened:
@@ -107,11 +131,11 @@ def view_path(folder: Path, v: int) -> Path:
     return folder / f"view_{v:03}.safetensors"
 
 
-def check_finite(finite_B: Tensor, v: int, teacher: str, first: int = 0) -> None:
-    """Raise `UserError` where a row is not finite: bools on the host, of the rows from `first` on."""
+def check_finite(finite_B: Tensor, v: int, teacher: str, rows_B: Sequence[int] | np.ndarray) -> None:
+    """Raise `UserError` where a row is not finite: bools on the host, of the rows of these numbers."""
     if not finite_B.all():
         raise UserError(
-            f"{teacher} gives row {first + int((~finite_B).nonzero()[0])} of view {v} a logit that is not finite: "
+            f"{teacher} gives row {rows_B[int((~finite_B).nonzero()[0])]} of view {v} a logit that is not finite: "
             "its weights are broken, train it with a lower recipe.lr or set recipe.clip"
         )
 
@@ -123,22 +147,15 @@ def stored(encoded: Mapping[str, Tensor], format: Format, classes: int) -> dict[
     return {name: tensor.numpy().astype(types[name], copy=False) for name, tensor in encoded.items()}
 
 
-def content(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The file of a view, of all its rows."""
-    return save(dict(arrays))
-
-
 def write_header(folder: Path, header: LabelsHeader, files: Sequence[tuple[int, str]] | None = None) -> str:
     """Complete a folder that holds all views; return the content hash of the label set.
 
     files: length and SHA-256 of each view's file, where they are known; else they are read.
     """
-    paths = [view_path(folder, v) for v in range(header.views + 1)]
-    known = files or [(path.stat().st_size, sha256(path)) for path in paths]
-    listed = [{"bytes": length, "sha256": seal} for length, seal in known]
-    value = {"schema": SCHEMA, **asdict(header), "files": listed}
-    if header.input is None:
-        del value["input"]
+    known = files or [_measured(view_path(folder, v)) for v in range(header.views + 1)]
+    value = {"schema": SCHEMA, **header.as_json(), "files": [_listed(*each) for each in known]}
+    if header.format.rank is not None:
+        value["basis"] = _listed(*_measured(folder / BASIS))
     write_json(folder / HEADER, value)
     return digest(value)
 
@@ -167,7 +184,19 @@ def open_labels(
         raise UserError(f"{folder} has other classes ({_difference(header.classes, here)}): {remedy(folder)}")
     for v, file in enumerate(value["files"]):
         _check_length(view_path(folder, v), file["bytes"])
-    return Labels(folder, header, digest(value), tuple(file["sha256"] for file in value["files"]))
+    basis = value.get("basis")
+    if basis:
+        _check_length(folder / BASIS, basis["bytes"])
+    hashes = tuple(file["sha256"] for file in value["files"])
+    return Labels(folder, header, digest(value), hashes, basis["sha256"] if basis else "")
+
+
+def _measured(path: Path) -> tuple[int, str]:
+    return path.stat().st_size, sha256(path)
+
+
+def _listed(length: int, seal: str) -> dict[str, Any]:
+    return {"bytes": length, "sha256": seal}
 
 
 def _parse(path: Path, value: Any) -> LabelsHeader:
@@ -180,7 +209,7 @@ def _parse(path: Path, value: Any) -> LabelsHeader:
     for key, valid in _checks(value).items():
         if not valid:
             raise UserError(f"{path} has no valid {key}: {remedy(path.parent)}")
-    content = {key: item for key, item in value.items() if key not in ("schema", "files")}
+    content = {key: item for key, item in value.items() if key not in ("schema", "files", "basis")}
     try:
         format = Format(**content.pop("format"))
         return LabelsHeader(**content | {"classes": tuple(content["classes"]), "format": format})
@@ -201,7 +230,12 @@ def _checks(value: dict[str, Any]) -> dict[str, bool]:
         "files": isinstance(files, list) and views == len(files) - 1 and all(map(_is_file, files)),
         "format": isinstance(classes, list) and _is_format(value.get("format"), len(classes)),
         "input": isinstance(value.get("input"), dict | None),
+        "basis": _is_file(value.get("basis")) if _has_rank(value.get("format")) else "basis" not in value,
     }
+
+
+def _has_rank(format: Any) -> bool:
+    return isinstance(format, dict) and format.get("kind") == "lowrank"
 
 
 def _is_file(file: Any) -> bool:
@@ -215,8 +249,12 @@ def _is_file(file: Any) -> bool:
 def _is_format(format: Any, classes: int) -> bool:
     if not isinstance(format, dict) or format.get("dtype") not in ("float32", "float16"):
         return False
-    kind, k = format.get("kind"), format.get("k")
-    return (kind == "dense" and k is None) or (kind == "topk" and type(k) is int and 0 < k < classes)
+    kind, k, rank = (format.get(key) for key in ("kind", "k", "rank"))
+    if kind == "dense":
+        return k is None and rank is None
+    if kind not in ("topk", "lowrank") or not (type(k) is int and 0 < k < classes):
+        return False
+    return rank is None if kind == "topk" else type(rank) is int and 0 < rank < classes
 
 
 def _check_length(path: Path, expected: int) -> None:

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from pipeline.labels.basis import Basis
 from pipeline.labels.format import encode
 from pipeline.labels.parts import Parts
 from pipeline.labels.store import check_finite, stored
@@ -22,11 +23,13 @@ class Writer:
     Args:
         parts: Where to.
         teacher: The node whose logits they are.
+        basis: Of low-rank labels.
     """
 
-    def __init__(self, parts: Parts, teacher: str) -> None:
+    def __init__(self, parts: Parts, teacher: str, basis: Basis | None = None) -> None:
         self.parts = parts
         self.teacher = teacher
+        self.basis = basis
         self._thread = ThreadPoolExecutor(1, "labels")
         self._waiting: deque[Future[None]] = deque()
         self._failed = False
@@ -41,7 +44,7 @@ class Writer:
 
     def write(self, logits_BC: Tensor) -> None:
         """Take the logits of the next part, float, from whatever device; it is not waited for."""
-        encoded = encode(logits_BC, self.parts.format)
+        encoded = encode(logits_BC, self.parts.format, self.basis)
         on_host = {name: _fetched(tensor) for name, tensor in encoded.items()}
         finite_B = _fetched(torch.isfinite(logits_BC).all(1))
         copied = None
@@ -59,7 +62,8 @@ class Writer:
             if copied is not None:
                 copied.synchronize()
             parts = self.parts
-            check_finite(finite_B, len(parts.whole), self.teacher, first=sum(parts.sizes[: parts.done]))
+            first = sum(parts.sizes[: parts.done])
+            check_finite(finite_B, len(parts.whole), self.teacher, range(first, first + len(finite_B)))
             parts.add(stored(on_host, parts.format, parts.classes))
         except BaseException:
             self._failed = True

@@ -1,11 +1,11 @@
 """The figures that people compare, and the table that they read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base import files
-from pipeline.base.paths import METRICS
+from pipeline.base.paths import ARTIFACTS, METRICS
 from pipeline.config.select import ACCURACY, Metric, metric_of
 from pipeline.console.progress import emit, log
 from pipeline.console.text import json_line, visible, word
@@ -32,8 +32,26 @@ def summarise(spec: SummarySpec) -> None:
     log(f"summary: {len(table)} networks; `python -m pipeline summary` shows the table")
 
 
+def made(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The nodes that a stage has made, and those that none has made yet."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for name in names:
+        found[0 if (ARTIFACTS / name / "node.json").exists() else 1].append(name)
+    return found
+
+
+def in_runs(names: Sequence[str]) -> Iterator[str]:
+    """Names of nodes in few words: the slots of a family as `refinery/g4..g8`."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        family, _, slot = name.partition("/")
+        families.setdefault(family, []).append(slot)
+    for family, slots in families.items():
+        yield f"{family}/{slots[0]}..{slots[-1]}" if len(slots) > 1 else f"{family}/{slots[0]}".rstrip("/")
+
+
 def rows(names: Iterable[str]) -> list[Row]:
-    """Read every node and the metrics of what stands behind it."""
+    """Read every node and the metrics of what stands behind it; what was switched off is no row."""
     found = [each for each in map(node.read, names) if each.status != "skipped"]
     return [Row(each, _numbers(each)) for each in found]
 
@@ -49,13 +67,13 @@ def _numbers(of: Node) -> dict[str, Any]:
 
 
 def figures(table: list[Row], metric: Metric = ACCURACY) -> dict[str, Any]:
-    """`metrics/summary.json`: accuracies of the nodes that every experiment has, lengths of chains, cost.
+    """`metrics/summary.json`: accuracies of the nodes that most experiments have, lengths of chains, cost.
 
     Beside accuracies, what those nodes have by the metric that decides, where that is another one.
     """
     by_name = {row.node.name: row for row in table}
     shipped = _shipped(table)
-    accurate = {name: by_name[name] for name in FIGURES} | ({"shipped": shipped} if shipped else {})
+    accurate = {name: by_name[name] for name in FIGURES if name in by_name} | ({"shipped": shipped} if shipped else {})
     trained = [row for row in table if row.node.status != "carried" or row.node.name == "mutual"]
 
     def by(metric: Metric) -> dict[str, Any]:
@@ -96,11 +114,13 @@ def _savings(shipped: Row, teacher: Row) -> dict[str, Any]:
 def lines(table: list[Row]) -> list[tuple[str, ...]]:
     """Cells of the table: header first, then one line a node that was trained, computed, imported or picked.
 
-    What no node of the table has beside its accuracy is no column.
+    What no node of the table has beside its accuracy is no column; nor is the difference to a baseline that is not
+    there.
     """
     further = {title: key for title, key in FURTHER.items() if any(key in row.metrics.get("test", {}) for row in table)}
-    header = ("node", "learned from", "parameters", "validation", "test", "Δ test", *further, "agreement", "seconds")
-    base = next(row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline")
+    base = next((row.metrics["test"]["accuracy"] for row in table if row.node.name == "baseline"), None)
+    difference = () if base is None else ("Δ test",)
+    header = ("node", "learned from", "parameters", "validation", "test", *difference, *further, "agreement", "seconds")
     cells: list[tuple[str, ...]] = [header]
     for row in table:
         metrics = row.metrics
@@ -117,7 +137,7 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
                 f"{metrics['parameters']:,}" if "parameters" in metrics else "",
                 f"{100 * metrics['validation']['accuracy']:.1f}",
                 f"{100 * test:.1f}",
-                f"{100 * (test - base):+.1f}",
+                *([] if base is None else [f"{100 * (test - base):+.1f}"]),
                 *(f"{100 * metrics['test'][key]:.1f}" if key in metrics["test"] else "" for key in further.values()),
                 "" if agreement is None else f"{100 * agreement:.1f}",
                 "" if picked else f"{metrics['cost']['training_seconds']:.1f}",
@@ -128,6 +148,8 @@ def lines(table: list[Row]) -> list[tuple[str, ...]]:
 
 def learned_from(each: Node) -> str:
     """Who taught a node, in words."""
+    if each.status == "skipped":
+        return ""
     if each.status == "imported":
         return "imported"
     if (each.origin or "").startswith(f"{each.name}/"):
@@ -150,7 +172,7 @@ def show(cells: list[tuple[str, ...]], *, as_json: bool = False) -> None:
     from pipeline.console.terminal import uncut
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {cells[0][0], "state", "step", "learned from"}
+    words = {cells[0][0], "state", "step", "learned from", "why"}
     for title in cells[0]:
         table.add_column(visible(title), justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:

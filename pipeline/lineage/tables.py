@@ -11,16 +11,17 @@ HEADER = (
 
 
 def lines(table: list[Row]) -> list[tuple[str, ...]]:
-    """Cells, header first: the teacher, what the chain starts from, then a line a step; [] where there are no steps.
+    """Cells, header first: the teacher, what the chain starts from, then a line a step; [] where there are no steps, or
+    no teacher yet.
 
     Agreement is with the teacher on test. `smaller` compares bytes; `faster` compares latencies of one image and of 64
     with the teacher's, in the same run, the same runtime and on the device that `timed on` names; `memory` is the peak
     of a process that does nothing else. What is not known of a teacher that is no network of ours is left empty.
     """
     steps = [row for row in table if "step" in row.metrics and row.node.status != "carried"]
-    if not steps:
-        return []
     by_name = {row.node.name: row for row in table}
+    if not steps or "teacher" not in by_name:
+        return []
     teacher = by_name["teacher"]
     start = by_name.get(steps[0].node.lineage[-1]["teacher"], teacher)
     rows = [teacher, *([start] if start is not teacher else []), *steps]

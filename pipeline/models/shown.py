@@ -1,15 +1,16 @@
-"""How one view of an image is shown to networks of different inputs: resized and normalised for each.
+"""How one view of an image is shown to networks of different inputs: at the size and normalisation of each.
 
-Legend: B images, C channels, H = W edge in pixels.
+Legend: B images, C channels, H = W edge in pixels, P numbers of a row.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.config.input import Input
+from pipeline.config.input import Input, Rendering
 
 Show = Callable[[Tensor], Tensor]
 
@@ -18,20 +19,34 @@ class Shown:
     """Prepared views, and what is made of them for each network that is fed them.
 
     Where all of these have the input of the data, views are normalised as they are augmented, and shown as they are.
-    Else views are pixels 0 .. 1, which each network is shown at its own size and normalised by its own statistics.
+    Else views are pixels 0 .. 1, which each network is shown at its own size and normalised by its own statistics:
+    those of stored pixels are resized for it, those of images that are stored encoded have been rendered for it.
 
     Args:
         inputs: Of all networks that are fed the same views; None is that of the data.
         mean, std: Of the data, per channel.
         device: Where views lie.
+        rendering: How a network of the input of the data is shown images that are stored encoded; None where pixels are
+            stored.
 
     Attributes:
         mean_C, std_C: What views are normalised by, as `augment` and `predict` take them.
+        renderings: How views are rendered, each way once, as `data.feed` takes them; none where pixels are stored. Of
+            several a view is one row of numbers, (B, P), which has the pixels of each rendering in turn.
     """
 
     def __init__(
-        self, inputs: Iterable[Input | None], mean: Sequence[float], std: Sequence[float], device: torch.device
+        self,
+        inputs: Iterable[Input | None],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+        rendering: Rendering | None = None,
     ) -> None:
+        inputs = list(inputs)
+        self._rendering = rendering
+        ways = [] if rendering is None else [each.rendering if each else rendering for each in inputs]
+        self.renderings = tuple(dict.fromkeys(ways))
         self._differs = any(each is not None for each in inputs)
         self._of_data_2C = tuple(torch.tensor(each, device=device) for each in (mean, std))
         shift, scale = ([0.0] * len(mean), [1.0] * len(std)) if self._differs else (mean, std)
@@ -47,12 +62,27 @@ class Shown:
         else:
             mean_C, std_C = (torch.tensor(each, device=self.mean_C.device) for each in (input.mean, input.std))
             size = input.size
+        own = self._own(input)
 
         def show(x_BCHW: Tensor) -> Tensor:
-            x_BCHW = x_BCHW if size is None else resized(x_BCHW, size)
+            if own is not None:
+                x_BCHW = own(x_BCHW)
+            elif size is not None:
+                x_BCHW = resized(x_BCHW, size)
             return (x_BCHW - mean_C[:, None, None]) / std_C[:, None, None]
 
         return show
+
+    def _own(self, input: Input | None) -> Show | None:
+        """What takes the pixels of a network's own rendering from views; None where pixels are stored."""
+        if self._rendering is None:
+            return None
+        if len(self.renderings) == 1:
+            return _as_they_are
+        channels, rendering = len(self.mean_C), input.rendering if input else self._rendering
+        ends = [*itertools.accumulate(channels * each.size**2 for each in self.renderings)]
+        end, size = ends[self.renderings.index(rendering)], rendering.size
+        return lambda x_BP: x_BP[:, end - channels * size**2 : end].view(len(x_BP), channels, size, size)
 
 
 def resized(x_BCHW: Tensor, size: int) -> Tensor:

@@ -115,5 +115,6 @@ def _unreachable(error: Exception, name: str) -> str:
     reason = " ".join(str(error).split())[:200]
     return (
         f"{NAME}: what {name} needs is not in the hub's cache on this machine and cannot be downloaded ({reason}): "
-        "run it once where there is a network, name a file of weights, or set pretrained to false"
+        "run it once where there is a network, set pretrained to false, or give a file of weights that you have: "
+        "`python -m pipeline import FILE` prints the lines, `teacher.weights` or `initial`"
     )

@@ -101,7 +101,8 @@ def _load_pretrained(model: nn.Module, name: str, weights: WeightsEnum, first: s
     except OSError as error:
         raise UserError(
             f"{where} are not in {file} and cannot be downloaded from {weights.url} ({error}): "
-            "put that file there, or set pretrained to false"
+            "put that file there, set pretrained to false, or give a file of weights that you have: "
+            "`python -m pipeline import FILE` prints the lines, `teacher.weights` or `initial`"
         ) from None
     except (RuntimeError, KeyError, UnpicklingError, EOFError):
         raise UserError(f"{where} in {file} are damaged or of another network: delete that file") from None

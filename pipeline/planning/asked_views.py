@@ -49,13 +49,13 @@ def _readers(specs: dict[str, Spec]) -> Iterator[tuple[str, int]]:
 
 def _next_links(specs: dict[str, Spec], params: Params) -> Iterator[tuple[str, int]]:
     """Each node that a chain could go on from, and the epochs of what would learn from it."""
-    chains: tuple[tuple[str, str, tuple[TrainingSection, ...]], ...] = (
-        ("assistant", "teacher", (params.assistant, params.student)),
-        ("refinery", params.refinery.start, (params.refinery,)),
-        ("born_again", params.born_again.start, (params.born_again,)),
-    )
+    chains: list[tuple[str, str, tuple[TrainingSection | None, ...]]] = [
+        ("assistant", "teacher", (params.assistant, params.student))
+    ]
+    for family, section in (("refinery", params.refinery), ("born_again", params.born_again)):
+        chains += [(family, section.start, (section,))] if section else []
     for family, start, readers in chains:
-        views = max((each.recipe.epochs for each in readers if _reads_labels(each)), default=0)
+        views = max((each.recipe.epochs for each in readers if each and _reads_labels(each)), default=0)
         yield from ((name, views) for name in (start, *_trained(specs, family)))
 
 
@@ -65,7 +65,7 @@ def _stand_ins(specs: dict[str, Spec], params: Params) -> Iterator[tuple[str, st
         if isinstance(spec, CarrySpec) or (isinstance(spec, TrainSpec) and spec.stop):
             assert spec.previous is not None
             yield name, spec.previous
-        elif isinstance(spec, RefinedSpec):
+        elif isinstance(spec, RefinedSpec) and params.refinery:
             yield from ((name, each) for each in (params.refinery.start, *_trained(specs, "refinery")))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from pipeline.base.paths import resolve
 from pipeline.config.extension import SOURCES
+from pipeline.config.network import NetworkSection
 from pipeline.config.params import Params
 from pipeline.planning import chains, compress, foreign, methods, readers, units
 from pipeline.planning.asked_views import asked_views
+from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, weights_file
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
@@ -31,9 +33,9 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
         "prepare": prepare(planner),
         "teacher": teacher(planner),
         **chains.assistants(planner),
-        "student": planner.network("student", params.student, planner.last("assistant")),
-        "baseline": planner.network("baseline", params.baseline, None),
-        "direct": planner.network("direct", params.direct, "teacher"),
+        "student": alone(planner, "student", params.student, planner.last("assistant")),
+        "baseline": alone(planner, "baseline", params.baseline, None),
+        "direct": alone(planner, "direct", params.direct, "teacher"),
         **chains.generations(planner, "refinery", params.refinery),
         "refined": readers.refined(planner),
         **chains.generations(planner, "born_again", params.born_again),
@@ -48,6 +50,11 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     specs["report"] = readers.report(planner, shown)
     specs["machine"] = MachineSpec(**params.machine.model_dump(mode="json"))
     return specs
+
+
+def alone(planner: Planner, name: str, section: NetworkSection | None, teacher: str | None) -> NodeSpec:
+    """A network that is no slot of a chain; skipped where its section is null."""
+    return planner.network(name, section, teacher) if section else skip(name)
 
 
 def networks(specs: Mapping[str, Spec]) -> list[str]:

@@ -6,7 +6,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.network import ChainSection
 from pipeline.config.section import unknown
 from pipeline.planning import graph
-from pipeline.planning.parts import carry
+from pipeline.planning.parts import carry, skip
 from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import StopRule
@@ -36,10 +36,12 @@ def assistants(planner: Planner) -> dict[str, NodeSpec]:
     return specs
 
 
-def generations(planner: Planner, family: str, section: ChainSection) -> dict[str, NodeSpec]:
-    """Each generation learns from the one before, the first from what the chain starts from."""
-    graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
+def generations(planner: Planner, family: str, section: ChainSection | None) -> dict[str, NodeSpec]:
+    """Each generation learns from the one before, the first from what the chain starts from; a chain may be off."""
     _check_start(planner, family, section)
+    if section is None:
+        return {(name := f"{family}/{slot}"): skip(name) for slot in graph.slots(planner.stages, family)}
+    graph.check_length(planner.stages, family, section.generations, f"{family}.generations")
     # A chain of no links carries a teacher of whatever kind.
     carries_only = section.generations == 0 and planner.is_foreign(section.start)
     architecture, input, initial = ({}, None, None) if carries_only else planner.of_chain(family, section)
@@ -57,15 +59,20 @@ def generations(planner: Planner, family: str, section: ChainSection) -> dict[st
     return specs
 
 
-def _check_start(planner: Planner, family: str, section: ChainSection) -> None:
-    start, params = section.start, planner.params
+def _check_start(planner: Planner, family: str, section: ChainSection | None) -> None:
+    """Also of a chain that is off: DVC reads where it would start."""
+    params = planner.params
+    refinery, born_again = (planner.start(each) for each in ("refinery", "born_again"))
+    start = refinery if family == "refinery" else born_again
     links = [f"assistant/t{n}" for n in range(1, params.assistant.links + 1)]
     allowed = [name for name in (*STARTS, *links) if family == "born_again" or name != "refined"]
     allowed = [name for name in allowed if family == "refinery" or name != "ensemble"]
     if start not in allowed:
-        raise UserError(f"params.yaml: {family}.from is {start!r}, must be one of {', '.join(allowed)}")
-    if (params.refinery.start, params.born_again.start) == ("ensemble", "refined"):
+        raise UserError(f"params.yaml: edges.{family} is {start!r}, must be one of {', '.join(allowed)}")
+    if (refinery, born_again) == ("ensemble", "refined"):
         raise UserError(
-            "params.yaml: refinery.from is ensemble and born_again.from is refined, so that each would wait for "
+            "params.yaml: edges.refinery is ensemble and edges.born_again is refined, so that each would wait for "
             "the other: let one of them start from teacher, baseline, direct or student"
         )
+    if section is not None:
+        planner.check_on(f"edges.{family}", start, f"set {family} to null, too")

@@ -6,11 +6,11 @@ from typing import Any
 from pipeline.base.errors import UserError
 from pipeline.config.compress import Compress, Fresh, Step
 from pipeline.config.extension import STEPS
-from pipeline.config.network import ChainSection, TrainingSection
+from pipeline.config.network import ChainSection, MutualSection, TrainingSection
 from pipeline.config.section import unknown
 from pipeline.config.term import has_logits, needs_teacher
 from pipeline.planning import graph, units
-from pipeline.planning.parts import carry
+from pipeline.planning.parts import carry, skip
 from pipeline.planning.planner import Planner, given, weights_file
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec, TrainStepSpec
 from pipeline.planning.specs.spec import NodeSpec
@@ -27,8 +27,11 @@ def steps(planner: Planner) -> dict[str, NodeSpec]:
         UserError: The order is longer than the slots, or the chain cannot start where it should.
     """
     section = planner.params.compress
+    _check_edges(planner)
+    if section is None:
+        return {(name := f"compress/{slot}"): skip(name) for slot in graph.slots(planner.stages, "compress")}
     graph.check_length(planner.stages, "compress", len(section.order), "compress.order")
-    _check(planner)
+    _check_start(planner, section)
     specs: dict[str, NodeSpec] = {}
     previous, architecture = section.start, _architecture(planner, section.start)
     for number, slot in enumerate(graph.slots(planner.stages, "compress")):
@@ -37,16 +40,17 @@ def steps(planner: Planner) -> dict[str, NodeSpec]:
             step = section.steps[section.order[number]]
             architecture = step.architecture if isinstance(step, Fresh) else architecture
             assert architecture is not None
-            specs[name] = _step(planner, name, number, previous, architecture)
+            specs[name] = _step(planner, section, name, number, previous, architecture)
         else:
             specs[name] = carry(name, previous)
         previous = name
     return specs
 
 
-def _step(planner: Planner, name: str, number: int, previous: str, architecture: dict[str, Any]) -> StepSpec:
+def _step(
+    planner: Planner, section: Compress, name: str, number: int, previous: str, architecture: dict[str, Any]
+) -> StepSpec:
     """The spec of one step; of its architecture only the code counts, but where it makes a fresh network."""
-    section = planner.params.compress
     step = section.steps[section.order[number]]
     common = {
         "node": name,
@@ -99,21 +103,28 @@ def _role(section: Compress, number: int) -> str:
     return f"compress/{section.order[number]}" + (f"/{times}" if times > 1 else "")
 
 
-def _check(planner: Planner) -> None:
-    section = planner.params.compress
+def _check_edges(planner: Planner) -> None:
+    """Also of a chain that is off: DVC reads where it would start."""
+    section, edges = planner.params.compress, planner.params.edges
+    starts = (section.start, section.teacher) if section else (edges.compress, edges.compress_teacher)
     names = [*NETWORKS, *_trained(planner), "ensemble"]
-    for key, name in (("from", section.start), ("teacher", section.teacher)):
+    for key, name in zip(("edges.compress", "edges.compress_teacher"), starts, strict=True):
+        if section:
+            planner.check_on(key, name, "set compress to null, too")
         if name not in names:
-            raise UserError(f"params.yaml: compress.{key}: {unknown('network', name, names)}")
+            raise UserError(f"params.yaml: {key}: {unknown('network', name, names)}")
+
+
+def _check_start(planner: Planner, section: Compress) -> None:
     chosen = [section.steps[name] for name in section.order]
     if section.start == "ensemble" and chosen and chosen[0].makes != "fresh":
         raise UserError(
-            "params.yaml: compress.from is ensemble, which has no weights to work on: let the first step of "
+            "params.yaml: edges.compress is ensemble, which has no weights to work on: let the first step of "
             "compress.order distil"
         )
     if planner.is_foreign(section.start) and chosen and chosen[0].makes != "fresh":
         raise UserError(
-            f"params.yaml: compress.from is {section.start}, which {planner.foreign} gives without weights of ours to "
+            f"params.yaml: edges.compress is {section.start}, which {planner.foreign} gives without weights of ours to "
             "work on: let the first step of compress.order distil, or name a network that is trained here"
         )
 
@@ -123,8 +134,8 @@ def _trained(planner: Planner) -> list[str]:
     params = planner.params
     lengths = {
         "assistant": params.assistant.links,
-        "refinery": params.refinery.generations,
-        "born_again": params.born_again.generations,
+        "refinery": params.refinery.generations if params.refinery else 0,
+        "born_again": params.born_again.generations if params.born_again else 0,
     }
     chains = [
         f"{family}/{slot}"
@@ -143,7 +154,8 @@ def _architecture(planner: Planner, name: str) -> dict[str, Any] | None:
     if family == "method":
         return params.method[slot].architecture
     if family == "mutual":
-        return params.mutual.architectures[f"p{params.mutual.carries}"]
+        mutual: MutualSection = getattr(params, family)
+        return mutual.architectures[f"p{mutual.carries}"]
     if family in ("refinery", "born_again"):
         chain: ChainSection = getattr(params, family)
         return planner.of_chain(family, chain)[0]

@@ -15,7 +15,7 @@ def teacher(planner: Planner) -> ForeignSpec:
 
     Raises:
         UserError: Views change images, and it is not said what stands for an answer to a view; or they do not, and it
-            is said.
+            is said; or views are mixed, and it would be the answer to a clean image.
     """
     section = planner.params.teacher
     common: dict[str, Any] = {
@@ -48,6 +48,12 @@ def _check_views(planner: Planner, for_views: str | None) -> None:
             f"params.yaml: teacher.answers are of clean images and {' and '.join(changed)}, so that what a student "
             "sees may not be what was answered: set teacher.answers.for_views to own where the file answers each view, "
             f"or to clean to take that risk, or set {' and '.join(off)}"
+        )
+    if for_views == "clean" and views.mixes:
+        raise UserError(
+            "params.yaml: teacher.answers.for_views is clean, and views mix images: an answer to one clean image says "
+            "nothing of the other half: set it to own and answer the mixed views, or set views.mixup and views.cutmix "
+            "to 0.0"
         )
     if for_views and not changed:
         raise UserError(

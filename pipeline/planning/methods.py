@@ -5,11 +5,10 @@ from dataclasses import replace
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
 from pipeline.planning import graph, units
+from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, given, weights_file
-from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import NetworkSettings, TrainSpec
-from pipeline.planning.units import code
 from pipeline.planning.wiring import COMMAND
 
 UNLIMITED = "unlimited"
@@ -37,16 +36,21 @@ def methods(planner: Planner) -> dict[str, NodeSpec]:
             specs[name] = _unlimited(planner, name)
             continue
         if slot not in sections:
-            specs[name] = SkipSpec(node=name, code={"stage": code(units.NODE)})
+            specs[name] = skip(name)
             continue
         spec = planner.network(name, sections[slot], "teacher")
         specs[name] = _after_initial(planner, slot, spec) if isinstance(sections[slot].initial, str) else spec
     return specs
 
 
-def _unlimited(planner: Planner, name: str) -> TrainSpec:
-    """Hard labels with a new view at each epoch, whatever number of views the others share."""
+def _unlimited(planner: Planner, name: str) -> NodeSpec:
+    """Hard labels with a new view at each epoch, whatever number of views the others share.
+
+    It is beside a baseline and methods, and nothing without them.
+    """
     section = planner.params.baseline
+    if section is None or not planner.params.method:
+        return skip(name)
     spec = planner.network("baseline", section, None)
     used = units.model(section.architecture) | units.start(spec.training.initial_file)
     code = planner.codes("method", section, used)
@@ -88,9 +92,11 @@ def _initial(planner: Planner, slot: str) -> str:
     return f"method/{initial}"
 
 
-def mutual(planner: Planner) -> TrainSpec:
+def mutual(planner: Planner) -> NodeSpec:
     """Networks that teach each other, on the batches of the first one."""
     section = planner.params.mutual
+    if section is None:
+        return skip("mutual")
     architectures = [section.architectures[f"p{k}"] for k in range(1, section.peers + 1)]
     inputs = [given(section.inputs.get(f"p{k}")) for k in range(1, section.peers + 1)]
     initials = [weights_file(section.initials.get(f"p{k}")) for k in range(1, section.peers + 1)]

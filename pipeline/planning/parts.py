@@ -2,7 +2,7 @@
 
 import hashlib
 
-from pipeline.planning.specs.slots import CarrySpec
+from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.units import NODE, code
 
 
@@ -14,3 +14,8 @@ def seed(base: int, role: str) -> int:
 def carry(name: str, previous: str) -> CarrySpec:
     """The spec of a slot that stands for the one before."""
     return CarrySpec(node=name, previous=previous, code={"stage": code(NODE)})
+
+
+def skip(name: str) -> SkipSpec:
+    """The spec of a node that params.yaml does not ask for."""
+    return SkipSpec(node=name, code={"stage": code(NODE)})

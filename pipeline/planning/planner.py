@@ -10,6 +10,7 @@ from pipeline.config.compress import Compress
 from pipeline.config.extension import SOURCES
 from pipeline.config.network import ChainSection, Initial, InputSection, NetworkSection, TrainingSection, Weights
 from pipeline.config.params import Params
+from pipeline.config.parts import part_of
 from pipeline.config.select import ACCURACY, Select, metric_of
 from pipeline.config.term import check_mixing, has_logits, needs_features, needs_teacher, weighs_classes
 from pipeline.data.streams import FIRST, TRAIN
@@ -38,6 +39,24 @@ class Planner:
     def last(self, family: str) -> str:
         """The last slot of a chain, which stands for the last one trained."""
         return f"{family}/{graph.slots(self.stages, family)[-1]}"
+
+    def start(self, family: str) -> str:
+        """Where a chain starts, or would where it is off: dvc.yaml has an edge from there in either case."""
+        section = getattr(self.params, family)
+        return getattr(self.params.edges, family) if section is None else section.start
+
+    def is_on(self, name: str) -> bool:
+        """Whether params.yaml asks for the part that a node is of."""
+        return getattr(self.params, part_of(name), True) is not None
+
+    def check_on(self, key: str, name: str, remedy: str) -> None:
+        """Refuse what needs a node of a part that is off. key: what names it in params.yaml."""
+        if not self.is_on(name):
+            part = part_of(name)
+            raise UserError(
+                f"params.yaml: {key} is {name}, but {part} is null: name another network there, give {part}, or "
+                f"{remedy}"
+            )
 
     def network(self, name: str, section: NetworkSection, teacher: str | None) -> TrainSpec:
         """The spec of a network that stands alone in its section."""
@@ -144,15 +163,8 @@ class Planner:
         return {"training": code(units.LOOP | used), "stage": code(units.stage(verb) | used)}
 
     def forward(self) -> ForwardSettings:
-        """How images are shown to a network. Raises `UserError` for views that no training can use yet."""
+        """How images are shown to a network."""
         params = self.params
-        for on, value in {"mixup": params.views.mixup, "cutmix": params.views.cutmix}.items():
-            if not value:
-                continue
-            raise UserError(
-                f"params.yaml: views.{on} is {value:g}, and no training learns from mixed images yet: "
-                "set views.mixup and views.cutmix to 0.0"
-            )
         return ForwardSettings(
             views=params.views.model_dump(mode="json"),
             views_seed=params.seeds.views,
@@ -171,6 +183,7 @@ class Planner:
             max_bytes=labels.max_bytes,
             kind=labels.kind,
             k=labels.k,
+            rank=labels.rank,
             batch_size=labels.batch_size or self.params.training.batch_size,
         )
 
@@ -193,27 +206,28 @@ class Planner:
             return False
         if family == "assistant":
             return params.assistant.links == 0
+        if not self.is_on(name):
+            return False
         if family in ("refinery", "born_again"):
-            chain = getattr(params, family)
-            return chain.generations == 0 and self.is_foreign(chain.start)
+            return getattr(params, family).generations == 0 and self.is_foreign(self.start(family))
         if family == "compress":
-            return not params.compress.order and self.is_foreign(params.compress.start)
+            return not (params.compress and params.compress.order) and self.is_foreign(self.start("compress"))
         # The best of a refinery may be what it starts from.
-        return name == "teacher" or (name == "refined" and self.is_foreign(params.refinery.start))
+        return name == "teacher" or (name == "refined" and self.is_foreign(self.start("refinery")))
 
     def architecture(self, family: str, start: str) -> Network:
         """A chain has the architecture and the input of the network it starts from, unless it names its own."""
         params = self.params
         if start == "teacher" and params.teacher.foreign:
             raise UserError(
-                f"params.yaml: {family}.from is teacher, and {self.foreign} gives no architecture: give "
-                f"{family}.architecture, or another {family}.from"
+                f"params.yaml: edges.{family} is teacher, and {self.foreign} gives no architecture: give "
+                f"{family}.architecture, or another edges.{family}"
             )
         if start == "ensemble":
             raise UserError(
-                f"params.yaml: {family}.from is ensemble, which has no architecture: give {family}.architecture"
+                f"params.yaml: edges.{family} is ensemble, which has no architecture: give {family}.architecture"
             )
-        if start == "refined":
+        if start == "refined" and params.refinery:
             return self.of_chain("refinery", params.refinery)
         if start.startswith("assistant/"):
             slot = start.split("/")[1]

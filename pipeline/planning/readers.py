@@ -5,24 +5,30 @@ from collections.abc import Sequence
 from pipeline.base import files
 from pipeline.base.paths import CODE
 from pipeline.planning import graph, units
+from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner
 from pipeline.planning.specs.readers import ChainSettings, EnsembleSpec, RefinedSpec, ReportSpec, SummarySpec
+from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.units import code
 
 TEMPLATES = CODE / "pipeline" / "report" / "templates"
 
 
-def refined(planner: Planner) -> RefinedSpec:
+def refined(planner: Planner) -> NodeSpec:
     """Picks the best generation of the refinery."""
+    if planner.params.refinery is None:
+        return skip("refined")
     return RefinedSpec(node="refined", chain=planner.last("refinery"), code={"stage": code(units.stage("refined"))})
 
 
-def ensemble(planner: Planner) -> EnsembleSpec:
+def ensemble(planner: Planner) -> NodeSpec:
     """What to combine, and how."""
-    params = planner.params
+    params, chain_section = planner.params, planner.params.born_again
+    if chain_section is None:
+        return skip("ensemble")
     # The slots carry what the chain starts from where it has no generation.
-    own, start = params.born_again.architecture, params.born_again.start
-    carried = planner.is_foreign(start) and (own or not params.born_again.generations)
+    own, start = chain_section.architecture, chain_section.start
+    carried = planner.is_foreign(start) and (own or not chain_section.generations)
     chain = None if carried else planner.architecture("born_again", start)[0]
     networks = {unit: path for each in (own, chain) if each for unit, path in units.model(each).items()}
     return EnsembleSpec(
@@ -52,6 +58,7 @@ def report(planner: Planner, networks: Sequence[str]) -> ReportSpec:
         chains={
             family: ChainSettings(start=each.start, generations=each.generations, patience=each.patience)
             for family, each in chains.items()
+            if each is not None
         },
         **planner.about(),
         views=params.views.model_dump(mode="json"),

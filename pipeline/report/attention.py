@@ -45,6 +45,7 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     """
     import torch
 
+    from pipeline.data.pictures import clean
     from pipeline.data.views import normalise
     from pipeline.lineage.node import checked_weights
     from pipeline.models.build import rebuild
@@ -62,8 +63,9 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
         return None
     fine = [name for name, shape in found.items() if min(shape[1:]) >= FINE]
     tap = fine[-1] if fine else max(found, key=lambda name: found[name][1])
-    images = torch.from_numpy(np.array(run.data.test.images[rows]))
-    shown = Shown([node.input], run.data.mean, run.data.std, images.device)
+    rendering = run.data.rendering(node.input)
+    images = torch.from_numpy(np.array(clean(run.data.test.images, rendering)[rows]))
+    shown = Shown([node.input], run.data.mean, run.data.std, images.device, run.data.rendering(None))
     with tapped(model, [tap]) as outputs, torch.no_grad():
         model(shown.to(node.input)(normalise(images, shown.mean_C, shown.std_C)))
     q_BHW = outputs[tap].float().square().sum(1)
@@ -86,10 +88,13 @@ def section(run: Run) -> PageSection | None:
     networks = [(entry, found) for entry in entries if (found := maps(entry, run, rows)) is not None]
     if not networks:
         return None
-    lead = (
-        "Where each network's activations are strong for a test image; the brighter, the stronger. Images on which "
-        "student and baseline differ come first."
-    )
+    lead = "Where each network's activations are strong for a test image; the brighter, the stronger."
+    if len(names) > 1:
+        lead += (
+            f" Images on which {names[1]} and {names[-1]} differ come first."
+            if len(names) > 2
+            else (f" Images of which {names[0]} and {names[1]} do not both give the right class come first.")
+        )
     photos = [
         {"uri": data_uri(np.asarray(run.data.test.images[row])), "true": shortened(run.classes[int(run.y_N[row])], 14)}
         for row in rows

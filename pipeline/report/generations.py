@@ -37,8 +37,10 @@ class Generations:
 
 
 def generations(run: Run, family: str) -> Generations | None:
-    """The generations of a chain; None where none was trained."""
-    rule = run.spec.chains[family]
+    """The generations of a chain; None where it is off, or none was trained."""
+    rule = run.spec.chains.get(family)
+    if rule is None:
+        return None
     trained = [entry for entry in run.networks if entry.family == family and entry.test is not None]
     first = run.find(rule.start)
     if not trained or first is None:
@@ -153,7 +155,7 @@ def section(run: Run) -> PageSection | None:
         f"A generation learns from the soft labels of the one before it. Full dots are validation, {decides}; "
         "open dots are test, which decides nothing."
     )
-    without = [FAMILIES[family] for family in FAMILIES if family not in there]
+    without = [FAMILIES[family] for family in run.spec.chains if family not in there]
     return PageSection(
         "generations",
         "Generation by generation",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
-from pipeline.lineage.results import learned_from
+from pipeline.lineage.results import in_runs, learned_from
 from pipeline.report.run import Entry, Run
 from pipeline.report.section import PageSection
 from pipeline.report.svg import around, dot, rect, tag
@@ -142,7 +142,6 @@ def section(run: Run) -> PageSection:
     lead = f"{counted(trained, 'network')} trained, each below its teachers."
     if carried:
         lead += f" {counted(carried, 'slot')} of the chains carry the network before them, at no cost."
-    skipped = [name.removeprefix("method/") for name in run.skipped]
     return PageSection(
         "lineage",
         "The lineage",
@@ -153,7 +152,19 @@ def section(run: Run) -> PageSection:
             "low": low,
             "high": high,
             "base": base.test if base else None,
-            "skipped": f"Not in params.yaml, so skipped: {listed(skipped)}." if skipped else "",
+            "skipped": _absent(run),
             "kinds": {row.kind for row in table},
         },
     )
+
+
+def _absent(run: Run) -> str:
+    """What of the graph is not here, and why; a family of which nothing is here by its name alone."""
+    there = {entry.family for entry in run.entries.values()}
+    off = dict.fromkeys(
+        name.removeprefix("method/") if (family := name.partition("/")[0]) in there else family for name in run.skipped
+    )
+    sentences = [f"Not in params.yaml, so skipped: {listed([*off])}."] if off else []
+    if run.missing:
+        sentences.append(f"Not made yet: {listed([*in_runs(run.missing)])}.")
+    return " ".join(sentences)

@@ -88,8 +88,10 @@ def render(run: Run) -> str:
 def headline(run: Run) -> str:
     """The run in two sentences."""
     teacher, student = run.find("teacher"), run.find("student")
-    if teacher is None or student is None:
+    if teacher is None:
         return "What this run trained, and what came of it."
+    if student is None:
+        return f"The teacher reaches {percent(teacher.test or 0)} % on test."
     # Of a teacher that is no network of ours nothing is known of its size.
     ratio = teacher.metrics.get("parameters", 0) / student.metrics["parameters"]
     smaller = f", {ratio:.{0 if ratio >= 10 else 1}f} times smaller than its teacher," if ratio > 1 else ""
@@ -137,13 +139,15 @@ def tiles(run: Run) -> list[dict[str, Any]]:
 def facts(run: Run) -> dict[str, str]:
     """What everything here is of: for the head and the foot of the page."""
     data, spec = run.data, run.spec
-    counts = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
+    train = f"{len(data.train):,}"
+    if data.train.unlabelled:
+        train += f" ({data.train.unlabelled:,} without a label)"
     channels = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
     return {
         "source": spec.source,
         "images": f"{words.times(data.size, data.size)}, {channels}",
         "classes": f"{len(data.classes):,} classes",
-        "counts": " / ".join(f"{count:,}" for count in counts.values()),
+        "counts": f"{train} / {len(data.validation):,} / {len(data.test):,}",
         "seeds": ", ".join(f"{name} {seed}" for name, seed in spec.seeds.items()),
         "hash": data.hash[:12],
     }

@@ -67,7 +67,7 @@ class Entry:
 
 
 class Run:
-    """A finished run, read as it is asked for.
+    """A run, read as it is asked for. One that is not finished has nodes that are `missing`.
 
     Args:
         spec: The report's.
@@ -75,8 +75,9 @@ class Run:
 
     def __init__(self, spec: ReportSpec) -> None:
         self.spec = spec
-        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in results.rows(spec.nodes)}
-        self.skipped = [name for name in spec.nodes if name not in self.entries]
+        there, self.missing = results.made(spec.nodes)
+        self.entries = {row.node.name: Entry(row.node, row.metrics) for row in results.rows(there)}
+        self.skipped = [name for name in there if name not in self.entries]
         self.data: Prepared = prepared.read(DATA)
         self._guesses: dict[str, np.ndarray] = {}
 

@@ -12,14 +12,16 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import UserError
+from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.data.views import normalise
-from pipeline.labels.labeller import EVALUATION_BATCH, forward_fixed
+from pipeline.labels.labeller import evaluation_batch, forward_fixed
 from pipeline.lineage.node import Node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
 from pipeline.training.device import Device
+from pipeline.training.inputs import supplied
 
 IMAGES = 8
 # Of the largest logit, what an answer may differ by: on the same device in the same precision; where both compute in
@@ -45,12 +47,14 @@ def check_answers(of: Node, model: nn.Module, data: Prepared, device: Device) ->
     if "predictions" not in of.provides or of.architecture is None:
         return
     stored_NC = read_predictions(of)["validation"][:IMAGES]
-    images = data.validation.images[: len(stored_NC)]
+    images = clean(data.validation.images, data.rendering(of.input))[: len(stored_NC)]
     pixels = torch.from_numpy(images.copy()).to(device.where)
-    shown = Shown([of.input], data.mean, data.std, device.where)
+    shown = Shown([of.input], data.mean, data.std, device.where, data.rendering(None))
     forward = device.forward(model.eval(), shown.to(of.input))
     # In float32 other batches move the last bits only; else the passes must be those of the predictions.
-    size = len(pixels) if device.compute_type == "float32" and not device.tf32 else EVALUATION_BATCH
+    size = len(pixels)
+    if device.compute_type != "float32" or device.tf32:
+        size = evaluation_batch(model, data.channels, supplied(data, of.input)["size"])
     with torch.no_grad():
         found_NC = forward_fixed(forward, normalise(pixels, shown.mean_C, shown.std_C), size).cpu()
     if found_NC.shape != stored_NC.shape:

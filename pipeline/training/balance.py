@@ -1,8 +1,8 @@
 """How strong each term of an objective is as training starts, and the weights that `balance` makes of it.
 
-The measure is the norm of the term's gradient over that of cross entropy with the hard labels, weight 1 and no
-smoothing, whether or not the objective has that term: on the parameters that both reach, the median of several batches.
-A batch in which no image has a label is left out.
+The measure is the norm of the term's gradient over that of cross entropy with the hard labels (where images are mixed,
+with their mixtures), weight 1 and no smoothing, whether or not the objective has that term: on the parameters that both
+reach, the median of several batches. A batch in which no image has a label is left out.
 
 Legend: B batch, C classes, K networks.
 """
@@ -20,16 +20,15 @@ from pipeline.base.errors import UserError
 from pipeline.config.term import default_weight
 from pipeline.console.progress import log
 from pipeline.objectives.compose import Signals
+from pipeline.objectives.cross_entropy import cross_entropy
 from pipeline.objectives.hard_labels import NONE, counts
+from pipeline.training.batch import Batch
 from pipeline.training.learner import Learner
-from pipeline.training.teacher import TeacherOutput
 
 BATCHES = 8
 LEAST = 1e-6  # of cross entropy's gradient: a term below it cannot be balanced
 MOST = 100  # times the default weight: what `balance` finds at most
 DIGITS = 3  # of a weight that is found
-
-Batch = tuple[Tensor, Tensor, TeacherOutput]  # x_BCHW, y_B, what the teacher says of them
 
 
 def balance(learners: Sequence[Learner], opening: Callable[[int], Iterable[Batch]]) -> list[dict[str, float]]:
@@ -62,18 +61,30 @@ def relative_gradients(learners: Sequence[Learner], batches: Iterable[Batch]) ->
     """
     ratios: list[dict[str, list[float]]] = [{name: [] for name in each.objective.terms} for each in learners]
     with _undisturbed(learners):
-        for x_BCHW, y_B, teacher in batches:
-            labelled = int((y_B >= 0).sum())
+        for batch in batches:
+            y_B, teacher, mixed = batch.y_B, batch.teacher, batch.mixed
+            l_B = counts(y_B, mixed)
+            labelled = int((l_B > 0).sum())
             if not labelled:
                 continue
-            l_B = counts(y_B) if labelled < len(y_B) else None
-            z_KBC = [learner.forward(x_BCHW) for learner in learners]
+            l_B = l_B if labelled < len(y_B) else None
+            z_KBC = [learner.forward(batch.x_BCHW) for learner in learners]
             for k, learner in enumerate(learners):
                 peers = [z_BC.detach() for other, z_BC in enumerate(z_KBC) if other != k]
                 signals = Signals(
-                    z_KBC[k], y_B, teacher.t_BC, learner.features, teacher.features, peers or None, l_B=l_B
+                    z_KBC[k],
+                    y_B,
+                    teacher.t_BC,
+                    learner.features,
+                    teacher.features,
+                    peers or None,
+                    l_B=l_B,
+                    mixed=mixed,
                 )
-                loss = F.cross_entropy(z_KBC[k].float(), y_B, ignore_index=NONE)
+                if mixed:
+                    loss = cross_entropy(z_KBC[k], y_B, None, l_B, mixed)
+                else:
+                    loss = F.cross_entropy(z_KBC[k].float(), y_B, ignore_index=NONE)
                 hard = _gradients(loss, learner.parameters)
                 for name, loss in learner.objective(signals).items():
                     ratios[k][name].append(_ratio(_gradients(loss, learner.parameters), hard))

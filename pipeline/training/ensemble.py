@@ -94,7 +94,7 @@ def _label(folder: Path, spec: EnsembleSpec, members: list[Node], weights_M: Ten
     if strange := [each.name for each in members if ENSEMBLE in each.trained_on]:
         raise UserError(f"{strange[0]} was trained on the views that the ensemble labels: take it out of the ensemble")
     device = choose(read_machine(), spec.forward.precision)
-    shown = Shown([each.input for each in members], data.mean, data.std, device.where)
+    shown = Shown([each.input for each in members], data.mean, data.std, device.where, data.rendering(None))
     forwards = []
     for each in members:
         model = load(each, device).eval()

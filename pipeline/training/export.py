@@ -15,11 +15,12 @@ from pipeline.base.errors import UserError
 from pipeline.config.input import Input
 from pipeline.config.select import metric_of
 from pipeline.data.batches import Pixels
+from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.data.streams import to_label
 from pipeline.evaluation import cost
 from pipeline.evaluation.metrics import against, scores
-from pipeline.labels.labeller import EVALUATION_BATCH, predict
+from pipeline.labels.labeller import evaluation_batch, predict
 from pipeline.lineage import node
 from pipeline.lineage.node import CURVE_COLUMNS, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
@@ -157,17 +158,19 @@ class Inference:
         self.model = model
         self.input = input
         self.libraries = dict(libraries or {})
-        self.shown = Shown([input], data.mean, data.std, device.where)
+        self.shown = Shown([input], data.mean, data.std, device.where, data.rendering(None))
         self.forward = device.forward(model, self.shown.to(input))
         self.passes = replayed(self.forward, device.where, "a forward pass")
 
     def _pixels(self, split: str) -> Pixels:
-        return Pixels(getattr(self.data, split).images, self.device.where, self.device.room())
+        images = clean(getattr(self.data, split).images, self.data.rendering(self.input))
+        return Pixels(images, self.device.where, self.device.room())
 
     def predict(self, split: str) -> Tensor:
         """Logits on the clean images of a split, on the CPU."""
         shown = self.shown
-        return predict(self.passes, self._pixels(split), shown.mean_C, shown.std_C, batch_size=EVALUATION_BATCH).cpu()
+        size = evaluation_batch(self.model, self.data.channels, supplied(self.data, self.input)["size"])
+        return predict(self.passes, self._pixels(split), shown.mean_C, shown.std_C, batch_size=size).cpu()
 
     def label(self, spec: NetworkSpec, architecture: dict[str, Any], folder: Path, weights: str, stream: str) -> str:
         """Write the label set that the spec asks for, or what is left of it, of that stream; return its hash."""

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
-from pipeline.data.rows import Rows
+from pipeline.training.batch import Batch
 from pipeline.training.checkpoint import Position
-from pipeline.training.teacher import TeacherOutput
 
-Batches = Callable[[int], Iterator[tuple[Rows, Tensor, TeacherOutput]]]
+Batches = Callable[[int], Iterator[Batch]]
 
 
 def check_finite(
@@ -58,10 +57,11 @@ def check_finite(
 
 def _check_teacher(batches: Batches, step: int, at: Position, view: int) -> None:
     """Name the sample of a step's batch for which the teacher gives a logit that is not finite."""
-    rows, _, teacher = next(batches(step))
-    if teacher.t_BC is None or teacher.t_BC.isfinite().all():
+    batch = next(batches(step))
+    t_BC = batch.teacher.t_BC
+    if t_BC is None or t_BC.isfinite().all():
         return
-    row = int(rows.host_B[int((~teacher.t_BC.isfinite()).any(1).nonzero()[0])])
+    row = int(batch.rows.host_B[int((~t_BC.isfinite()).any(1).nonzero()[0])])
     raise UserError(
         f"the teacher gives row {row} of view {view} a logit that is not finite (epoch {at.epoch + 1}, "
         f"step {step + 1}): its weights are broken, train it with a lower recipe.lr or set recipe.clip"

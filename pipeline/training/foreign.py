@@ -4,7 +4,6 @@ Students, comparisons and the report read it as any other; what needs a network 
 begin with) plan has refused. What it costs to run is not known, and is left out.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.base import files
@@ -46,7 +45,8 @@ def take(spec: AnswersSpec) -> None:
     path = given_file(given.file, given.sha256, "teacher.answers")
     where = f"{path} ({KEY})"
     views = min(spec.labels.views, held(spec.labels, len(data.train), len(data.classes)))
-    described = describe(Views(**spec.forward.views), spec.forward.views_seed, STREAM, len(data.train))
+    seed, count = spec.forward.views_seed, len(data.train)
+    described = describe(Views(**spec.forward.views), seed, STREAM, count, data.renderer)
     origins = read_origins(DATA, data.hash)
     asked = views if given.for_views == "own" else 0
     answers = match(read_columns(path, where), origins, data.classes, asked, our_views(described, data.hash), where)
@@ -58,7 +58,7 @@ def take(spec: AnswersSpec) -> None:
         classes=data.classes,
         count=len(data.train),
         views=views,
-        format=choose(len(data.classes), "float32", spec.labels.kind, spec.labels.k),
+        format=choose(len(data.classes), "float32", spec.labels.kind, spec.labels.k, spec.labels.rank),
     )
     logits = {split: answers.split(split) for split in ("validation", "test")}
     with node.writing(spec.node) as folder:
@@ -83,9 +83,9 @@ def _label(spec: AnswersSpec, answers: Answers, header: LabelsHeader, folder: Pa
     labels = folder / "labels"
     labels.mkdir()
     # No hardware has a part in them: they go on on any machine.
-    key = files.digest([asdict(header), spec.answers.for_views, spec.code])
+    key = files.digest([header.as_json(), spec.answers.for_views, spec.code])
     with kept_parts(spec.node, key, {}) as parts:
-        return write_given(answers.view, header, labels, parts)
+        return write_given(answers.rows, header, labels, parts)
 
 
 def _tell(spec: AnswersSpec, answers: Answers, data: Prepared, views: int) -> None:

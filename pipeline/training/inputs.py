@@ -40,9 +40,10 @@ def resolved(
         if hasattr(family, "configured"):
             configured = family.configured(architecture)
     found = complete(of_data(data), configured, given or {}, f"params.yaml, {node.split('/')[0]}.input")
-    if found and found.size > data.size:
+    if found and found.size > data.edge:
+        key = "data.size" if data.rendering(None) is None else "data.store_size"
         log(
-            f"{node}: its input of {found.size} pixels is larger than the prepared images of {data.size}, which are "
-            "enlarged for it: data.size keeps more of each image"
+            f"{node}: its input of {found.size} pixels is larger than the prepared images of {data.edge}, which are "
+            f"enlarged for it: {key} keeps more of each image"
         )
     return found

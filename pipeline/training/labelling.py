@@ -6,7 +6,6 @@ They go on where an earlier process was killed: only of the same network, in the
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.base import files
 from pipeline.config.input import Input
 from pipeline.config.views import Views
 from pipeline.console.progress import log, showing_labels
-from pipeline.data.batches import Pixels
+from pipeline.data.feed import fed
 from pipeline.data.prepared import Prepared
 from pipeline.labels.labeller import Forward, label
 from pipeline.labels.layout import choose
@@ -53,17 +52,18 @@ def write_labels(
     """
     settings, images = spec.labels, spec.forward
     count, classes = len(data.train), len(data.classes)
-    format = choose(classes, compute_type, settings.kind, settings.k)
+    format = choose(classes, compute_type, settings.kind, settings.k, settings.rank)
     views = min(settings.views, held(settings, count, classes))
-    asked = [made, data.hash, images.views, images.views_seed, stream, settings.batch_size, asdict(format), spec.code]
+    asked = [made, data.hash, images.views, images.views_seed, stream, settings.batch_size, format.as_json(), spec.code]
+    environment = device.describe() | dict(libraries or {}) | (data.renderer or {})
     folder.mkdir()
     with (
-        kept_parts(spec.node, files.digest(asked), device.describe() | dict(libraries or {})) as parts,
+        kept_parts(spec.node, files.digest(asked), environment) as parts,
         showing_labels(spec.node, views, (views + 1) * count) as show,
     ):
         return label(
             forward,
-            Pixels(data.train.images, device.where, device.room()),
+            fed(data.train.images, shown.renderings, device.where, device.room()),
             data,
             Views(**images.views),
             images.views_seed,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
@@ -17,11 +18,12 @@ from pipeline.console.progress import log, showing
 from pipeline.console.training import header
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
-from pipeline.data.prepared import Prepared
+from pipeline.data.pictures import clean
+from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import describe
 from pipeline.evaluation.cost import parameters
 from pipeline.evaluation.metrics import measured
-from pipeline.labels.labeller import EVALUATION_BATCH, predict
+from pipeline.labels.labeller import evaluation_batch, predict
 from pipeline.labels.layout import choose as choose_format
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
@@ -29,6 +31,7 @@ from pipeline.lineage.node import Node
 from pipeline.models.build import build, rebuild, unsupplied
 from pipeline.models.files import load_weights
 from pipeline.models.libraries import versions
+from pipeline.models.shown import Shown
 from pipeline.planning.specs.machine import read_machine
 from pipeline.planning.specs.training import NetworkSettings, TrainingSettings, TrainingSpec, TrainSpec, WeightsFile
 from pipeline.training.answers import check_answers
@@ -114,7 +117,7 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     """
     spec = with_seen_views(spec, len(data.train), len(data.classes))
     # Asked before training, not after: the labels may be of a form that these classes cannot have.
-    choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k)
+    choose_format(len(data.classes), device.compute_type, spec.labels.kind, spec.labels.k, spec.labels.rank)
     check_classes(spec, len(data.classes))
     name = spec.node
     teacher, lineage = open_teacher(spec, data, device)
@@ -161,18 +164,38 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
 
 def _validation(training: Training) -> Callable[[torch.nn.Module], Mapping[str, float]]:
     """A function that gives a network's accuracy on clean validation images, and the metric that decides."""
-    split, device = training.data.validation, training.device
-    learners = {each.final: each for each in training.learners}
-    pixels = Pixels(split.images, device.where, device.room())
+    split = training.data.validation
+    numbers = {each.final: k for k, each in enumerate(training.learners)}
+    answer = answering(training, split)
     y_N = torch.from_numpy(split.labels.copy())
     names = dict.fromkeys((ACCURACY.name, training.metric.name))
 
     def validate(model: torch.nn.Module) -> Mapping[str, float]:
-        forward = learners[model].forward_of(model.eval())
-        z_NC = predict(forward, pixels, training.mean_C, training.std_C, batch_size=EVALUATION_BATCH)
-        return measured(z_NC.cpu(), y_N, names)
+        return measured(answer(model.eval(), numbers[model]), y_N, names)
 
     return validate
+
+
+def answering(training: Training, split: Split) -> Callable[[torch.nn.Module, int], Tensor]:
+    """A function that gives the logits of clean images, (N, C) on the CPU, of a network in training by its number.
+
+    Each network is shown them by itself, as its node will be: not as several are that learn from one view.
+    """
+    data, device = training.data, training.device
+    renderings = [data.rendering(input) for input in training.inputs]
+    pixels = {each: Pixels(clean(split.images, each), device.where, device.room()) for each in {*renderings}}
+    sizes = [
+        evaluation_batch(each.model, data.channels, supplied(data, input)["size"])
+        for each, input in zip(training.learners, training.inputs, strict=True)
+    ]
+
+    def answer(model: torch.nn.Module, k: int = 0) -> Tensor:
+        input = training.inputs[k]
+        shown = Shown([input], data.mean, data.std, device.where, data.rendering(None))
+        forward = device.forward(model, shown.to(input))
+        return predict(forward, pixels[renderings[k]], shown.mean_C, shown.std_C, batch_size=sizes[k]).cpu()
+
+    return answer
 
 
 def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Teacher, Lineage]:
@@ -183,7 +206,8 @@ def open_teacher(spec: TrainingSpec, data: Prepared, device: Device) -> tuple[Te
     teacher = node.read(spec.teacher)
     if training.teaching == "stored":
         assert training.stream is not None
-        views = describe(Views(**training.views), training.views_seed, training.stream, len(data.train))
+        count, asked = len(data.train), Views(**training.views)
+        views = describe(asked, training.views_seed, training.stream, count, data.renderer)
         recorded = teacher.hashes["labels"]
         labels = open_labels(teacher.labels, recorded=recorded, data_hash=data.hash, views=views, classes=data.classes)
         if labels.views < (last := training.distinct_views or last_view(training)):

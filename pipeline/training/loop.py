@@ -11,6 +11,7 @@ gradient's largest entry).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -26,23 +27,26 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import CurveRow
-from pipeline.data.batches import Pixels, batches, order
-from pipeline.data.feed import augment_ahead
+from pipeline.data.batches import batches, order
+from pipeline.data.drawn import Drawn
+from pipeline.data.feed import augment_ahead, fed
 from pipeline.data.prepared import Prepared
-from pipeline.data.rows import Rows
+from pipeline.data.rows import Rows, send
 from pipeline.data.unequal import balanced_order, class_weights
 from pipeline.data.views import draw, view_of
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
 from pipeline.objectives.compose import Signals
 from pipeline.objectives.hard_labels import Mixed, counts
-from pipeline.training.balance import Batch, balance
+from pipeline.training.balance import balance
+from pipeline.training.batch import Batch
 from pipeline.training.checkpoint import Checkpoint, Position
 from pipeline.training.curve import epoch_rows
 from pipeline.training.device import Device
 from pipeline.training.finite import check_finite
 from pipeline.training.inputs import supplied
 from pipeline.training.kept import best, is_best
+from pipeline.training.learned_rows import learned_rows
 from pipeline.training.learner import InitWeights, Learner
 from pipeline.training.parts import parts
 from pipeline.training.probe import Probe, head_of
@@ -50,7 +54,7 @@ from pipeline.training.recipe import learning_rate
 from pipeline.training.replay import Replay
 from pipeline.training.saving import Saver
 from pipeline.training.state import State
-from pipeline.training.teacher import LiveTeacher, Teacher, TeacherOutput
+from pipeline.training.teacher import LiveTeacher, Teacher
 
 if TYPE_CHECKING:
     # The type only: what a spec holds decides a result, not how it is read.
@@ -85,10 +89,11 @@ class Training:
         self.recipe = Recipe(**spec.recipe)
         self.metric = metric_of(spec.select)
         self.views = Views(**spec.views)
-        self.sizes_S = [len(each) for each in batches(np.arange(len(data.train)), self.recipe.batch_size)]
         networks = [*(spec.members or (spec,))]
+        self.rows_N = learned_rows([each.objective for each in networks], data.train.labels)
+        self.sizes_S = [len(each) for each in batches(self.rows_N, self.recipe.batch_size)]
         inputs = [of_json(each.input) for each in networks]
-        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where)
+        shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where, data.rendering(None))
         teacher.show(shown)
         is_weighted = self.recipe.class_weights is not None
         weights_C = class_weights(data.train.labels, len(data.classes)) if is_weighted else None
@@ -112,9 +117,11 @@ class Training:
         self.teacher.tap([layer for each in self.learners for layer in each.objective.teacher_layers])
         self.trained = nn.ModuleList([each.trained for each in self.learners])
         self.optimizers = [each.optimizer for each in self.learners]
-        self.pixels = Pixels(data.train.images, device.where, device.room())
+        self.inputs = inputs
+        self.images = fed(data.train.images, shown.renderings, device.where, device.room())
+        self.edge = shown.renderings[0].size if shown.renderings else data.size
         self.labels_N = torch.from_numpy(np.array(data.train.labels)).to(device.where)
-        self.all_labelled = bool((np.asarray(data.train.labels) >= 0).all())
+        self.all_labelled = bool((np.asarray(data.train.labels)[self.rows_N] >= 0).all())
         self.mean_C, self.std_C = shown.mean_C, shown.std_C
         self.steps = len(self.sizes_S)
         widest = max(len(each.names) for each in self.learners) + 1
@@ -124,6 +131,7 @@ class Training:
         self.learn = Replay(self._learn, device.where, "a training step", can_record)
         self.at = Position()
         libraries = versions([each.architecture or {} for each in networks]) | teacher.libraries
+        libraries |= data.renderer or {}
         self.checkpoint = Checkpoint(
             device, self.recipe, self.metric, self.trained, self.optimizers, self.losses_SKL, libraries
         )
@@ -133,9 +141,9 @@ class Training:
         (learner, *peers), layer = self.learners, self.recipe.freeze
         if peers or layer is None or isinstance(self.teacher, LiveTeacher):
             return None
-        if (head := head_of(learner, layer, self.data.channels, self.data.size)) is None:
+        if (head := head_of(learner, layer, self.data.channels, self.edge)) is None:
             return None
-        probe = Probe(learner, layer, head, len(self.data.train), max(self.sizes_S), self.views.are_still)
+        probe = Probe(learner, layer, head, self.rows_N, max(self.sizes_S), self.views.are_still)
         learner.forward = probe.forward
         return probe
 
@@ -155,11 +163,10 @@ class Training:
         return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows of epoch `epoch` (from 0), int64 (N,): each once, or as many of each class."""
-        labels_N = self.data.train.labels
+        """The rows of epoch `epoch` (from 0), as many as it learns from: each once, or as many of each class."""
         if self.recipe.sampling == "balanced":
-            return balanced_order(self.spec.seed, epoch, labels_N)
-        return order(self.spec.seed, epoch, len(labels_N))
+            return self.rows_N[balanced_order(self.spec.seed, epoch, self.data.train.labels[self.rows_N])]
+        return self.rows_N[order(self.spec.seed, epoch, len(self.rows_N))]
 
     def rows(self, k: int = 0) -> list[CurveRow]:
         """The curve of network `k`: one row an epoch."""
@@ -234,8 +241,8 @@ class Training:
         self._balance()
         for learner in self.learners:
             learner.train()
-        for step, (rows, x_BCHW, output) in enumerate(self._batches(self.at.step), start=self.at.step):
-            self._step(step, x_BCHW, self.labels_N[rows.device_B], output)
+        for step, batch in enumerate(self._batches(self.at.step), start=self.at.step):
+            self._step(step, batch)
             yield step
 
     def _balance(self) -> None:
@@ -245,40 +252,62 @@ class Training:
             learner.objective.weigh(weights)
 
     def opening(self, count: int) -> Iterator[Batch]:
-        """The first `count` batches, of as many epochs as have them."""
+        """The first `count` batches in which an image has a label; fewer where the epochs have no more."""
         at = self.at
-        for epoch, before in enumerate(range(0, count, self.steps)):
-            self.at = Position(epoch)
-            for rows, x_BCHW, output in islice(self._batches(0), count - before):
-                yield x_BCHW, self.labels_N[rows.device_B], output
+        yield from islice(self._labelled(max(self.recipe.epochs, math.ceil(count / self.steps))), count)
         self.at = at
 
-    def _batches(self, start: int) -> Iterator[tuple[Rows, Tensor, TeacherOutput]]:
-        """Rows, augmented pixels and the teacher's output of each batch of the current epoch, from `start` on.
+    def _labelled(self, epochs: int) -> Iterator[Batch]:
+        """The batches of so many epochs, but for those in which no image has a label."""
+        labels_N = np.asarray(self.data.train.labels)
+        for epoch in range(epochs):
+            self.at = Position(epoch)
+            for batch in self._batches(0):
+                if (labels_N[batch.rows.host_B] >= 0).any():
+                    yield batch
+
+    def _drawn(self, epoch: int) -> Drawn:
+        """The view of epoch `epoch` (from 0), on the CPU."""
+        data, v = self.data, self.view(epoch)
+        seed, aspect_N = self.spec.views_seed, data.train.aspect_N
+        drawn = draw(self.views, seed, self.stream, v, len(data.train), data.size, aspect_N)
+        return drawn.mixed_among(self.rows_N)
+
+    def _mixed(self, drawn: Drawn) -> Mixed | None:
+        """What is mixed into each row of the split; None where a row is one image."""
+        if drawn.mixed is None:
+            return None
+        partner_N, share_N = (send(t_N, self.device.where) for t_N in (drawn.mixed.partner_N, drawn.mixed.share_N))
+        return Mixed(self.labels_N[partner_N], share_N)
+
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """Each batch of the current epoch, from `start` on.
 
         Of a linear probe what the head is given stands for the pixels.
         """
-        count, v = len(self.data.train), self.view(self.at.epoch)
-        drawn = draw(self.views, self.spec.views_seed, self.stream, v, count, self.data.size)
-        drawn = drawn.to(self.device.where)
+        v, drawn = self.view(self.at.epoch), self._drawn(self.at.epoch)
+        of_split = self._mixed(drawn)
         left = Rows.on(self.device.where, self.order(self.at.epoch)).parts(self.sizes_S)[start:]
 
         def view(batches: Sequence[Rows]) -> Iterator[Tensor]:
-            return augment_ahead(self.pixels, drawn, batches, self.mean_C, self.std_C)
+            return augment_ahead(self.images, drawn, batches, self.mean_C, self.std_C)
 
-        shown = self.probe.features(v, left, view, self.device) if self.probe else view(left)
+        shown = self.probe.features(v, left, view) if self.probe else view(left)
         for rows, x_BCHW in zip(left, shown, strict=True):
-            yield rows, x_BCHW, self.teacher.output(v, rows, x_BCHW)
+            at_B = rows.device_B
+            mixed = of_split and Mixed(of_split.y_B[at_B], of_split.share_B[at_B])
+            yield Batch(rows, x_BCHW, self.labels_N[at_B], self.teacher.output(v, rows, x_BCHW), mixed)
 
-    def _step(self, step: int, x_BCHW: Tensor, y_B: Tensor, teacher: TeacherOutput, mixed: Mixed | None = None) -> None:
+    def _step(self, step: int, batch: Batch) -> None:
         """One step of each network on one batch."""
         done, whole = self.at.epoch * self.steps + step, self.recipe.epochs * self.steps
         # The schedules follow from the number of the step, so nothing of them is saved.
         for learner in self.learners:
             learner.set(learning_rate(self.recipe, done, whole), done / whole, done + 1)
         # Kept on the device: asking for a number at each step would make the device wait for us.
+        teacher, mixed = batch.teacher, batch.mixed
         partner = (mixed.y_B, mixed.share_B) if mixed else (None, None)
-        for k, losses_L in enumerate(self.learn(x_BCHW, y_B, teacher.t_BC, teacher.features, *partner)):
+        for k, losses_L in enumerate(self.learn(batch.x_BCHW, batch.y_B, teacher.t_BC, teacher.features, *partner)):
             self.losses_SKL[step, k, : len(losses_L)] = losses_L
 
     def _learn(
@@ -340,13 +369,10 @@ class Training:
 
         Of the first view, whatever was seen last: the same where a training goes on after a kill.
         """
-        where, count = self.device.where, len(self.data.train)
         for learner in self.learners:
             if learner.estimates_again:
-                drawn = draw(self.views, self.spec.views_seed, self.stream, self.view(0), count, self.data.size)
-                drawn = drawn.to(where)
-                rows = Rows.on(where, self.order(0)).parts(self.sizes_S)
-                learner.estimate_again(augment_ahead(self.pixels, drawn, rows, self.mean_C, self.std_C))
+                rows = Rows.on(self.device.where, self.order(0)).parts(self.sizes_S)
+                learner.estimate_again(augment_ahead(self.images, self._drawn(0), rows, self.mean_C, self.std_C))
 
     def _check_finite(self) -> None:
         names = [each.names for each in self.learners]

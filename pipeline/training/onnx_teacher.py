@@ -17,10 +17,11 @@ from pipeline.config.select import metric_of
 from pipeline.console.progress import log
 from pipeline.data import prepared
 from pipeline.data.batches import Pixels
+from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation import cost
 from pipeline.labels.answers import order_of
-from pipeline.labels.labeller import predict
+from pipeline.labels.labeller import EVALUATION_BATCH, predict
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
@@ -28,7 +29,7 @@ from pipeline.models.shown import Show, Shown
 from pipeline.planning.specs.foreign import OnnxFile, OnnxSpec
 from pipeline.planning.specs.machine import read_machine
 from pipeline.training.device import Device
-from pipeline.training.export import EVALUATION_BATCH, numbers
+from pipeline.training.export import numbers
 from pipeline.training.foreign import STREAM
 from pipeline.training.given import given_file
 from pipeline.training.inputs import of_data, supplied
@@ -53,14 +54,14 @@ def take(spec: OnnxSpec) -> None:
     content = path.read_bytes()
     model = OnnxModel(content, f"{path} ({KEY})", gives=given.gives, threads=threads)
     input = _input(data, given, model)
-    shown = Shown([input], data.mean, data.std, CPU.where)
+    shown = Shown([input], data.mean, data.std, CPU.where, data.rendering(None))
     forward = _Forward(model, shown.to(input), supplied(data, input)["size"], given, data)
     with node.writing(spec.node) as folder:
         write_bytes(folder / "model.onnx", content)
         logits = {
             split: predict(
                 forward,
-                Pixels(getattr(data, split).images, CPU.where, CPU.room()),
+                Pixels(clean(getattr(data, split).images, data.rendering(input)), CPU.where, CPU.room()),
                 shown.mean_C,
                 shown.std_C,
                 batch_size=EVALUATION_BATCH,
@@ -73,7 +74,8 @@ def take(spec: OnnxSpec) -> None:
             spec, STREAM, folder / "labels", forward, data, CPU, "float32", made, given.sha256, shown, input
         )
         found = numbers(data, logits, None)
-        x_1CHW = torch.zeros(1, data.channels, data.size, data.size)
+        edge = shown.renderings[0].size if shown.renderings else data.size
+        x_1CHW = torch.zeros(1, data.channels, edge, edge)
         metrics: dict[str, Any] = {
             "status": "imported",
             "bytes": cost.file_bytes(folder / "model.onnx"),
@@ -101,7 +103,7 @@ def take(spec: OnnxSpec) -> None:
     node.write_numbers(spec.node, metrics, EMPTY_CURVE)
     if forward.left_out:
         log(f"{spec.node}: {forward.left_out:,} classes that are none of the data's are left out")
-    if input and input.size != data.size:
+    if input and input.size != data.size and not shown.renderings:
         log(f"{spec.node}: it takes {input.size} pixels and the images have {data.size}: they are resized for it")
 
 

@@ -4,7 +4,8 @@ The views are those of any training: each epoch has its own until they come agai
 passes through the network as distinct views, one where views change nothing, and each further epoch is of the head
 alone. Features are computed in passes of one size, kept or not, so that room decides no bit (see `labels.labeller`).
 
-Legend: N images, B batch, C channels of images, or classes of logits, D features, H = W edge in pixels.
+Legend: M images that are learned from, B batch, C channels of images, or classes of logits, D features, H = W edge in
+pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 from pipeline.data.rows import Rows
 from pipeline.labels.labeller import forward_fixed
 from pipeline.models.taps import tapped
-from pipeline.training.device import Device
 from pipeline.training.learner import Learner
 
 View = Callable[[Sequence[Rows]], Iterable[Tensor]]  # the pixels of some batches of rows
@@ -47,21 +47,21 @@ class Probe:
 
     Args:
         learner: Its network is frozen up to `layer`, of which `head` takes the features.
-        count: Images of the training split.
+        rows_M: The rows that are learned from, int64, rising.
         batch_size: Images of a forward pass.
         is_still: Whether all views are alike.
     """
 
     def __init__(
-        self, learner: Learner, layer: str, head: nn.Linear, count: int, batch_size: int, is_still: bool
+        self, learner: Learner, layer: str, head: nn.Linear, rows_M: np.ndarray, batch_size: int, is_still: bool
     ) -> None:
         self.learner = learner
         self.layer = layer
         self.head = head
-        self.count = count
+        self.rows = Rows.on(learner.device.where, rows_M)
         self.batch_size = batch_size
         self.is_still = is_still
-        self.most = learner.device.room() // (4 * count * head.in_features)  # views that may be kept
+        self.most = learner.device.room() // (4 * len(rows_M) * head.in_features)  # views that may be kept
         self._kept: dict[int, Tensor] = {}
 
     def forward(self, e_BD: Tensor) -> Tensor:
@@ -69,16 +69,16 @@ class Probe:
         with self.learner.device.computing():
             return self.head(e_BD).float()
 
-    def features(self, v: int, batches: Sequence[Rows], view: View, device: Device) -> Iterator[Tensor]:
+    def features(self, v: int, batches: Sequence[Rows], view: View) -> Iterator[Tensor]:
         """The features e_BD of each batch of rows in view `v`, whose pixels `view` gives."""
         v = 0 if self.is_still else v
         if v not in self._kept and len(self._kept) >= self.most:
             yield from map(self._features, view(batches))
             return
         if v not in self._kept:
-            rows = Rows.on(device.where, np.arange(self.count)).split(self.batch_size)
+            rows = self.rows.split(self.batch_size)
             self._kept[v] = torch.cat([self._features(x_BCHW) for x_BCHW in view(rows)])
-        yield from (self._kept[v][rows.device_B] for rows in batches)
+        yield from (self._kept[v][torch.searchsorted(self.rows.device_B, rows.device_B)] for rows in batches)
 
     def _features(self, x_BCHW: Tensor) -> Tensor:
         whole = self.learner.forward_of(self.learner.model)

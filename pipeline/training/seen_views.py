@@ -55,8 +55,8 @@ def seen(training: TrainingSettings | TuneSettings) -> range:
 
 def held(labels: LabelSettings, count: int, classes: int) -> int:
     """The number of distinct views that these settings allow."""
-    asked, max_bytes, kind, k = labels.distinct, labels.max_bytes, labels.kind, labels.k
-    return distinct_views(count, classes, asked=asked, max_bytes=max_bytes, kind=kind, k=k)
+    form = {"kind": labels.kind, "k": labels.k, "rank": labels.rank}
+    return distinct_views(count, classes, asked=labels.distinct, max_bytes=labels.max_bytes, **form)
 
 
 def _taught_stream(spec: TrainingSpec) -> str:

@@ -43,7 +43,7 @@ def tell_of_clean(spec: TrainingSpec, teacher: Node) -> None:
 def warn_of_tail(spec: TrainingSpec, labels: Labels) -> None:
     """Say so where a term asks for what the labels do not hold: a temperature above 1, or the logits themselves."""
     kept = labels.header.format.k
-    if kept is None:
+    if kept is None or labels.header.format.rank is not None:
         return
     hottest = max(term.get("temperature", 1.0) for term in spec.training.objective.values())
     asked = [

@@ -38,6 +38,12 @@ def test_the_table_is_in_the_order_of_the_lineage_and_pairs_each_network_with_th
     ]
 
 
+def test_without_a_baseline_there_is_no_difference_to_it() -> None:
+    header, *cells = seeds.lines([made(student=(0.9, 0.62), teacher=(1.0, 0.9)), made(student=(0.7, 0.72))])
+    assert header == ("node", "seeds", "validation", "test")
+    assert cells == [("teacher", "1", "100.0", "90.0"), ("student", "2", "80.0 ± 14.1", "67.0 ± 7.1")]
+
+
 def test_the_table_is_of_the_metric_that_decides() -> None:
     found = [made(student=(0.9, 0.62), baseline=(0.5, 0.60)), made(student=(0.7, 0.72), baseline=(0.5, 0.70))]
     for each in found:

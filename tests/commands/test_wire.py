@@ -199,7 +199,7 @@ def test_a_family_that_leaves_networks_is_read_with_all_that_it_leaves() -> None
         (
             lambda text: UNMARKED.replace(
                 "deps:\n      - plan/refined.json", "deps: [  # mine\n      plan/refined.json,"
-            ).replace("      - artifacts/${refinery.from}", "      artifacts/refinery/g1]\n    x:\n      - a"),
+            ).replace("      - artifacts/${edges.refinery}", "      artifacts/refinery/g1]\n    x:\n      - a"),
             r"stages\.refined\.deps has comments in brackets: write one item a line there",
         ),
         (lambda text: ONE_LINE, r"stages\.student\.deps stands in brackets of others: write one item a line there"),

@@ -133,7 +133,8 @@ def default() -> dict[str, Any]:
     return planned(GIVEN)
 
 
-SECTIONS = sorted({path.partition(".")[0] for path in everything()} - {HOW})
+EDGES = "edges"  # names of nodes, of which tests/planning/test_parts.py tries each
+SECTIONS = sorted({path.partition(".")[0] for path in everything()} - {HOW, EDGES})
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -370,8 +371,10 @@ class Bench:
         self.previous = SimpleNamespace(architecture={"grids": grids} if grids else {}, source="x", weights=Path("x"))
         self.spec = SimpleNamespace(step="x", training=None)
         self.card = None
-        self.data = SimpleNamespace(test=SimpleNamespace(images=None))
         self.of_images = DATA
+
+    def images(self, split: str) -> None:
+        """Nothing is asked of them."""
 
     def model(self, *device: object) -> nn.Module:
         return copy.deepcopy(self.net)

@@ -34,7 +34,7 @@ def keys() -> set[str]:
     """All that params.yaml may hold, each section with what lies in it; steps by their kinds, too."""
     from pipeline.config.yaml import read_yaml
 
-    found = {*everything(), *flattened(read_yaml(PARAMS)), "compress.order", "compress.steps", "compress.from"}
+    found = {*everything(), *flattened(read_yaml(PARAMS)), "compress.order", "compress.steps"}
     found |= {
         f"teacher.{key}.{each}"
         for key, section in (

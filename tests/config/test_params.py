@@ -68,6 +68,7 @@ def test_the_default_is_valid_and_every_learner_is_complete() -> None:
         assert isinstance(learner, TrainingSection)
         assert learner.recipe.settings["weight_decay"] == DEFAULT["training"]["weight_decay"]
         assert all("weight" in term for term in learner.objective.values())
+    assert whole.student and whole.baseline
     assert whole.student.recipe.lr == DEFAULT["student"]["recipe"]["lr"] != whole.training.lr
     assert whole.direct == whole.student
     assert whole.baseline.recipe == whole.student.recipe
@@ -81,6 +82,7 @@ def test_steps_that_train_are_filled_in_and_what_they_give_themselves_counts() -
     whole["compress"] |= {"order": ["small", "tune"], "steps": {"small": small, "tune": {"recipe": {"lr": 0.007}}}}
     found = read(whole)
     student, training = found.student, found.training
+    assert student and found.compress
     distil, tune = found.compress.steps["small"], found.compress.steps["tune"]
     assert isinstance(distil, Fresh)
     assert isinstance(tune, Tuned)
@@ -181,6 +183,7 @@ def test_rare_classes_are_made_up_for_once() -> None:
     apart = changed(("training", "class_weights"), "balanced")
     apart["teacher"]["recipe"] |= {"class_weights": None, "sampling": "balanced"}
     found = read(apart)
+    assert found.student
     assert (found.teacher.recipe.sampling, found.student.recipe.class_weights) == ("balanced", "balanced")
 
 
@@ -194,4 +197,5 @@ def test_weights_of_classes_are_refused_beside_terms_that_take_none() -> None:
     with pytest.raises(UserError, match=message):
         read(whole)
     whole["refinery"]["objective"] = {"label_refinery": {"weight": 1.0}, "cross_entropy": {"weight": 0.1}}
-    assert read(whole).refinery.recipe.class_weights == "balanced"
+    refinery = read(whole).refinery
+    assert refinery and refinery.recipe.class_weights == "balanced"

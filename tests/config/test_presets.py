@@ -8,13 +8,16 @@ import pytest
 
 from pipeline.base.errors import UserError
 from pipeline.config import params, presets
+from pipeline.config.views import Views
 from pipeline.config.yaml import parse, read_yaml
 from pipeline.planning import build, graph
+from pipeline.planning.specs.training import TrainingSpec
 from tests.data.folders import folder
 from tests.scratch import PARAMS, ROOT
 
 COMMITTED = PARAMS.read_text()
-NAMES = ["cifar10", "cifar100", "digits", "fashion-mnist", "imagefolder", "quick"]
+NAMES = ["cifar10", "cifar100", "digits", "fashion-mnist", "imagefolder", "photos", "photos-fast", "quick"]
+SHORT = ["photos", "photos-fast"]
 
 
 @pytest.fixture
@@ -27,9 +30,17 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("params.yaml")
 
 
+WHOLE = {
+    ".views",
+    ".teacher.input",
+    ".student.input",
+    *(f".{part}" for part in read_yaml(presets.PARTS) if part not in ("student", "compress")),
+}
+
+
 def keys(content: Any, prefix: str = "") -> set[str]:
-    """What a preset decides; architectures and recipes are decided whole."""
-    if not isinstance(content, dict) or "family" in content or prefix.endswith(".recipe"):
+    """What a preset decides; architectures, recipes, views and parts that may be off are decided whole."""
+    if not isinstance(content, dict) or "family" in content or prefix.endswith(".recipe") or prefix in WHOLE:
         return {prefix}
     return {key for name, each in content.items() for key in keys(each, f"{prefix}.{name}")}
 
@@ -38,6 +49,61 @@ def test_these_are_there_and_each_says_what_it_is() -> None:
     assert presets.names() == NAMES
     for name in NAMES:
         assert (presets.FOLDER / f"{name}.yaml").read_text().startswith("# ")
+    header, *lines = presets.lines()
+    assert header == ("preset", "for", "costs") and [line[0] for line in lines] == NAMES
+    for _, what, costs in lines:
+        assert what.endswith(".") and costs and presets.COSTS not in what + costs
+    assert {line[0]: line[2] for line in lines}["cifar10"] == "15 minutes of one CPU core"
+
+
+def test_what_is_turned_on_again_is_as_the_repository_has_it() -> None:
+    found = presets._sections(COMMITTED)
+    parts = presets._sections(presets.PARTS.read_text())
+    assert parts == {key: found[key] for key in parts} and {*parts} == {*OFF, "student"}
+
+
+OFF = {part for name in SHORT for part, value in read_yaml(presets.FOLDER / f"{name}.yaml").items() if not value} | {
+    "compress"
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_short_way_trains_teacher_and_student_and_ships_the_student(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folder(tmp_path / "images", {"ball": 3, "cat": 3})
+    specs: Any = build.build(
+        params.check(parse(presets.apply(COMMITTED, name), "params.yaml"), "params.yaml"), graph.read(ROOT / "dvc.yaml")
+    )
+    trained = [each for each, spec in specs.items() if isinstance(spec, TrainingSpec)]
+    assert trained == ["teacher", "student"]
+    assert specs["student"].previous is None and specs["assistant/t4"].previous == "assistant/t3"
+    assert [specs[f"compress/c{n}"].kind for n in (1, 2)] == ["quantise", "export"]
+    assert specs["compress/c1"].previous == "student"
+    for each in ("teacher", "student"):
+        assert specs[each].training.architecture["pretrained"]
+        assert specs[each].training.views == Views(preset="standard").model_dump(mode="json")
+        own = {"photos": None, "photos-fast": {"size": specs["prepare"].data["size"]}}[name]
+        assert specs[each].training.input == own, "pretrained networks would else be fed what they were trained on"
+    assert specs["machine"].threads is None and specs["machine"].memory_format == "channels_last"
+
+
+def test_a_part_is_switched_off_whole_whatever_stands_between_its_lines_or_after_them() -> None:
+    whole = parse(COMMITTED, "params.yaml")
+    text = COMMITTED.replace("  patience: 1 ", "# mine\n\n  patience: 1 ").rstrip("\n")
+    applied = parse(presets.apply(text, "photos"), "params.yaml")
+    assert applied["refinery"] is None and applied["ensemble"] == whole["ensemble"]
+    last = COMMITTED.replace(parts := presets._sections(COMMITTED)["mutual"], "") + parts.rstrip("\n")
+    assert parse(presets.apply(last, "photos"), "params.yaml") == parse(
+        presets.apply(COMMITTED, "photos"), "params.yaml"
+    )
+
+
+def test_parts_that_are_not_there_come_back_too() -> None:
+    without = "".join(text for text in COMMITTED.splitlines(keepends=True) if not text.startswith("direct:"))
+    assert "direct" not in parse(without, "params.yaml")
+    assert parse(presets.apply(without, "quick"), "params.yaml")["direct"] == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,17 +121,29 @@ def test_a_preset_makes_a_plan(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", NAMES)
 def test_all_decide_the_same_keys_so_that_none_leaves_a_trace(name: str) -> None:
     decided = [keys(read_yaml(presets.FOLDER / f"{each}.yaml")) for each in (name, "digits")]
-    assert decided[0] == decided[1]
+    assert decided[0] - {".teacher.input", ".student.input"} == decided[1], "an input goes with its architecture"
     assert presets.apply(presets.apply(COMMITTED, name), "digits") == COMMITTED
     assert presets.apply(presets.apply(COMMITTED, "cifar10"), name) == presets.apply(COMMITTED, name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_comment_stays(name: str) -> None:
-    def comments(text: str) -> list[str]:
-        return [line.split("# ", 1)[1] for line in text.splitlines() if "# " in line and presets.MARK not in line]
+def comments(text: str) -> list[str]:
+    return [line.split("# ", 1)[1] for line in text.splitlines() if "# " in line and presets.MARK not in line]
 
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SHORT])
+def test_every_comment_stays(name: str) -> None:
     assert comments(presets.apply(COMMITTED, name)) == comments(COMMITTED)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_of_a_part_that_is_switched_off_one_line_stays_with_its_comment(name: str) -> None:
+    applied, blocks = presets.apply(COMMITTED, name), presets._sections(COMMITTED)
+    within = [each for key in OFF - {"compress"} for each in comments("".join(blocks[key].splitlines(True)[1:]))]
+    assert within and [each for each in comments(COMMITTED) if each not in comments(applied)] == [
+        each for each in comments(COMMITTED) if each in within
+    ]
+    assert "\nmutual: null              # networks that teach each other" in applied
+    assert "\nmethod: {}                # one student" in applied
 
 
 def test_what_changes_is_shown_with_what_it_was(path: Path) -> None:
@@ -85,6 +163,18 @@ def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
     assert path.read_text() == changed
     presets.use("quick", path, force=True)
     assert path.read_text() == presets.apply(changed, "quick")
+
+
+def test_a_part_of_a_persons_own_comes_back_from_git(path: Path) -> None:
+    own = COMMITTED.replace("  patience: 1 ", "  patience: 2 ").replace(
+        "# generations of the same", "# mine, of the same"
+    )
+    path.write_text(own)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qam", "y"], check=True)
+    presets.use("photos", path, force=False)
+    assert params.read(path).refinery is None
+    presets.use("digits", path, force=False)
+    assert path.read_text() == own
 
 
 def test_own_settings_outside_of_the_preset_stay(path: Path) -> None:

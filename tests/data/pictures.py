@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.data.encoded import EncodedImages, Shards
+from pipeline.data.shards import PLACE, Stored, shard_name, write_shard
+
 
 def photograph(seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
     """Of (width, height) pixels."""
@@ -44,3 +47,15 @@ def write(root: Path, counts: dict[str, int], size: tuple[int, int] = (40, 30)) 
         for number in range(count):
             (root / name / f"{number:03}.jpg").write_bytes(file(photograph(1000 * label + number, size)))
     return root
+
+
+def stored(folder: Path, sizes: list[tuple[int, int]], edge: int, threads: int = 1) -> EncodedImages:
+    """Photographs of these (width, height) in a shard below `folder`, as a prepared folder of `data.size` has them."""
+    folder.mkdir(parents=True)
+    images = [
+        Stored(f"{row:064x}", "jpg", *size, file(photograph(row, size), quality=90)) for row, size in enumerate(sizes)
+    ]
+    shard = write_shard(folder / shard_name(0), images)
+    places = np.zeros(len(sizes), dtype=PLACE)
+    places[:] = shard.places
+    return EncodedImages(Shards(folder, None), places, 3, edge, threads)

@@ -76,6 +76,38 @@ def test_a_group_that_some_rows_lack(root: Path) -> None:
     assert source.groups == ["7"] + [None] * 11
 
 
+@pytest.mark.parametrize("none", ["", "-1", -1, None])
+@pytest.mark.parametrize("write", [csv, jsonl])
+def test_a_label_that_is_empty_null_or_minus_one_is_none(root: Path, write: Any, none: Any) -> None:
+    if write is csv and none is None:
+        none = ""  # a cell has no other way to hold nothing
+    source = load(write(root, [row if n % 4 else {**row, "label": none} for n, row in enumerate(rows())]), root)
+    assert source.classes == ("a", "b")
+    assert source.labels.tolist() == [-1, 1, 0, 1] * 3
+
+
+def test_a_line_without_the_key_has_no_label(root: Path) -> None:
+    listed = rows()
+    del listed[3]["label"]
+    assert load(jsonl(root, listed), root).labels.tolist() == [0, 1, 0, -1] + [0, 1] * 4
+
+
+@pytest.mark.parametrize("write", [csv, jsonl])
+def test_an_image_without_a_label_needs_no_split_to_train(root: Path, write: Any) -> None:
+    names = ["train"] * 4 + ["", "train"] + ["val"] * 3 + ["test"] * 3
+    listed = rows(split=lambda n: names[n] or None)
+    for n in (4, 5):
+        listed[n]["label"] = ""
+    if write is csv:
+        listed[4]["split"] = ""
+    source = load(write(root, listed), root)
+    assert source.splits == ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
+    assert source.labels.tolist() == [0, 1, 0, 1, -1, -1] + [0, 1] * 3
+    listed[4]["label"] = "a"
+    with pytest.raises(UserError, match=r"has no split, and other lines have one"):
+        load(write(root, listed), root)
+
+
 @pytest.mark.parametrize("write", [csv, jsonl])
 def test_numbers_as_labels_are_ordered_as_numbers(root: Path, write: Any) -> None:
     source = load(write(root, [{**row, "label": 3 + 8 * (n % 2)} for n, row in enumerate(rows())]), root)
@@ -110,12 +142,10 @@ FAULTS = [
     ("path,label\na.png", r":2 has 1 values and 2 columns"),
     ("path,label\na.png,a,b", r":2 has 3 values and 2 columns"),
     ("path,label\n,a", r":2 has no path"),
-    ("path,label\na.png,", r":2 has no label"),
     (
         "path,label\na.png,a \n",
         r":2 has the label 'a ': it must be a string or a whole number, not empty, without spaces",
     ),
-    ("path,label\na.png,-1\n", r":2 has the label -1: an image needs a class"),
     ("path,label\na.png,a\n./a.png,b", r":3 names 'a.png' again, after line 2"),
     (
         "path,label,split\na.png,a,eval",
@@ -132,7 +162,9 @@ JSON_FAULTS = [
     ('{"path": "a.png", "label": 1.5}', r":1 has the label 1.5: it must be a string or a whole number"),
     ('{"path": "a.png", "label": true}', r":1 has the label True"),
     ('{"path": 3, "label": "a"}', r":1 has the path 3: it must be a string"),
-    ('{"path": "a.png", "label": null}', r":1 has no label"),
+    ('{"path": "a.png", "label": " "}', r":1 has the label ' '"),
+    ('{"path": "a.png", "label": -1.0}', r":1 has the label -1.0"),
+    ('{"path": "a.png", "label": []}', r":1 has the label \[\]"),
     ('{"path": "a.png", "label": "a", "weight": 1}', r":1 has a column weight"),
     ('{"path": "a.png", "label": "a", "labl": 1}', r":1: unknown column 'labl', did you mean 'label'"),
     ('{"path": "a.png", "path": "b.png", "label": "a"}', r":1 is no JSON \(a key stands there twice\)"),

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 from pipeline.config.input import Framing
 from pipeline.config.views import PRESETS, Preset, Views
 from pipeline.data.drawn import Boxes, Drawn, Mixture
-from pipeline.data.render import StoredImages, mix, render, render_mixed
+from pipeline.data.render import mix, render
 from pipeline.data.resample import resampled
 from pipeline.data.trivial import OPERATIONS
 from pipeline.data.views import augment, draw, normalise
@@ -155,17 +155,13 @@ def test_resizing_differs_from_torchvisions_by_one_level_at_most(size: int) -> N
 @given(
     rows=st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=2 * COUNT),
     threads=st.sampled_from([1, 2, 8]),
-    mixing=st.sampled_from(["none", *MIXED]),
 )
-def test_a_row_is_rendered_the_same_in_any_company_and_by_any_number_of_threads(
-    rows: list[int], threads: int, mixing: str
-) -> None:
+def test_a_row_is_rendered_the_same_in_any_company_and_by_any_number_of_threads(rows: list[int], threads: int) -> None:
     images = photographs()
-    views = EVERYTHING.model_copy(update=MIXED.get(mixing, {}))
-    drawn = draw(views, 0, "labels", 4, COUNT, 40, aspects(images))
+    drawn = draw(EVERYTHING, 0, "labels", 4, COUNT, 40, aspects(images))
 
     def render_rows(rows_B: Tensor) -> Tensor:
-        return render_mixed(lambda needed: [images[row] for row in needed.tolist()], drawn, rows_B, 15)
+        return render([images[row] for row in rows_B.tolist()], drawn, rows_B, 15)
 
     before = torch.get_num_threads()
     whole_NCSS = render_rows(ROWS_N)
@@ -253,7 +249,9 @@ def test_mixing_equals_the_slow_twin(name: str, device: str) -> None:
     assert mixed is not None
     size = 16
     own = render(images, drawn, ROWS_N, size)
-    found = render_mixed(lambda rows: images[rows].to(device), drawn, ROWS_N, size).cpu()
+    here = drawn.of(ROWS_N, torch.device(device)).mixed
+    assert here is not None
+    found = mix(own.to(device), own[mixed.partner_N].to(device), here).cpu()
     for row in range(COUNT):
         partner = own[int(mixed.partner_N[row])]
         share = float(mixed.share_N[row])
@@ -268,19 +266,6 @@ def test_mixing_equals_the_slow_twin(name: str, device: str) -> None:
             assert abs(1 - h * w / size**2 - share) <= 1 / size + 1e-6
         torch.testing.assert_close(found[row].double(), expected, atol=1e-4, rtol=0)
     assert len(mixed.partner_N.unique()) > COUNT / 3
-
-
-def test_each_image_is_asked_for_once() -> None:
-    images = torch.from_numpy(batch())
-    drawn = draw(Views(mixup=0.4), 0, "labels", 1, COUNT, 20)
-    asked: list[int] = []
-
-    def images_of(rows: Tensor) -> StoredImages:
-        asked.extend(rows.tolist())
-        return images[rows]
-
-    render_mixed(images_of, drawn, ROWS_N, 20)
-    assert sorted(asked) == list(range(COUNT))
 
 
 def test_a_row_mixed_with_nothing_is_itself() -> None:

@@ -50,6 +50,18 @@ def plain(counts: list[int]) -> list[Row]:
     return [Row(label, f"{label}/{number}") for label, count in enumerate(counts) for number in range(count)]
 
 
+def united(rows: list[Row]) -> list[set[tuple[str, str]]]:
+    """Bytes and groups that hang together, by a twin that merges sets until nothing changes."""
+    found: list[set[tuple[str, str]]] = []
+    for row in rows:
+        merged = {("bytes", row.content), *([("group", row.group)] if row.group else [])}
+        while touched := [each for each in found if each & merged]:
+            merged |= set().union(*touched)
+            found = [each for each in found if each not in touched]
+        found.append(merged)
+    return found
+
+
 COUNTS = st.lists(st.integers(3, 40), min_size=2, max_size=4)
 SHARES = st.floats(0.01, 0.99)
 # Bits of groups and copies over enough rows of no group that each class can be split.
@@ -82,15 +94,8 @@ def test_the_order_of_rows_decides_nothing(rows: list[Row], draw: Any) -> None:
 @settings(max_examples=100, deadline=None)
 @given(MIXED)
 def test_no_unit_is_divided_however_rows_hang_together(rows: list[Row]) -> None:
-    """A twin that merges sets until nothing changes."""
-    units = [{("bytes", row.content), *([("group", row.group)] if row.group else [])} for row in rows]
-    for one in units:
-        for other in [*units]:
-            if one is not other and one & other:
-                one |= other
-                units.remove(other)
     found = places(rows)
-    for unit in units:
+    for unit in united(rows):
         members = [row for row in rows if ("bytes", row.content) in unit]
         assert len({found[row] for row in members}) == 1
 

@@ -91,10 +91,9 @@ def test_a_label_of_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "keys", "sentence"),
     [
-        ({"0.png": b"x"}, {}, r"has 1 images without a label, which ends in .cls: 0: add it, or set data.label_file"),
+        ({"0.png": b"x"}, {}, r"has 1 images and no label of any, which ends in .cls: 0: set data.label_file"),
+        ({"0.png": b"x", "1.cls": b"1"}, {}, r"has 1 images and no label of any, which ends in .cls"),
         ({"0.png": b"x", "0.jpg": b"x", "0.cls": b"1"}, {}, r"has 2 images of the sample '0': keep one"),
-        ({"0.png": b"x", "0.cls": b""}, {}, r"0.cls must hold the name or the number of a class"),
-        ({"0.png": b"x", "0.cls": b"-1"}, {}, r"0.cls must hold the name or the number of a class"),
         ({"0.png": b"x", "0.cls": b"\xff"}, {}, r"0.cls must hold the name or the number of a class"),
         ({"0.png": b"x", "0.cls": b"{}"}, {"label_key": "y"}, r"0.cls must hold a JSON object with a class under 'y'"),
         ({"0.png": b"x", "0.cls": b'{"y": 1.5}'}, {"label_key": "y"}, r"a JSON object with a class under 'y'"),
@@ -107,6 +106,42 @@ def test_what_cannot_be_used_is_one_sentence(
     tar(tmp_path / "x.tar", members)
     with pytest.raises(UserError, match=sentence):
         loaded(tmp_path, **keys)
+
+
+@pytest.mark.parametrize("none", [b"", b"-1\n", None])
+def test_a_sample_without_a_label_or_with_an_empty_one_has_none(tmp_path: Path, none: bytes | None) -> None:
+    members = samples(range(6))
+    for name in ("0001.cls", "0004.cls"):
+        members |= {name: none or b""} if none is not None else {}
+        if none is None:
+            del members[name]
+    tar(tmp_path / "x.tar", members)
+    source = loaded(tmp_path)
+    assert (source.classes, source.labels.tolist()) == (("2", "10"), [0, -1, 0, 1, -1, 1])
+
+
+@pytest.mark.parametrize("none", [None, "", -1, "-1"])
+def test_a_json_of_null_names_no_class(tmp_path: Path, none: Any) -> None:
+    labels = ["a", none, "b"]
+    members = {f"{n}.json": json.dumps({"class": each}).encode() for n, each in enumerate(labels)}
+    tar(tmp_path / "x.tar", members | {f"{n}.png": png(n) for n in range(3)})
+    assert loaded(tmp_path, label_file="json", label_key="class").labels.tolist() == [0, -1, 1]
+
+
+@pytest.mark.parametrize("name", ["unlabelled-0.tar", "more/UNLABELED/0.tar"])
+def test_an_archive_called_unlabelled_trains_without_labels(tmp_path: Path, name: str) -> None:
+    tar(tmp_path / "train.tar", samples(range(4)))
+    tar(tmp_path / "val.tar", samples(range(4, 6)))
+    tar(tmp_path / name, {each: content for each, content in samples(range(6, 9)).items() if "7.cls" not in each})
+    source = loaded(tmp_path)
+    assert source.classes == ("2", "10")
+    found = dict(zip(source.images.names, zip(source.splits or (), source.labels.tolist(), strict=True), strict=True))  # pyright: ignore[reportAttributeAccessIssue]
+    assert {each: found[each] for each in found if each.startswith(name)} == {
+        f"{name}#{row:04}.png": ("train", -1) for row in range(6, 9)
+    }
+    assert sorted(found.values()) == sorted(
+        [("train", 0), ("train", 1)] * 2 + [("validation", 0), ("validation", 1)] + [("train", -1)] * 3
+    )
 
 
 def test_compressed_and_cut_archives_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.dvc import cache, internals, queue, tasks
+from pipeline.dvc import cache, internals, looking, queue, run_cache, tasks
 from tests.scratch import ROOT, Scratch, wait
 
 # Module, name within it, parameters that we give.
@@ -25,10 +25,19 @@ USED = [
     ("dvc.config", "Config", ("dvc_dir", "validate")),
     ("dvc.config", "Config.get", ()),
     ("dvc.exceptions", "DvcException", ()),
+    ("dvc.dependency.base", "Dependency", ()),
+    ("dvc.dependency.base", "Dependency.status", ()),
     ("dvc.lock", "LockError", ()),
+    ("dvc.output", "Output.changed_checksum", ()),
+    ("dvc.output", "Output.exists", ()),
+    ("dvc.output", "Output.get_hash", ()),
     ("dvc.ui", "ui.enable", ()),
     ("dvc.repo", "Repo", ("_wait_for_lock",)),
     ("dvc.repo", "Repo.__enter__", ()),
+    ("dvc.repo", "Repo._btime", ()),
+    ("dvc.repo", "Repo._ignore", ()),
+    ("dvc.repo", "Repo.site_cache_dir", ()),
+    ("dvc.repo", "Repo.tmp_dir", ()),
     ("dvc.repo", "Repo.index", ()),
     ("dvc.repo", "Repo.status", ()),
     ("dvc.repo", "Repo.scm_context", ()),
@@ -48,6 +57,12 @@ USED = [
     ("dvc.repo.scm_context", "SCMContext", ("quiet",)),
     ("dvc.repo.stage", "StageLoad.collect", ("target",)),
     ("dvc.stage", "Stage.addressing", ()),
+    ("dvc.stage", "PipelineStage.changed_stage", ()),
+    ("dvc.stage", "Stage.is_callback", ()),
+    ("dvc.stage.cache", "_get_cache_hash", ("cache", "key")),
+    ("dvc.stage.serialize", "to_single_stage_lockfile", ("stage",)),
+    ("dvc_data.hashfile.hash_info", "HashInfo", ("name", "value")),
+    ("dvc_data.hashfile.meta", "Meta", ("isexec",)),
 ]
 COMMANDS = [
     "repro teacher",
@@ -85,7 +100,7 @@ def _accepted(value: Any) -> list[str]:
 
 
 def test_the_table_names_all_that_is_imported() -> None:
-    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals, tasks)]
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals, looking, tasks)]
     named = {(module, name.split(".")[0]) for module, name, _ in USED}
     imported = {
         (each.module or "", alias.name)
@@ -114,6 +129,13 @@ def test_workers_are_where_and_what_we_look_for() -> None:
     assert 'f"dvc-exp-worker-{num}"' in spawn
     assert '"queue-worker"' in spawn
     assert "pid" in found("dvc_task.proc.process", "ProcessInfo").__dataclass_fields__
+
+
+def test_runs_and_modes_in_the_cache_are_where_and_what_we_look_for() -> None:
+    source = inspect.getsource(found("dvc.stage.cache", "StageCache"))
+    assert 'os.path.join(self.repo.cache.legacy.path, "runs")' in source
+    assert "os.path.join(self.cache_dir, key[:2], key)" in source
+    assert found("dvc_data.hashfile.db.local", "LocalHashFileDB.CACHE_MODE") == run_cache.PROTECTED
 
 
 # Of a library of DVC's.
@@ -207,4 +229,4 @@ def test_no_other_file_of_ours_imports_dvc() -> None:
                 names = [str(argument.value) for argument in each.args if isinstance(argument, ast.Constant)]
             if {name.split(".")[0] for name in names} & OF_DVC:
                 importing.add(path.relative_to(ROOT).as_posix())
-    assert importing == {f"pipeline/dvc/{name}.py" for name in ("cache", "internals", "tasks")}
+    assert importing == {f"pipeline/dvc/{name}.py" for name in ("cache", "internals", "looking", "tasks")}

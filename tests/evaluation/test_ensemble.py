@@ -36,6 +36,18 @@ def mixture_nll(logits_MNC: Tensor, y_N: Tensor, weights_M: Tensor) -> float:
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("classes", [4, 37])
+def test_samples_in_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, rule: Rule, classes: int) -> None:
+    logits_MNC, y_N = members(5, 5, 103, classes)
+    weights_M = fit_weights(logits_MNC, y_N)
+    whole_NC = combine(logits_MNC, rule, weights_M)
+    for size in (1, 8, 50):
+        monkeypatch.setattr("pipeline.evaluation.ensemble.AT_ONCE", size)
+        assert torch.equal(fit_weights(logits_MNC, y_N), weights_M)
+        assert torch.equal(combine(logits_MNC, rule, weights_M), whole_NC)
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_identical_members_are_the_member(rule: Rule) -> None:
     logits_MNC, _ = members(0, 1)
     found_NC = combine(logits_MNC.expand(4, -1, -1), rule, simplex(4))

@@ -65,7 +65,7 @@ def _interpolated(text: str, words: dict[str, str], params: dict[str, Any]) -> s
     for _ in range(2):  # an item may itself name a parameter
         for word, value in words.items():
             text = text.replace(f"${{{word}}}", value)
-        text = re.sub(r"\$\{(\w+)\.(from|teacher)\}", lambda found: params[found[1]][found[2]], text)
+        text = re.sub(r"\$\{(edges)\.(\w+)\}", lambda found: params[found[1]][found[2]], text)
     return text
 
 

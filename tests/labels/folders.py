@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import save
 from torch import Tensor
 
 from pipeline.base.files import digest, read_json, write_bytes
+from pipeline.labels.basis import fit
 from pipeline.labels.format import encode
+from pipeline.labels.kept_basis import SEAL, kept_basis
 from pipeline.labels.layout import Format
 from pipeline.labels.store import (
     Labels,
     LabelsHeader,
-    content,
     open_labels,
     stored,
     view_path,
@@ -56,13 +58,17 @@ def header(format: Format, **changes: Any) -> LabelsHeader:
 def write_view(folder: Path, v: int, logits_NC: Tensor | Iterable[Tensor], format: Format) -> None:
     """Write the logits of view `v`, whole or in batches of consecutive rows."""
     batches = [logits_NC] if isinstance(logits_NC, Tensor) else list(logits_NC)
-    encoded = [encode(logits_BC, format) for logits_BC in batches]
+    basis = fit(logits(1), format.rank) if format.rank is not None else None
+    encoded = [encode(logits_BC, format, basis) for logits_BC in batches]
     whole = {name: torch.cat([part[name] for part in encoded]) for name in encoded[0]}
-    write_bytes(view_path(folder, v), content(stored(whole, format, batches[0].shape[1])))
+    write_bytes(view_path(folder, v), save(stored(whole, format, batches[0].shape[1])))
 
 
 def write(folder: Path, format: Format) -> str:
     """Write the label set; return its hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if kept_basis(folder, format, len(CLASSES), lambda: logits(1)):
+        (folder / SEAL).unlink()
     for v in range(VIEWS + 1):
         write_view(folder, v, logits(v), format)
     return write_header(folder, header(format))

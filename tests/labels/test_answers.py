@@ -20,6 +20,7 @@ from tests.labels.answered import WHERE, npz, origins, parquet, refused, small
 CLASSES = ("cat", "dog")
 SPEC = {"data": "d", "seed": 0, "count": 3}
 WRITERS = [(npz, "a.npz"), (parquet, "a.parquet")]
+TRAIN = np.arange(3)  # the training images of `origins`
 Write = Callable[[Path, dict[str, Any]], Path]
 
 
@@ -47,10 +48,10 @@ def test_each_image_finds_its_row_by_its_number(tmp_path: Path, write: Write, na
     found = matched(
         write(tmp_path / name, {**content, "number": content["number"][mixed], "logits": content["logits"][mixed]})
     )
-    assert torch.equal(found.view(0), torch.from_numpy(content["logits"][[6, 0, 2]]))
-    assert torch.equal(found.view(5), found.view(0)), "a view has the answer of its clean image"
+    assert torch.equal(found.rows(0, TRAIN), torch.from_numpy(content["logits"][[6, 0, 2]]))
+    assert torch.equal(found.rows(5, TRAIN), found.rows(0, TRAIN)), "a view has the answer of its clean image"
     assert torch.equal(found.split("test"), torch.from_numpy(content["logits"][[4, 5]]))
-    assert found.logits.dtype == torch.float32 and (found.unused, found.left_out) == (0, 0)
+    assert found.rows(0, TRAIN).dtype == torch.float32 and (found.unused, found.left_out) == (0, 0)
 
 
 @pytest.mark.parametrize(("write", "name"), WRITERS)
@@ -58,7 +59,7 @@ def test_each_image_finds_its_row_by_its_path(tmp_path: Path, write: Write, name
     paths = np.array([f"cat/{number}.png" for number in (7, 6, 5, 4, 3, 2, 1, 0)])
     logits = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
     found = matched(write(tmp_path / name, small(number=None, path=paths, logits=logits)), paths=True)
-    assert torch.equal(found.view(0), torch.from_numpy(logits[[1, 7, 5]]))
+    assert torch.equal(found.rows(0, TRAIN), torch.from_numpy(logits[[1, 7, 5]]))
     assert found.unused == 1, "number 7 was not prepared"
 
 
@@ -67,14 +68,14 @@ def test_each_view_finds_its_own(tmp_path: Path, write: Write, name: str) -> Non
     content = of_views(2)
     found = matched(write(tmp_path / name, content), views=2)
     for v in range(3):
-        assert torch.equal(found.view(v), torch.from_numpy(content["logits"][[7 * v + n for n in (6, 0, 2)]]))
+        assert torch.equal(found.rows(v, TRAIN), torch.from_numpy(content["logits"][[7 * v + n for n in (6, 0, 2)]]))
     assert found.unused == 8, "views of validation and test are not asked for"
 
 
 def test_classes_are_found_by_name_and_others_left_out(tmp_path: Path) -> None:
     logits = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     found = matched(npz(tmp_path / "a.npz", small(logits=logits, classes=np.array(["dog", "emu", "cat"]))))
-    assert torch.equal(found.view(0), torch.from_numpy(logits[np.ix_([6, 0, 2], [2, 0])]))
+    assert torch.equal(found.rows(0, TRAIN), torch.from_numpy(logits[np.ix_([6, 0, 2], [2, 0])]))
     assert found.left_out == 1
 
 
@@ -146,8 +147,8 @@ def test_probabilities_become_their_logarithms_and_zero_stays_finite(tmp_path: P
     p_RC = np.tile(np.array([[0.25, 0.75]]), (7, 1))
     p_RC[0] = [0.0, 1.0]
     found = matched(npz(tmp_path / "a.npz", small(logits=None, probabilities=p_RC)))
-    torch.testing.assert_close(found.view(0).softmax(1), torch.tensor([[0.25, 0.75], [0, 1], [0.25, 0.75]]))
-    assert found.view(0).isfinite().all()
+    torch.testing.assert_close(found.rows(0, TRAIN).softmax(1), torch.tensor([[0.25, 0.75], [0, 1], [0.25, 0.75]]))
+    assert found.rows(0, TRAIN).isfinite().all()
     assert (log_probabilities(np.array([[0.0]])) < -80).all()
 
 
@@ -215,6 +216,35 @@ def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("logits.npy", b"no array")
     assert WHERE in refused(path)
+
+
+def test_a_value_that_is_damaged_is_not_taken(tmp_path: Path) -> None:
+    """Which is mapped, after it was compared with its checksum."""
+    content = small()
+    path = npz(tmp_path / "a.npz", content)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(content["logits"].tobytes()) + 5] ^= 1
+    path.write_bytes(whole)
+    assert "is no whole .npz file of plain arrays (Bad CRC-32" in refused(path)
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_pieces_of_any_size_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, probabilities: bool
+) -> None:
+    content = of_views(2)
+    if probabilities:
+        p_RC = np.random.default_rng(2).dirichlet([1, 1], len(content["number"]))
+        content = {key: value for key, value in content.items() if key != "logits"} | {"probabilities": p_RC}
+    write(tmp_path / "a.npz", **content)
+    whole = matched(tmp_path / "a.npz", views=2)
+    before = [whole.rows(v, TRAIN) for v in range(3)]
+    for size in (1, 2, 5):
+        monkeypatch.setattr("pipeline.labels.answers.AT_ONCE", size)
+        found = matched(tmp_path / "a.npz", views=2)
+        assert all(torch.equal(found.rows(v, TRAIN), z_NC) for v, z_NC in enumerate(before))
+        assert torch.equal(found.split("test"), whole.split("test"))
 
 
 def test_a_name_that_ends_otherwise(tmp_path: Path) -> None:

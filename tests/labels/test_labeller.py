@@ -12,7 +12,15 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
-from pipeline.labels.labeller import forward_fixed, label, predict
+from pipeline.labels.labeller import (
+    ALIVE,
+    EVALUATION_BATCH,
+    EVALUATION_BYTES,
+    evaluation_batch,
+    forward_fixed,
+    label,
+    predict,
+)
 from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.shown import Shown
@@ -185,3 +193,21 @@ def test_a_broken_teacher_leaves_no_label_set(tmp_path: Path, data: Prepared) ->
     with pytest.raises(UserError, match="teacher gives row 0 of view 0"):
         labelled(tmp_path, broken, data, VIEWS[0], Format("dense", "float32"))
     assert not (tmp_path / "labels.json").exists()
+
+
+@pytest.mark.parametrize("edge", [1, 80, 81, 300, 2000])
+def test_a_pass_of_predictions_takes_bounded_memory(edge: int) -> None:
+    """By what the network makes of one image, and by no more than is needed: the size decides the last bits."""
+
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.some = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x_BCHW: Tensor) -> Tensor:
+            return x_BCHW.new_zeros(1).expand(1, 27, edge, edge).contiguous().flatten(1)[:, :10]
+
+    batch, image = evaluation_batch(Wide(), 1, 1), ALIVE * 4 * 27 * edge * edge
+    assert batch in {2**power for power in range(9)} and batch <= EVALUATION_BATCH
+    assert batch * image <= EVALUATION_BYTES or batch == 1
+    assert batch == EVALUATION_BATCH or 2 * batch * image > EVALUATION_BYTES

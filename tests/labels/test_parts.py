@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
@@ -27,6 +28,7 @@ COUNT, EDGE, CLASSES, BATCH, VIEWS = 70, 4, 5, 8, 2
 PASSES = 9  # of a view: 8 of 8 rows, one of 6
 SEVERAL = 2  # passes of a part: the last one of a view has one
 DENSE, TOPK = Format("dense", "float32"), Format("topk", "float16", 2)
+LOWRANK = Format("lowrank", "float16", 1, 2)
 
 
 class Killed(BaseException):
@@ -105,6 +107,50 @@ def test_killed_in_any_pass_it_goes_on_after_the_last_whole_part(
         assert write(top, data, rest, format) == whole
         view, passes = divmod(killed, PASSES)
         assert rest.passes == PASSES * (VIEWS + 1) - view * PASSES - passes // SEVERAL * SEVERAL
+
+
+def test_killed_in_any_pass_low_rank_labels_go_on_in_the_same_basis(tmp_path: Path, data: Prepared) -> None:
+    """Which the first passes are for: they are lost where the kill is among them, and else not made again."""
+    whole = write(tmp_path / "whole", data, Network(), LOWRANK)
+    assert "basis.safetensors" in whole
+    for killed in range(PASSES * (VIEWS + 2)):
+        top = tmp_path / str(killed)
+        with pytest.raises(Killed):
+            write(top, data, Network(killed), LOWRANK)
+        rest = Network()
+        assert write(top, data, rest, LOWRANK) == whole
+        sampled, passes = divmod(killed, PASSES)
+        there = (sampled - 1) * PASSES + passes // SEVERAL * SEVERAL + PASSES if sampled else 0
+        assert rest.passes == PASSES * (VIEWS + 2) - there
+
+
+def test_more_views_have_the_basis_of_those_before(tmp_path: Path, data: Prepared) -> None:
+    write(tmp_path, data, Network(), LOWRANK, views=0)
+    again = Network()
+    assert write(tmp_path, data, again, LOWRANK) == write(tmp_path / "anew", data, Network(), LOWRANK)
+    assert again.passes == PASSES * VIEWS
+
+
+@pytest.mark.parametrize("format", [DENSE, TOPK, LOWRANK], ids=lambda format: format.kind)
+def test_a_view_is_what_safetensors_writes(tmp_path: Path, data: Prepared, format: Format) -> None:
+    whole = write(tmp_path, data, Network(), format)
+    for name, content in whole.items():
+        if name.startswith("view"):
+            assert save(load(content)) == content
+
+
+def test_a_view_has_the_rows_of_its_parts_in_order(tmp_path: Path, data: Prepared) -> None:
+    """Of several arrays, too: the likeliest class is the first of those that are kept."""
+    x_NCHW = (torch.from_numpy(data.train.images[:].copy()).float() / 255 - 0.5) / 0.2
+    expected_NC = Network()(x_NCHW).detach()
+    dense, topk = (
+        load(write(tmp_path / each.kind, data, Network(), each)["view_000.safetensors"]) for each in (DENSE, TOPK)
+    )
+    torch.testing.assert_close(torch.from_numpy(dense["logits"]), expected_NC)
+    assert topk["indices"][:, 0].tolist() == expected_NC.argmax(1).tolist()
+    torch.testing.assert_close(
+        torch.from_numpy(topk["values"]).float(), expected_NC.topk(2).values, rtol=2e-3, atol=1e-3
+    )
 
 
 def test_killed_again_and_again_it_ends_the_same(tmp_path: Path, data: Prepared) -> None:
@@ -238,10 +284,10 @@ def test_the_device_goes_on_while_parts_are_written(tmp_path: Path, monkeypatch:
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(tmp_path, DENSE, 10, 3, 2)
 
-    def full(self: Path, content: bytes) -> None:
+    def full(expected: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("pipeline.labels.parts.beginning", full)
     with pytest.raises(OSError, match="No space") as raised, Writer(parts, "teacher") as writer:
         for _ in range(5):
             writer.write(torch.ones(2, 3))

@@ -16,9 +16,10 @@ from tests.labels.folders import CLASSES, COUNT, SPEC, VIEWS, header, logits, op
 
 DENSE = Format("dense", "float32")
 TOPK = Format("topk", "float16", 2)
+LOWRANK = Format("lowrank", "float16", 1, 2)
 
 
-@pytest.fixture(params=[DENSE, TOPK], ids=["dense", "topk"])
+@pytest.fixture(params=[DENSE, TOPK, LOWRANK], ids=lambda format: format.kind)
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     write(tmp_path / "labels", request.param)
     return tmp_path / "labels"
@@ -148,7 +149,15 @@ def test_another_label_set_than_the_recorded_one_is_refused(folder: Path, tmp_pa
         ("format", {"kind": "topk", "dtype": "float32", "k": None}),
         ("format", {"kind": "topk", "dtype": ["float32"], "k": 1}),
         ("format", {"kind": "topk", "dtype": "float32", "k": 1, "more": 1}),
+        ("format", {"kind": "topk", "dtype": "float32", "k": 2, "rank": 2}),
+        ("format", {"kind": "dense", "dtype": "float32", "k": None, "rank": 2}),
+        ("format", {"kind": "lowrank", "dtype": "float16", "k": 1, "rank": 4}),
+        ("format", {"kind": "lowrank", "dtype": "float16", "k": 1, "rank": None}),
+        ("format", {"kind": "lowrank", "dtype": "float16", "k": None, "rank": 2}),
+        ("format", {"kind": "sparse", "dtype": "float16", "k": 1, "rank": 2}),
         ("format", None),
+        ("basis", {"bytes": 1}),
+        ("basis", None),
         ("more", 1),
     ],
 )
@@ -156,6 +165,49 @@ def test_a_header_that_is_not_one_is_refused(folder: Path, key: str, value: obje
     change_header(folder, **{key: value})
     with pytest.raises(UserError, match=r"labels\.json (has|is not)"):
         opened(folder)
+
+
+def test_low_rank_labels_come_back_and_have_their_basis_beside_them(tmp_path: Path) -> None:
+    write(tmp_path, LOWRANK)
+    stored = load_file(tmp_path / "view_001.safetensors")
+    assert {name: (str(each.dtype), tuple(each.shape)) for name, each in stored.items()} == {
+        "values": ("torch.float16", (COUNT, 1)),
+        "indices": ("torch.uint8", (COUNT, 1)),
+        "coefficients": ("torch.int8", (COUNT, 2)),
+    }
+    basis = load_file(tmp_path / "basis.safetensors")
+    assert {name: (str(each.dtype), tuple(each.shape)) for name, each in basis.items()} == {
+        "basis": ("torch.float32", (2, len(CLASSES))),
+        "mean": ("torch.float32", (len(CLASSES),)),
+    }
+    found_NC = opened(tmp_path).view(1)
+    assert torch.equal(found_NC.argmax(1), logits(1).argmax(1))
+    assert (found_NC - logits(1)).square().mean() < 0.5 * logits(1).var()
+    header = json.loads((tmp_path / "labels.json").read_text())
+    assert header["format"] == {"kind": "lowrank", "dtype": "float16", "k": 1, "rank": 2}
+    assert header["basis"]["sha256"] == sha256(tmp_path / "basis.safetensors")
+
+
+def test_headers_of_other_forms_are_as_they_were(tmp_path: Path) -> None:
+    write(tmp_path, TOPK)
+    header = json.loads((tmp_path / "labels.json").read_text())
+    assert header["format"] == {"kind": "topk", "dtype": "float16", "k": 2}
+    assert {"basis", "input"}.isdisjoint(header)
+
+
+def test_a_basis_that_is_missing_cut_or_changed_is_named(tmp_path: Path) -> None:
+    write(tmp_path, LOWRANK)
+    path = tmp_path / "basis.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(UserError, match=rf"basis.safetensors has {len(content) - 1} bytes and not {len(content)}"):
+        opened(tmp_path)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"basis.safetensors is damaged .*delete the folder .* `dvc repro`"):
+        opened(tmp_path).view(1)
+    path.unlink()
+    with pytest.raises(UserError, match=r"basis.safetensors is missing: delete the folder"):
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize("schema", [0, 2, None])

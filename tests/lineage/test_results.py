@@ -65,6 +65,27 @@ def test_the_table_tells_each_network_once_beside_the_baseline() -> None:
     assert "refinery/g2" not in by_name
 
 
+def test_without_a_baseline_there_is_no_difference_to_it_and_figures_are_of_what_there_is() -> None:
+    rows = [row for row in table() if row.node.name not in ("baseline", "ensemble")]
+    header, *cells = results.lines(rows)
+    assert "Δ test" not in header and {len(line) for line in cells} == {len(header)}
+    found = results.figures(rows)
+    assert {*found["test"]} == {*FIGURES, "shipped"} - {"baseline", "ensemble"}
+    assert found["test"].keys() == found["validation"].keys()
+    without = [row for row in table() if row.node.name != "teacher"]
+    assert results.lines(without) and not tables.lines(without), "steps are told beside a teacher"
+
+
+def test_what_is_not_made_yet_is_told_from_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with node.writing("refinery/g1") as folder:
+        node.write(folder, Node("refinery/g1", "trained"))
+    names = ["teacher", "refinery/g1", "refinery/g2", "refinery/g3"]
+    there, missing = results.made(names)
+    assert there == ["refinery/g1"] and [*results.in_runs(missing)] == ["teacher", "refinery/g2..g3"]
+    assert results.learned_from(Node("direct", "skipped")) == ""
+
+
 def by_class(balanced: float, nll: float) -> dict[str, float]:
     return {"accuracy": 0.6, "balanced_accuracy": balanced, "macro_f1": 0.5, "top_5": 0.9, "nll": nll}
 

@@ -86,6 +86,7 @@ def test_without_network_the_file_that_is_sought_is_named(hub: Path):
     with pytest.raises(UserError, match=r"architecture\.pretrained: .* no route to host") as caught:
         net(pretrained=True)
     assert str(hub / FILE) in str(caught.value)
+    assert "teacher.weights" in str(caught.value), "it says how a file of one's own is given"
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights"])

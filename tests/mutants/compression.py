@@ -124,8 +124,8 @@ MUTANTS = [
     Mutant("pipeline/compression/work.py", "itertools.count(1)", "itertools.count(0)", WORK_TESTS),
     Mutant(
         "pipeline/compression/work.py",
-        "augment(pixels[rows], drawn, rows.device_B,",
-        "augment(pixels[rows], drawn, rows.device_B.flip(0),",
+        "draw(self.views, seed, STREAM, v,",
+        "draw(self.views, seed, STREAM, 1,",
         WORK_TESTS,
     ),
     Mutant(

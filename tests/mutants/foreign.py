@@ -32,7 +32,10 @@ MUTANTS = [
     Mutant(ANSWERS, "(number_R < origins.count)", "(number_R <= origins.count + 9)", FAULTS),
     Mutant(ANSWERS, "(keys_R[1:] == keys_R[:-1])", "(keys_R[1:] < keys_R[:-1])", FAULTS),
     Mutant(
-        ANSWERS, "~torch.isfinite(logits).all(1).numpy()", "torch.zeros(len(logits), dtype=torch.bool).numpy()", FAULTS
+        ANSWERS,
+        "~np.isfinite(_logits(columns.values[piece], columns.kind)).all(1)",
+        "np.zeros(piece.stop - piece.start, bool)",
+        FAULTS,
     ),
     Mutant(ANSWERS, "if theirs.get(key) != ours.get(key):", "if False:", f"{TESTS}::test_views_that_are_not_ours"),
     Mutant(
@@ -40,6 +43,25 @@ MUTANTS = [
         "np.maximum(values.astype(np.float64), SMALLEST)",
         "values.astype(np.float64)",
         f"{TESTS}::test_probabilities_become_their_logarithms_and_zero_stays_finite",
+    ),
+    # Only the first piece of a file is looked at, or read.
+    Mutant(
+        ANSWERS,
+        "for start in range(0, max(count, 1), AT_ONCE))",
+        "for start in (0,))",
+        f"{TESTS}::test_pieces_of_any_size_give_the_same",
+    ),
+    Mutant(
+        "pipeline/labels/columns.py",
+        "            while stream.read(AT_ONCE):\n                pass\n",
+        "            pass\n",
+        f"{TESTS}::test_a_value_that_is_damaged_is_not_taken",
+    ),
+    Mutant(
+        "pipeline/labels/columns.py",
+        "file.seek(member.header_offset + 26)",
+        "file.seek(26)",
+        f"{TESTS}::test_each_image_finds_its_row_by_its_number",
     ),
     Mutant(ANSWERS, "every[:NAMED]", "every", f"{TESTS}::test_no_more_than_ten_rows_are_named"),
     Mutant(
@@ -106,8 +128,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/commands/views.py",
-        "drawn = draw(views, seed, STREAM, v, len(pixels), data.size)",
-        "drawn = draw(views, seed, STREAM, min(v, 1), len(pixels), data.size)",
+        "drawn = draw(views, seed, STREAM, v, len(of), data.size, of.aspect_N)",
+        "drawn = draw(views, seed, STREAM, min(v, 1), len(of), data.size, of.aspect_N)",
         "tests/commands/test_views.py::test_a_model_that_answers_them_elsewhere_teaches_as_it_does_here",
     ),
 ]

@@ -39,12 +39,12 @@ MUTANTS = [
     Mutant("pipeline/training/parts.py", "l_B[own]", "counts(y_B[own])", PARTS),
     Mutant("pipeline/training/parts.py", "mixed.share_B[own])", "mixed.share_B[: len(rows_B)])", PARTS),
     Mutant("pipeline/training/balance.py", "            if not labelled:\n                continue\n", "", BALANCE),
-    Mutant("pipeline/training/balance.py", "counts(y_B) if labelled < len(y_B) else None", "None", BALANCE),
+    Mutant("pipeline/training/balance.py", "l_B if labelled < len(y_B) else None", "None", BALANCE),
     Mutant(
         "pipeline/data/prepared.py",
         'header.unlabelled if split == "train" else 0',
         "header.unlabelled",
         HEADER,
     ),
-    Mutant("pipeline/report/soft_labels.py", " & (y_N >= 0))", ")", SHOWN),
+    Mutant("pipeline/report/soft_labels.py", "(y_N >= 0) & (other_N >= 0)", "(y_N >= y_N)", SHOWN),
 ]

@@ -11,6 +11,9 @@ COMPOSE = "tests/objectives/test_compose.py"
 FORMAT = "tests/labels/test_format.py"
 LABELLER = "tests/labels/test_labeller.py"
 PARTS = "tests/labels/test_parts.py"
+BASIS = "tests/labels/test_basis.py"
+LAYOUT = "tests/labels/test_layout.py"
+ROWS = "test_a_view_has_the_rows_of_its_parts_in_order"
 STORE = "tests/labels/test_store.py"
 PREPARE = "tests/data/test_prepare.py"
 VIEWS = "tests/data/test_views.py"
@@ -165,10 +168,34 @@ LABELS = [
     Mutant("pipeline/labels/labeller.py", "draw(views, seed, stream, v,", 'draw(views, seed, "labels", v,', LABELLER),
     Mutant("pipeline/labels/labeller.py", "rows[several * begun :]", "rows", PARTS),
     Mutant("pipeline/labels/labeller.py", "            begun = 0\n", "", PARTS),
-    Mutant("pipeline/labels/parts.py", "if written[start : start + DIGEST] != self._seal", "if not self._seal", PARTS),
+    Mutant("pipeline/labels/parts.py", "record[:DIGEST] != self._seal(", "not self._seal(", PARTS),
     Mutant("pipeline/labels/parts.py", 'f"{len(self.whole)} {number}', 'f"{number}', PARTS),
+    Mutant("pipeline/labels/parts.py", "parts.seek(at + begins)", "parts.seek(begins)", f"{PARTS}::{ROWS}"),
+    Mutant("pipeline/labels/parts.py", "sum([*lengths.values()][:number])", "0", f"{PARTS}::{ROWS}"),
+    Mutant(
+        "pipeline/labels/mapped.py",
+        'b" " * (-len(header) % 8)',
+        'b""',
+        f"{PARTS}::test_a_view_is_what_safetensors_writes",
+    ),
+    # Low-rank labels: other components, bits that hang on the batch, others above what is kept, another basis.
+    Mutant("pipeline/labels/basis.py", "vectors_CC.flip(1)[:, :rank]", "vectors_CC[:, :rank]", BASIS),
+    Mutant("pipeline/labels/basis.py", ".round().clamp(-MOST, MOST)", ".round()", BASIS),
+    Mutant("pipeline/labels/basis.py", "((steps_RC / unit).round() * unit).float()", "steps_RC.float()", BASIS),
+    Mutant("pipeline/labels/basis.py", "axes_RC *= largest_R1.sign()", "pass", BASIS),
+    Mutant("pipeline/labels/basis.py", "np.arange(chosen) * count // chosen", "np.arange(chosen)", BASIS),
+    Mutant("pipeline/labels/format.py", "others_BC = torch.minimum(others_BC, below_B1)", "pass", BASIS),
+    Mutant("pipeline/labels/kept_basis.py", "            left.unlink()\n", "            pass\n", BASIS),
+    Mutant("pipeline/labels/kept_basis.py", "if any(not np.isfinite(array).all()", "if any(False", BASIS),
+    Mutant("pipeline/labels/labeller.py", "logits(SAMPLE_VIEW, Rows", "logits(min(SAMPLE_VIEW, count), Rows", PARTS),
+    Mutant("pipeline/labels/layout.py", "(max_bytes - shared) // a_view", "max_bytes // a_view", LAYOUT),
+    Mutant("pipeline/labels/layout.py", "if rank >= classes or a_row >= dense:", "if rank >= classes:", LAYOUT),
+    Mutant(
+        "pipeline/labels/store.py", '        _check_length(folder / BASIS, basis["bytes"])\n', "        pass\n", STORE
+    ),
+    Mutant("pipeline/labels/store.py", '_is_file(value.get("basis")) if', "True if", STORE),
     Mutant("pipeline/labels/parts.py", "if line != _line(v, file):", "if not line:", PARTS),
-    Mutant("pipeline/labels/parts.py", "file.truncate(sum(map(_size, self._view)))", "pass", PARTS),
+    Mutant("pipeline/labels/parts.py", "file.truncate(sum(map(self._size, self.sizes[: self.done])))", "pass", PARTS),
     Mutant("pipeline/labels/writer.py", "            self._failed = True\n", "", PARTS),
     Mutant("pipeline/labels/writer.py", "len(self._waiting) > AHEAD", "self._waiting", PARTS),
     Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
@@ -197,8 +224,8 @@ DATA = [
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),
     Mutant(
         "pipeline/data/feed.py",
-        "drawn, rows.device_B, mean_C",
-        "drawn, rows.device_B.flip(0), mean_C",
+        "here, rows.device_B, mean_C",
+        "here, rows.device_B.flip(0), mean_C",
         "tests/data/test_feed.py",
     ),
     Mutant("pipeline/data/views.py", "(2 * views.shift + 1)", "(2 * views.shift)", VIEWS),

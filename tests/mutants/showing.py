@@ -199,8 +199,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/report/soft_labels.py",
-        "draw(views, seed, stream, v, len(data.train), data.size)",
-        'draw(views, seed, "train", v, len(data.train), data.size)',
+        "draw(views, seed, stream, v, len(data.train), data.size, data.train.aspect_N)",
+        'draw(views, seed, "train", v, len(data.train), data.size, data.train.aspect_N)',
         NUMBERS,
     ),
     Mutant(

@@ -112,8 +112,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/loop.py",
-        "draw(self.views, self.spec.views_seed, self.stream, v,",
-        'draw(self.views, self.spec.views_seed, "train", v,',
+        "draw(self.views, seed, self.stream, v,",
+        'draw(self.views, seed, "train", v,',
         f"{TWIN}[student-{{}}]",
     ),
     # What a curve and a header count.
@@ -154,8 +154,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/labelling.py",
-        "images.views_seed, stream, settings.batch_size, asdict(format)",
-        "images.views_seed, settings.batch_size, asdict(format)",
+        "images.views_seed, stream, settings.batch_size, format.as_json()",
+        "images.views_seed, settings.batch_size, format.as_json()",
         "tests/training/test_labels.py::test_what_was_written_of_one_stream_is_not_taken_for_another",
     ),
     Mutant("pipeline/console/training.py", "self.batch < NEAR * self.batch_size", "self.batch < 1", CURVE),
@@ -256,8 +256,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/labels/layout.py",
-        "max_bytes // a_view - 1",
-        "max_bytes // a_view",
+        "// a_view - 1",
+        "// a_view",
         "tests/labels/test_layout.py",
     ),
     Mutant(
@@ -369,11 +369,16 @@ MUTANTS = [
     ),
     Mutant("pipeline/base/locks.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
     # What a node records.
-    Mutant("pipeline/training/learn.py", "forward_of(model.eval())", "forward_of(model.train())", RECORDED),
     Mutant(
         "pipeline/training/learn.py",
-        "split, device = training.data.validation,",
-        "split, device = training.data.test,",
+        "answer(model.eval(), numbers[model])",
+        "answer(model.train(), numbers[model])",
+        RECORDED,
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        "split = training.data.validation",
+        "split = training.data.test",
         RECORDED,
     ),
     Mutant(

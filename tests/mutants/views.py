@@ -6,6 +6,10 @@ DRAWING = "tests/data/test_drawing.py"
 RENDER = "tests/data/test_render.py"
 COLOUR = "tests/data/test_colour.py"
 VIEWS = "tests/config/test_views.py"
+FEED = "tests/data/test_feed.py"
+PICTURES = "tests/data/test_pictures.py"
+LABELS = "tests/labels/test_renderings.py"
+RENDERINGS = "tests/training/test_renderings.py"
 
 MUTANTS = [
     # What is drawn.
@@ -45,6 +49,12 @@ MUTANTS = [
         "level_N",
         f"{DRAWING}::test_trivial_augment_draws_each_operation_level_and_sign_alike",
     ),
+    Mutant(
+        "pipeline/report/soft_labels.py",
+        "(guess_N == y_N) | (guess_N == other_N)",
+        "guess_N == y_N",
+        "tests/report/test_numbers.py::test_a_mixed_crop_differs_where_its_class_is_neither_of_the_two",
+    ),
     # Pixels.
     Mutant(
         "pipeline/data/resample.py",
@@ -76,11 +86,96 @@ MUTANTS = [
         "change(images_BCSS[rows], by_B[rows])",
         f"{RENDER}::test_all_operations_together_equal_the_slow_twin_at_every_size",
     ),
+    # Which pixels and labels are mixed, and who sees them.
     Mutant(
-        "pipeline/data/render.py",
-        "drawn.mixed.partner_N[rows_B]",
-        "rows_B.roll(1)",
-        f"{RENDER}::test_a_row_is_rendered_the_same_in_any_company_and_by_any_number_of_threads",
+        "pipeline/data/feed.py",
+        "drawn.mixed.partner_N[torch.from_numpy(rows.host_B)].numpy()",
+        "np.roll(rows.host_B, 1)",
+        f"{FEED}::test_a_row_is_mixed_with_the_same_view_of_its_own_partner_in_any_batch",
+    ),
+    Mutant(
+        "pipeline/data/feed.py",
+        "mixture = here.of(rows.device_B, device).mixed",
+        "mixture = here.of(torch.zeros_like(rows.device_B), device).mixed",
+        f"{FEED}::test_a_row_is_mixed_with_the_same_view_of_its_own_partner_in_any_batch",
+    ),
+    Mutant(
+        "pipeline/data/feed.py",
+        "        return images.render(drawn, here, rows)",
+        "        return images.render(drawn, here, Rows(rows.host_B, rows.device_B.flip(0)))",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "crops(of_rows, shapes_2B, each.framing, each.margin)",
+        "crops(of_rows, shapes_2B, self._renderings[0].framing, each.margin)",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "np.ascontiguousarray(images.sizes[:, ::-1].T)",
+        "np.ascontiguousarray(images.sizes.T)",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "if row not in self._kept:",
+        "if True:",
+        f"{PICTURES}::test_a_picture_is_decoded_once_for_all_renderings_and_all_that_it_is_mixed_into",
+    ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "framed(height_1, width_1, self._rendering.framing, self._rendering.margin)",
+        'framed(height_1, width_1, "crop", 0.0)',
+        f"{PICTURES}::test_clean_images_are_view_0_as_a_network_is_shown_them",
+    ),
+    Mutant(
+        "pipeline/models/shown.py",
+        "x_BP[:, end - channels * size**2 : end]",
+        "x_BP[:, : channels * size**2]",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant(
+        "pipeline/labels/labeller.py",
+        "len(images), data.size, data.train.aspect_N)",
+        "len(images), data.size)",
+        f"{LABELS}::test_a_stored_label_is_the_answer_to_the_rendered_pixels",
+    ),
+    Mutant(
+        "pipeline/labels/labeller.py",
+        "describe(views, seed, stream, len(images), data.renderer)",
+        "describe(views, seed, stream, len(images))",
+        f"{LABELS}::test_labels_are_bound_to_what_decodes_and_resizes",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "return Mixed(self.labels_N[partner_N], share_N)",
+        "return Mixed(self.labels_N, share_N)",
+        f"{RENDERINGS}::test_a_student_learns_from_the_answer_to_its_own_mixed_crop_and_from_the_mixture",
+    ),
+    Mutant(
+        "pipeline/training/loop.py",
+        "partner = (mixed.y_B, mixed.share_B) if mixed else (None, None)",
+        "partner = (None, None)",
+        f"{RENDERINGS}::test_the_loss_on_hard_labels_is_that_of_the_mixture",
+    ),
+    Mutant(
+        "pipeline/training/balance.py",
+        "                if mixed:\n",
+        "                if not mixed and mixed:\n",
+        f"{RENDERINGS}::test_the_loss_on_hard_labels_is_that_of_the_mixture",
+    ),
+    Mutant(
+        "pipeline/training/learn.py",
+        "renderings = [data.rendering(input) for input in training.inputs]",
+        "renderings = [data.rendering(None) for input in training.inputs]",
+        f"{RENDERINGS}::test_evaluation_frames_images_for_the_network",
+    ),
+    Mutant(
+        "pipeline/training/export.py",
+        "clean(getattr(self.data, split).images, self.data.rendering(self.input))",
+        "clean(getattr(self.data, split).images, self.data.rendering(None))",
+        f"{RENDERINGS}::test_evaluation_frames_images_for_the_network",
     ),
     Mutant(
         "pipeline/data/render.py",
@@ -103,19 +198,38 @@ MUTANTS = [
     ),
     Mutant("pipeline/data/colour.py", "(step // 2 + below) // step", "below // step", COLOUR),
     Mutant("pipeline/data/trivial.py", "a * 0.5 + b * 0.5", "0.5", COLOUR),
+    # In passes of how many images a network is evaluated.
+    Mutant(
+        "pipeline/models/activations.py",
+        "if not func.is_view:",
+        "if True:",
+        "tests/models/test_activations.py",
+    ),
+    Mutant(
+        "pipeline/labels/labeller.py",
+        "while batch > 1 and batch * an_image > EVALUATION_BYTES:",
+        "if batch * an_image > EVALUATION_BYTES:",
+        "tests/labels/test_labeller.py::test_a_pass_of_predictions_takes_bounded_memory",
+    ),
     # The section.
     Mutant("pipeline/config/views.py", "if key in ALWAYS or value != getattr(STILL, key)", "", VIEWS),
     Mutant("pipeline/config/views.py", "{**PRESETS[word], **values}", "{**values, **PRESETS[word]}", VIEWS),
     Mutant(
         "pipeline/planning/planner.py",
-        "            if not value:\n                continue\n            raise",
-        "            continue\n            raise",
-        "tests/planning/test_build.py::test_mixed_images_are_refused_until_a_training_learns_from_them",
+        "check_mixing(section.objective, where, self.params.views.mixes)",
+        "check_mixing(section.objective, where, False)",
+        "tests/planning/test_build.py::test_views_that_mix_images_are_refused_where_a_term_needs_one_class",
+    ),
+    Mutant(
+        "pipeline/planning/foreign.py",
+        'for_views == "clean" and views.mixes',
+        'for_views == "clean" and views.mixup',
+        "tests/planning/test_foreign.py::test_views_that_would_not_belong_are_refused",
     ),
     Mutant(
         "pipeline/config/presets.py",
-        "if key in EXACT:",
-        "if False:",
+        "if key in EXACT else []",
+        "if False else []",
         "tests/config/test_presets.py::test_a_preset_leaves_no_operation_of_other_views",
     ),
 ]

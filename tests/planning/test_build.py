@@ -13,7 +13,6 @@ import yaml
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.config import params
-from pipeline.config.views import Views
 from pipeline.planning import build as plan
 from pipeline.planning import compress, graph, methods, planner
 from pipeline.planning.specs.readers import EnsembleSpec
@@ -26,8 +25,8 @@ STAGES = graph.read(ROOT / "dvc.yaml")
 # Short chains, so that what is said below of slots does not hang on the default's lengths.
 BASE: dict[str, Any] = {
     "assistant": {"links": 1},
-    "refinery": {"from": "baseline", "generations": 2, "patience": 1, "min_gain": 0.0},
-    "born_again": {"from": "teacher", "generations": 2, "patience": None, "min_gain": 0.0},
+    "refinery": {"generations": 2, "patience": 1, "min_gain": 0.0},
+    "born_again": {"generations": 2, "patience": None, "min_gain": 0.0},
 }
 
 
@@ -150,11 +149,11 @@ def test_the_default_metric_and_the_defaults_of_unequal_classes_stand_in_no_spec
     assert not any(word in whole for word in ('"select"', "class_weights", "sampling"))
 
 
-def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    without = {"method": {"cwtm": None, "dkd": None}}
-    build()
-    monkeypatch.setattr(Views, "mixes", property(lambda views: True))
-    assert any(isinstance(spec, TrainingSpec) for spec in build(without).values())
+@pytest.mark.parametrize("mixing", [{"mixup": 0.2}, {"cutmix": 1.0}], ids=str)
+def test_views_that_mix_images_are_refused_where_a_term_needs_one_class(mixing: dict[str, float]) -> None:
+    without = {"views": {"preset": "strong", **mixing}, "method": {"cwtm": None, "dkd": None}}
+    specs = build(without)
+    assert mixing.items() <= specs["direct"].training.views.items() & specs["teacher"].forward.views.items()
     for name in ("cwtm", "dkd"):
         with pytest.raises(UserError, match=rf"method\.{name}\.objective\.{name} needs one class .* views mix images"):
             build(merged(without, {"method": {name: DEFAULT["method"][name]}}))
@@ -323,10 +322,10 @@ def test_the_arm_without_a_limit_is_the_baseline_but_for_that() -> None:
     ("changes", "message"),
     [
         ({"born_again": {"generations": 10}}, r"born_again\.generations is 10, but dvc\.yaml has 8 slots \(to g8\)"),
-        ({"refinery": {"from": "refined"}}, r"refinery\.from is 'refined', must be one of teacher, baseline"),
-        ({"born_again": {"from": "ensemble"}}, r"born_again\.from is 'ensemble', must be one of"),
-        ({"refinery": {"from": "assistant/t2"}}, r"refinery\.from is 'assistant/t2', must be one of .*assistant/t1$"),
-        ({"refinery": {"from": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
+        ({"edges": {"refinery": "refined"}}, r"edges\.refinery is 'refined', must be one of teacher, baseline"),
+        ({"edges": {"born_again": "ensemble"}}, r"edges\.born_again is 'ensemble', must be one of"),
+        ({"edges": {"refinery": "assistant/t2"}}, r"edges\.refinery is 'assistant/t2', must be one of .*assistant/t1$"),
+        ({"edges": {"refinery": "ensemble"}}, r"ensemble, which has no architecture: give refinery\.architecture"),
         ({"baseline": {"objective": {"soft_targets": {}}}}, r"baseline\.objective needs a teacher"),
     ],
     ids=str,
@@ -377,12 +376,3 @@ def test_what_is_no_network_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch
 def test_every_node_of_the_lineage_is_a_network() -> None:
     specs = build()
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
-
-
-@pytest.mark.parametrize(
-    ("views", "said"), [({"mixup": 0.2}, "views.mixup is 0.2"), ({"cutmix": 1.0}, "views.cutmix is 1")]
-)
-def test_mixed_images_are_refused_until_a_training_learns_from_them(views: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=f"params.yaml: {said}, and no training learns from mixed images yet: set"):
-        build({"views": {"preset": "strong", **views}})
-    assert build({"views": {"preset": "strong"}})

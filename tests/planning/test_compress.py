@@ -120,10 +120,10 @@ def test_only_a_teacher_labels_views() -> None:
         (["tune4", "after"], {}, r"steps\.after\.weight_bits: 'tune4' before it has its own bits: leave them out"),
         (["grids"], {}, r"steps\.grids: form is grids, but no tuning on grids comes before it: give weight_bits"),
         (["thin"] * 9, {}, r"compress\.order is 9, but dvc\.yaml has 8 slots \(to c8\)"),
-        ([], {"from": "teachr"}, r"compress\.from: unknown network 'teachr', did you mean 'teacher'\?"),
-        ([], {"from": "method/hint"}, r"compress\.from: unknown network 'method/hint'"),
-        (["tune"], {"teacher": "refinery/g7"}, r"compress\.teacher: unknown network 'refinery/g7'"),
-        (["thin"], {"from": "ensemble"}, r"compress\.from is ensemble, which has no weights to work on"),
+        ([], {"from": "teachr"}, r"edges\.compress: unknown network 'teachr', did you mean 'teacher'\?"),
+        ([], {"from": "method/hint"}, r"edges\.compress: unknown network 'method/hint'"),
+        (["tune"], {"teacher": "refinery/g7"}, r"edges\.compress_teacher: unknown network 'refinery/g7'"),
+        (["thin"], {"from": "ensemble"}, r"edges\.compress is ensemble, which has no weights to work on"),
     ],
     ids=str,
 )
@@ -172,7 +172,11 @@ def test_a_step_that_makes_no_sense_is_one_sentence(step: dict[str, Any], messag
 
 def read(folder: Path, compress: dict[str, Any]) -> dict[str, Any]:
     path = folder / "params.yaml"
-    files.write_json(path, {**DEFAULT, "compress": compress})  # JSON is YAML
+    keys = {"from": "compress", "teacher": "compress_teacher"}
+    edges = {keys[key]: name for key, name in compress.items() if key in keys}
+    section = {key: value for key, value in compress.items() if key not in keys}
+    whole = {**DEFAULT, "edges": {**DEFAULT["edges"], **edges}, "compress": section}
+    files.write_json(path, whole)  # JSON is YAML
     return plan.build(params.read(path), STAGES)
 
 

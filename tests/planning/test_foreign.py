@@ -18,7 +18,7 @@ WITHOUT_NETWORK: dict[str, Any] = {
         name: None for name, each in DEFAULT["method"].items() if needs_features(each["objective"]) or "initial" in each
     },
     "born_again": {"architecture": PLAIN},
-    "compress": {"from": "student"},
+    "edges": {"compress": "student"},
 }
 ANSWERS: dict[str, Any] = {"answers": {"file": "a.npz", "sha256": SHA256, "for_views": "own"}}
 ONNX: dict[str, Any] = {"onnx": {"file": "a.onnx", "sha256": SHA256}}
@@ -68,6 +68,8 @@ def test_its_code_is_that_which_takes_it_in() -> None:
             "or set views.preset to none and views.hue to 0.0",
         ),
         ({"shift": 0, "preset": "light", "flip": True}, None, "and views.flip is True, so"),
+        ({"shift": 1, "mixup": 0.2}, "clean", "teacher.answers.for_views is clean, and views mix images"),
+        ({"shift": 1, "cutmix": 1.0}, "clean", "teacher.answers.for_views is clean, and views mix images"),
         ({"shift": 0}, "clean", "teacher.answers.for_views is clean and has no effect"),
         ({"shift": 0}, "own", "teacher.answers.for_views is own and has no effect"),
     ],
@@ -95,8 +97,8 @@ CHAIN = {"generations": 0, "from": "teacher"}
         ({"assistant": {"links": 0}, "student": {"teaching": "live"}}, "student needs a live teacher"),
         ({"method": {FEATURES: DEFAULT["method"][FEATURES]}}, f"method.{FEATURES} needs a live teacher"),
         ({"born_again": {"teaching": "live"}}, "born_again needs a live teacher"),
-        ({"born_again": {"architecture": None}}, "born_again.from is teacher"),
-        ({"refinery": {"from": "teacher"}}, "refinery.from is teacher"),
+        ({"born_again": {"architecture": None}}, "edges.born_again is teacher"),
+        ({"refinery": {"from": "teacher"}}, "edges.refinery is teacher"),
         (
             {"refinery": CHAIN, "born_again": {"from": "refined", "teaching": "live"}},
             "born_again needs a live teacher",
@@ -105,8 +107,8 @@ CHAIN = {"generations": 0, "from": "teacher"}
             {"born_again": {"generations": 0}, "refinery": {"from": "ensemble", "architecture": PLAIN}},
             "whose only member is the teacher",
         ),
-        ({"compress": {"from": "teacher", "order": ["prune"]}}, "compress.from is teacher"),
-        ({"compress": {"from": "refined", "order": ["prune"]}, "refinery": CHAIN}, "compress.from is refined"),
+        ({"compress": {"from": "teacher", "order": ["prune"]}}, "edges.compress is teacher"),
+        ({"compress": {"from": "refined", "order": ["prune"]}, "refinery": CHAIN}, "edges.compress is refined"),
     ],
 )
 def test_what_needs_the_network_is_refused(teacher: dict[str, Any], changes: dict[str, Any], said: str) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared, Split
+from pipeline.data.render import mix, render
 from pipeline.data.views import augment, draw
 from pipeline.evaluation.metrics import ece
 from pipeline.lineage.node import Node
@@ -23,7 +24,7 @@ from pipeline.report.generations import description, figure, generations
 from pipeline.report.lineage import GraphRow, rails
 from pipeline.report.methods import arms
 from pipeline.report.run import Entry
-from pipeline.report.soft_labels import chosen, crop, example
+from pipeline.report.soft_labels import chosen, crop, example, likeliest
 from pipeline.report.tradeoff import Cost, Point, chart, costs, mark, points
 
 
@@ -188,7 +189,7 @@ def test_crops_that_differ_come_first_then_the_doubtful_each_image_once() -> Non
     y_N = np.array([0, 0, 1, 1])
     first = np.array([[0.4, 0.6], [0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
     second = np.array([[0.1, 0.9], [0.8, 0.2], [0.45, 0.55], [0.6, 0.4]])
-    found, differing = chosen([first, second], y_N, most=3)
+    found, differing = chosen(map(likeliest, [first, second]), y_N, most=3)
     assert differing == 3
     assert found == [(2, 0), (2, 3), (2, 2)]
 
@@ -210,14 +211,36 @@ def test_the_hard_label_is_among_the_predictions_shown(hard: int, shown: list[in
 
 def test_a_pair_of_classes_is_shown_twice_at_most() -> None:
     p_NC = np.tile([[0.2, 0.8]], (9, 1))
-    found, differing = chosen([p_NC], np.zeros(9, int))
+    found, differing = chosen([likeliest(p_NC)], np.zeros(9, int))
     assert (len(found), differing) == (2, 9)
+
+
+def test_a_mixed_crop_differs_where_its_class_is_neither_of_the_two() -> None:
+    y_N, other_N = np.array([0, 0, 1, 1, 1]), np.array([1, 2, 2, -1, 1])
+    p_NC = np.array([[0.1, 0.7, 0.2], [0.1, 0.8, 0.1], [0.6, 0.1, 0.3], [0.9, 0.1, 0.0], [0.3, 0.4, 0.3]])
+    assert chosen([likeliest(p_NC)], y_N, other_VN=[other_N]) == ([(1, 1), (1, 2), (1, 4), (1, 0)], 2)
+
+
+def test_a_mixed_crop_is_shown_as_it_was_seen_with_both_of_its_labels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), np.uint8)
+    split = Split(images, np.array([0, 1, 2, 3]))  # pyright: ignore[reportArgumentType]
+    data = Prepared(split, split, split, split.labels, tuple("abcd"), (0.0,), (1.0,), 1, 8, "hash")
+    views = Views(flip=True, mixup=1.0, cutmix=1.0)
+    drawn = draw(views, 5, "labels", 2, 4, 8)
+    assert drawn.mixed is not None
+    whole = render(torch.from_numpy(images), drawn, torch.arange(4), 8)
+    mixed = mix(whole, whole[drawn.mixed.partner_N], drawn.mixed).round().byte().numpy()
+    for row in range(4):
+        assert np.array_equal(crop(data, views, 5, "labels", 2, row), mixed[row])
+    found = example(np.array([0.1, 0.2, 0.3, 0.4]), 0, 2, data, (1, 0.25))
+    assert (found.hard, found.other) == ("a", ("b", 0.25))
+    assert found.predicted == (("d", 0.4, False), ("c", 0.3, False), ("b", 0.2, True), ("a", 0.1, True))
 
 
 def test_an_image_without_a_label_differs_from_none_and_is_not_shown() -> None:
     y_N = np.array([0, -1, 1, -1])
     p_NC = np.array([[0.2, 0.8], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
-    assert chosen([p_NC], y_N) == ([(1, 0), (1, 2)], 1)
+    assert chosen([likeliest(p_NC)], y_N) == ([(1, 0), (1, 2)], 1)
 
 
 def test_followers_are_all_that_learn_directly_or_not() -> None:

@@ -75,11 +75,12 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def furnish(folder: Path, change: Change | None = None) -> dict[str, Any]:
-    """Digits, plan and a trained teacher, in the current folder; return the specs."""
+    """Data (the digits), plan and a trained teacher, in the current folder; return the specs."""
     specs = planned(folder, change)
     write_specs(specs, PLAN)
     DATA.parent.mkdir(parents=True)
-    prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
+    data = params.read(folder / "params.yaml").data
+    prepare(data, folder / data.root, 0, DATA)
     learn(specs["teacher"])
     return specs
 

@@ -5,21 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from pipeline.base.errors import UserError
+from pipeline.data.rows import Rows
 from pipeline.lineage import node
 from pipeline.objectives.compose import Signals
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import loop
 from pipeline.training.balance import relative_gradients
+from pipeline.training.batch import Batch
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
 from pipeline.training.teacher import TeacherOutput
 from tests.training import runs
-from tests.training.runs import changed, curves, equal, live, run, stopped_after, tensors, training
+from tests.training.runs import CPU, changed, curves, equal, live, run, stopped_after, tensors, training
 
 # Stored labels, labels drawn at each call, a warm-up, live features with adapters and without, peers.
 ASKED = [
@@ -64,7 +67,8 @@ def begun(spec: TrainSpec) -> list[float]:
 def slow(of: Training, term: str) -> list[float]:
     """For each network, the median ratio of the gradients of a term and of cross entropy, by plain backward passes."""
     ratios: list[list[float]] = [[] for _ in of.learners]
-    for x_BCHW, y_B, teacher in [*of.opening(8)]:
+    for batch in [*of.opening(8)]:
+        x_BCHW, y_B, teacher = batch.x_BCHW, batch.y_B, batch.teacher
         for k, learner in enumerate(of.learners):
             norms = []
             for hard in (True, False):
@@ -120,8 +124,8 @@ def test_statistics_and_generators_are_left_as_they_were(specs: dict[str, Any]) 
     generator = torch.get_rng_state()
     images = torch.randn(8, 4, of.data.channels, of.data.size, of.data.size)
     torch.set_rng_state(generator)
-    hard = torch.zeros(4, dtype=torch.long)
-    batches = [(each, hard, TeacherOutput(torch.zeros(4, 10))) for each in images]
+    hard, rows = torch.zeros(4, dtype=torch.long), Rows.on(CPU.where, np.arange(4))
+    batches = [Batch(rows, each, hard, TeacherOutput(torch.zeros(4, 10))) for each in images]
     relative_gradients(of.learners, batches)
     after = dict(of.model.named_buffers())
     assert before and all(torch.equal(each, after[name]) for name, each in before.items())

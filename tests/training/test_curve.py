@@ -55,4 +55,4 @@ def test_the_header_counts_real_images_and_names_the_batch_where_it_is_far_below
     of = runs.training(spec, recipe={**spec.training.recipe, "batch_size": batch_size})
     assert of.sizes_S == sizes and of.steps == len(sizes)
     assert describe(spec, of, runs.CPU).size == words
-    assert [len(rows) for rows, _, _ in of._batches(0)] == sizes
+    assert [len(each.rows) for each in of._batches(0)] == sizes

@@ -5,7 +5,6 @@ Legend: N images, C classes, M members, H = W edge in pixels.
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.paths import ARTIFACTS, PLAN
 from pipeline.config.views import Views
 from pipeline.data import prepared
+from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
 from pipeline.evaluation.ensemble import cross_fitted
 from pipeline.labels.store import open_labels
@@ -48,31 +48,14 @@ SPEC = EnsembleSpec(
 )
 
 
-class Split(SimpleNamespace):
-    """Labels, and for training pixels."""
-
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def split(count: int, seed: int) -> Split:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 1, EDGE, EDGE), dtype=np.uint8)
-    return Split(labels=random.integers(0, len(CLASSES), count), images=images)
+    return Split(images, random.integers(0, len(CLASSES), count))
 
 
-DATA: Any = SimpleNamespace(
-    train=split(TRAIN, 0),
-    validation=split(VALIDATION, 1),
-    test=split(TEST, 2),
-    classes=CLASSES,
-    hash="d" * 64,
-    mean=MEAN,
-    std=STD,
-    size=EDGE,
-)
+FIRST = split(TRAIN, 0)
+DATA = Prepared(FIRST, split(VALIDATION, 1), split(TEST, 2), FIRST.labels, CLASSES, MEAN, STD, 1, EDGE, "d" * 64)
 STREAM = describe(Views(shift=1), 4, "ensemble", TRAIN)
 BOUND: dict[str, Any] = {"data_hash": DATA.hash, "views": STREAM, "classes": CLASSES}
 
@@ -124,7 +107,7 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Node]:
 def shown(v: int) -> Tensor:
     """The pixels of view `v` of the stream that an ensemble teaches (N, 1, H, W)."""
     drawn = draw(Views(shift=1), 4, "ensemble", v, TRAIN, EDGE)
-    images_NCHW = torch.from_numpy(DATA.train.images)
+    images_NCHW = torch.from_numpy(np.array(DATA.train.images))
     return augment(images_NCHW, drawn, torch.arange(TRAIN), torch.tensor(MEAN), torch.tensor(STD))
 
 

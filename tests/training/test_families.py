@@ -78,8 +78,8 @@ def test_batch_norm_of_a_short_training_has_the_statistics_of_its_last_weights(
         norm.train().register_forward_pre_hook(note)
     training.at.epoch = 0
     with torch.no_grad():
-        for _, x_BCHW, _ in training._batches(0):
-            learner.forward(x_BCHW)
+        for batch in training._batches(0):
+            learner.forward(batch.x_BCHW)
     assert found
     for name, mean_C in found.items():
         torch.testing.assert_close(mean_C, torch.stack(means[name]).mean(0), rtol=1e-3, atol=1e-4)

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from pipeline.data.prepared import Split
 from pipeline.dvc import previous_run
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.planning.specs.training import TuneSettings
@@ -18,8 +20,15 @@ IMAGES = {"channels": 1, "size": 8, "classes": 10}
 CPU = Device(torch.device("cpu"), torch.float32)
 
 
-def words(monkeypatch: pytest.MonkeyPatch, previous: PreviousRun | None, architecture: Any, bits: Any = None) -> str:
+def words(
+    monkeypatch: pytest.MonkeyPatch,
+    previous: PreviousRun | None,
+    architecture: Any,
+    bits: Any = None,
+    labels: np.ndarray = np.zeros(100),
+) -> str:
     """Size and network, as the header has them, of a training on 100 images for 3 epochs."""
+    train = Split(np.zeros((len(labels), 1, 8, 8), np.uint8), labels)
     monkeypatch.setattr(previous_run, "read", lambda node: previous)
     tuned = {"bits": bits} if bits else {}
     kind = type("Settings", (TuneSettings,) if bits else (), {"__init__": lambda self: None})
@@ -38,7 +47,7 @@ def words(monkeypatch: pytest.MonkeyPatch, previous: PreviousRun | None, archite
         steps=10,
         sizes_S=[10] * 10,
         recipe=SimpleNamespace(batch_size=10, epochs=3),
-        data=SimpleNamespace(channels=1, size=8, classes=range(10), train=range(100)),
+        data=SimpleNamespace(channels=1, size=8, classes=range(10), train=train),
     )
     spec: Any = SimpleNamespace(node="student", teacher=None, training=settings)
     found = job.describe(spec, training, CPU)
@@ -68,3 +77,13 @@ def test_the_surgery_of_a_pruned_network_is_told_in_a_few_words(monkeypatch: pyt
     surgery = {f"stage{number}": {"kept": [*range(1000)]} for number in range(3)}
     told = words(monkeypatch, None, {**PLAIN, "surgery": surgery})
     assert told == "plain widths [4, 8] with changed layers (6 parameters): 100 images, 3 epochs"
+
+
+def test_images_without_a_label_are_counted_among_those_learned_from_or_beside_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bare = np.full(60, -1)
+    among = words(monkeypatch, None, PLAIN, labels=np.concatenate([np.zeros(40), bare]))
+    assert among.endswith(": 100 images (60 of them without a label), 3 epochs")
+    beside = words(monkeypatch, None, PLAIN, labels=np.concatenate([np.zeros(100), bare]))
+    assert beside.endswith(": 100 images (60 more without a label), 3 epochs")

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.base.paths import DATA
 from pipeline.config.extension import OBJECTIVES
 from pipeline.config.term import complete_term
+from pipeline.config.views import Views
 from pipeline.data import prepared
+from pipeline.data.views import augment, draw
+from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels
 from pipeline.lineage import node
 from pipeline.training.export import Inference
@@ -96,6 +100,33 @@ def test_a_tail_that_is_spread_evenly_is_named_where_it_weighs_much(
     printed = capsys.readouterr().out
     assert ("direct: labels.kind topk keeps 3 of 10 logits" in printed) == warned
     runs.run(of, tmp_path)
+
+
+def test_low_rank_labels_teach_at_any_temperature_and_without_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Near to what the teacher answers live, on logits as at a high temperature; its likeliest class is kept."""
+    change = {"labels": {"kind": "lowrank", "k": 2, "rank": 6}, "method": {"logit_matching": {}}}
+    with runs.inside(tmp_path):
+        specs = runs.furnish(tmp_path, change)
+        stored = labels(specs)
+        assert stored.header.format == Format("lowrank", "float16", 2, 6)
+        capsys.readouterr()
+        for name in ("direct", "method/logit_matching"):
+            of = runs.training(specs[name])
+            runs.run(of, tmp_path / name)
+        assert "labels.kind" not in capsys.readouterr().out
+        data, spec = prepared.read(DATA), specs["teacher"]
+        model = load(node.read("teacher"), runs.CPU).eval()
+        views = Views(**spec.forward.views)
+        drawn = draw(views, spec.forward.views_seed, "labels", 1, len(data.train), data.size)
+        rows_N = torch.arange(len(data.train))
+        statistics = (torch.tensor(data.mean), torch.tensor(data.std))
+        with torch.no_grad():
+            live_NC = model(augment(torch.from_numpy(data.train.images[:].copy()), drawn, rows_N, *statistics))
+        found_NC = stored.view(1)
+    assert torch.equal(found_NC.argmax(1), live_NC.argmax(1))
+    assert (found_NC - live_NC).square().mean() < 0.1 * live_NC.var()
 
 
 def test_what_was_written_of_one_stream_is_not_taken_for_another(

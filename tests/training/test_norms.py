@@ -98,8 +98,8 @@ def test_at_the_end_they_are_the_mean_over_the_batches_of_one_view(specs: dict[s
     of.at.epoch = 0
     learner.model.train()
     with torch.no_grad():
-        for _, x_BCHW, _ in of._batches(0):
-            learner.model(x_BCHW)
+        for batch in of._batches(0):
+            learner.model(batch.x_BCHW)
     for name, found in seen.items():
         assert len(found) == of.steps
         means, variances = (torch.stack(each).mean(0) for each in zip(*found, strict=True))

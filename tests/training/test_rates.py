@@ -78,11 +78,11 @@ def by_hand(of: Training, count: int = 1) -> tuple[nn.Module, list[float]]:
     for epoch in range(recipe.epochs):
         of.at.epoch = epoch
         model.train()
-        for step, (rows, x_BCHW, _) in enumerate(of._batches(0), start=epoch * of.steps):
-            y_B = of.labels_N[rows.device_B]
+        for step, batch in enumerate(of._batches(0), start=epoch * of.steps):
+            y_B = of.labels_N[batch.rows.device_B]
             total: list[Tensor] = [torch.zeros_like(each) for each in model.parameters()]
             losses.append(0.0)
-            for x, y in zip(x_BCHW.tensor_split(count), y_B.tensor_split(count), strict=True):
+            for x, y in zip(batch.x_BCHW.tensor_split(count), y_B.tensor_split(count), strict=True):
                 loss = F.cross_entropy(model(x), y) * len(y) / len(y_B)
                 losses[-1] += float(loss.detach())
                 for own, grad in zip(total, torch.autograd.grad(loss, [*model.parameters()]), strict=True):
@@ -202,8 +202,8 @@ def test_statistics_of_an_average_are_those_of_its_own_weights(specs: dict[str, 
         each.momentum = None
     of.at.epoch = 0
     with torch.no_grad():
-        for _, x_BCHW, _ in of._batches(0):
-            twin(x_BCHW)
+        for batch in of._batches(0):
+            twin(batch.x_BCHW)
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, twin.state_dict()[name], rtol=1e-4, atol=1e-5)
 

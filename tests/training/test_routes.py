@@ -50,7 +50,7 @@ INPUT = {"size": 96, "mean": [0.5] * 3, "std": [0.5] * 3}
 RECIPE = {"epochs": 20, "batch_size": 16, "optimizer": "adamw", "lr": 0.003, "freeze": "embedding"}
 COMMON: dict[str, Any] = {
     **WITHOUT_NETWORK,
-    "born_again": {"from": "student"},
+    "edges": {"born_again": "student", "compress": "student"},
     "data": {"source": "imagefolder", "root": "images", "size": 32, "per_class": 20, "validation": 0.3, "test": 0.2},
     "views": {"flip": True, "scale": 0.5},
     "assistant": {"links": 0},

@@ -24,7 +24,8 @@ from tests.training import runs
 from tests.training.runs import EPOCHS, changed, training
 
 ENSEMBLE_TEACHES = {
-    "refinery": {"from": "ensemble", "architecture": {"family": "plain", "widths": [4, 8]}, "generations": 1},
+    "edges": {"refinery": "ensemble"},
+    "refinery": {"architecture": {"family": "plain", "widths": [4, 8]}, "generations": 1},
     "born_again": {"generations": 2},
     "teacher": {"architecture": {"width": 4}},
 }

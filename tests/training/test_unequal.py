@@ -48,12 +48,12 @@ def test_batches_are_those_of_the_balanced_order_in_the_same_sizes(specs: dict[s
     assert of.sizes_S == plain.sizes_S
     for epoch in range(EPOCHS):
         of.at.epoch = plain.at.epoch = epoch
-        rows_N = np.concatenate([rows.host_B for rows, _, _ in of._batches(0)])
+        rows_N = np.concatenate([each.rows.host_B for each in of._batches(0)])
         np.testing.assert_array_equal(rows_N, balanced_order(of.spec.seed, epoch, labels_N))
         counts = np.bincount(labels_N[rows_N])
         assert counts.max() - counts.min() <= 1
-        assert [len(rows) for rows, _, _ in of._batches(0)] == of.sizes_S
-        uniform_N = np.concatenate([rows.host_B for rows, _, _ in plain._batches(0)])
+        assert [len(each.rows) for each in of._batches(0)] == of.sizes_S
+        uniform_N = np.concatenate([each.rows.host_B for each in plain._batches(0)])
         assert sorted(uniform_N.tolist()) == list(range(len(labels_N)))
 
 
@@ -64,13 +64,14 @@ def test_each_row_keeps_its_own_view_and_its_stored_label(specs: dict[str, Any])
     for epoch in range(EPOCHS):
         of.at.epoch = plain.at.epoch = epoch
         seen = {}
-        for rows, x_BCHW, output in plain._batches(0):
-            assert output.t_BC is not None
-            seen |= {int(row): (x, t) for row, x, t in zip(rows.host_B, x_BCHW, output.t_BC, strict=True)}
+        for each in plain._batches(0):
+            assert each.teacher.t_BC is not None
+            found = zip(each.rows.host_B, each.x_BCHW, each.teacher.t_BC, strict=True)
+            seen |= {int(row): (x, t) for row, x, t in found}
         stored_NC, times = of.teacher.labels.view(of.view(epoch)), 0
-        for rows, x_BCHW, output in of._batches(0):
-            assert output.t_BC is not None
-            for row, x_CHW, t_C in zip(rows.host_B.tolist(), x_BCHW, output.t_BC, strict=True):
+        for each in of._batches(0):
+            assert each.teacher.t_BC is not None
+            for row, x_CHW, t_C in zip(each.rows.host_B.tolist(), each.x_BCHW, each.teacher.t_BC, strict=True):
                 assert torch.equal(x_CHW, seen[row][0]) and torch.equal(t_C, seen[row][1])
                 assert torch.equal(t_C, stored_NC[row])
                 times += 1
@@ -112,9 +113,10 @@ def test_the_loss_of_a_batch_is_the_weighted_mean(specs: dict[str, Any]) -> None
     weight = {c: len(labels_N) / (10 * n) for c, n in enumerate(np.bincount(labels_N).tolist())}
     learner = of.learners[0]
     learner.train()
-    rows, x_BCHW, _ = next(of._batches(0))
-    y_B = torch.from_numpy(labels_N[rows.host_B])
-    z_BC = learner.model(x_BCHW).detach()
+    batch = next(of._batches(0))
+    y_B = torch.from_numpy(labels_N[batch.rows.host_B])
+    assert torch.equal(batch.y_B, y_B) and batch.mixed is None
+    z_BC = learner.model(batch.x_BCHW).detach()
     (found,) = learner.objective(Signals(z_BC, y_B)).values()
     each = [weight[int(y)] * float(F.cross_entropy(z[None], y[None])) for z, y in zip(z_BC, y_B, strict=True)]
     assert float(found) == pytest.approx(sum(each) / len(each), rel=1e-5)

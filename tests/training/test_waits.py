@@ -20,6 +20,7 @@ from pipeline.training.device import Device
 from pipeline.training.learn import open_teacher
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
+from pipeline.training.teacher import NoTeacher
 from tests.training import runs
 from tests.training.runs import METHODS, furnish, inside
 from tests.training.waits import Copies, waits
@@ -83,6 +84,17 @@ def test_nor_does_tuning_on_grids(specs: dict[str, Any]) -> None:
     teacher, _ = open_teacher(spec, data, runs.CPU)
     of = Training(replace(spec.training, architecture=DEEP), data, teacher, runs.CPU, on_grids)
     assert waits(steps(of)) == 0
+
+
+def test_nor_does_a_step_on_mixed_views(specs: dict[str, Any], meta: Device) -> None:
+    views = {"shift": 1, "flip": True, "scale": 0.5, "mixup": 0.4, "cutmix": 1.0}
+    assert waits(steps(runs.training(specs["baseline"], views=views))) == 0
+    spec, data = runs.changed(specs["baseline"], views=views), prepared.read(DATA)
+    spec = with_seen_views(spec, len(data.train), len(data.classes))
+    step = steps(Training(spec.training, data, NoTeacher(), meta))
+    with Copies() as copies:
+        step()
+    assert copies.between == 0, "what is mixed into a row is there since the epoch began"
 
 
 def test_a_number_that_is_asked_for_is_counted() -> None:

@@ -48,14 +48,14 @@ def _anew(folder: Path, work: Work, program: bool, opset: int) -> dict[str, Any]
     export(model, folder / "model.onnx", work.card, opset=opset)
     if program:
         export_program(model, folder / "model.pt2", work.card)
-    return {"against_torch": check(folder / "model.onnx", model, work.data.test.images)}
+    return {"against_torch": check(folder / "model.onnx", model, work.images("test"))}
 
 
 def _again(folder: Path, work: Work) -> dict[str, Any]:
     from pipeline.compression.runtime import Runtime
 
     write_bytes(folder / "model.onnx", checked_weights(work.previous).read_bytes())
-    answers_NC = torch.from_numpy(Runtime(folder / "model.onnx").logits(work.data.test.images))
+    answers_NC = torch.from_numpy(Runtime(folder / "model.onnx").logits(work.images("test")))
     stored_NC = read_predictions(work.previous)["test"]
     return {
         "against_stored": {

@@ -92,6 +92,6 @@ def run(
                 quantise.store_weights(path, path, "int8" if form == "int8_weights" else "int4")
             case "float16" | "bfloat16":
                 quantise.store_weights(path, path, form)
-        return {"form": form, "against_torch": check_file(path, model, work.data.test.images)}
+        return {"form": form, "against_torch": check_file(path, model, work.images("test"))}
 
     return ShippedFile(write)

@@ -17,7 +17,7 @@ class CarrySpec(NodeSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class SkipSpec(NodeSpec):
-    """A method that params.yaml does not name."""
+    """A method that params.yaml does not name, or a node of a part that is off."""
 
     action: Literal["skip"] = "skip"
     code: Code

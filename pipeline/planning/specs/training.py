@@ -30,9 +30,10 @@ class LabelSettings(Settings):
     views: int
     distinct: int | None
     max_bytes: int
-    kind: Literal["auto", "dense", "topk"]
+    kind: Literal["auto", "dense", "topk", "lowrank"]
     k: int | None
     batch_size: int
+    rank: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
