@@ -94,7 +94,14 @@ def asked_for(scratch: Scratch) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "part", ["student", "baseline", "direct", "refinery", "born_again", "method", "mutual", "compress"]
+    "part",
+    [
+        "mutual",
+        *(
+            pytest.param(part, marks=pytest.mark.long)
+            for part in ("student", "baseline", "direct", "refinery", "born_again", "method", "compress")
+        ),
+    ],
 )
 def test_without_a_part_the_rest_is_as_it_was(
     part: str, copied: Scratch, lineage: Scratch, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +119,7 @@ def test_without_a_part_the_rest_is_as_it_was(
     assert copied.hashes(*kept) == lineage.hashes(*kept)
 
 
+@pytest.mark.long
 def test_teacher_and_student_alone_run_and_show_what_there_is_on_the_way(
     fresh: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_student_of_stored_labels_goes_on_exactly(untrained: Scratch, lineage:
     assert results(untrained, "student") == results(lineage, "student")
 
 
+@pytest.mark.long
 def test_asked_to_stop_it_saves_and_says_so(untrained: Scratch, lineage: Scratch) -> None:
     machine = untrained.folder / "plan" / "machine.json"
     files.write_sealed(machine, files.read_sealed(machine) | {"state_every": 1e6})

@@ -144,7 +144,7 @@ REAL = {
     "unused code": ("ensemble",),
     "shorter": ("refined",),
 }
-QUICK = ("lr", "no folder", "lost")
+QUICK = ("lost",)
 # In place of `python -m stages`, for all but `plan`: each output is one of three texts, by what the stage reads.
 STAND_IN = """
 import hashlib, json, pathlib, sys
@@ -221,7 +221,9 @@ def test_without_targets_all_stages_are_told(stood_in: Scratch) -> None:
 
 
 @pytest.mark.parametrize("edit", [{}, {"student": {"recipe": {"lr": 0.15}}}, {"student": {"lr": 0.15}}], ids=str)
-@pytest.mark.parametrize("as_new", [False, True], ids=["", "as cloned"])
+@pytest.mark.parametrize(
+    "as_new", [pytest.param(False, id=""), pytest.param(True, id="as cloned", marks=pytest.mark.long)]
+)
 def test_it_writes_nothing(copied: Scratch, edit: dict[str, Any], as_new: bool) -> None:
     copied.edit(edit)
     if as_new:

@@ -86,6 +86,7 @@ def test_a_branch_is_what_dvc_makes_of_it(empty: Scratch, lineage: Scratch) -> N
     check_same(empty, lineage, STAGES)
 
 
+@pytest.mark.long
 def test_one_that_fails_stops_those_that_need_it_and_no_others(empty: Scratch) -> None:
     empty.edit({"baseline": {"recipe": {"lr": 1e30}}})
     said = empty.run(*COMMAND, "refined", "teacher", code=1)
@@ -107,15 +108,8 @@ def test_wrong_parameters_and_targets_are_one_sentence(empty: Scratch) -> None:
     assert not_begun == "not begun, as they need what failed: prepare, teacher"
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.long),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
-    ],
-    ids=lambda number: number.name,
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_ended_it_leaves_nothing_that_runs_and_goes_on_to_the_same(
     empty: Scratch, lineage: Scratch, number: signal.Signals
 ) -> None:

@@ -117,6 +117,7 @@ def test_weights_that_are_pruned_stay_so_in_tuning(shop: Path, tune: str) -> Non
     assert tuned.hashes["weights"] != zero.hashes["weights"]
 
 
+@pytest.mark.long
 def test_what_was_tuned_on_grids_ships_on_them(shop: Path) -> None:
     tuned, shipped = run(shop, ["tune4", "grids"])
     assert tuned.architecture is not None
@@ -132,6 +133,7 @@ def test_what_was_tuned_on_grids_ships_on_them(shop: Path) -> None:
     assert again.architecture["grids"] == {"weight_bits": 8, "activation_bits": 8}
 
 
+@pytest.mark.long
 def test_int8_needs_a_tuning_for_eight_bits(shop: Path) -> None:
     *_, shipped = run(shop, ["tune8", "int8"])
     assert metrics(shipped)["report"]["against_torch"]["agreement"] > 0.95
@@ -139,6 +141,7 @@ def test_int8_needs_a_tuning_for_eight_bits(shop: Path) -> None:
         run(shop, ["tune4", "int8"])
 
 
+@pytest.mark.long
 def test_what_is_exported_after_quantising_is_the_same_file(shop: Path) -> None:
     quantised, shipped = run(shop, ["int8", "export"])
     assert shipped.hashes == quantised.hashes
@@ -202,6 +205,7 @@ def test_a_tuning_that_is_stopped_goes_on_to_the_same_bytes(
     assert calls == steps, "the rest was trained after the stop"
 
 
+@pytest.mark.long
 def test_time_and_memory_are_measured_beside_the_teacher(folder: Path) -> None:
     with workshop(folder, measured=True):
         small, shipped = run(folder, ["small", "int8"])

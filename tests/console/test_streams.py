@@ -94,6 +94,7 @@ def test_what_is_open_stays_what_it_is() -> None:
     assert ([os.fstat(number) for number in range(3)], sys.stdin, sys.stdout, sys.stderr) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [">&-", CLOSED[-1]])
 def test_training_without_a_stream_is_training(untrained: Scratch, lineage: Scratch, how: str) -> None:
     untrained.run("bash", "-c", f"python -m stages baseline < /dev/null {how}")

@@ -48,6 +48,7 @@ def in_terminal(scratch: Scratch, *command: str, **variables: str) -> str:
     return said.decode()
 
 
+@pytest.mark.long
 def test_in_a_terminal_there_is_a_header_and_a_table_with_the_last_result(copied: Scratch) -> None:
     said = in_terminal(copied, "stages", "student")
     words = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said)

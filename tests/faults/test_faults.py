@@ -1,4 +1,4 @@
-"""A quick seeded set of faults; `python -m tests.faults --count 300 --seed 1` is the long one."""
+"""A seeded set of faults; `python -m tests.faults --count 300 --seed 1` is the long one."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,6 @@ from tests.scratch import Scratch, create
 
 SEED = 1
 EACH = 1
-QUICK = ("killed", "torn", "failing", "power_cut", "damaged_input", "damaged_state")
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +21,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Scratch]:
     return build(tmp_path_factory.mktemp("faults") / "reference")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(EACH))
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in FAMILIES]
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_struck_in_a_stage(world: tuple[World, Scratch], tmp_path: Path, name: str, number: int) -> None:
     FAMILIES[name](world[0], random.Random(f"{SEED} {name} {number}"), tmp_path / "struck")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DISKS)
 def test_struck_by_its_disk(world: tuple[World, Scratch], tmp_path: Path, name: str) -> None:
     if not mountable(tmp_path / "mounted"):
@@ -37,6 +36,7 @@ def test_struck_by_its_disk(world: tuple[World, Scratch], tmp_path: Path, name: 
     DISKS[name](world[0], random.Random(f"{SEED} {name}"), tmp_path / "struck")
 
 
+@pytest.mark.long
 def test_a_difference_is_found(world: tuple[World, Scratch], tmp_path: Path) -> None:
     """The comparison can fail: one other byte of a result, one file too many."""
     stage = next(stage for stage in world[0].stages if stage.name == "baseline")

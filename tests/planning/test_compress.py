@@ -180,6 +180,7 @@ def read(folder: Path, compress: dict[str, Any]) -> dict[str, Any]:
     return plan.build(params.read(path), STAGES)
 
 
+@pytest.mark.long
 def test_a_step_follows_the_meaning_of_its_own_code_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CODE / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(units, "CODE", tmp_path)

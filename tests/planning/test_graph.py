@@ -129,6 +129,7 @@ def test_a_second_run_only_plans(copied: Scratch, lineage: Scratch) -> None:
     assert copied.hashes() == lineage.hashes()
 
 
+@pytest.mark.long
 def test_one_more_generation_trains_one_network_and_going_back_none(copied: Scratch, lineage: Scratch) -> None:
     copied.edit({"born_again": {"generations": 2}})
     slots = [f"born_again@{slot}" for slot in SLOTS[1:]]

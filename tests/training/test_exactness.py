@@ -169,6 +169,7 @@ def under(capability: str, *arguments: object) -> list[str]:
     return found.stdout.splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="the CPU has one capability")
 def test_a_training_does_not_go_on_under_another_cpu_capability(specs: dict[str, Any], tmp_path: Path) -> None:
     for folder in ("same", "other"):

@@ -101,6 +101,7 @@ def test_stopped_anywhere_it_ends_bit_for_bit_the_same_and_its_library_stands_in
     assert (architecture["family"] in facts(body)["environment"]) == (architecture["family"] != "own")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("architecture", "size"), FAMILIES)
 def test_its_node_has_the_flops_of_its_layers_and_its_file_its_answers(
     architecture: dict[str, Any], size: int, specs: dict[str, Any], tmp_path: Path

@@ -22,6 +22,7 @@ from stages import __main__ as stages
 from tests.report.pages import Page
 from tests.training import runs
 
+pytestmark = pytest.mark.long
 CHANGE: dict[str, Any] = {
     "data": {"source": "imagefolder", "root": "", "grayscale": True, "per_class": 10},
     "assistant": {"links": 1},
