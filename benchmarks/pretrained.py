@@ -87,11 +87,12 @@ def _take(images: Path, folder: Path, setting: Setting) -> None:
 def _seed(repository: Scratch, setting: Setting, weights: Path, images: Path, seed: int) -> dict[str, Any]:
     """What each network reaches on test images, and what its training took."""
     found = {}
-    for names, teacher in (
-        ((PROBE,), {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}),
-        ((TUNED, TAUGHT, HARD), {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}),
+    for names, views, teacher in (
+        ((PROBE,), 1, {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}),  # whose labels nobody reads
+        ((TUNED, TAUGHT, HARD), None, {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}),
     ):
         params = _params(setting, weights, images, seed, teacher)
+        params["labels"]["views"] = views
         (repository.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         nodes = [NODES.get(name, "teacher") for name in names]
         finish(repository, sys.executable, "-m", "dvc", "repro", *nodes)
@@ -123,8 +124,9 @@ def _params(setting: Setting, weights: Path, images: Path, seed: int, teacher: M
         "objective": {"cross_entropy": {"weight": 1.0}},
         "recipe": {**fast, **teacher},
     }
+    # Labels are of as many views as the longest training of the graph has epochs: what does not run is off.
+    params |= {"method": {}, **dict.fromkeys(("direct", "refinery", "born_again", "mutual", "compress"))}
     params["assistant"]["links"] = 0
-    params["method"] = {}
     params["student"]["architecture"] = student
     params["student"]["recipe"] = {**fast, "epochs": setting.student, "lr": 0.002}
     return params
