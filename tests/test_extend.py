@@ -12,7 +12,7 @@ import yaml
 from pipeline.base import files
 from pipeline.lineage.node import EMPTY_CURVE
 from tests.conftest import made_once
-from tests.scratch import ROOT, Scratch, create
+from tests.scratch import ROOT, Scratch
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 EXAMPLE = re.compile(r"^`(pipeline/\S+\.py)`\n\n```python\n(.*?)```\n\n```yaml\n(.*?)```$", re.MULTILINE | re.DOTALL)
@@ -25,7 +25,7 @@ USERS = {  # of each file: the unit of code that begins in it, and the nodes who
     "pipeline/compression/steps/rounding.py": ("step rounding", {"compress/c1"}),
     "pipeline/training/optimizers/rmsprop.py": ("optimizer rmsprop", {"teacher"}),
 }
-RUN = (("plan",), ("prepare",), ("teacher",), ("direct",), ("compress", "c1"))
+RUN = (("prepare",), ("teacher",), ("direct",), ("compress", "c1"))
 # Of the born-again chain, which has the teacher's architecture and its own recipe.
 BORN_AGAIN = {"born_again": {"architecture": {"family": "plain", "widths": [4]}}}
 
@@ -48,15 +48,26 @@ def add(scratch: Scratch) -> None:
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """A repository with all examples, whose stages that use them have run. To be read, not changed."""
+def planned(fresh: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """A repository with all examples, in which only `plan` has run. To be read, not changed."""
 
     def make(folder: Path) -> None:
-        scratch = create(folder)
+        scratch = fresh.copy(folder)
         add(scratch)
         for _, _, section in EXAMPLES:
             scratch.edit(yaml.safe_load(section))
         scratch.edit(BORN_AGAIN)
+        scratch.stage("plan")
+
+    return Scratch(made_once(tmp_path_factory, "examples planned", make))
+
+
+@pytest.fixture(scope="module")
+def extended(planned: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """The same, whose stages that use the examples have run."""
+
+    def make(folder: Path) -> None:
+        scratch = planned.copy(folder)
         for verb in RUN:
             scratch.stage(*verb)
 
@@ -75,8 +86,8 @@ def test_files_that_nothing_names_change_no_spec(fresh: Scratch, tmp_path: Path)
     assert specs(scratch) == before
 
 
-def test_a_stage_depends_on_the_files_that_it_names(extended: Scratch, tmp_path: Path) -> None:
-    scratch = extended.copy(tmp_path / "repository")
+def test_a_stage_depends_on_the_files_that_it_names(planned: Scratch, tmp_path: Path) -> None:
+    scratch = planned.copy(tmp_path / "repository")
     before = specs(scratch)
     for path in USERS:
         (scratch.folder / path).write_text(f"{CODE[path]}\nUNUSED = 1\n")
@@ -88,6 +99,7 @@ def test_a_stage_depends_on_the_files_that_it_names(extended: Scratch, tmp_path:
     }
 
 
+@pytest.mark.long
 def test_a_source_and_its_settings(extended: Scratch) -> None:
     header = files.read_sealed(extended.folder / "artifacts/data/data.json")
     assert header["classes"] == ["upright", "lying"]
@@ -95,6 +107,7 @@ def test_a_source_and_its_settings(extended: Scratch) -> None:
     assert specs(extended)["prepare"]["data"]["noise"] == 0.2, "what is not given has the default"
 
 
+@pytest.mark.long
 def test_an_architecture_and_an_optimiser(extended: Scratch) -> None:
     node = files.read_sealed(extended.folder / "artifacts/teacher/node.json")
     assert (node["architecture"]["family"], node["architecture"]["hidden"]) == ("perceptron", 24)
@@ -103,12 +116,14 @@ def test_an_architecture_and_an_optimiser(extended: Scratch) -> None:
     assert specs(extended)["teacher"]["training"]["recipe"]["alpha"] == 0.9
 
 
+@pytest.mark.long
 def test_an_objective(extended: Scratch) -> None:
     header, *epochs = (extended.folder / "curves/direct.csv").read_text().splitlines()
     assert any("huber" in column for column in header.split(","))
     assert len(epochs) == specs(extended)["direct"]["training"]["recipe"]["epochs"]
 
 
+@pytest.mark.long
 def test_a_compress_step(extended: Scratch) -> None:
     numbers = yaml.safe_load((extended.folder / "metrics/compress/c1.json").read_text())
     assert numbers["kind"] == "rounding"
@@ -132,9 +147,9 @@ def test_a_compress_step(extended: Scratch) -> None:
     ids=str,
 )
 def test_a_wrong_setting_is_one_sentence(
-    extended: Scratch, tmp_path: Path, change: dict[str, Any], sentence: str
+    planned: Scratch, tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
-    scratch = extended.copy(tmp_path / "repository")
+    scratch = planned.copy(tmp_path / "repository")
     scratch.edit(change)
     said = scratch.stage("plan", code=1)
     assert sentence in said
@@ -158,6 +173,6 @@ def test_settings_of_a_step_that_trains_are_what_its_state_is_bound_to(fresh: Sc
     assert "pipeline/compression/steps/polish.py: MAKES must be one of fresh, tuned, changed, file, shipped" in said
 
 
-def test_plan_runs_a_check_alone_and_imports_no_torch(extended: Scratch) -> None:
+def test_plan_runs_a_check_alone_and_imports_no_torch(planned: Scratch) -> None:
     code = "import sys; from stages.__main__ import plan; plan(); assert not {'torch', 'numpy'} & {*sys.modules}"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=extended.folder, env=extended.environment)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=planned.folder, env=planned.environment)

@@ -28,6 +28,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place(tmp_path_factory.mktemp("gradients"))
 
 
+@pytest.mark.long
 def test_each_method_is_within_bounds_of_cross_entropy_at_small_and_large_batches(at: Place) -> None:
     names = gradients.names(at)
     assert names == [*COMMITTED.methods]

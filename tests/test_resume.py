@@ -75,6 +75,7 @@ def test_killed_in_a_step_in_a_save_and_in_labelling(untrained: Scratch, lineage
     assert not list((untrained.folder / "artifacts").glob(".*")), "what the killed process had begun is gone"
 
 
+@pytest.mark.long
 def test_a_student_of_stored_labels_goes_on_exactly(untrained: Scratch, lineage: Scratch) -> None:
     status, said = ended(struck(untrained, STEP, 6, "SIGKILL", "student"))
     assert status == -signal.SIGKILL, said

@@ -247,6 +247,7 @@ def test_a_target_that_is_none_is_one_sentence(lineage: Scratch) -> None:
     assert answer == "error: --json is for what --dry prints: give both, or neither\n"
 
 
+@pytest.mark.long
 def test_only_what_the_targets_need_is_told(lineage: Scratch) -> None:
     assert {*said(lineage, "assistant@t1").rows} == {"prepare", "teacher", "assistant@t1"}
     assert lineage.run(*DRY, "teacher").splitlines()[-1] == "nothing to do: all 2 stages are cached"
@@ -258,6 +259,7 @@ def test_it_imports_no_torch(lineage: Scratch) -> None:
     assert not names & {"torch", "torchvision", "sklearn", "onnx"}
 
 
+@pytest.mark.long
 def test_where_nothing_has_run_all_is_new_and_nothing_measured(fresh: Scratch) -> None:
     found = said(fresh, "student")
     assert found.of("runs") == {"prepare", "teacher", "assistant@t1", "assistant@t2", "assistant@t3", "student"}

@@ -51,6 +51,6 @@ def test_orders_run_apart(copied: Scratch, lineage: Scratch) -> None:
     ],
     ids=" ".join,
 )
-def test_an_order_that_makes_no_sense_is_one_sentence(copied: Scratch, arguments: list[str], sentence: str) -> None:
-    (said,) = copied.run(*ORDERS, *arguments, "--out", "out/orders.json", code=1).splitlines()
+def test_an_order_that_makes_no_sense_is_one_sentence(fresh: Scratch, arguments: list[str], sentence: str) -> None:
+    (said,) = fresh.run(*ORDERS, *arguments, "--out", "out/orders.json", code=1).splitlines()
     assert said.startswith(sentence)

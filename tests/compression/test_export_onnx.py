@@ -48,6 +48,7 @@ def test_a_difference_is_seen(tmp_path: Path):
     assert found["agreement"] < 1
 
 
+@pytest.mark.long
 def test_equal_weights_give_equal_bytes_and_a_model_is_left_as_it_was(tmp_path: Path):
     model = net().train()
     model.get_submodule("stem").eval()

@@ -99,6 +99,7 @@ def test_a_pruned_network_is_rebuilt_from_json_alone(architecture: dict[str, Any
     assert cost.parameters(again) == cost.parameters(small) < cost.parameters(plain(architecture))
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0.05, 0.8), st.sampled_from(ARCHITECTURES), st.integers(1, 3))
 def test_any_sparsity_leaves_a_network_that_runs_and_can_be_pruned_again(sparsity: float, architecture, rounds: int):

@@ -119,6 +119,7 @@ def test_no_hostile_name_is_more_than_text() -> None:
     assert '`""`, cat' in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_code_on_the_card_answers_as_the_pipeline_does(
     channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -20,7 +20,10 @@ CARD = Card(classes=tuple("abcde"), mean=(0.5,), std=(0.2,), channels=1, size=16
 ARCHITECTURE = {"family": "plain", "widths": [6, 12]}
 
 
-@pytest.mark.parametrize(("opset", "ir", "runtime"), [(18, 8, "1.14"), (20, 9, "1.17"), (21, 10, "1.18")])
+@pytest.mark.parametrize(
+    ("opset", "ir", "runtime"),
+    [(18, 8, "1.14"), *(pytest.param(*each, marks=pytest.mark.long) for each in ((20, 9, "1.17"), (21, 10, "1.18")))],
+)
 def test_an_older_opset_is_of_an_older_format_and_runs_in_an_older_runtime(
     opset: int, ir: int, runtime: str, tmp_path: Path
 ) -> None:

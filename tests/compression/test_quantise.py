@@ -106,6 +106,7 @@ def test_grids_of_another_model_are_refused(tmp_path: Path):
         store_frozen(path, path, {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(3, 8), (2, 3)])
 def test_learned_ranges_ship(tmp_path: Path, weight_bits, activation_bits):
     """Rounding is a cliff: a last bit that differs moves an input by a whole step, so errors are small, not none."""

@@ -137,7 +137,12 @@ EDGES = "edges"  # names of nodes, of which tests/planning/test_parts.py tries e
 SECTIONS = sorted({path.partition(".")[0] for path in everything()} - {HOW, EDGES})
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+LONGEST = ("compress", "method")
+
+
+@pytest.mark.parametrize(
+    "section", [pytest.param(each, marks=pytest.mark.long) if each in LONGEST else each for each in SECTIONS]
+)
 def test_each_key_alone_changes_the_plan_or_is_refused(section: str, default: dict[str, Any]) -> None:
     """Steps that the order does not name are kept for later, and change nothing."""
     steps, order = GIVEN["compress"]["steps"], GIVEN["compress"]["order"]

@@ -164,6 +164,7 @@ def test_splits_of_other_images_than_trains_are_named(copy: Path) -> None:
             read(copy)
 
 
+@pytest.mark.long
 def test_a_flipped_bit_in_any_byte_is_named(copy: Path) -> None:
     """A last digit that makes the same number is no damage."""
     for path in sorted(copy.iterdir()):

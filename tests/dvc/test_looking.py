@@ -119,6 +119,7 @@ def test_of_what_has_run_before_the_result_is_known(scratch: Scratch) -> None:
     assert found["last"].causes == (Cause("input", "first"), Cause("input", "third")), "known, and others"
 
 
+@pytest.mark.long
 def test_what_may_have_run_before_may_run(scratch: Scratch) -> None:
     """Of `second` what it reads is not known; it surely differs, and yet DVC may have a run of just that."""
     for first, second in (("a1", "b1"), ("c1", "a1")):

@@ -105,6 +105,7 @@ def test_a_label_set_larger_than_the_memory_is_written_and_read(tmp_path: Path) 
     run(labelled, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("work", [from_numpy, from_compressed])
 def test_a_file_of_answers_larger_than_the_memory_is_taken(tmp_path: Path, work: Callable[[Path], None]) -> None:
     content = {"number": np.arange(COUNT), "logits": answered(0, np.arange(COUNT)).numpy()}

@@ -236,6 +236,7 @@ print(memory("VmHWM") - before)
 """
 
 
+@pytest.mark.long
 def test_angles_of_512_samples_fit_in_1_gigabyte():
     if sys.platform != "linux":
         pytest.skip("the peak of resident memory is read from /proc")

@@ -58,6 +58,7 @@ def of(specs: dict[str, Any], architecture: dict[str, Any], size: int) -> Any:
     return changed(specs["baseline"], architecture=architecture, input=own)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("architecture", "size"), FAMILIES)
 def test_batch_norm_of_a_short_training_has_the_statistics_of_its_last_weights(
     architecture: dict[str, Any], size: int, specs: dict[str, Any], tmp_path: Path

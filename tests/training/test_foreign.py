@@ -259,6 +259,7 @@ def test_answers_of_an_onnx_model_make_the_student_that_the_model_made(there: Pa
         assert same(found, student)
 
 
+@pytest.mark.long
 def test_the_file_that_this_pipeline_exports_answers_as_its_network_does(trained: Path, there: Path) -> None:
     from pipeline.compression.card import Card
     from pipeline.compression.export_onnx import export

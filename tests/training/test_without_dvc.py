@@ -26,6 +26,7 @@ stages:
 """
 
 
+@pytest.mark.long
 def test_a_stage_trains_where_dvc_is_not_installed(tmp_path: Path) -> None:
     with runs.inside(tmp_path):
         write_specs(runs.planned(tmp_path), PLAN)
