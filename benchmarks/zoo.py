@@ -29,58 +29,24 @@ from pipeline.training.recipe import optimizer
 from pipeline.training.snapshot import Snapshot, collect, restore
 
 # The smallest, or nearly so, of each family.
-NAMES = (
-    *("resnet18", "resnetv2_50", "regnety_002", "densenet121", "vgg11_bn", "inception_v3", "inception_v4"),
-    *("inception_resnet_v2", "xception41", "dla34", "dpn68", "res2net50_14w_8s", "resnest14d", "legacy_seresnet18"),
-    *(
-        "skresnet18",
-        "selecsls42",
-        "vovnet39a",
-        "hrnet_w18_small",
-        "cspresnet50",
-        "cspnext_tiny",
-        "darknet17",
-        "dm_nfnet_f0",
-    ),
-    *("repvgg_a0", "mobileone_s0", "botnet26t_256", "halonet26t", "lambda_resnet26t", "hgnetv2_b0", "rdnet_tiny"),
-    *("efficientnet_b0", "mobilenetv2_050", "mobilenetv3_small_050", "mobilenetv4_conv_small", "mnasnet_small"),
-    *(
-        "ghostnet_050",
-        "repghostnet_050",
-        "rexnet_100",
-        "tinynet_e",
-        "lcnet_035",
-        "hardcorenas_a",
-        "starnet_s1",
-        "fasternet_t0",
-    ),
-    *(
-        "convnext_atto",
-        "convnextv2_atto",
-        "inception_next_atto",
-        "mambaout_femto",
-        "convmixer_768_32",
-        "focalnet_tiny_srf",
-    ),
-    *("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "eva02_tiny_patch14_224"),
-    *("beit_base_patch16_224", "vit_small_patch16_dinov3", "vit_tiny_r_s16_p8_224", "vit_relpos_small_patch16_224"),
-    *("cait_xxs24_224", "xcit_nano_12_p16_224", "convit_tiny", "crossvit_tiny_240", "tnt_s_patch16_224", "volo_d1_224"),
-    *("swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_224", "hiera_tiny_224", "mvitv2_tiny"),
-    *(
-        "pvt_v2_b0",
-        "twins_pcpvt_small",
-        "twins_svt_small",
-        "nest_tiny",
-        "pit_ti_224",
-        "pit_ti_distilled_224",
-        "visformer_tiny",
-    ),
-    *("coat_tiny", "coatnet_pico_rw_224", "maxvit_pico_rw_256", "gcvit_xxtiny", "davit_tiny", "levit_128s"),
-    *("efficientformer_l1", "efficientformerv2_s0", "efficientvit_b0", "efficientvit_m0", "edgenext_xx_small"),
-    *("mobilevit_xxs", "mobilevitv2_050", "fastvit_t8", "repvit_m0_9", "swiftformer_xs", "shvit_s1", "tiny_vit_5m_224"),
-    *("poolformer_s12", "caformer_s18", "convformer_s18", "sequencer2d_s", "nextvit_small", "vitamin_small_224"),
-    *("mixer_s32_224", "gmlp_ti16_224", "resmlp_12_224", "gmixer_12_224"),
-)
+NAMES = """
+    resnet18 resnetv2_50 regnety_002 densenet121 vgg11_bn inception_v3 inception_v4 inception_resnet_v2 xception41
+    dla34 dpn68 res2net50_14w_8s resnest14d legacy_seresnet18 skresnet18 selecsls42 vovnet39a hrnet_w18_small
+    cspresnet50 cspnext_tiny darknet17 dm_nfnet_f0 repvgg_a0 mobileone_s0 botnet26t_256 halonet26t
+    lambda_resnet26t hgnetv2_b0 rdnet_tiny efficientnet_b0 mobilenetv2_050 mobilenetv3_small_050
+    mobilenetv4_conv_small mnasnet_small ghostnet_050 repghostnet_050 rexnet_100 tinynet_e lcnet_035 hardcorenas_a
+    starnet_s1 fasternet_t0 convnext_atto convnextv2_atto inception_next_atto mambaout_femto convmixer_768_32
+    focalnet_tiny_srf vit_tiny_patch16_224 deit_tiny_distilled_patch16_224 deit3_small_patch16_224
+    eva02_tiny_patch14_224 beit_base_patch16_224 vit_small_patch16_dinov3 vit_tiny_r_s16_p8_224
+    vit_relpos_small_patch16_224 cait_xxs24_224 xcit_nano_12_p16_224 convit_tiny crossvit_tiny_240
+    tnt_s_patch16_224 volo_d1_224 swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224
+    hiera_tiny_224 mvitv2_tiny pvt_v2_b0 twins_pcpvt_small twins_svt_small nest_tiny pit_ti_224
+    pit_ti_distilled_224 visformer_tiny coat_tiny coatnet_pico_rw_224 maxvit_pico_rw_256 gcvit_xxtiny davit_tiny
+    levit_128s efficientformer_l1 efficientformerv2_s0 efficientvit_b0 efficientvit_m0 edgenext_xx_small
+    mobilevit_xxs mobilevitv2_050 fastvit_t8 repvit_m0_9 swiftformer_xs shvit_s1 tiny_vit_5m_224 poolformer_s12
+    caformer_s18 convformer_s18 sequencer2d_s nextvit_small vitamin_small_224 mixer_s32_224 gmlp_ti16_224
+    resmlp_12_224 gmixer_12_224
+""".split()  # noqa: SIM905
 CLASSES = 10
 BATCH = 4
 # Of the largest logit: how far the exported file may be from torch.

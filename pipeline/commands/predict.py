@@ -16,11 +16,10 @@ import numpy as np
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 from pipeline.base.kinds import unlike_file
-from pipeline.compression.card import BLACK
+from pipeline.compression.card import BLACK, Card
 from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
 from pipeline.data.ahead import cores, in_order
-from pipeline.data.colours import Colour
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
@@ -96,7 +95,7 @@ def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | U
     if mode is None:
         raise UserError(f"the model takes images of {card.channels} channels: image files have 1 or 3")
     files = [file for path in paths for file in _files(path)]
-    read = partial(_open, mode=mode, size=card.size, background=card.background or BLACK)
+    read = partial(_open, mode=mode, card=card)
     found = zip(files, in_order(read, files, cores()), strict=True)
     while batch := [*islice(found, BATCH)]:
         images = [item for _, item in batch if isinstance(item, np.ndarray)]
@@ -106,7 +105,7 @@ def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | U
 
 
 def _answers(runtime: Runtime, images_BCHW: np.ndarray) -> list[tuple[str, float]]:
-    logits_BC = runtime.logits(images_BCHW).astype(np.float64)
+    logits_BC = runtime.logits(images_BCHW, batch_size=BATCH).astype(np.float64)
     shares_BC = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True))
     shares_BC /= shares_BC.sum(axis=1, keepdims=True)
     return [(runtime.card.classes[c], float(shares_C[c])) for shares_C in shares_BC for c in [int(shares_C.argmax())]]
@@ -127,11 +126,12 @@ def _is_shown(file: Path, below: Path) -> bool:
     return not file.is_dir() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
-def _open(path: Path, mode: str, size: int, background: Colour) -> np.ndarray | str:
+def _open(path: Path, mode: str, card: Card) -> np.ndarray | str:
     """An image, uint8 (C, H, W), or why there is none."""
     if why := unlike_file(path):
         return f"it {why}"
     try:
-        return decode(path, mode=mode, size=size, background=background)
+        background, framing, margin = card.background or BLACK, card.framing or "crop", card.margin or 0.0
+        return decode(path, mode=mode, size=card.size, background=background, framing=framing, margin=margin)
     except NotDecoded as error:
         return str(error)

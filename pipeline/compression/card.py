@@ -24,7 +24,7 @@ class Card:
     """Classes in the order of the logits; size: edge of the square images in pixels.
 
     mean, std: per channel, of pixels / 255. The graph normalises with them by itself; they are told, not needed.
-    framing, margin: how an image becomes square, as of `config.input`; None where that is how the data became so.
+    framing, margin: how an image file becomes square, as of `config.input`; None where its middle square is cropped.
     background: red, green and blue that show through where an image file is transparent; None is black.
     """
 

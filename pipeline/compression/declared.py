@@ -10,6 +10,7 @@ from onnx import GraphProto, ModelProto, TypeProto
 
 from pipeline.base import memory
 from pipeline.base.errors import UserError
+from pipeline.base.passes import images_a_pass
 
 # Numbers of a tensor up to which it may be a shape, which shape inference reads; weights would only slow it down.
 SHAPE = 1024
@@ -35,14 +36,27 @@ def check_fits(path: Path, batch: int) -> None:
         )
 
 
+def pass_of(content: bytes) -> int:
+    """Images that go through a model at once, by what it declares of one; as many as may be where it says nothing."""
+    try:
+        return images_a_pass(activation_bytes(onnx.load_model_from_string(content), 1))
+    except Exception:  # as in `check_fits`
+        return images_a_pass(0)
+
+
 def declared_bytes(model: ModelProto, batch: int) -> int:
     """The least that a runtime takes for `batch` images: weights, and what must be there between two of its steps.
 
     A lower bound: a step may write over what it reads for the last time, and of shapes that nobody can know without
     running it nothing is counted. `model` is changed.
     """
+    weights = sum(_bytes_of_weight(each) for each in model.graph.initializer)
+    return weights + activation_bytes(model, batch)
+
+
+def activation_bytes(model: ModelProto, batch: int) -> int:
+    """The largest sum of what is there between two steps for `batch` images, likewise. `model` is changed."""
     graph = model.graph
-    weights = sum(_bytes_of_weight(each) for each in graph.initializer)
     names = {each.name for each in graph.initializer}
     for each in [each for each in graph.initializer if math.prod(each.dims) > SHAPE]:
         graph.input.append(onnx.helper.make_tensor_value_info(each.name, each.data_type, each.dims))
@@ -52,7 +66,7 @@ def declared_bytes(model: ModelProto, batch: int) -> int:
             if not dim.HasField("dim_value"):
                 dim.dim_value = batch
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    return weights + _most_together(inferred, names)
+    return _most_together(inferred, names)
 
 
 def _most_together(graph: GraphProto, weights: set[str]) -> int:

@@ -23,7 +23,6 @@ from pipeline.models.shown import Shown
 
 # The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
 OPSET = 21
-BATCH = 256
 INPUT, OUTPUT = "pixels", "logits"
 
 
@@ -90,9 +89,10 @@ def check(path: Path, model: nn.Module, images_NCHW: np.ndarray | EncodedImages)
     input = None if images_NCHW.shape[-1] == card.size else Input(card.size, card.mean, card.std)
     shown = Shown([input], card.mean, card.std, torch.device("cpu"))
     show = shown.to(input)
-    shipped_NC = torch.from_numpy(runtime.logits(images_NCHW, batch_size=BATCH))
+    shipped_NC = torch.from_numpy(runtime.logits(images_NCHW))
     with _evaluating(model), torch.no_grad():
-        batches = torch.from_numpy(np.array(images_NCHW)).split(BATCH)
+        starts, size = range(0, len(images_NCHW), runtime.images_a_pass), runtime.images_a_pass
+        batches = (torch.from_numpy(np.array(images_NCHW[start : start + size])) for start in starts)
         own_NC = torch.cat([model(show(normalise(images_BCHW, shown.mean_C, shown.std_C))) for images_BCHW in batches])
     return {
         "maximal_difference": (shipped_NC - own_NC).abs().max().item(),

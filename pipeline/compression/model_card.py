@@ -11,7 +11,7 @@ from pipeline.config.select import ACCURACY, Metric
 from pipeline.config.yaml import dump
 from pipeline.console.text import code, markdown, visible, word
 from pipeline.data.colours import CLEAR, COLOURS, DEPTHS
-from pipeline.data.decode import GAP, REDUCED
+from pipeline.data.decode import GAP, REDUCED, enough
 from pipeline.data.formats import FORMATS
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
@@ -46,8 +46,8 @@ python -m pipeline predict --model {file} image.png
 
 With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
 to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
-training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; the middle square is
-cropped at whole pixels, and resized once; colours become sRGB, and what is transparent shows {background}.
+training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; {square}; colours become
+sRGB, and what is transparent shows {background}.
 
 ```python
 import io
@@ -74,10 +74,7 @@ elif image.has_transparency_data:
     image = image.convert("LA" if image.mode == "LA" else "RGBA")
 elif image.mode not in {colours}:
     image = image.convert("L" if image.mode == "1" else "RGB")
-edge = min(image.size)
-left, top = ((side - edge) // 2 for side in image.size)
-image = image.crop((left, top, left + edge, top + edge)).resize(({size}, {size}), Image.Resampling.BILINEAR)
-alpha = image.getchannel("A") if image.mode in {clear} else None
+{first}alpha = image.getchannel("A") if image.mode in {clear} else None
 if alpha:
     image = image.convert({clear}[image.mode])
 if profile:
@@ -86,10 +83,23 @@ if profile:
 if alpha:
     image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, {background}), alpha)
 image = image.convert("{mode}")
-pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
+{last}pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
 (logits,) = session.run(None, {{"pixels": pixels}})
 print(classes[int(logits[0].argmax())])
 ```"""
+
+
+FRAME = """\
+width, height = {edges}
+left, top = (image.width - width) // 2, (image.height - height) // 2
+image = image.crop((left, top, left + width, top + height)).resize(({size}, {size}), Image.Resampling.BILINEAR)
+"""
+SQUARES = {
+    "crop": "the middle square{less} is cropped at whole pixels, and resized once",
+    "squash": "the picture{less} is squashed to a square",
+    "pad": "the picture, padded with black to a square{less}, is resized once",
+}
+EDGES = {"crop": "[min(image.size)] * 2", "squash": "image.size", "pad": "[max(image.size)] * 2"}
 
 
 def model_card(
@@ -170,15 +180,25 @@ def _run(card: Card, file: str, runtime: str) -> str:
         "channels": card.channels,
         "size": card.size,
         "gap": GAP,
-        "enough": GAP * card.size,
+        "enough": enough(card.size, card.margin or 0.0),
     }
     # As the pipeline itself: other decoders may start a program.
     read = json.dumps([name for name in FORMATS if name != "HEIF"])
     modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "clear": CLEAR}
-    background = card.background or BLACK
-    return RUN.format(
-        file=file, runtime=runtime, shape=shape, mode=mode, formats=read, background=background, **numbers, **modes
-    )
+    texts = {"file": file, "runtime": runtime, "shape": shape, "mode": mode, "formats": read, **_square(card)}
+    return RUN.format(background=card.background or BLACK, **texts, **numbers, **modes)
+
+
+def _square(card: Card) -> dict[str, str]:
+    """How an image becomes square: in words, and in code, which for one that is padded stands where it has colours."""
+    framing, margin = card.framing or "crop", card.margin or 0.0
+    edges = EDGES[framing]
+    if margin:
+        edges = f"(max(1, round({1 - margin!r} * edge)) for edge in {edges})"
+    code = FRAME.format(edges=edges, size=card.size)
+    first, last = ("", code) if framing == "pad" else (code, "")
+    less = f" less {100 * margin:.3g} % of its edges" if margin else ""
+    return {"square": SQUARES[framing].format(less=less), "first": first, "last": last}
 
 
 def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mapping[str, int], metric: Metric) -> str:

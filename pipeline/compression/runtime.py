@@ -5,6 +5,7 @@ Legend: N images, B batch, C channels or classes, H = W edge in pixels.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,22 @@ class Runtime:
         self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
         self._check(path)
 
-    def logits(self, images_NCHW: np.ndarray | EncodedImages, *, batch_size: int = 256) -> np.ndarray:
+    @cached_property
+    def images_a_pass(self) -> int:
+        """How many images go through it at once, where nobody asks for a number."""
+        from pipeline.compression.declared import pass_of  # which imports onnx: who asks for a number does without
+
+        return pass_of(self._path.read_bytes())
+
+    def logits(self, images_NCHW: np.ndarray | EncodedImages, *, batch_size: int | None = None) -> np.ndarray:
         """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size.
+
+        batch_size: None takes as many at once as fit into bounded memory.
 
         Raises:
             UserError: The file answers with another number of rows or classes, or with what is not finite; or it fails.
         """
+        batch_size = batch_size or self.images_a_pass
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
             images_BCHW = images_NCHW[start : start + batch_size]

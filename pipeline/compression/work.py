@@ -114,14 +114,16 @@ def card_of(node: Node, data: Prepared) -> Card:
     from pipeline.compression.card import Card
 
     input = node.input or of_data(data)
+    # Images that are stored as pixels were made square before any network was shown them.
+    rendering = data.rendering(node.input) if node.input else None
     return Card(
         classes=data.classes,
         mean=input.mean,
         std=input.std,
         channels=data.channels,
         size=input.size,
-        framing=node.input and node.input.framing,
-        margin=node.input and node.input.margin,
+        framing=rendering and rendering.framing,
+        margin=rendering and rendering.margin,
         background=data.background,
     )
 

@@ -9,6 +9,7 @@ Legend: C channels (1 or 3), H, W height and width in pixels.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from pipeline.data.framing import framed, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from pipeline.config.input import Framing
 
 Content = Path | bytes  # a file by its name, or all that stands in it
 
@@ -67,11 +70,24 @@ class PixelBudget:
 BUDGET = PixelBudget(LARGEST)
 
 
-def decode(content: Content, *, mode: str, size: int | None, background: Colour = WHITE) -> np.ndarray:
+def enough(size: int, margin: float = 0.0) -> int:
+    """The short side in pixels from which a picture is resized to `size`, less a margin of its edges."""
+    return math.ceil(GAP * size / (1 - margin))
+
+
+def decode(
+    content: Content,
+    *,
+    mode: str,
+    size: int | None,
+    background: Colour = WHITE,
+    framing: Framing = "crop",
+    margin: float = 0.0,
+) -> np.ndarray:
     """The picture in a file, uint8 (C, H, W), made square and resized as of `pipeline.data.framing`.
 
     mode: "L" (C=1) or "RGB" (C=3). size: edge of the result; None keeps width and height. background: what shows
-    through where the picture is transparent.
+    through where the picture is transparent. framing, margin: which part becomes the square.
 
     Raises:
         NotDecoded: It is no whole picture of one of `FORMATS`, or has more than `LARGEST` pixels.
@@ -79,10 +95,12 @@ def decode(content: Content, *, mode: str, size: int | None, background: Colour 
     """
     try:
         with opened(content) as picture:
-            resize = partial(framed, size=size)
-            shortest = None if size is None else GAP * size
-            shown = upright(picture, mode=mode, background=background, shortest=shortest, resize=resize)
-            return pixels(shown, None)
+            resize = partial(framed, size=size, framing=framing, margin=margin)
+            # Black is of the colours that it is padded in: of an ink, or where a picture is transparent, 0 is no black.
+            first, last = (None, resize) if framing == "pad" else (resize, None)
+            shortest = None if size is None else enough(size, margin)
+            shown = upright(picture, mode=mode, background=background, shortest=shortest, resize=first)
+            return pixels(last(shown) if last else shown, None)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one

@@ -15,15 +15,24 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
-
-def box(width: int, height: int) -> tuple[int, int, int]:
-    """Left, top and edge of the central square; where it cannot be central, it is half a pixel to the left or top."""
-    edge = min(width, height)
-    return (width - edge) // 2, (height - edge) // 2, edge
+    from pipeline.config.input import Framing
 
 
-def framed(picture: Image.Image, size: int | None) -> Image.Image:
-    """The central square, resized to `size` x `size`; None keeps the picture as it is.
+def box(width: int, height: int, framing: Framing = "crop", margin: float = 0.0) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part that becomes the square, as of `config.input.Input`.
+
+    It lies in the middle, or half a pixel to the left or top of it. That of a picture that is padded is larger than it.
+    """
+    edges = (width, height) if framing == "squash" else ((min if framing == "crop" else max)(width, height),) * 2
+    across, down = (max(1, round(edge * (1 - margin))) for edge in edges)
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
+
+
+def framed(picture: Image.Image, size: int | None, framing: Framing = "crop", margin: float = 0.0) -> Image.Image:
+    """The central square, or what else `framing` and `margin` ask for, resized to `size` x `size`.
+
+    size: None keeps the picture as it is. A picture that is padded has the mode L or RGB, of which 0 is black.
 
     The filter is bilinear and antialiased: a triangle over the pixels that each new one covers, and two pixels wide
     where nothing shrinks. It differs by one grey level at most from the same filter in exact arithmetic, since the rows
@@ -33,11 +42,10 @@ def framed(picture: Image.Image, size: int | None) -> Image.Image:
 
     if size is None:
         return picture
-    left, top, edge = box(*picture.size)
-    return picture.crop((left, top, left + edge, top + edge)).resize((size, size), Image.Resampling.BILINEAR)
+    return picture.crop(box(*picture.size, framing, margin)).resize((size, size), Image.Resampling.BILINEAR)
 
 
-def pixels(picture: Image.Image, size: int | None) -> np.ndarray:
+def pixels(picture: Image.Image, size: int | None, framing: Framing = "crop", margin: float = 0.0) -> np.ndarray:
     """The framed picture, of Pillow's mode L or RGB, as uint8 (C, H, W)."""
-    values = np.asarray(framed(picture, size))
+    values = np.asarray(framed(picture, size, framing, margin))
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)

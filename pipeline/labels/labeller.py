@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.passes import images_a_pass
 from pipeline.data.batches import Pixels
 from pipeline.data.feed import augment_ahead
 from pipeline.data.pictures import Pictures
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from pipeline.config.views import Views
 
 Forward = Callable[[Tensor], Tensor]
-EVALUATION_BATCH = 256  # images a forward pass, of predictions, at most
-EVALUATION_BYTES = 512 << 20  # what such a pass takes at most, where one image does not take more
 ALIVE = 3  # tensors of the largest size that are there together: of an inverted residual, for one
 PART_ROWS = 512  # of what is written at once, in whole passes: a kill costs as many forward passes
 
@@ -63,16 +62,8 @@ def forward_fixed(forward: Forward, x_BCHW: Tensor, size: int) -> Tensor:
 
 
 def evaluation_batch(model: nn.Module, channels: int, size: int) -> int:
-    """Images of a forward pass of predictions: 256, halved until a pass takes no more than `EVALUATION_BYTES`.
-
-    It follows from the network and its input alone, and from nothing that is free at the moment: the size of a pass
-    decides the last bits of its logits. channels, size: of its images.
-    """
-    an_image = ALIVE * largest_activation(model, channels, size)
-    batch = EVALUATION_BATCH
-    while batch > 1 and batch * an_image > EVALUATION_BYTES:
-        batch //= 2
-    return batch
+    """Images of a forward pass of predictions. channels, size: of its images."""
+    return images_a_pass(ALIVE * largest_activation(model, channels, size))
 
 
 def label(

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
 from pipeline.base.paths import DATA
+from pipeline.compression.declared import pass_of
 from pipeline.config.input import Input, complete
 from pipeline.config.select import metric_of
 from pipeline.console.progress import log
@@ -21,7 +22,7 @@ from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation import cost
 from pipeline.labels.answers import order_of
-from pipeline.labels.labeller import EVALUATION_BATCH, predict
+from pipeline.labels.labeller import predict
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
@@ -64,7 +65,7 @@ def take(spec: OnnxSpec) -> None:
                 Pixels(clean(getattr(data, split).images, data.rendering(input)), CPU.where, CPU.room()),
                 shown.mean_C,
                 shown.std_C,
-                batch_size=EVALUATION_BATCH,
+                batch_size=pass_of(content),
             )
             for split in ("validation", "test")
         }

@@ -11,11 +11,11 @@ pytest.importorskip("onnx", reason="what a file declares is read by the package 
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from pipeline.base import memory
+from pipeline.base import memory, passes
 from pipeline.base.errors import UserError
 from pipeline.commands import predict
 from pipeline.compression import declared, runtime
-from pipeline.compression.declared import check_fits, declared_bytes
+from pipeline.compression.declared import check_fits, declared_bytes, pass_of
 from tests.compression.ships import convolution
 
 WEIGHTS = 5 * 2 * 4  # bytes of the one convolution
@@ -47,6 +47,22 @@ def sized(model: ModelProto, elements: int) -> ModelProto:
 @pytest.mark.parametrize("batch", [1, 64])
 def test_it_is_weights_and_what_lives_between_two_steps(model: ModelProto, batch: int) -> None:
     assert declared_bytes(model, batch) == WEIGHTS + batch * MAPS
+
+
+def test_a_pass_is_of_as_many_images_as_fit_and_of_256_where_nothing_is_declared(
+    model: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert pass_of(content) == pass_of(b"no model") == 256
+    for bound, images in ((9 * MAPS, 8), (8 * MAPS, 8), (8 * MAPS - 1, 4), (1, 1)):
+        monkeypatch.setattr(passes, "BYTES", bound)
+        assert pass_of(content) == images
+    seen: list[int] = []
+    shipped = runtime.Runtime(tmp_path / "model.onnx")
+    monkeypatch.setattr(passes, "BYTES", 4 * MAPS)
+    monkeypatch.setattr(shipped, "run", lambda x_BCHW: seen.append(len(x_BCHW)) or np.zeros((len(x_BCHW), 5), "f"))
+    shipped.logits(np.zeros((9, 2, 8, 8), np.uint8))
+    assert seen == [4, 4, 1]
 
 
 def test_what_is_read_again_later_still_counts(model: ModelProto) -> None:

@@ -180,11 +180,22 @@ def kinds(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.mark.parametrize(("channels", "background"), [(1, None), (3, (255, 255, 255)), (3, (200, 30, 40))])
+@pytest.mark.parametrize(
+    ("channels", "more"),
+    [
+        (1, {}),
+        (3, {"background": (255, 255, 255)}),
+        (3, {"background": (200, 30, 40), "framing": "crop", "margin": 0.3}),
+        (3, {"framing": "squash", "margin": 0.0}),
+        (3, {"framing": "pad", "margin": 0.2, "background": (255, 255, 255)}),
+        (1, {"framing": "pad", "margin": 0.0}),
+    ],
+    ids=str,
+)
 def test_the_code_on_the_card_shows_the_network_the_pixels_that_predict_does(
-    channels: int, background: tuple[int, int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    channels: int, more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8, background=background)
+    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8, **more)
     seen: list[np.ndarray] = []
 
     class Stub:

@@ -270,7 +270,7 @@ def test_what_is_decoded_of_a_fraction_is_the_same_picture(tmp_path: Path, kind:
         whole = pixels(upright(picture, mode="RGB"), 80)
     decoded = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "framed", lambda picture, size: decoded.append(picture.size) or framed(picture, size))
+        patch.setattr(module, "framed", lambda of, **how: decoded.append(of.size) or framed(of, **how))
         found = decode(path, mode="RGB", size=80)
     assert decoded == [(400, 300)], "twice 80 at least"
     assert abs(found.astype(int) - whole).max() <= 2

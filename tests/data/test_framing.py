@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from pipeline.config.input import Framing
+from pipeline.data import render
 from pipeline.data.framing import box, framed, pixels
 from tests.scratch import ROOT
 
@@ -47,8 +49,9 @@ def twin(values_HW: np.ndarray, size: int) -> np.ndarray:
 def test_the_box_is_central_whole_and_as_large_as_the_short_side() -> None:
     for width in range(1, 12):
         for height in range(1, 12):
-            left, top, edge = box(width, height)
-            assert edge == min(width, height)
+            left, top, right, bottom = box(width, height)
+            edge = right - left
+            assert edge == bottom - top == min(width, height)
             assert 0 <= (width - edge) - 2 * left <= 1
             assert 0 <= (height - edge) - 2 * top <= 1
 
@@ -67,16 +70,31 @@ def test_it_is_the_slow_twin_within_one_grey_level(size: int, height: int, width
 def test_a_graph_can_repeat_it_within_one_grey_level(size: int, height: int, width: int) -> None:
     """By torch's crop and resize, as a graph that ships has them."""
     values_HWC = noise(height, width, 3)
-    left, top, edge = box(width, height)
+    left, top, right, _ = box(width, height)
+    edge = right - left
     square = torch.from_numpy(values_HWC).permute(2, 0, 1)[None, :, top : top + edge, left : left + edge].double()
     resized = functional.interpolate(square, (size, size), mode="bilinear", antialias=True, align_corners=False)
     assert abs(pixels(Image.fromarray(values_HWC), size) - resized[0].numpy()).max() <= BOUND + 1e-9
 
 
+@pytest.mark.parametrize("framing", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("margin", [0.0, 0.125, 0.3])
+def test_it_is_what_a_network_is_shown_of_images_that_are_stored_encoded(framing: Framing, margin: float) -> None:
+    for height, width in ((20, 31), (31, 20), (20, 20), (1, 9)):
+        whole_CHW = noise(height, width, 3).transpose(2, 0, 1)
+        shown = render.framed(torch.tensor([height]), torch.tensor([width]), framing, margin)
+        y, x, h, w = (int(each) for each in shown)
+        assert box(width, height, framing, margin) == (x, y, x + w, y + h)
+        found_CHW = pixels(Image.fromarray(whole_CHW.transpose(1, 2, 0)), 8, framing, margin)
+        # Of a crop that is no square Pillow may resize the other direction first, and round there.
+        assert abs(found_CHW.astype(int) - render.cut(whole_CHW, [y, x, h, w], 8)).max() <= (framing == "squash")
+
+
 @pytest.mark.parametrize("size", [(31, 20), (20, 31), (30, 20), (21, 20), (20, 20)])
 def test_no_pixel_from_outside_the_box_counts(size: tuple[int, int]) -> None:
     width, height = size
-    left, top, edge = box(width, height)
+    left, top, right, _ = box(width, height)
+    edge = right - left
     inside = noise(edge, edge)
     found = []
     for outside in (0, 255):

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
+from pipeline.base.passes import BYTES, MOST
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
 from pipeline.labels.labeller import (
     ALIVE,
-    EVALUATION_BATCH,
-    EVALUATION_BYTES,
     evaluation_batch,
     forward_fixed,
     label,
@@ -208,6 +207,6 @@ def test_a_pass_of_predictions_takes_bounded_memory(edge: int) -> None:
             return x_BCHW.new_zeros(1).expand(1, 27, edge, edge).contiguous().flatten(1)[:, :10]
 
     batch, image = evaluation_batch(Wide(), 1, 1), ALIVE * 4 * 27 * edge * edge
-    assert batch in {2**power for power in range(9)} and batch <= EVALUATION_BATCH
-    assert batch * image <= EVALUATION_BYTES or batch == 1
-    assert batch == EVALUATION_BATCH or 2 * batch * image > EVALUATION_BYTES
+    assert batch in {2**power for power in range(9)} and batch <= MOST
+    assert batch * image <= BYTES or batch == 1
+    assert batch == MOST or 2 * batch * image > BYTES

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 AHEAD = "tests/data/test_ahead.py"
+CARD = "tests/compression/test_model_card.py"
 COLOURS = "tests/data/test_colours.py"
 DECODE = "tests/data/test_decode.py"
 FRAMING = "tests/data/test_framing.py"
@@ -26,13 +27,27 @@ MUTANTS = [
     Mutant("pipeline/data/decode.py", "    if QUIET not in warnings.filters:", "    if False:", ODD),
     Mutant("pipeline/data/decode.py", 'getattr(error, "strerror", None) or str(error)', "str(error)", DECODE),
     Mutant("pipeline/data/decode.py", "AvifImagePlugin.DEFAULT_MAX_THREADS = 1", "AvifImagePlugin.SUPPORTED", DECODE),
-    Mutant("pipeline/data/framing.py", "(height - edge) // 2, edge", "(height - edge + 1) // 2, edge", FRAMING),
-    Mutant("pipeline/data/framing.py", "(left, top, left + edge, top + edge)", "(0, 0, edge, edge)", FRAMING),
+    Mutant("pipeline/data/framing.py", "(height - down) // 2", "(height - down + 1) // 2", FRAMING),
+    Mutant("pipeline/data/framing.py", "left, top, left + across, top + down", "0, 0, across, down", FRAMING),
+    Mutant("pipeline/data/framing.py", "round(edge * (1 - margin))", "round(edge - margin)", FRAMING),
+    Mutant("pipeline/data/framing.py", '(min if framing == "crop" else max)', "min", FRAMING),
+    Mutant("pipeline/data/decode.py", '(None, resize) if framing == "pad" else (resize, None)', "(resize, None)", CARD),
+    Mutant("pipeline/commands/predict.py", 'card.framing or "crop"', '"crop"', CARD),
+    Mutant("pipeline/commands/predict.py", "card.margin or 0.0", "0.0", CARD),
+    Mutant(
+        "pipeline/compression/model_card.py", 'if framing == "pad" else (code, "")', 'if False else (code, "")', CARD
+    ),
+    Mutant(
+        "pipeline/compression/work.py",
+        "rendering = data.rendering(node.input) if node.input else None",
+        "rendering = node.input",
+        "tests/training/test_renderings.py::test_what_ships_frames_files_as_its_network_was_shown_images",
+    ),
     Mutant("pipeline/data/framing.py", "Image.Resampling.BILINEAR", "Image.Resampling.BOX", FRAMING),
     Mutant(
         "pipeline/data/framing.py",
-        "picture.crop((left, top, left + edge, top + edge)).resize((size, size), Image.Resampling.BILINEAR)",
-        "picture.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + edge + 0.5, top + edge))",
+        "picture.crop(box(*picture.size, framing, margin)).resize((size, size), Image.Resampling.BILINEAR)",
+        "picture.resize((size, size), Image.Resampling.BILINEAR, [max(0, n - 0.5) for n in box(*picture.size)])",
         FRAMING,
     ),
     Mutant("pipeline/data/colours.py", "if lightest < 2**bits", "if lightest <= 2**bits", COLOURS),

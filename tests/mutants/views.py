@@ -206,10 +206,22 @@ MUTANTS = [
         "tests/models/test_activations.py",
     ),
     Mutant(
-        "pipeline/labels/labeller.py",
-        "while batch > 1 and batch * an_image > EVALUATION_BYTES:",
-        "if batch * an_image > EVALUATION_BYTES:",
+        "pipeline/base/passes.py",
+        "while images > 1 and images * bytes_an_image > BYTES:",
+        "if images * bytes_an_image > BYTES:",
         "tests/labels/test_labeller.py::test_a_pass_of_predictions_takes_bounded_memory",
+    ),
+    Mutant(
+        "pipeline/compression/declared.py",
+        "activation_bytes(onnx.load_model_from_string(content), 1)",
+        "declared_bytes(onnx.load_model_from_string(content), 256)",
+        "tests/compression/test_declared.py",
+    ),
+    Mutant(
+        "pipeline/compression/runtime.py",
+        "batch_size or self.images_a_pass",
+        "batch_size or 256",
+        "tests/compression/test_declared.py",
     ),
     # The section.
     Mutant("pipeline/config/views.py", "if key in ALWAYS or value != getattr(STILL, key)", "", VIEWS),

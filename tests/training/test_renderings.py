@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.base.paths import DATA
+from pipeline.compression.work import card_of
 from pipeline.data import prepared
 from pipeline.data.encoded import EncodedImages
 from pipeline.data.views import draw
@@ -46,7 +47,10 @@ def specs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         change = {
             "data": {**data, "per_class": None},
             "views": MIXED,
-            "teacher": {"input": {"size": LARGE, "mean": [0.5] * 3, "std": [0.3] * 3}, "architecture": {"width": 4}},
+            "teacher": {
+                "input": {"size": LARGE, "mean": [0.5] * 3, "std": [0.3] * 3, "framing": "pad", "margin": 0.1},
+                "architecture": {"width": 4},
+            },
             "training": {"epochs": EPOCHS, "batch_size": 8},
             "method": dict.fromkeys(("dkd", "cwtm")),
         }
@@ -72,6 +76,16 @@ def test_evaluation_frames_images_for_the_network(specs: dict[str, Any]) -> None
         with torch.no_grad():
             z_NC = forward_fixed(model, (x_NCSS.float() / 255 - mean_C) / std_C, evaluation_batch(model, 3, LARGE))
         assert torch.equal(z_NC, stored_NC)
+
+
+def test_what_ships_frames_files_as_its_network_was_shown_images(specs: dict[str, Any]) -> None:
+    """Images that are stored as pixels are their middle squares, whatever the framing of a network."""
+    data = prepared.read(DATA)
+    card, plain = (card_of(node.read(name), data) for name in ("teacher", "baseline"))
+    assert (card.size, card.mean) == (LARGE, (0.5,) * 3)
+    is_framed = isinstance(data.train.images, EncodedImages)
+    assert (card.framing, card.margin) == (("pad", 0.1) if is_framed else (None, None))
+    assert (plain.size, plain.framing, plain.margin) == (EDGE, None, None)
 
 
 def test_a_student_learns_from_the_answer_to_its_own_mixed_crop_and_from_the_mixture(specs: dict[str, Any]) -> None:
