@@ -58,6 +58,35 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def watch(
+    curves: Annotated[bool, typer.Option("--curves", help="Draw loss and validation of what is trained, too.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look once; also what happens where nobody looks on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What runs now, here and in queued experiments: how far it is, how fast, and how long it will take."""
+    import sys
+    import time
+
+    from pipeline.commands import watch
+    from pipeline.console.events import running
+    from pipeline.console.progress import log
+    from pipeline.dvc.training_state import state_root
+    from pipeline.lineage.results import show
+
+    root = state_root()
+    if sys.stdout.isatty() and not (once or as_json):
+        watch.follow(root, lambda found: watch.screen(found, curves))
+        return
+    found = running(root)
+    if not found and not as_json:
+        log(watch.NOTHING)
+    elif found:
+        show(watch.table(found, time.time()), as_json=as_json)
+    for line in watch.curves(found) if curves else ():
+        log(line)
+
+
+@app.command()
 def tree() -> None:
     """The lineage as a tree: who taught whom, what each reached, which slots only stand for another."""
     from pipeline.commands.tree import draw
@@ -313,13 +342,14 @@ def gc(
     from pipeline.commands.gc import collect, looks_in_use
     from pipeline.console.progress import log
     from pipeline.data.prepared import shards_in_use
-    from pipeline.training.state import VARIABLE, state_root
+    from pipeline.dvc.training_state import VARIABLE, state_root
 
     done = collect(root := state_root(), unfinished=unfinished, used=shards_in_use(DATA), looks=looks_in_use(root))
     log(
         f"removed {done.removed} states"
         + (f", {done.shards} files of encoded images" if done.shards else "")
         + (f", {done.looks} lists of images" if done.looks else "")
+        + (f", events of {done.events} stages" if done.events else "")
         + f", {done.bytes / 1e6:.1f} MB"
         + (f"; {done.unfinished} unfinished stay (--unfinished removes them)" if done.unfinished else "")
         + (f"; {done.held} in use stay" if done.held else "")

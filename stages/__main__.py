@@ -42,10 +42,10 @@ def prepare() -> None:
     from pipeline.data.keeping import Keeping
     from pipeline.data.prepare import write
     from pipeline.dvc import links
+    from pipeline.dvc.training_state import state_root
     from pipeline.planning.specs.prepare import PrepareSpec
     from pipeline.planning.specs.spec import read_spec
     from pipeline.planning.unlabelled import are_learned
-    from pipeline.training.state import state_root
 
     spec = read_spec("prepare", PrepareSpec)
     data = Data(**spec.data)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.training.state import VARIABLE
+from pipeline.dvc.training_state import VARIABLE
 
 ROOT = Path(__file__).parents[1]
 # As params.yaml comes with the repository: the one at the top is the user's, who may have changed it.

@@ -19,6 +19,12 @@ STAGES = (
     "plan prepare teacher assistant student baseline direct refinery refined born_again ensemble method mutual "
     "compress summary report"
 )
+PIPELINE = (
+    "repro status watch tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
+)
+PIPELINE = (
+    "repro status watch tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
+)
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 
 
@@ -28,10 +34,7 @@ def names(app: typer.Typer) -> list[str]:
 
 def test_the_commands_are_these() -> None:
     assert names(stages) == STAGES.split()
-    here = (
-        "repro status tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
-    )
-    assert names(pipeline) == here.split()
+    assert names(pipeline) == PIPELINE.split()
 
 
 @pytest.mark.parametrize("app", [stages, pipeline], ids=["stages", "pipeline"])

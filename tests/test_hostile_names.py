@@ -20,8 +20,10 @@ from pipeline.commands.status import Standing
 from pipeline.compression.card import Card
 from pipeline.config.section import unknown
 from pipeline.console import errors
+from pipeline.console.events import Activity
 from pipeline.dvc.experiments import Experiment
 from pipeline.dvc.lock import Lock
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.engines.estimate import UNKNOWN, Expected
 from pipeline.lineage.node import Node
 from pipeline.lineage.results import Row
@@ -68,6 +70,15 @@ def standings() -> list[Standing]:
 def status(patch: Patch, folder: Path) -> Lines:
     patch.setattr("pipeline.commands.status.standings", standings)
     return [["status"], ["status", "--json"]]
+
+
+def watch(patch: Patch, folder: Path) -> Lines:
+    first = {"node": HOSTILE, "doing": "training", "experiment": HOSTILE, "machine": HOSTILE, "time": 0.0}
+    row = {"epoch": 1, "loss": 1.0, "validation_accuracy": 0.5}
+    found = Activity({**first, "epochs": 2, "steps": 3, "images": 4}, [{"time": 1.0, "done": 3, "row": row}], [])
+    patch.setattr("pipeline.console.events.running", lambda root: [found])
+    patch.setenv(VARIABLE, str(folder))
+    return [["watch", "--curves"], ["watch", "--json"]]
 
 
 def tree(patch: Patch, folder: Path) -> Lines:
@@ -190,7 +201,7 @@ def gc(patch: Patch, folder: Path) -> Lines:
 ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
-        *(repro, status, tree, summary, layers, compare, seeds, study),
+        *(repro, status, watch, tree, summary, layers, compare, seeds, study),
         *(orders, predict, import_, views, pictures, use, wire, accept, gc),
     )
 }

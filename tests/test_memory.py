@@ -34,8 +34,8 @@ def _train(folder: str, resident: int, output: str) -> None:
     from pipeline.console.errors import run
     from pipeline.data import prepare
     from pipeline.data.images import Source
+    from pipeline.dvc.training_state import VARIABLE
     from pipeline.training import device, learn
-    from pipeline.training.state import VARIABLE
     from tests.faults import process  # noqa: F401  what a first step imports, imported before the limit
     from tests.training.runs import planned
 

@@ -13,13 +13,13 @@ from pipeline.base.paths import CODE, DATA, PLAN
 from pipeline.config import params
 from pipeline.config.yaml import dump, read_yaml
 from pipeline.data.prepare import prepare
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.lineage import node
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.spec import read_spec, write_specs
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.learn import learn
-from pipeline.training.state import VARIABLE
 
 NODES = ("teacher", "direct", "method/dkd", "method/hint", "method/fitnet", "method/fsp", "mutual")
 SMALL_NODES = ("teacher", "method/dkd")

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.base.errors import UserError
 from pipeline.base.locks import LOCK
 from pipeline.base.paths import resolve
+from pipeline.console import events
 from pipeline.data import kept_images, kept_looks
 from pipeline.data.kept_images import Kept
 from pipeline.planning.specs.prepare import PrepareSpec
@@ -25,9 +26,9 @@ Contents = Callable[[Path], list[Path] | None]
 class Collected:
     """How many states were removed and their bytes; left: those that a process holds, and unfinished ones.
 
-    shards, looks: files of encoded images, and lists of what was found of images, that were removed; their bytes count,
-    too. strange: folders with a `lock` that are no saved training, and what lies among encoded images or such lists, or
-    hold more than that. They are left, too.
+    shards, looks, events: files of encoded images, lists of what was found of images, and what stages that run no more
+    told of themselves, that were removed; their bytes count, too. strange: folders with a `lock` that are no saved
+    training, and what lies among encoded images or such lists, or hold more than that. They are left, too.
     """
 
     removed: int = 0
@@ -36,6 +37,7 @@ class Collected:
     unfinished: int = 0
     shards: int = 0
     looks: int = 0
+    events: int = 0
     strange: list[Path] = field(default_factory=list)
 
 
@@ -81,6 +83,10 @@ def collect(
     for folder in [] if kept.is_symlink() or not kept.is_dir() else sorted(kept.iterdir()):
         _holding(folder, kept_images.contents, images, done)
     _collect_looks(root / kept_looks.FOLDER, unfinished, looks, done)
+    for path in events.ended(root):
+        done.bytes += path.stat().st_size
+        path.unlink()
+        done.events += 1
     return done
 
 

@@ -23,12 +23,12 @@ from pipeline.config.params import Params
 from pipeline.config.section import wording
 from pipeline.config.select import ACCURACY, Metric, metric_of, without_accuracy
 from pipeline.console.progress import log
+from pipeline.dvc.training_state import VARIABLE, state_root
 from pipeline.evaluation.statistics import holm, p_value, paired, summary
 from pipeline.lineage import node
 from pipeline.planning.build import build
 from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
 from pipeline.planning.specs.spec import Spec, write_specs
-from pipeline.training.state import VARIABLE, state_root
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 from pipeline.base.kinds import unlike_file
 from pipeline.compression.card import BLACK, Card
-from pipeline.compression.declared import check_fits
 from pipeline.compression.runtime import Runtime
 from pipeline.data.ahead import cores, in_order
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
 from pipeline.lineage import node
+from pipeline.models.declared import check_fits
 from pipeline.planning import graph
 
 MODES = {1: "L", 3: "RGB"}

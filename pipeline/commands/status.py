@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.base.errors import UserError
 from pipeline.config import params
 from pipeline.dvc import lock
+from pipeline.dvc.training_state import state_root
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
 from pipeline.lineage.results import learned_from
@@ -14,7 +15,7 @@ from pipeline.planning.build import build
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import NodeSpec
 from pipeline.planning.specs.training import TrainingSpec, TrainSpec
-from pipeline.training.state import State, state_root
+from pipeline.training.state import State
 
 NEW = "not run yet"
 

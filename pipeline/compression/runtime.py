@@ -23,7 +23,7 @@ class Runtime:
 
     Files are not trusted: one above `LARGEST`, one that keeps tensors in files outside its folder, and one whose
     inputs or outputs are not what its card says, are refused by a `UserError`; so are answers that are none. How much
-    memory it takes is checked by `pipeline.compression.declared`.
+    memory it takes is checked by `pipeline.models.declared`.
 
     Args:
         path: The .onnx file.
@@ -39,7 +39,7 @@ class Runtime:
     @cached_property
     def images_a_pass(self) -> int:
         """How many images go through it at once, where nobody asks for a number."""
-        from pipeline.compression.declared import pass_of  # which imports onnx: who asks for a number does without
+        from pipeline.models.declared import pass_of  # which imports onnx: who asks for a number does without
 
         return pass_of(self._path.read_bytes())
 

@@ -4,13 +4,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+from pipeline.base.curve_row import CurveRow
+from pipeline.console.events import telling
 from pipeline.console.text import visible, visible_lines
 
 LINES = 10
 APART = 2  # seconds between two plain lines, at least
-CurveRow = dict[str, Any]  # one network's figures of one epoch
+
+
+class Onlooker(NamedTuple):
+    """What a training calls: after each epoch with its row, after each step with how many are done of all epochs."""
+
+    ended: Callable[[CurveRow], None]
+    moved: Callable[[int], None]
 
 
 def log(sentence: str) -> None:
@@ -34,10 +42,25 @@ def emit(line: str) -> None:
 
 
 @contextmanager
-def showing(node: str, epochs: int) -> Iterator[Callable[[CurveRow], None]]:
-    """Yield a function to be called with each finished epoch's row of the curve."""
-    with _shown(f"{node}: epoch 1 of {epochs}", epochs) as show:
-        yield lambda row: show(row["epoch"], line(node, epochs, row))
+def showing(node: str, epochs: int, steps: int, **settled: Any) -> Iterator[Onlooker]:
+    """Yield what is to be called with each finished epoch's row of the curve, and how many steps are done.
+
+    steps: of an epoch. settled: what else is told of the training to who looks on.
+    """
+    with (
+        telling(node, "training", epochs=epochs, steps=steps, **settled) as tell,
+        _shown(f"{node}: epoch 1 of {epochs}", epochs) as (show, move),
+    ):
+
+        def ended(row: CurveRow) -> None:
+            tell(always=True, done=row["epoch"] * steps, row=row)
+            show(row["epoch"], line(node, epochs, row))
+
+        def moved(done: int) -> None:
+            tell(done=done)
+            move(done / steps)
+
+        yield Onlooker(ended, moved)
 
 
 @contextmanager
@@ -47,10 +70,14 @@ def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int
     The first call tells where labelling goes on. Where it takes no time it prints nothing.
     """
     begun, first = time.monotonic(), -1
-    with _shown(f"{node}: labels", images, brief=True) as show:
+    with (
+        telling(node, "labels", images=images, views=views) as tell,
+        _shown(f"{node}: labels", images, brief=True) as (show, _),
+    ):
 
         def count(done: int) -> None:
             nonlocal first
+            tell(done=done, always=first < 0)
             if first >= 0:
                 speed = (done - first) / max(time.monotonic() - begun, 1e-9)
                 show(done, f"{node}: labels, {_view(done, views, images)}, {speed:.0f} images/s")
@@ -68,9 +95,13 @@ def showing_labels(node: str, views: int, images: int) -> Iterator[Callable[[int
 def showing_images(verb: str, whole: int) -> Iterator[Callable[[int], None]]:
     """Yield a function to be called with how many images are done. Prints nothing where it takes no time."""
     begun = time.monotonic()
-    with _shown(f"prepare: 0 of {whole:,} images {verb}", whole, brief=True) as show:
+    with (
+        telling("prepare", "images", images=whole, verb=verb) as tell,
+        _shown(f"prepare: 0 of {whole:,} images {verb}", whole, brief=True) as (show, _),
+    ):
 
         def count(done: int) -> None:
+            tell(done=done)
             speed = done / max(time.monotonic() - begun, 1e-9)
             show(done, f"prepare: {done:,} of {whole:,} images {verb}, {speed:.0f} images/s")
 
@@ -83,9 +114,13 @@ def _view(done: int, views: int, images: int) -> str:
     return f"view {min(done // each, views):,} of {views:,}, image {done:,} of {images:,}"
 
 
+# What is done, and that in words; and what is done in between, for a bar.
+Meter = tuple[Callable[[int, str], None], Callable[[float], None]]
+
+
 @contextmanager
-def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function of how much of the whole is done, and that in words.
+def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Meter]:
+    """Yield a function of how much of the whole is done, and that in words; and one of how much is, in between.
 
     brief: the last line is not printed where it is the only one.
     """
@@ -94,7 +129,7 @@ def _shown(beginning: str, whole: int, *, brief: bool = False) -> Iterator[Calla
 
 
 @contextmanager
-def _live(beginning: str, whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
+def _live(beginning: str, whole: int, brief: bool) -> Iterator[Meter]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from pipeline.console.terminal import console
@@ -109,13 +144,13 @@ def _live(beginning: str, whole: int, brief: bool) -> Iterator[Callable[[int, st
             newest = words
             progress.update(task, description=visible(words), completed=done)
 
-        yield show
+        yield show, lambda done: progress.update(task, completed=done)
     if newest and not (brief and time.monotonic() - begun < APART):
         log(newest)  # the live line goes when it ends; the last state stays to be read
 
 
 @contextmanager
-def _lines(whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
+def _lines(whole: int, brief: bool) -> Iterator[Meter]:
     last = time.monotonic()
     step, reached, printed = max(1, whole // LINES), 0, not brief
 
@@ -127,7 +162,7 @@ def _lines(whole: int, brief: bool) -> Iterator[Callable[[int, str], None]]:
             log(words)
             last, printed = time.monotonic(), True
 
-    yield show
+    yield show, lambda done: None
 
 
 def line(node: str, epochs: int, row: CurveRow) -> str:

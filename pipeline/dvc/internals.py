@@ -7,9 +7,12 @@ takes long to import: nothing but `python -m pipeline repro` does.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import networkx
+import psutil
+from dvc import rwlock
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
@@ -83,12 +86,23 @@ def run(stage: str) -> bool:
     Raises:
         UserError: It failed, or DVC cannot run it; in DVC's words.
     """
+    # DVC takes a process that was killed for one that works as long as nobody has asked how it ended: in a container
+    # whose first process asks for nothing, that is for ever.
+    rwlock.psutil = SimpleNamespace(pid_exists=_works)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         with Repo(_wait_for_lock=True) as repo:
             repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
             return bool(reproduce(repo, stage, single_item=True))
     except DvcException as error:
         raise _named(error) from None
+
+
+def _works(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _collect(repo: Repo, target: str, names: list[str]) -> list[Any]:

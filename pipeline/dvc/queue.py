@@ -81,6 +81,7 @@ def run(names: Collection[str], jobs: int, log: Log) -> None:
         if follower.poll() is None:
             follower.terminate()
             follower.wait()
+            log("")  # what it showed may end in the middle of a line
 
 
 def _wait(follower: subprocess.Popen[bytes], names: Collection[str], log: Log) -> None:

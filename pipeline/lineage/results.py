@@ -166,18 +166,23 @@ def show(cells: list[tuple[str, ...]], *, as_json: bool = False) -> None:
         for line in cells[1:]:
             emit(json_line(dict(zip(cells[0], line, strict=True))))
         return
+    from pipeline.console.terminal import uncut
+
+    uncut(drawn(cells))
+
+
+def drawn(cells: list[tuple[str, ...]]) -> Any:
+    """The table as rich draws it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from pipeline.console.terminal import uncut
-
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    words = {cells[0][0], "state", "step", "learned from", "why"}
+    words = {cells[0][0], "state", "step", "learned from", "why", "experiment", "doing", "machine"}
     for title in cells[0]:
         table.add_column(visible(title), justify="left" if title in words else "right", no_wrap=True)
     for line in cells[1:]:
         table.add_row(*map(visible, line))
-    uncut(table)
+    return table
 
 
 def markdown(cells: list[tuple[str, ...]]) -> str:

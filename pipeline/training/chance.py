@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.console.progress import CurveRow, log
+from pipeline.base.curve_row import CurveRow
+from pipeline.console.progress import log
 
 LOW = 0.5  # of the first epoch's loss, or of a guess's cross entropy
 DEVIATIONS = 2.0

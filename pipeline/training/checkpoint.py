@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pipeline.base.curve_row import CurveRow
 from pipeline.config.recipe import Recipe
 from pipeline.config.select import Metric
-from pipeline.console.progress import CurveRow
 from pipeline.training.device import Device
 from pipeline.training.imported import version
 from pipeline.training.kept import is_over

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pipeline.base.curve_row import CurveRow
 from pipeline.config.recipe import Recipe
 from pipeline.config.select import ACCURACY, Metric
-from pipeline.console.progress import CurveRow
 from pipeline.training.checkpoint import Position
 from pipeline.training.recipe import learning_rate
 

@@ -135,9 +135,9 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
     with holding(name, saved, log) as state:
         training = Training(spec.training, data, teacher, device, init_weights)
         validate = _validation(training) if spec.has_logits else lambda model: {}
-        header(describe_job(spec, training, device))
-        with showing(name, training.recipe.epochs) as show:
-            training.run(state, validate, show, log, read_machine().state_every)
+        header(job := describe_job(spec, training, device))
+        with showing(name, job.epochs, training.steps, key=saved, machine=job.machine, images=job.images) as shown:
+            training.run(state, validate, shown.ended, log, read_machine().state_every, shown.moved)
     for k in range(len(training.learners)):
         kept = training.epochs(k)
         warn_at_chance(name, training.rows(k)[: kept["kept"] if kept else None], data.validation.labels)

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.curve_row import CurveRow
 from pipeline.base.signals import Stopped, deferred
 from pipeline.config.input import of_json
 from pipeline.config.recipe import Recipe
 from pipeline.config.select import metric_of
 from pipeline.config.views import Views
-from pipeline.console.progress import CurveRow
 from pipeline.data.batches import batches, order
 from pipeline.data.drawn import Drawn
 from pipeline.data.feed import augment_ahead, fed
@@ -189,6 +189,7 @@ class Training:
         show: Callable[[CurveRow], None],
         log: Callable[[str], None],
         every: float,
+        moved: Callable[[int], None] = lambda done: None,
     ) -> None:
         """Train to the last epoch, or until patience is at its end, or a stop is asked for.
 
@@ -199,6 +200,7 @@ class Training:
             show: Is called with each epoch's row.
             log: Prints one sentence.
             every: Seconds between saved states; at 0 each step is saved, and the next one waits for it.
+            moved: Is called after each step with how many are done, of all epochs.
 
         Raises:
             Stopped: A signal asked to stop; the state is saved.
@@ -212,6 +214,7 @@ class Training:
                 started = time.perf_counter()
                 for step in self.epoch():
                     self.at.step = step + 1
+                    moved(self.at.epoch * self.steps + step + 1)
                     if stop_asked() or saver.is_due():
                         self.at.epoch_seconds += self.device.seconds_since(started)
                         self._save(saver)

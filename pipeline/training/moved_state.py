@@ -12,13 +12,14 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import Json
 from pipeline.base.paths import DATA
 from pipeline.data import prepared
+from pipeline.dvc.training_state import state_root
 from pipeline.lineage import node
 from pipeline.planning.specs.spec import parse
 from pipeline.planning.specs.training import LabelSettings, TrainingSpec, TrainSpec
 from pipeline.training.folders import contents, remove
 from pipeline.training.key import key, read_by
 from pipeline.training.seen_views import with_seen_views
-from pipeline.training.state import State, state_root
+from pipeline.training.state import State
 
 
 class MovedState:

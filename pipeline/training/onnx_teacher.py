@@ -12,7 +12,6 @@ from torch import Tensor
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
 from pipeline.base.paths import DATA
-from pipeline.compression.declared import pass_of
 from pipeline.config.input import Input, complete
 from pipeline.config.select import metric_of
 from pipeline.console.progress import log
@@ -26,6 +25,7 @@ from pipeline.labels.labeller import predict
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
+from pipeline.models.declared import pass_of
 from pipeline.models.shown import Show, Shown
 from pipeline.planning.specs.foreign import OnnxFile, OnnxSpec
 from pipeline.planning.specs.machine import read_machine

@@ -16,29 +16,9 @@ from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.base.locks import held
-from pipeline.dvc import cache
+from pipeline.dvc.training_state import VARIABLE, state_root
 
-VARIABLE = "COHOBATE_STATE"
 DIGEST = 32
-
-
-def state_root() -> Path:
-    """The folder of all training state: `$COHOBATE_STATE`, else beside the DVC cache.
-
-    Raises:
-        UserError: Outside of a DVC repository, or where DVC is not installed, and without the variable.
-    """
-    if given := os.environ.get(VARIABLE):
-        return Path(given)
-    found = cache.folder()
-    if found is not None:
-        return found.parent / "training-state"
-    why = (
-        "DVC is not installed here: install it"
-        if cache.repository()
-        else "no .dvc folder here or above: run in the repository"
-    )
-    raise UserError(f"{why}, or set {VARIABLE} to a folder for training state")
 
 
 class State:

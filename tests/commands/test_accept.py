@@ -18,12 +18,12 @@ from pipeline.commands.accept import _trains_the_same
 from pipeline.config import params
 from pipeline.dvc import cache, lock
 from pipeline.dvc.relock import relocked
+from pipeline.dvc.training_state import state_root
 from pipeline.planning import graph, releases, units
 from pipeline.planning.build import build
 from pipeline.planning.releases import Releases
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training import moved_state
-from pipeline.training.state import state_root
 from tests.faults.compare import difference, results
 from tests.faults.graph import resize
 from tests.release import checkout, text, updated

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +19,14 @@ from pipeline.config.data import Data
 from pipeline.data.kept_images import FOLDER, kept_images
 from pipeline.data.kept_looks import Look, kept_looks, looks_file
 from pipeline.data.shards import Bucket, Stored
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.labels.parts import PARTS, WHOLE
 from pipeline.labels.store import view_path
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import write_specs
 from pipeline.training.folders import contents, locked_folders
 from pipeline.training.labelling import ENVIRONMENT, kept_parts
-from pipeline.training.state import VARIABLE, State, holding
+from pipeline.training.state import State, holding
 from tests.scratch import Scratch, wait
 
 A, B = "a" * 64, "b" * 64  # keys
@@ -360,7 +362,6 @@ def test_what_is_not_ours_among_the_lists_of_images_stays_and_is_named(tmp_path:
 
 def test_the_command_says_how_much(copied: Scratch) -> None:
     said = copied.run("python", "-m", "pipeline", "gc")
-    removed, rest = said.removeprefix("removed ").split(" states, ")
-    assert int(removed) >= 9
-    assert float(rest.split(" MB")[0]) > 0
+    found = re.fullmatch(r"removed (\d+) states, events of (\d+) stages, ([\d.]+) MB\n", said)
+    assert found and int(found[1]) >= 9 and int(found[2]) >= 9 and float(found[3]) > 0, said
     assert copied.run("python", "-m", "pipeline", "gc") == "removed 0 states, 0.0 MB\n"

@@ -9,10 +9,11 @@ import pytest
 from safetensors.numpy import save
 
 from pipeline.commands import status
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.slots import CarrySpec
 from pipeline.planning.specs.spec import NodeSpec
-from pipeline.training.state import VARIABLE, State
+from pipeline.training.state import State
 from tests.planning.test_build import build
 from tests.scratch import Scratch
 

@@ -18,6 +18,7 @@ from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import normalise
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.evaluation import cost
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
@@ -25,7 +26,6 @@ from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import rebuild
 from pipeline.models.fake_quantise import FrozenInput, InputGrid
 from pipeline.training.learn import load
-from pipeline.training.state import VARIABLE
 from pipeline.training.teacher import StoredLabels
 from tests.compression.chains import run, workshop
 from tests.training.runs import CPU, furnish, inside

@@ -5,12 +5,16 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.console import progress, training
+from pipeline.console import events, progress, training
+from pipeline.console.events import running
 from pipeline.console.training import Job, duration
 from pipeline.dvc.previous_run import PreviousRun
+from pipeline.dvc.training_state import VARIABLE
 from tests.scratch import Scratch
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
@@ -107,6 +111,42 @@ def test_expected_time_is_that_of_the_last_speed() -> None:
         Job(**{**vars(JOB), "previous_run": PreviousRun({}, 100.0)}).size
         == "300 images, 20 epochs, about 60 s at the last run's speed"
     )
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is shown is told to who looks on, too: not beside this repository's training."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_a_training_tells_each_epoch_and_where_it_is_between_two(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "APART", 0)
+    row = {"epoch": 1, "loss": 2.0, "validation_accuracy": 0.5, "images_per_second": 7.0}
+    with progress.showing("teacher", 2, 10, key="k") as shown:
+        shown.ended(row)
+        (found,) = running(elsewhere)
+        assert found.last("done") == 10 and found.last("row") == row
+        monkeypatch.setattr(events, "APART", 0)
+        shown.moved(13)
+        assert running(elsewhere)[0].last("done") == 13
+        shown.ended({**row, "epoch": 2, "validation_accuracy": None})
+    assert capsys.readouterr().out.splitlines() == [
+        "teacher: epoch 1 of 2, loss 2.0000, validation 50.0 %, 7 images/s",
+        "teacher: epoch 2 of 2, loss 2.0000, 7 images/s",
+    ]
+
+
+def test_a_bar_moves_with_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("rich.progress.Progress.update", lambda self, task, **to: seen.append(to))
+    with progress.showing("teacher", 2, 10) as shown:
+        shown.moved(5)
+        shown.moved(15)
+    assert [each["completed"] for each in seen] == [0.5, 1.5]
 
 
 def labels_shown(capsys: pytest.CaptureFixture[str], calls: range | list[int]) -> list[str]:

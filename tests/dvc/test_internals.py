@@ -3,15 +3,18 @@
 import ast
 import errno
 import inspect
+import json
 import os
 import re
 import signal
+import subprocess
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import dvc
+import psutil
 import pytest
 from dvc.cli.parser import get_main_parser
 
@@ -56,6 +59,7 @@ USED = [
     ("dvc.repo.reproduce", "reproduce", ("self", "targets", "single_item")),
     ("dvc.repo.scm_context", "SCMContext", ("quiet",)),
     ("dvc.repo.stage", "StageLoad.collect", ("target",)),
+    ("dvc", "rwlock.psutil.pid_exists", ("pid",)),
     ("dvc.stage", "Stage.addressing", ()),
     ("dvc.stage", "PipelineStage.changed_stage", ()),
     ("dvc.stage", "Stage.is_callback", ()),
@@ -179,6 +183,21 @@ def test_stages_are_read_and_run_and_what_dvc_refuses_is_one_sentence(
     Path("dvc.yaml").write_text("stages: 3\n")
     with pytest.raises(UserError, match="DVC cannot read the stages"):
         internals.needs([])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_who_has_ended_is_not_in_the_way_before_somebody_has_asked_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose first process never asks."""
+    monkeypatch.chdir(tmp_path)
+    found("dvc.repo", "Repo").init(no_scm=True).close()
+    Path("dvc.yaml").write_text("stages:\n  first:\n    cmd: touch z\n    outs: [z]\n")
+    child = subprocess.Popen(["true"])
+    wait("its end", lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(tmp_path / "z"): {"pid": child.pid, "cmd": "x"}}}))
+    assert internals.run("first")
+    child.wait()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

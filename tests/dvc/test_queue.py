@@ -63,10 +63,13 @@ def left() -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if each.cmdline()[: len(NEVER_ENDS)] == [*NEVER_ENDS]]
 
 
-def test_without_a_worker_the_wait_ends_in_a_sentence_and_leaves_no_process(folder: Path) -> None:
+def test_without_a_worker_the_wait_ends_in_a_sentence_on_a_line_of_its_own_and_leaves_no_process(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UserError, match="none of its workers is alive, and not all experiments have run"):
         queue.run((), 1, print)
     assert not left()
+    assert capsys.readouterr().out == "\n"
 
 
 def test_while_a_worker_lives_we_wait_and_once_it_is_dead_no_longer(

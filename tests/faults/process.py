@@ -25,8 +25,8 @@ import pipeline.training.ensemble
 import pipeline.training.learn
 import pipeline.training.stage  # noqa: F401
 import stages.__main__
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.evaluation.cost import flops
-from pipeline.training.state import VARIABLE
 from tests.faults.graph import Stage
 from tests.faults.points import Fault, Points
 

@@ -4,6 +4,7 @@ A run takes seconds, since a stage takes as long as torch takes to import. The g
 without targets, such as a queue, runs here, too.
 """
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -144,11 +145,17 @@ def nothing_runs(own: Scratch) -> None:
 
 
 def _is_quiet(own: Scratch) -> bool:
-    """Whether two looks find nothing: one may come while a process becomes another program, and has no environment."""
+    """Whether two looks find nothing: one may come while a process becomes another program, and has no environment.
+
+    Nor is there a process that has ended and nobody has asked how, to which DVC has given a lock: `dvc repro` waits for
+    it, and on a busy machine it is there for a while.
+    """
     if running(own):
         return False
     time.sleep(0.05)
-    return not running(own)
+    locks = own.folder / ".dvc" / "tmp" / "rwlock"
+    named = re.findall(r'"pid": (\d+)', locks.read_text()) if locks.exists() else []
+    return not running(own) and not any(psutil.pid_exists(int(pid)) for pid in named)
 
 
 def wait(until: Callable[[], bool], complaint: Callable[[], str], seconds: float) -> None:

@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 DECODE = "tests/data/test_decode.py"
-DECLARED = "tests/compression/test_declared.py"
+DECLARED = "tests/models/test_declared.py"
 RUNTIME = "tests/compression/test_runtime.py"
 PREDICT = "tests/commands/test_predict.py"
 
@@ -52,19 +52,19 @@ MUTANTS = [
         "tests/training/test_numerics.py::test_answers_of_another_shape_are_none",
     ),
     Mutant(
-        "pipeline/compression/declared.py",
+        "pipeline/models/declared.py",
         "dim.dim_value = batch",
         "dim.dim_value = 1",
         f"{DECLARED}::test_it_is_weights_and_what_lives_between_two_steps",
     ),
     Mutant(
-        "pipeline/compression/declared.py",
+        "pipeline/models/declared.py",
         "last.get(name, -1) > number",
         "last.get(name, -1) > number + 1",
         f"{DECLARED}::test_it_is_weights_and_what_lives_between_two_steps",
     ),
     Mutant(
-        "pipeline/compression/declared.py",
+        "pipeline/models/declared.py",
         ", data_prop=True",
         "",
         f"{DECLARED}::test_a_model_that_declares_160_gb_is_refused_before_it_runs",

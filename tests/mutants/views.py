@@ -212,16 +212,16 @@ MUTANTS = [
         "tests/labels/test_labeller.py::test_a_pass_of_predictions_takes_bounded_memory",
     ),
     Mutant(
-        "pipeline/compression/declared.py",
+        "pipeline/models/declared.py",
         "activation_bytes(onnx.load_model_from_string(content), 1)",
         "declared_bytes(onnx.load_model_from_string(content), 256)",
-        "tests/compression/test_declared.py",
+        "tests/models/test_declared.py",
     ),
     Mutant(
         "pipeline/compression/runtime.py",
         "batch_size or self.images_a_pass",
         "batch_size or 256",
-        "tests/compression/test_declared.py",
+        "tests/models/test_declared.py",
     ),
     # The section.
     Mutant("pipeline/config/views.py", "if key in ALWAYS or value != getattr(STILL, key)", "", VIEWS),

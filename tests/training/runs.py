@@ -19,6 +19,7 @@ from pipeline.config import params
 from pipeline.config.yaml import read_yaml
 from pipeline.data import prepared
 from pipeline.data.prepare import prepare
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.planning import graph
 from pipeline.planning.build import build
 from pipeline.planning.specs.machine import MachineSpec
@@ -28,7 +29,7 @@ from pipeline.training.device import Device
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.loop import Training
 from pipeline.training.seen_views import with_seen_views
-from pipeline.training.state import VARIABLE, State
+from pipeline.training.state import State
 from tests.scratch import PARAMS
 
 Change = Mapping[str, Any]

@@ -19,6 +19,7 @@ from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.evaluation.ensemble import cross_fitted
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
@@ -30,7 +31,6 @@ from pipeline.planning.specs.readers import EnsembleSpec
 from pipeline.planning.specs.spec import write_specs
 from pipeline.planning.specs.training import ForwardSettings, LabelSettings
 from pipeline.training import ensemble
-from pipeline.training.state import VARIABLE
 from tests.training.runs import machine
 
 CLASSES = ("a", "b", "c")

@@ -107,6 +107,12 @@ def test_the_weights_are_those_of_the_best_epoch(specs: dict[str, Any], tmp_path
     assert last.epochs() is None
 
 
+def test_it_says_how_many_steps_of_all_epochs_are_done(specs: dict[str, Any], tmp_path: Path) -> None:
+    of, moved = made(specs), []
+    of.run(State(tmp_path), scripted(of), lambda row: None, lambda text: None, 1e9, moved.append)
+    assert of.steps > 1 and moved == [*range(1, 6 * of.steps + 1)]
+
+
 def test_another_metric_decides_which_weights_are_kept_and_has_a_column(specs: dict[str, Any], tmp_path: Path) -> None:
     """The same figures: as an accuracy the second epoch is the best, as an NLL the last."""
     kept_by = {}

@@ -13,6 +13,7 @@ from pipeline.config.term import complete_term
 from pipeline.config.views import Views
 from pipeline.data import prepared
 from pipeline.data.views import augment, draw
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.labels.layout import Format
 from pipeline.labels.store import Labels
 from pipeline.lineage import node
@@ -20,7 +21,6 @@ from pipeline.training.export import Inference
 from pipeline.training.labelling import kept_parts
 from pipeline.training.learn import learn, load, open_teacher
 from pipeline.training.seen_views import with_seen_views
-from pipeline.training.state import VARIABLE
 from pipeline.training.suited import warn_of_tail
 from pipeline.training.teacher import StoredLabels
 from tests.training import runs

@@ -20,6 +20,7 @@ from pipeline.data import prepared
 from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.views import augment, describe, draw
+from pipeline.dvc.training_state import state_root
 from pipeline.labels.store import open_labels
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
@@ -31,7 +32,6 @@ from pipeline.training.device import Device
 from pipeline.training.key import read_by
 from pipeline.training.learn import learn, open_teacher
 from pipeline.training.seen_views import with_seen_views
-from pipeline.training.state import state_root
 from tests.training import runs
 from tests.training.runs import CPU, changed, equal, furnish, inside, run, stopped_after, tensors, training
 

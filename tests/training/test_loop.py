@@ -11,13 +11,14 @@ import torch
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.data import prepared
+from pipeline.dvc.training_state import VARIABLE
 from pipeline.lineage import node
 from pipeline.planning.specs.spec import read_spec
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training.device import Device
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
-from pipeline.training.state import VARIABLE, State
+from pipeline.training.state import State
 from pipeline.training.teacher import NoTeacher
 from tests.scratch import Scratch
 from tests.training.runs import changed

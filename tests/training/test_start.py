@@ -17,6 +17,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.config import params
 from pipeline.data import prepared
+from pipeline.dvc.training_state import state_root
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 from pipeline.planning.specs.training import WeightsFile
@@ -24,7 +25,6 @@ from pipeline.training import start
 from pipeline.training.chance import guessing
 from pipeline.training.key import key
 from pipeline.training.learn import learn
-from pipeline.training.state import state_root
 from tests.training import runs
 from tests.training.runs import equal, furnish, inside, tensors
 

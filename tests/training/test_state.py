@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import save
 
-from pipeline.training.state import VARIABLE, State, facts, holding, state_root
+from pipeline.dvc.training_state import VARIABLE, state_root
+from pipeline.training.state import State, facts, holding
 
 
 def body(**content: Any) -> bytes:

@@ -9,9 +9,9 @@ from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA, PLAN
 from pipeline.config import params
 from pipeline.data.prepare import prepare
+from pipeline.dvc.training_state import VARIABLE, state_root
 from pipeline.lineage import node
 from pipeline.planning.specs.spec import write_specs
-from pipeline.training.state import VARIABLE, state_root
 from tests import bare
 from tests.training import runs
 

@@ -14,8 +14,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from pipeline.base import memory, passes
 from pipeline.base.errors import UserError
 from pipeline.commands import predict
-from pipeline.compression import declared, runtime
-from pipeline.compression.declared import check_fits, declared_bytes, pass_of
+from pipeline.compression import runtime
+from pipeline.models import declared
+from pipeline.models.declared import check_fits, declared_bytes, pass_of
 from tests.compression.ships import convolution
 
 WEIGHTS = 5 * 2 * 4  # bytes of the one convolution
