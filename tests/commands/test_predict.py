@@ -213,7 +213,7 @@ def test_what_is_transparent_shows_the_background_of_the_training(
     class Stub:
         card = dataclasses.replace(GREY, background=told)
 
-        def logits(self, images_NCHW: np.ndarray) -> np.ndarray:
+        def logits(self, images_NCHW: np.ndarray, **_: object) -> np.ndarray:
             seen.append(images_NCHW)
             return np.zeros((len(images_NCHW), 3), np.float32)
 
