@@ -42,6 +42,7 @@ def test_orders_run_apart(copied: Scratch, lineage: Scratch) -> None:
     assert copied.repro() == ["plan"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

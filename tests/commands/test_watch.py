@@ -91,7 +91,14 @@ def test_a_stage_that_trains_is_seen_until_it_ends(fresh: Scratch, tmp_path: Pat
         assert "baseline, loss: " in said and "baseline, validation: " in said
         ours, theirs = pty.openpty()
         environment = {**scratch.environment, "TERM": "xterm-256color", "COLUMNS": "160"}
-        looks = subprocess.Popen([*command], cwd=scratch.folder, env=environment, stdout=theirs, stderr=theirs)
+        looks = subprocess.Popen(
+            [*command],
+            cwd=scratch.folder,
+            env=environment,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
+        )
         os.close(theirs)
         time.sleep(4)
         looks.send_signal(signal.SIGINT)

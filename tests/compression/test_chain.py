@@ -181,7 +181,7 @@ def test_shared_values_are_what_the_network_computes_with(shop: Path) -> None:
     assert metrics(tuned)["bytes"] > metrics(book)["bytes"], "tuned weights are free again"
 
 
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.long), 5])
 def test_a_tuning_that_is_stopped_goes_on_to_the_same_bytes(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:

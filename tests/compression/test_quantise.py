@@ -81,6 +81,7 @@ def test_numbers_that_float16_lacks_are_refused(tmp_path: Path):
         store_weights(tmp_path / "float.onnx", tmp_path / "small.onnx", "float16")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bits", [2, 8])
 def test_frozen_weights_are_stored_exactly(tmp_path: Path, bits):
     model = fake_quantise(net(), bits, None, end_bits=2).eval()

@@ -101,6 +101,7 @@ def run(work: Callable[[Path], None], folder: Path) -> None:
     assert process.exitcode == 0, (folder / "said").read_text()
 
 
+@pytest.mark.long
 def test_a_label_set_larger_than_the_memory_is_written_and_read(tmp_path: Path) -> None:
     run(labelled, tmp_path)
 

@@ -314,6 +314,7 @@ def test_a_run_of_one_network_has_a_page(copied: Scratch, monkeypatch: pytest.Mo
     assert there == ["lineage", "tradeoff", "calibration", "soft-labels", "attention", "curves", "cost"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["", "epoch,validation_accuracy\n1,x\n"])
 def test_a_damaged_curve_is_named(copied: Scratch, damage: str) -> None:
     path = copied.folder / "curves" / "teacher.csv"

@@ -86,6 +86,7 @@ def test_batch_norm_of_a_short_training_has_the_statistics_of_its_last_weights(
         torch.testing.assert_close(mean_C, torch.stack(means[name]).mean(0), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("architecture", "size"), FAMILIES)
 def test_stopped_anywhere_it_ends_bit_for_bit_the_same_and_its_library_stands_in_the_state(
     architecture: dict[str, Any], size: int, specs: dict[str, Any], tmp_path: Path
