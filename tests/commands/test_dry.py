@@ -144,7 +144,6 @@ REAL = {
     "unused code": ("ensemble",),
     "shorter": ("refined",),
 }
-QUICK = ("lost",)
 # In place of `python -m stages`, for all but `plan`: each output is one of three texts, by what the stage reads.
 STAND_IN = """
 import hashlib, json, pathlib, sys
@@ -174,7 +173,8 @@ def stood_in(copied: Scratch) -> Scratch:
     return copied
 
 
-@pytest.mark.parametrize("name", [pytest.param(each, marks=[] if each in QUICK else pytest.mark.long) for each in REAL])
+@pytest.mark.long
+@pytest.mark.parametrize("name", REAL)
 def test_it_says_what_dvc_then_does(copied: Scratch, name: str) -> None:
     change, stage, why = CHANGES[name]
     change(copied)

@@ -72,6 +72,7 @@ def test_curves_go_on_from_what_ran_before() -> None:
     assert len(watch.bars([float(n) for n in range(1000)])) <= watch.WIDTH
 
 
+@pytest.mark.long
 def test_a_stage_that_trains_is_seen_until_it_ends(fresh: Scratch, tmp_path: Path) -> None:
     scratch = fresh.copy(tmp_path / "repository")
     command = (sys.executable, "-m", "pipeline", "watch")

@@ -232,6 +232,7 @@ def test_a_list_that_is_an_alias_is_refused() -> None:
         wired(text[:start] + "    deps: *deps\n" + text[end:])
 
 
+@pytest.mark.long
 def test_check_prints_what_would_change_and_changes_nothing(fresh: Scratch, tmp_path: Path) -> None:
     scratch = fresh.copy(tmp_path / "repository")
     command = (sys.executable, "-m", "pipeline", "wire")

@@ -137,11 +137,11 @@ EDGES = "edges"  # names of nodes, of which tests/planning/test_parts.py tries e
 SECTIONS = sorted({path.partition(".")[0] for path in everything()} - {HOW, EDGES})
 
 
-LONGEST = ("compress", "method")
+QUICK = ("labels", "teacher")
 
 
 @pytest.mark.parametrize(
-    "section", [pytest.param(each, marks=pytest.mark.long) if each in LONGEST else each for each in SECTIONS]
+    "section", [each if each in QUICK else pytest.param(each, marks=pytest.mark.long) for each in SECTIONS]
 )
 def test_each_key_alone_changes_the_plan_or_is_refused(section: str, default: dict[str, Any]) -> None:
     """Steps that the order does not name are kept for later, and change nothing."""

@@ -118,6 +118,7 @@ def test_a_preset_makes_a_plan(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert specs["teacher"].training.architecture["family"] == wanted["teacher"]["architecture"]["family"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_all_decide_the_same_keys_so_that_none_leaves_a_trace(name: str) -> None:
     decided = [keys(read_yaml(presets.FOLDER / f"{each}.yaml")) for each in (name, "digits")]

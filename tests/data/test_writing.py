@@ -381,6 +381,7 @@ def test_killed_at_any_moment_the_next_run_goes_on_and_ends_with_the_same_bytes(
     assert not [*state.rglob("*.tmp")]
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """2,000 images are 70 MB; a process that holds them all has grown by that."""
     monkeypatch.setattr(writing, "CHUNK_BYTES", 2**20)

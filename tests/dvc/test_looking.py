@@ -136,6 +136,7 @@ def test_what_may_have_run_before_may_run(scratch: Scratch) -> None:
     assert (found["first"].verdict, found["second"].verdict) == ("runs", "runs")
 
 
+@pytest.mark.long
 def test_what_is_gone_comes_back_or_is_made_anew(scratch: Scratch) -> None:
     Path("first").unlink()
     shutil.rmtree("more")
@@ -186,6 +187,7 @@ def test_other_commands_and_other_inputs_run(scratch: Scratch) -> None:
     assert found["still"].verdict == "cached"
 
 
+@pytest.mark.long
 def test_what_reads_params_may_run_where_they_changed(scratch: Scratch) -> None:
     """What DVC would find in its cache for them is not looked up."""
     stages = {**STAGES, "third": {**STAGES["third"], "params": ["rate"]}}

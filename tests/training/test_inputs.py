@@ -228,6 +228,7 @@ def test_a_study_measures_it_as_it_is_fed(specs: dict[str, Any]) -> None:
         assert accuracy == pytest.approx(float(right_N.double().mean()))
 
 
+@pytest.mark.long
 def test_what_ships_takes_pixels_of_its_size_and_normalises_them_itself(specs: dict[str, Any], folder: Path) -> None:
     data = prepared.read(DATA)
     with chains.workshop(folder):
