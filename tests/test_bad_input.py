@@ -88,6 +88,8 @@ def build(changes: dict[str, Any]) -> dict[str, Any]:
         ("machine.threads", 10**6, r"machine.threads: must be less than or equal to 1024"),
         ("teacher.weights", {"file": "x", "sha256": "abc"}, r"teacher.weights.sha256: must match"),
         ("assistant.architectures.t1", REMOVE, r"assistant: links is 1, but architectures.t1 is not given"),
+        ("edges", REMOVE, r"edges.refinery, which dvc.yaml reads, is missing: add it, such as `refinery: baseline`"),
+        ("edges.compress", REMOVE, r"edges.compress, .* is missing: add it, such as `compress: teacher`"),
         ("edges.refinery", "basline", r"edges.refinery is 'basline', must be one of teacher, baseline"),
         ("edges.refinery", "refinery/g1", r"edges.refinery is 'refinery/g1', must be one of"),
         ("edges.born_again", "assistant/t4", r"edges.born_again is 'assistant/t4', must be one of"),

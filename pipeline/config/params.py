@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from pipeline.base.errors import UserError
 from pipeline.config import across, parts
@@ -29,7 +29,7 @@ from pipeline.config.network import (
 )
 from pipeline.config.numbers import Natural
 from pipeline.config.recipe import Recipe
-from pipeline.config.section import Section, wording
+from pipeline.config.section import Section, fault, wording
 from pipeline.config.select import Select
 from pipeline.config.views import Views
 from pipeline.config.yaml import read_yaml
@@ -55,10 +55,20 @@ class Edges(Section):
     They are what dvc.yaml reads of params.yaml, and stand apart because a chain's own section may be null.
     """
 
-    refinery: str = "baseline"
-    born_again: str = "teacher"
-    compress: str = "teacher"
-    compress_teacher: str = "teacher"
+    refinery: str
+    born_again: str
+    compress: str
+    compress_teacher: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_missing(cls, values: Any) -> Any:
+        """A start that is left out has no default: DVC, which reads it of the file, would know none."""
+        for name in cls.model_fields if isinstance(values, dict) else ():
+            if name not in values:
+                usual = "baseline" if name == "refinery" else "teacher"
+                raise fault(f".{name}, which dvc.yaml reads, is missing: add it, such as `{name}: {usual}`")
+        return values
 
 
 class Params(Section):
@@ -71,7 +81,7 @@ class Params(Section):
     labels: LabelsSection
     machine: Machine
     training: Recipe
-    edges: Edges = Edges()
+    edges: Edges
     teacher: TeacherSection
     assistant: AssistantSection
     student: NetworkSection | None = None

@@ -29,8 +29,8 @@ def part_of(node: str) -> str:
 
 def with_edges(raw: Mapping[str, Any]) -> dict[str, Any]:
     """params.yaml with the starts of `edges` in the sections of the chains."""
-    whole = dict(raw)
-    edges = whole.get("edges")
+    whole = {"edges": {}, **raw}
+    edges = whole["edges"]
     for edge, (section, key) in EDGES.items():
         if isinstance(whole.get(section), dict) and isinstance(edges, dict) and edge in edges:
             whole[section] = {key: edges[edge], **whole[section]}

@@ -95,6 +95,7 @@ class Parts:
         names = [view_path(folder, v).name for v in range(views + 1)]
         for name in [*names, *([BASIS] if self.format.rank is not None else [])]:
             source, target = self.folder / name, folder / name
+            target.unlink(missing_ok=True)  # of an earlier labelling: it may be the very file
             try:
                 os.link(source, target)
             except OSError:

@@ -33,7 +33,7 @@ def cross_entropy(
     each = partial(_weighted, z_BC.float(), label_smoothing=label_smoothing)
     loss_B = each(y_B, w_B)
     if mixed is not None:
-        loss_B = mixed.share_B * loss_B + (1 - mixed.share_B) * each(mixed.y_B, mixed.w_B)
+        loss_B = mixed.loss(loss_B, each(mixed.y_B, mixed.w_B))
     return (loss_B if l_B is None else l_B * loss_B).mean()
 
 

@@ -23,6 +23,10 @@ class Mixed:
     share_B: Tensor
     w_B: Tensor | None = None
 
+    def loss(self, own_B: Tensor, partner_B: Tensor) -> Tensor:
+        """Of each row, of what a loss that is linear in the label is of either label."""
+        return self.share_B * own_B + (1 - self.share_B) * partner_B
+
 
 def counts(y_B: Tensor, mixed: Mixed | None = None) -> Tensor:
     """What each row counts in a mean over the rows with a label: (B,), float32.

@@ -10,6 +10,7 @@ Legend: B batch, C classes, K networks.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import torch
@@ -20,8 +21,7 @@ from pipeline.base.errors import UserError
 from pipeline.config.term import default_weight
 from pipeline.console.progress import log
 from pipeline.objectives.compose import Signals
-from pipeline.objectives.cross_entropy import cross_entropy
-from pipeline.objectives.hard_labels import NONE, counts
+from pipeline.objectives.hard_labels import NONE, Mixed, counts
 from pipeline.training.batch import Batch
 from pipeline.training.learner import Learner
 
@@ -81,11 +81,7 @@ def relative_gradients(learners: Sequence[Learner], batches: Iterable[Batch]) ->
                     l_B=l_B,
                     mixed=mixed,
                 )
-                if mixed:
-                    loss = cross_entropy(z_KBC[k], y_B, None, l_B, mixed)
-                else:
-                    loss = F.cross_entropy(z_KBC[k].float(), y_B, ignore_index=NONE)
-                hard = _gradients(loss, learner.parameters)
+                hard = _gradients(_cross_entropy(z_KBC[k].float(), y_B, l_B, mixed), learner.parameters)
                 for name, loss in learner.objective(signals).items():
                     ratios[k][name].append(_ratio(_gradients(loss, learner.parameters), hard))
     if not all(each for of in ratios for each in of.values()):
@@ -94,6 +90,15 @@ def relative_gradients(learners: Sequence[Learner], batches: Iterable[Batch]) ->
             "a label: give weight in its place"
         )
     return [{name: median(each) for name, each in of.items()} for of in ratios]
+
+
+def _cross_entropy(z_BC: Tensor, y_B: Tensor, l_B: Tensor | None, mixed: Mixed | None) -> Tensor:
+    """As the objective of that name without its settings, whose file is nothing to those who do not use it."""
+    if mixed is None:
+        return F.cross_entropy(z_BC, y_B, ignore_index=NONE)
+    each = partial(F.cross_entropy, z_BC, ignore_index=NONE, reduction="none")
+    loss_B = mixed.loss(each(y_B), each(mixed.y_B))
+    return (loss_B if l_B is None else l_B * loss_B).mean()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from pipeline.training import moved_state
 from tests.faults.compare import difference, results
 from tests.faults.graph import resize
 from tests.release import checkout, text, updated
-from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, bring, create
+from tests.scratch import COMMIT, LENGTHS, METHODS, PARAMS, SKIPPED, Scratch, bring, create
 
 Json = dict[str, Any]
 ACCEPT = (sys.executable, "-m", "pipeline", "accept")
@@ -324,6 +324,9 @@ def test_what_is_taken_over_from_a_release_is_what_today_would_make(lineage: Scr
     old.repro()
     bring(old.folder)
     resize(old.folder, LENGTHS, [*METHODS, SKIPPED])
+    told = re.fullmatch(r"error: params\.yaml: edges\.refinery, .* is missing: add it, .*\n", old.run(*ACCEPT, code=1))
+    assert told, "params.yaml is still the release's, which had no `edges`"
+    old.edit({"edges": yaml.safe_load(PARAMS.read_text())["edges"]})
     said = old.run(*ACCEPT)
     again = {line.split(" runs again")[0] for line in said.splitlines() if " runs again: " in line}
     assert "prepare" not in again, f"every result is another: `python -m tests.release --baseline COMMIT`\n{said}"

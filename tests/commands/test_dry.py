@@ -120,7 +120,7 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "longer": (params(born_again={"generations": 2}), "born_again@g2", 'action was "carry", is "train"'),
     "shorter": (params(refinery={"generations": 1}), "refinery@g2", 'action was "train", is "carry"'),
     "links": (params(assistant={"links": 2}), "assistant@t2", 'action was "carry", is "train"'),
-    "from": (params(compress={"from": "student"}), "compress@c1", "it did not read artifacts/student before"),
+    "from": (params(edges={"compress": "student"}), "compress@c1", "it did not read artifacts/student before"),
     "order": (params(compress={"order": ["distil", "prune", "export"]}), "compress@c3", 'kind was "tune", is "export"'),
     "teacher": (params(teacher={"recipe": {"epochs": 3}}), "teacher", "recipe.epochs was 4, is 3"),
     "seed": (params(seeds={"train": 1}), "teacher", "seed was "),
@@ -144,7 +144,7 @@ REAL = {
     "unused code": ("ensemble",),
     "shorter": ("refined",),
 }
-# In place of `python -m stages`, for all but `plan`: each output is one of three texts, by what the stage reads.
+# In place of `python -m stages`, for all but `plan`: each output is one of three texts of its own, by what is read.
 STAND_IN = """
 import hashlib, json, pathlib, sys
 name = "/".join(sys.argv[1:])
@@ -158,7 +158,7 @@ else:
     for out in map(pathlib.Path, outs):
         path = out if out.suffix else out / "file"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(read[0] % 3))
+        path.write_text(f"{out}: {read[0] % 3}")
 """
 
 

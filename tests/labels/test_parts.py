@@ -63,10 +63,12 @@ class Network:
         return self.model(x_BCHW)
 
 
-def write(top: Path, data: Prepared, network: Network, format: Format = DENSE, views: int = VIEWS) -> dict[str, bytes]:
-    """Label into top/labels, going on in top/parts; the bytes of all files."""
+def write(
+    top: Path, data: Prepared, network: Network, format: Format = DENSE, views: int = VIEWS, *, anew: bool = True
+) -> dict[str, bytes]:
+    """Label into top/labels, which is emptied unless not `anew`, going on in top/parts; the bytes of all files."""
     folder, parts = top / "labels", top / "parts"
-    for path in folder.iterdir() if folder.is_dir() else []:
+    for path in folder.iterdir() if anew and folder.is_dir() else []:
         path.unlink()
     for each in (folder, parts):
         each.mkdir(parents=True, exist_ok=True)
@@ -241,6 +243,14 @@ def test_parts_of_the_view_before_do_not_count(tmp_path: Path, data: Prepared) -
     rest = Network()
     assert write(tmp_path, data, rest) == whole
     assert rest.passes == PASSES * VIEWS
+
+
+def test_labels_of_an_earlier_time_make_room(tmp_path: Path, data: Prepared) -> None:
+    written = write(tmp_path, data, Network())
+    assert write(tmp_path, data, Network(), anew=False) == written, "over links to the very files"
+    view_path(tmp_path / "labels", 1).unlink()
+    view_path(tmp_path / "labels", 1).write_bytes(b"other")
+    assert write(tmp_path, data, Network(), anew=False) == written
 
 
 def test_files_are_linked_and_else_copied(tmp_path: Path, data: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ ALL = f"{TRAINED}::test_a_training_with_all_labels_hands_no_signal"
 HEADER = "tests/data/test_prepared.py::test_only_training_images_may_lack_a_label_and_only_as_many_as_the_header_says"
 SHOWN = "tests/report/test_numbers.py::test_an_image_without_a_label_differs_from_none_and_is_not_shown"
 PLANNED = "tests/planning/test_build.py::test_views_that_mix_images_are_refused_where_a_term_needs_one_class"
+COMPARED = "tests/training/test_balance.py::test_it_compares_with_the_objective_of_the_hard_labels_mixtures"
 BALANCE = f"{TRAINED}::test_batches_without_a_label_do_not_balance"
 
 MUTANTS = [
@@ -20,8 +21,9 @@ MUTANTS = [
     Mutant(HARD, "len(y_B) / has_B", "1 / has_B", LOSSES),
     Mutant(HARD, "has_B | (mixed.share_B == 0)", "has_B", LOSSES),
     Mutant(HARD, " & ((mixed.y_B >= 0) | (mixed.share_B == 1))", "", LOSSES),
-    Mutant(CROSS, "(1 - mixed.share_B) * each", "mixed.share_B * each", LOSSES),
+    Mutant(HARD, "(1 - self.share_B) * partner_B", "self.share_B * partner_B", LOSSES),
     Mutant(CROSS, "each(mixed.y_B, mixed.w_B)", "each(mixed.y_B, w_B)", LOSSES),
+    Mutant("pipeline/training/balance.py", "each(mixed.y_B))", "each(y_B))", COMPARED),
     Mutant(CROSS, "(loss_B if l_B is None else l_B * loss_B)", "loss_B", LOSSES),
     Mutant("pipeline/objectives/cwtm.py", "known_B = l_B * confidence_B", "known_B = confidence_B", LOSSES),
     Mutant("pipeline/objectives/cwtm.py", "return l_B.mean() * known_B", "return known_B", LOSSES),

@@ -171,6 +171,12 @@ LABELS = [
     Mutant("pipeline/labels/parts.py", "record[:DIGEST] != self._seal(", "not self._seal(", PARTS),
     Mutant("pipeline/labels/parts.py", 'f"{len(self.whole)} {number}', 'f"{number}', PARTS),
     Mutant("pipeline/labels/parts.py", "parts.seek(at + begins)", "parts.seek(begins)", f"{PARTS}::{ROWS}"),
+    Mutant(
+        "pipeline/labels/parts.py",
+        "target.unlink(missing_ok=True)",
+        "pass",
+        f"{PARTS}::test_labels_of_an_earlier_time_make_room",
+    ),
     Mutant("pipeline/labels/parts.py", "sum([*lengths.values()][:number])", "0", f"{PARTS}::{ROWS}"),
     Mutant(
         "pipeline/labels/mapped.py",

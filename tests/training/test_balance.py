@@ -14,9 +14,11 @@ from pipeline.base.errors import UserError
 from pipeline.data.rows import Rows
 from pipeline.lineage import node
 from pipeline.objectives.compose import Signals
+from pipeline.objectives.cross_entropy import cross_entropy
+from pipeline.objectives.hard_labels import NONE, Mixed, counts
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import loop
-from pipeline.training.balance import relative_gradients
+from pipeline.training.balance import _cross_entropy, relative_gradients
 from pipeline.training.batch import Batch
 from pipeline.training.learn import learn
 from pipeline.training.loop import Training
@@ -35,6 +37,18 @@ ASKED = [
     ("mutual", "mutual"),
 ]
 TIMES = 3.0
+
+
+@pytest.mark.parametrize("known", [4, 2])
+def test_it_compares_with_the_objective_of_the_hard_labels_mixtures(known: int) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    z_BC, y_B = torch.randn(4, 3, generator=drawn), torch.tensor([0, 1, 2, 0])
+    y_B[known:] = NONE
+    mixed = Mixed(torch.tensor([2, 2, 0, 1]), torch.rand(4, generator=drawn))
+    for each in (mixed, None):
+        l_B = counts(y_B, each)
+        own, expected = _cross_entropy(z_BC, y_B, l_B, each), cross_entropy(z_BC, y_B, None, l_B, each)
+        torch.testing.assert_close(own, expected)
 
 
 @pytest.fixture(scope="module")
