@@ -161,8 +161,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/training/balance.py",
-        "                if mixed:\n",
-        "                if not mixed and mixed:\n",
+        "    if mixed is None:\n        return F",
+        "    if mixed is None or mixed:\n        return F",
         f"{RENDERINGS}::test_the_loss_on_hard_labels_is_that_of_the_mixture",
     ),
     Mutant(
