@@ -1,5 +1,6 @@
 """The basis of low-rank labels. Legend: N rows of a sample, B batch, C classes, R components."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256
-from pipeline.labels.basis import MOST, SAMPLE, Basis, fit, sample_rows
+from pipeline.labels.basis import BITS, MOST, SAMPLE, Basis, fit, sample_rows
 from pipeline.labels.format import decode, encode
 from pipeline.labels.kept_basis import SEAL, kept_basis, read_basis
 from pipeline.labels.layout import BASIS, Format, layout
@@ -70,6 +71,8 @@ def test_the_largest_coefficient_of_the_sample_has_all_steps_and_others_stay_the
 def test_a_sum_is_exact_so_that_its_bits_hang_on_nothing_else() -> None:
     """Against whole numbers of any size; in batches of one, in another order, and with more threads."""
     basis = fit(answered(400, rank=12), 12)
+    unit = 2.0 ** (math.frexp(float(basis.steps_RC.abs().max()))[1] - BITS)
+    assert torch.equal(basis.steps_RC.double() % unit, torch.zeros(12, CLASSES).double()), "all entries lie on one grid"
     coefficients_BR = basis.coefficients(answered(37, seed=3, rank=12))
     found_BC = basis.logits(coefficients_BR)
     for row, column in ((0, 0), (5, 39), (36, 17)):
