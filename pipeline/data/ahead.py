@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,11 +17,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(function: Callable[[_Thing], _Result], things: Iterable[_Thing], threads: int) -> Iterator[_Result]:
+def in_order(
+    function: Callable[[_Thing], _Result], things: Iterable[_Thing], threads: int
+) -> Generator[_Result, None, None]:
     """`map(function, things)` by threads, with no more than `AHEAD` results a thread in memory.
 
-    An error of `function` is raised where its result would come; what has begun by then is waited for.
+    An error of `function` is raised where its result would come; what has begun by then is waited for. Without threads
+    it is done when it is asked for.
     """
+    if not threads:
+        yield from map(function, things)
+        return
     with ThreadPoolExecutor(threads) as pool:
         begun: deque[Future[_Result]] = deque()
         try:

@@ -1,11 +1,14 @@
 """Which rows make a batch, and where their pixels come from."""
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.ahead import in_order
 from pipeline.data.encoded import EncodedImages
 from pipeline.data.generator import generator
 from pipeline.data.rows import Rows, send
@@ -23,6 +26,11 @@ def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
     the BatchNorm statistics of these few.
     """
     return np.array_split(order_N, math.ceil(len(order_N) / size)) if len(order_N) else []
+
+
+def beside(device: torch.device) -> int:
+    """Threads that make ready what a device takes next: one, and none beside a CPU, whose cores compute already."""
+    return 0 if device.type == "cpu" else 1
 
 
 class Pixels:
@@ -48,6 +56,27 @@ class Pixels:
         return math.prod(self._images.shape[1:])
 
     def __getitem__(self, rows: Rows) -> Tensor:
+        return self.of(self.read(rows.host_B), rows)
+
+    @property
+    def are_resident(self) -> bool:
+        """Whether all of them lie on the device."""
+        return self._resident is not None
+
+    def read(self, rows_B: np.ndarray) -> np.ndarray | None:
+        """What the host has to do for some rows: uint8 (B, C, H, W); None of resident images. A thread may do it."""
+        return None if self.are_resident else np.asarray(self._images[rows_B])
+
+    def of(self, read_BCHW: np.ndarray | None, rows: Rows) -> Tensor:
+        """The images of some rows, of what `read` gave for them."""
         if self._resident is not None:
             return self._resident[rows.device_B]
-        return send(torch.from_numpy(np.asarray(self._images[rows.host_B])), self._device)
+        assert read_BCHW is not None
+        return send(torch.from_numpy(read_BCHW), self._device)
+
+    def each(self, batches: Sequence[Rows]) -> Iterator[Tensor]:
+        """The images of each batch, read while the device still computes on those before."""
+        threads = 0 if self.are_resident else beside(self._device)
+        with closing(in_order(self.read, (rows.host_B for rows in batches), threads)) as found:
+            for rows, read_BCHW in zip(batches, found, strict=True):
+                yield self.of(read_BCHW, rows)

@@ -81,25 +81,32 @@ class Pictures:
         """Numbers in one view, at all sizes."""
         return self._channels * sum(each.size**2 for each in self._renderings)
 
-    def render(self, drawn: Drawn, here: Drawn, rows: Rows) -> list[Tensor]:
-        """Render a view of some rows, not mixed, in each way: uint8 (B, C, S, S), on the device.
+    def cut(self, drawn: Drawn, rows_B: np.ndarray) -> list[np.ndarray]:
+        """What the host has to do for a view of some rows: its crops, in each way; uint8 (B, C, S, S).
 
-        drawn: of the whole split, on the CPU. here: the same on the device. A picture is decoded once for all of them.
+        drawn: of the whole split, on the CPU. A picture is decoded once for all ways. A thread may do it.
         """
-        of_rows = drawn.of(torch.from_numpy(rows.host_B), CPU)
-        shapes_2B = self._shapes_2N[:, torch.from_numpy(rows.host_B)]
+        of_rows = drawn.of(torch.from_numpy(rows_B), CPU)
+        shapes_2B = self._shapes_2N[:, torch.from_numpy(rows_B)]
         boxes_RB4 = [
             torch.stack(crops(of_rows, shapes_2B, each.framing, each.margin), dim=1).tolist()
             for each in self._renderings
         ]
-        cut_R = [np.empty((len(rows), self._channels, each.size, each.size), np.uint8) for each in self._renderings]
+        cut_R = [np.empty((len(rows_B), self._channels, each.size, each.size), np.uint8) for each in self._renderings]
 
         def cut_one(at: int) -> None:
-            picture_CHW = self._picture(int(rows.host_B[at]))
+            picture_CHW = self._picture(int(rows_B[at]))
             for crop_BCSS, boxes_B4, each in zip(cut_R, boxes_RB4, self._renderings, strict=True):
                 crop_BCSS[at] = cut(picture_CHW, boxes_B4[at], each.size)
 
-        self._images.in_threads(cut_one, len(rows))
+        self._images.in_threads(cut_one, len(rows_B))
+        return cut_R
+
+    def render(self, cut_R: Sequence[np.ndarray], here: Drawn, rows: Rows) -> list[Tensor]:
+        """The view of some rows, not mixed, in each way, of what `cut` gave for them; on the device.
+
+        Each is uint8 (B, C, S, S). here: of the whole split, on the device.
+        """
         changes = here.of(rows.device_B, self._device)
         return [changed(send(torch.from_numpy(each), self._device), changes) for each in cut_R]
 

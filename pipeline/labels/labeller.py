@@ -142,7 +142,7 @@ def predict(forward: Forward, pixels: Pixels, mean_C: Tensor, std_C: Tensor, *, 
     """Logits of a split's clean images: float32 (N, C), on the device of `pixels` and `mean_C`."""
     with torch.no_grad():
         logits = [
-            forward_fixed(forward, normalise(pixels[rows], mean_C, std_C), batch_size)
-            for rows in Rows.on(mean_C.device, np.arange(len(pixels))).split(batch_size)
+            forward_fixed(forward, normalise(x_BCHW, mean_C, std_C), batch_size)
+            for x_BCHW in pixels.each(Rows.on(mean_C.device, np.arange(len(pixels))).split(batch_size))
         ]
     return torch.cat(logits).float()

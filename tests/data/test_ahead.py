@@ -21,6 +21,12 @@ def test_answers_come_in_order_whichever_is_ready_first() -> None:
     assert [*in_order(answer, range(4), 4)] == [0, 1, 4, 9]
 
 
+def test_without_threads_each_is_done_when_it_is_asked_for() -> None:
+    begun = []
+    answers = in_order(lambda item: begun.append(item) or threading.get_ident(), range(3), 0)
+    assert next(answers) == threading.get_ident() and begun == [0]
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_no_more_are_begun_than_may_be_held(threads: int) -> None:
     begun = []

@@ -61,6 +61,9 @@ def test_pixels_are_the_same_resident_or_read_by_the_batch(tmp_path, budget: int
     got_BCHW.zero_()  # what is handed out is a copy
     np.testing.assert_array_equal(pixels[rows].numpy(), images_NCHW[rows_B])
     assert len(pixels) == 20
+    parts = rows.split(3)
+    for each_BCHW, part in zip(pixels.each(parts), parts, strict=True):
+        np.testing.assert_array_equal(each_BCHW.numpy(), images_NCHW[part.host_B])
 
 
 def test_images_at_the_budget_are_resident_and_above_it_are_not() -> None:

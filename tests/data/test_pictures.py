@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.config.input import Input, Rendering
 from pipeline.config.views import Views
 from pipeline.data.decode import decode
+from pipeline.data.drawn import Drawn
 from pipeline.data.encoded import EncodedImages
 from pipeline.data.feed import augment_ahead, fed
 from pipeline.data.pictures import Pictures, clean
@@ -56,7 +57,7 @@ def test_clean_images_are_view_0_as_a_network_is_shown_them(images: EncodedImage
     assert shown.shape == (COUNT, 3, rendering.size, rendering.size) and shown.nbytes == COUNT * 3 * rendering.size**2
     found = shown[ROWS.host_B]
     drawn = draw(STRONG, 3, "labels", 0, COUNT, EDGE)
-    (rendered,) = Pictures(images, [rendering], CPU, 0).render(drawn, drawn, ROWS)
+    (rendered,) = _rendered(images, rendering, drawn)
     np.testing.assert_array_equal(found, rendered.numpy())
     for row, image in zip(ROWS.host_B, found, strict=True):
         width, height = SIZES[row]
@@ -71,13 +72,21 @@ def test_clean_images_are_view_0_as_a_network_is_shown_them(images: EncodedImage
             np.testing.assert_array_equal(image, decode(images.content(int(row)), mode="RGB", size=EDGE))
 
 
+def _rendered(images: EncodedImages, rendering: Rendering, drawn: Drawn) -> list[Tensor]:
+    pictures = Pictures(images, [rendering], CPU, 0)
+    return pictures.render(pictures.cut(drawn, ROWS.host_B), drawn, ROWS)
+
+
 def test_stored_pixels_are_shown_as_they_are() -> None:
     pixels = np.zeros((3, 1, 4, 4), np.uint8)
     assert clean(pixels, None) is pixels and clean(pixels, RENDERINGS[1]) is pixels
 
 
 @pytest.mark.parametrize("views", [Views(), Views(shift=2, flip=True), Views(scale=0.3), STRONG, MIXED], ids=str)
-@pytest.mark.parametrize(("ahead", "budget", "threads"), [(0, 0, 1), (1 << 20, 1 << 20, 4), (9000, 1 << 20, 1)])
+@pytest.mark.parametrize(
+    ("ahead", "budget", "threads", "beside"),
+    [(0, 0, 1, 0), (1 << 20, 1 << 20, 4, 0), (9000, 1 << 20, 1, 1), (0, 1 << 20, 2, 1), (0, 0, 1, 8)],
+)
 def test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all(
     images: EncodedImages,
     aspect_N: np.ndarray,
@@ -85,6 +94,7 @@ def test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all(
     ahead: int,
     budget: int,
     threads: int,
+    beside: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same bits in any batch, by any number of threads, kept or not, beside other renderings or alone."""
@@ -95,7 +105,7 @@ def test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all(
     drawn = draw(views, 3, "labels", 1, COUNT, EDGE, aspect_N)
     batches = ROWS.split(3)
     together = augment_ahead(
-        fed(images, shown.renderings, CPU, budget), drawn, batches, shown.mean_C, shown.std_C, ahead
+        fed(images, shown.renderings, CPU, budget), drawn, batches, shown.mean_C, shown.std_C, ahead, beside
     )
     x_BP = torch.cat([*together])
     assert x_BP.shape == (len(ROWS), 3 * sum(each.size**2 for each in RENDERINGS))
@@ -105,7 +115,7 @@ def test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all(
         assert torch.equal(shown.to(input)(x_BP), expected)
         own = Shown([input], MEAN, STD, CPU, RENDERINGS[0])
         fed_alone = fed(images, own.renderings, CPU, budget)
-        one = torch.cat([*augment_ahead(fed_alone, drawn, batches, own.mean_C, own.std_C, ahead)])
+        one = torch.cat([*augment_ahead(fed_alone, drawn, batches, own.mean_C, own.std_C, ahead, beside)])
         assert torch.equal(own.to(input)(one), expected)
 
 

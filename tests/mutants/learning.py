@@ -207,8 +207,8 @@ LABELS = [
     Mutant("pipeline/labels/labeller.py", "missing = size - len(part_BCHW)", "missing = 0", LABELLER),
     Mutant(
         "pipeline/labels/labeller.py",
-        "normalise(pixels[rows], mean_C, std_C)",
-        "normalise(pixels[rows], std_C, mean_C)",
+        "normalise(x_BCHW, mean_C, std_C)",
+        "normalise(x_BCHW, std_C, mean_C)",
         LABELLER,
     ),
     Mutant("pipeline/labels/store.py", "if header.data_hash != data_hash:", "if not header.data_hash:", STORE),

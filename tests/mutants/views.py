@@ -89,10 +89,36 @@ MUTANTS = [
     # Which pixels and labels are mixed, and who sees them.
     Mutant(
         "pipeline/data/feed.py",
-        "drawn.mixed.partner_N[torch.from_numpy(rows.host_B)].numpy()",
-        "np.roll(rows.host_B, 1)",
+        "drawn.mixed.partner_N[torch.from_numpy(rows_B)].numpy()",
+        "np.roll(rows_B, 1)",
         f"{FEED}::test_a_row_is_mixed_with_the_same_view_of_its_own_partner_in_any_batch",
     ),
+    Mutant(
+        "pipeline/data/feed.py",
+        "images.of(fetched.cut, needed)",
+        "images.of(fetched.cut, rows)",
+        f"{FEED}::test_a_row_is_mixed_with_the_same_view_of_its_own_partner_in_any_batch",
+    ),
+    Mutant(
+        "pipeline/data/feed.py",
+        "drawn), rows_G, threads)",
+        "drawn), rows_G, 0)",
+        f"{FEED}::test_what_comes_next_is_read_while_a_batch_is_in_use",
+    ),
+    Mutant(
+        "pipeline/data/feed.py",
+        "0 if isinstance(images, Pixels) and images.are_resident else beside",
+        "beside",
+        f"{FEED}::test_resident_images_need_no_thread",
+    ),
+    Mutant(
+        "pipeline/data/batches.py",
+        "0 if self.are_resident else beside",
+        "beside",
+        f"{FEED}::test_resident_images_need_no_thread",
+    ),
+    Mutant("pipeline/data/batches.py", '0 if device.type == "cpu" else 1', "0", FEED),
+    Mutant("pipeline/data/ahead.py", "if not threads:", "if threads is None:", "tests/data/test_ahead.py"),
     Mutant(
         "pipeline/data/feed.py",
         "mixture = here.of(rows.device_B, device).mixed",
@@ -101,8 +127,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/data/feed.py",
-        "        return images.render(drawn, here, rows)",
-        "        return images.render(drawn, here, Rows(rows.host_B, rows.device_B.flip(0)))",
+        "images.render(fetched.cut, here, rows)",
+        "images.render(fetched.cut, here, Rows(rows.host_B, rows.device_B.flip(0)))",
         f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
     ),
     Mutant(
