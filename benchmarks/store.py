@@ -60,7 +60,7 @@ def measure(out: Path, folder: Path, count: int, log: Log, size: tuple[int, int]
 
 def generate(root: Path, count: int, size: tuple[int, int]) -> int:
     """Make what is missing of so many JPEGs, in folders of classes; their bytes."""
-    made = [_photograph(number, size) for number in range(PICTURES)]
+    made = [_photograph(number, size) for number in range(min(PICTURES, count))]
     for number in range(count):
         path = _path(root, number)
         if not path.exists():

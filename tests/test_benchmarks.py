@@ -29,6 +29,7 @@ def test_the_names_are_these() -> None:
         "others",
         "loop",
         "feeding",
+        "feed",
         "topk",
         "reads",
         "labelling",
