@@ -8,12 +8,23 @@ import typer
 from pipeline.base.errors import UserError
 from pipeline.base.kinds import check_file
 from pipeline.console.errors import Commands, run
+from pipeline.console.version import Version
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=__doc__,
 )
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """What is asked of no command."""
 
 
 @app.command()
@@ -87,11 +98,18 @@ def watch(
 
 
 @app.command()
-def tree() -> None:
+def tree(as_json: AsJson = False) -> None:
     """The lineage as a tree: who taught whom, what each reached, which slots only stand for another."""
-    from pipeline.commands.tree import draw
+    from pipeline.commands import tree
+    from pipeline.commands.status import standings
+    from pipeline.console.terminal import uncut
+    from pipeline.lineage.results import show
 
-    draw()
+    found = standings()
+    if as_json:
+        show(tree.lines(found), as_json=True)
+    else:
+        uncut(tree.tree(found))
 
 
 @app.command()
@@ -122,6 +140,7 @@ def compare(
     experiments: Annotated[
         list[str] | None, typer.Argument(help="Names, as in `dvc exp list`; all without. x stands for its seeds, too.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Experiments side by side: parameters that differ, figures that changed, stages that they share."""
     from pipeline.commands import compare
@@ -132,11 +151,15 @@ def compare(
     changed, same = compare.changes(shown)
     for cells in (compare.parameters(shown), changed):
         if cells[1:]:
-            show(cells)
-    for sentence in [
-        *([f"the same in all: {', '.join(compare.alike(same))}"] if same else []),
-        *compare.sharing(shown),
-    ]:
+            show(cells, as_json=as_json)
+    for sentence in (
+        ()
+        if as_json
+        else [
+            *([f"the same in all: {', '.join(compare.alike(same))}"] if same else []),
+            *compare.sharing(shown),
+        ]
+    ):
         log(sentence)
 
 

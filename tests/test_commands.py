@@ -1,6 +1,8 @@
 """The two command lines: which commands there are, that help costs nothing, how an error leaves."""
 
 import errno
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app as pipeline
 from pipeline.base.errors import UserError
+from pipeline.base.paths import CODE
 from pipeline.base.signals import Stopped
 from pipeline.console import errors
 from stages.__main__ import app as stages
@@ -122,3 +125,38 @@ def test_a_full_output_is_one_message(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == f"error: the disk is full: {errors.FULL}\n"
+
+
+@pytest.mark.parametrize("module", ["pipeline", "stages"])
+def test_each_command_line_says_which_release_it_is(module: str) -> None:
+    def said(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert re.fullmatch(r"cohobate (\d+\.\d+.*|, not installed: .*)\n", said("--version"))
+    assert said("-h") == said("--help") and "--version" in said("-h")
+
+
+SCRIPT = (sys.executable, "-c", "import sys; sys.argv[0] = 'cohobate'; from pipeline.script import main; main()")
+
+
+def test_the_script_has_the_commands_of_both(tmp_path: Path) -> None:
+    def said(*arguments: str) -> str:
+        command = [*SCRIPT, *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(CODE)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    whole = said("-h")
+    assert "Usage: cohobate" in whole and all(f" {name} " in whole for name in [*PIPELINE.split(), "stages"])
+    assert all(f" {name} " in said("stages", "-h") for name in STAGES.split())
+    assert said("tree", "-h").replace("cohobate", "") == said("tree", "--help").replace("cohobate", "")
+
+
+def test_the_script_does_not_look_at_other_code_than_that_which_lies_here(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(CODE), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run([*SCRIPT, "status"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr.startswith("error: this folder has code of its own in pipeline/") and done.stderr.count("\n") == 1
+    )

@@ -82,8 +82,8 @@ def watch(patch: Patch, folder: Path) -> Lines:
 
 
 def tree(patch: Patch, folder: Path) -> Lines:
-    patch.setattr("pipeline.commands.tree.standings", standings)
-    return [["tree"]]
+    patch.setattr("pipeline.commands.status.standings", standings)
+    return [["tree"], ["tree", "--json"]]
 
 
 def summary(patch: Patch, folder: Path) -> Lines:
@@ -114,7 +114,7 @@ def experiment(name: str, value: str) -> Experiment:
 def compare(patch: Patch, folder: Path) -> Lines:
     found = [experiment("a", "data/[/x]"), experiment(HOSTILE, HOSTILE)]
     patch.setattr("pipeline.dvc.experiments.read", lambda: found)
-    return [["compare"], ["compare", f"{HOSTILE}?"]]
+    return [["compare"], ["compare", "--json"], ["compare", f"{HOSTILE}?"]]
 
 
 def seeds(patch: Patch, folder: Path) -> Lines:

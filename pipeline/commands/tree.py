@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from rich.tree import Tree
 
-from pipeline.commands.status import NEW, Standing, standings
-from pipeline.console.terminal import uncut
+from pipeline.commands.status import NEW, Standing
 from pipeline.console.text import visible
 from pipeline.lineage.results import in_runs
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
@@ -15,11 +14,6 @@ from pipeline.planning.specs.training import NetworkSpec
 ROOT = "hard labels"
 LEGEND = "  (validation accuracy in percent, or what is named; = slots that carry the network)"
 PEERS = "members/"
-
-
-def draw() -> None:
-    """Print the tree of the plan and of what has run of it."""
-    uncut(tree(standings()))
 
 
 def tree(found: Sequence[Standing]) -> Tree:
@@ -38,6 +32,19 @@ def tree(found: Sequence[Standing]) -> Tree:
             branches[each.name] = branches.get(parent, root).add(label)
             waiting.remove(each)
     return root
+
+
+def lines(found: Sequence[Standing]) -> list[tuple[str, ...]]:
+    """The same as cells, a line a network, header first; below: the one that it hangs on."""
+    sources = {each.name: each.node.source if each.node else each.name for each in found}
+    carriers = _carriers(found)
+    cells: list[tuple[str, ...]] = [("node", "below", "state", "reached", "carried by")]
+    for each in found:
+        if not _stands_for_another(each):
+            below = _parent(each, sources)
+            names = ", ".join(carriers.get(each.name, []))
+            cells.append((each.name, below if below in sources else "", each.state, each.reached, names))
+    return cells
 
 
 def _stands_for_another(each: Standing) -> bool:

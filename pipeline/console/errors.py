@@ -8,13 +8,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from types import TracebackType
 from typing import Any, NoReturn
 
-import typer
 from typer.core import TyperGroup
 
 from pipeline.base import memory
@@ -71,8 +70,8 @@ def _messages_shown() -> Iterator[None]:
         raise
 
 
-def run(app: typer.Typer) -> None:
-    """Run a command; any other error than one that a person can fix is a defect of ours and keeps its traceback."""
+def run(app: Callable[[], object]) -> None:
+    """Run a command line. An error that no person can fix is a defect of ours, and keeps its traceback."""
     streams.hold_open()
     _prepare_output()
     if sys.platform not in SYSTEMS:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.status import Standing
-from pipeline.commands.tree import draw, tree
+from pipeline.commands.status import Standing, standings
+from pipeline.commands.tree import lines as cells
+from pipeline.commands.tree import tree
+from pipeline.console.terminal import uncut
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.spec import NodeSpec
 from tests.scratch import Scratch
@@ -21,7 +23,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     def lines(scratch: Scratch) -> list[str]:
         monkeypatch.chdir(scratch.folder)
-        draw()
+        uncut(tree(standings()))
         return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
     return lines
@@ -45,6 +47,11 @@ def test_after_a_whole_run(lineage: Scratch, drawn: Drawn) -> None:
     assert line(lines, "ensemble").endswith("computed")
     assert not [each for each in lines if "dkd" in each or "stale" in each], "what is switched off is not shown"
     assert [each for each in lines if "refinery" in each] == [line(lines, "refinery/g1")]
+    rows = [dict(zip(cells([])[0], row, strict=True)) for row in cells(standings())[1:]]
+    below = {row["node"]: row["below"] for row in rows}
+    assert below["teacher"] == "" and below["student"] == "assistant/t1" and below["compress/c3"] == "compress/c2"
+    assert len(rows) == len(lines) - 1, "a row a line"
+    assert {row["node"]: row["carried by"] for row in rows}["refinery/g1"] == "refinery/g2..g4"
 
 
 def test_before_the_first_run(fresh: Scratch, drawn: Drawn) -> None:
