@@ -34,7 +34,6 @@ from pipeline.data.prepare import prepare
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows
 from pipeline.data.views import draw
-from pipeline.training.batch import Batch
 from pipeline.training.loop import Training
 
 CPU = torch.device("cpu")
@@ -173,23 +172,12 @@ def _read(loader: Iterable[Any], steps: int) -> None:
             left -= 1
 
 
-class Remembered(Training):
-    """A training whose every epoch has the batches of the first, from memory."""
-
-    kept: list[Batch] | None = None
-
-    def _batches(self, start: int) -> Iterator[Batch]:
-        if self.kept is None:
-            self.kept = list(super()._batches(start))
-        yield from self.kept
-
-
 def _trained(data: Prepared, edge: int, rounds: int, tiny: bool) -> Figure:
     """An epoch of ResNet-18 fed from the store over the same one whose batches are in memory."""
     network = {"family": "plain", "widths": [4]} if tiny else RESNET
     views = Views(**STANDARD).model_dump()
     make: Callable[..., Training] = partial(world.training, data, network, batch=BATCH, views=views)
-    arms = {"store": world.epochs(make()).__next__, "memory": world.epochs(make(kind=Remembered)).__next__}
+    arms = {"store": world.epochs(make()).__next__, "memory": world.epochs(make(kind=world.Remembered)).__next__}
     return ratio(
         f"ResNet-18 at {edge}: fed from the store ÷ from memory", interleaved(arms, rounds), "store", "memory", goal=1.1
     )

@@ -28,6 +28,7 @@ from pipeline.models.build import build
 from pipeline.models.shown import Shown
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.training import TrainingSettings
+from pipeline.training.batch import Batch
 from pipeline.training.device import Device, choose
 from pipeline.training.loop import Training
 from pipeline.training.teacher import NoTeacher, StoredLabels, Teacher
@@ -146,6 +147,17 @@ def training(
     distinct = teacher.labels.views if isinstance(teacher, StoredLabels) else None
     spec = settings(architecture, objective, recipe, views, seed=seed, stream=stream, distinct_views=distinct)
     return kind(spec, data, teacher or NoTeacher(), on or device())
+
+
+class Remembered(Training):
+    """A training whose every epoch has the batches of the first, from memory."""
+
+    kept: list[Batch] | None = None
+
+    def _batches(self, start: int) -> Iterator[Batch]:
+        if self.kept is None:
+            self.kept = list(super()._batches(start))
+        yield from self.kept
 
 
 def settings(

@@ -18,6 +18,7 @@ from benchmarks.gpu.setting import Setting
 from benchmarks.loop import by_hand
 from benchmarks.measure import Figure, interleaved, ratio
 from benchmarks.others import student, with_timm
+from pipeline.config.views import Views
 from pipeline.data.prepared import Prepared
 from pipeline.training import replay
 from pipeline.training.device import Device
@@ -130,6 +131,28 @@ def _stored(setting: Setting, case: Case, precision: str) -> Iterator[Finding]:
     seconds = interleaved(arms, setting.sizes.rounds)
     name = f"{case.name}, {precision}: stored ÷ supervised"
     yield of_figure(ratio(name, seconds, "stored", "supervised", goal=setting.goal(1.02)))
+
+
+def fed(setting: Setting) -> Iterator[Check]:
+    """An epoch whose images are decoded and cut for each step, over one whose batches are in memory."""
+    yield Check("ResNet-18, bfloat16", partial(_fed, setting))
+
+
+def _fed(setting: Setting) -> Iterator[Finding]:
+    on, (name, network) = (
+        setting.device("bfloat16"),
+        [*setting.sizes.networks.items()][min(1, len(setting.sizes.networks) - 1)],
+    )
+    count, batch, edge = setting.sizes.photos
+    data = world.photographs(setting.folder, min(count, 4 * batch), size=edge)
+    make = partial(world.training, data, network, batch=batch, on=on, views=Views(preset="standard").model_dump())
+    with patch.object(Device, "room", lambda self: 0):  # as of a set larger than the memory: nothing is kept decoded
+        arms = {
+            "fed": world.epochs(make()).__next__,
+            "memory": world.epochs(make(kind=world.Remembered)).__next__,
+        }
+    seconds = interleaved(arms, setting.sizes.rounds)
+    yield of_figure(ratio(f"{name}, bfloat16: fed ÷ from memory", seconds, "fed", "memory", goal=setting.goal(1.1)))
 
 
 def loop(setting: Setting) -> Iterator[Check]:

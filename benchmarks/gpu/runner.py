@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Part]] = {
         "speed": fast.speed,
         "replayed": fast.replayed,
         "stored": fast.stored,
+        "fed": fast.fed,
         "loop": fast.loop,
         "cifar": cifar.cifar,
         "labelling": fast.labelling,
