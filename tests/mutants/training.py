@@ -120,7 +120,10 @@ MUTANTS = [
     Mutant("pipeline/training/curve.py", "torch.tensor(sizes_S, dtype", "torch.ones(steps, dtype", CURVE),
     Mutant("pipeline/training/curve.py", "round(images / at", "round(steps * recipe.batch_size / at", CURVE),
     Mutant(
-        "pipeline/training/job.py", "len(training.data.train)", "training.steps * training.recipe.batch_size", CURVE
+        "pipeline/training/job.py",
+        "images=sum(training.sizes_S)",
+        "images=training.steps * training.recipe.batch_size",
+        CURVE,
     ),
     Mutant("pipeline/training/norms.py", "each.momentum < least", "each.momentum > least", NORMS),
     Mutant("pipeline/training/norms.py", "min(LARGEST, PART / steps)", "LARGEST", NORMS),
