@@ -248,8 +248,8 @@ DATA = [
     ),
     Mutant(
         "pipeline/data/views.py",
-        "return (images_BCHW.float() / 255 - mean_C[:, None, None])",
-        "return (images_BCHW.float() - mean_C[:, None, None])",
+        "return (images_BCHW.float() / 255).sub_",
+        "return images_BCHW.float().sub_",
         VIEWS,
     ),
     Mutant(
