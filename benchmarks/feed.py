@@ -8,8 +8,10 @@ of a phone's size, and as data sets have them. What preparing the store costs is
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,16 +77,25 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         began = now()
         prepare(asked, root, 0, folder / kind.name / "data", keeping=Keeping(threads=1))
         spent = now() - began
+        with _on_a_core():
+            found += _compared(kind, root, prepared.read(folder / kind.name / "data"), edge, rounds, spent)
         data = prepared.read(folder / kind.name / "data")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # several wait for each other by computing
-        try:
-            found += _compared(kind, root, data, edge, rounds, spent)
-        finally:
-            torch.set_num_threads(threads)
     assert data is not None
     found.append(_trained(data, edge, rounds, tiny))
     return found
+
+
+@contextmanager
+def _on_a_core() -> Iterator[None]:
+    """Let this process have one core: several threads wait for each other by computing."""
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {min(cores)})
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads)
 
 
 def _compared(kind: Photographs, root: Path, data: Prepared, edge: int, rounds: int, spent: float) -> Iterator[Figure]:

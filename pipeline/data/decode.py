@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from threading import Condition
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.config.input import Framing
 
 Content = Path | bytes  # a file by its name, or all that stands in it
+Seen = TypeVar("Seen")
 
 LARGEST = 178_956_970  # pixels of a picture, half a gigabyte of colours; where Pillow draws the line, too
 TILE = (322, 323)  # TIFF's tags of the width and height of a tile, which may be larger than the picture
@@ -93,14 +94,28 @@ def decode(
         NotDecoded: It is no whole picture of one of `FORMATS`, or has more than `LARGEST` pixels.
         MemoryError: The memory is not enough, whatever the file is.
     """
+    resize = partial(framed, size=size, framing=framing, margin=margin)
+    # Black is of the colours that it is padded in: of an ink, or where a picture is transparent, 0 is no black.
+    first, last = (None, resize) if framing == "pad" else (resize, None)
+    shortest = None if size is None else enough(size, margin)
+
+    def made(picture: Image.Image) -> np.ndarray:
+        shown = upright(picture, mode=mode, background=background, shortest=shortest, resize=first)
+        return pixels(last(shown) if last else shown, None)
+
+    return read(content, made)
+
+
+def read(content: Content, use: Callable[[Image.Image], Seen]) -> Seen:
+    """What `use` makes of a picture that was opened; none of it may be kept but by a copy.
+
+    Raises:
+        NotDecoded: As of `decode`.
+        MemoryError: As of `decode`.
+    """
     try:
         with opened(content) as picture:
-            resize = partial(framed, size=size, framing=framing, margin=margin)
-            # Black is of the colours that it is padded in: of an ink, or where a picture is transparent, 0 is no black.
-            first, last = (None, resize) if framing == "pad" else (resize, None)
-            shortest = None if size is None else enough(size, margin)
-            shown = upright(picture, mode=mode, background=background, shortest=shortest, resize=first)
-            return pixels(last(shown) if last else shown, None)
+            return use(picture)
     except (NotDecoded, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever the damage led them to, struct.error for one

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,8 +18,11 @@ from numpy.typing import DTypeLike
 from pipeline.base.errors import UserError
 from pipeline.base.files import verify
 from pipeline.data.ahead import cores
-from pipeline.data.decode import WHITE, Colour, NotDecoded, decode
+from pipeline.data.decode import WHITE, Colour, NotDecoded, Seen, decode, read, upright
 from pipeline.data.shards import shard_name
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SHARDS = "shards"
 MODES = {1: "L", 3: "RGB"}
@@ -119,6 +123,14 @@ class EncodedImages:
         """A stored image whole, at its own size: uint8 (C, H, W)."""
         return self._decode(row, None)
 
+    def shown(self, row: int, use: Callable[[Image.Image], Seen]) -> Seen:
+        """What `use` makes of a stored image as Pillow has it, of mode L or RGB; it may keep a copy, not the image."""
+
+        def whole(picture: Image.Image) -> Seen:
+            return use(upright(picture, mode=self._mode, background=self._background))
+
+        return self._decoded(row, lambda content: read(content, whole))
+
     def __getitem__(self, rows: int | slice | list[int] | np.ndarray) -> np.ndarray:
         """Images by row number, uint8 (C, size, size) of one and (B, C, size, size) of several."""
         if isinstance(rows, int | np.integer):
@@ -156,8 +168,13 @@ class EncodedImages:
         return self[:].astype(dtype or np.uint8, copy=False)
 
     def _decode(self, row: int, size: int | None) -> np.ndarray:
+        return self._decoded(
+            row, lambda content: decode(content, mode=self._mode, size=size, background=self._background)
+        )
+
+    def _decoded(self, row: int, by: Callable[[bytes], Seen]) -> Seen:
         try:
-            return decode(self.content(row), mode=self._mode, size=size, background=self._background)
+            return by(self.content(row))
         except NotDecoded as error:
             place = self._places[row]
             raise UserError(

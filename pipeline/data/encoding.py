@@ -14,7 +14,7 @@ import io
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.data.decode import GAP, WHITE, Colour, NotDecoded, opened, upright
+from pipeline.data.decode import GAP, WHITE, Colour, read, upright
 from pipeline.data.shards import Stored
 
 if TYPE_CHECKING:
@@ -34,22 +34,20 @@ def encoded(id: str, content: bytes, store_size: int, background: Colour = WHITE
         NotDecoded: It gives no picture, as of `decode`.
         MemoryError: The memory is not enough.
     """
-    try:
-        with opened(content) as picture:
-            short = min(picture.size)
-            suffix = UNTOUCHED.get(picture.format or "")
-            if suffix and short <= store_size and len(content) <= picture.width * picture.height * 3:
-                return _untouched(id, suffix, content, picture)
-            as_png = picture.format in LOSSLESS and short <= store_size
-            mode = "L" if picture.mode in GREY else "RGB"
-            scaled = partial(_scaled, short=store_size)
-            enough = GAP * store_size
-            small = upright(picture, mode=mode, background=background, shortest=enough, resize=scaled)
-            return _compressed(id, small, as_png)
-    except (NotDecoded, MemoryError):
-        raise
-    except Exception as error:  # decoders raise whatever the damage led them to
-        raise NotDecoded(str(error) or type(error).__name__) from None
+
+    def stored(picture: Image.Image) -> Stored:
+        short = min(picture.size)
+        suffix = UNTOUCHED.get(picture.format or "")
+        if suffix and short <= store_size and len(content) <= picture.width * picture.height * 3:
+            return _untouched(id, suffix, content, picture)
+        as_png = picture.format in LOSSLESS and short <= store_size
+        mode = "L" if picture.mode in GREY else "RGB"
+        scaled = partial(_scaled, short=store_size)
+        enough = GAP * store_size
+        small = upright(picture, mode=mode, background=background, shortest=enough, resize=scaled)
+        return _compressed(id, small, as_png)
+
+    return read(content, stored)
 
 
 def _untouched(id: str, suffix: str, content: bytes, picture: Image.Image) -> Stored:

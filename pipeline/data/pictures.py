@@ -5,7 +5,8 @@ Legend: N images of a split, B batch, C channels, H, W edges of a stored picture
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +14,19 @@ import torch
 from torch import Tensor
 
 from pipeline.data.encoded import EncodedImages
-from pipeline.data.render import changed, crops, cut, framed
+from pipeline.data.framing import pixels
+from pipeline.data.render import changed, crops, cut, erased, framed
+from pipeline.data.retouch import retouched
 from pipeline.data.rows import Rows, send
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pipeline.config.input import Rendering
     from pipeline.data.drawn import Drawn
 
 CPU = torch.device("cpu")
+BYTES = {1: 1, 3: 4}  # of a pixel as Pillow has it, by channels
 
 
 class FramedImages(EncodedImages):
@@ -36,12 +42,15 @@ class FramedImages(EncodedImages):
         self._rendering = rendering
 
     def _decode(self, row: int, size: int | None) -> np.ndarray:
-        picture_CHW = super()._decode(row, None)
         if size is None:
-            return picture_CHW
-        height_1, width_1 = (torch.tensor([edge]) for edge in picture_CHW.shape[1:])
-        box = framed(height_1, width_1, self._rendering.framing, self._rendering.margin)
-        return cut(picture_CHW, [int(each) for each in box], size)
+            return super()._decode(row, None)
+
+        def square(picture: Image.Image) -> np.ndarray:
+            width_1, height_1 = (torch.tensor([edge]) for edge in picture.size)
+            box = framed(height_1, width_1, self._rendering.framing, self._rendering.margin)
+            return pixels(cut(picture, [int(each) for each in box], size), None)
+
+        return self.shown(row, square)
 
 
 def clean(images: np.ndarray | EncodedImages, rendering: Rendering | None) -> np.ndarray | EncodedImages:
@@ -70,8 +79,9 @@ class Pictures:
         self._device = device
         self._shapes_2N = torch.from_numpy(np.ascontiguousarray(images.sizes[:, ::-1].T))  # height and width
         self._channels = images.shape[1]
-        whole = self._channels * int(self._shapes_2N.prod(dim=0).sum())
-        self._kept: dict[int, np.ndarray] | None = {} if whole <= budget else None
+        whole = BYTES[self._channels] * int(self._shapes_2N.prod(dim=0).sum())
+        self._kept: dict[int, Image.Image] | None = {} if whole <= budget else None
+        self._on_cpu = device.type == "cpu"
 
     def __len__(self) -> int:
         return len(self._images)
@@ -84,7 +94,8 @@ class Pictures:
     def cut(self, drawn: Drawn, rows_B: np.ndarray) -> list[np.ndarray]:
         """What the host has to do for a view of some rows: its crops, in each way; uint8 (B, C, S, S).
 
-        drawn: of the whole split, on the CPU. A picture is decoded once for all ways. A thread may do it.
+        drawn: of the whole split, on the CPU. A picture is decoded once for all ways. A thread may do it. What no
+        device is there for is done to them, too, picture by picture.
         """
         of_rows = drawn.of(torch.from_numpy(rows_B), CPU)
         shapes_2B = self._shapes_2N[:, torch.from_numpy(rows_B)]
@@ -94,12 +105,12 @@ class Pictures:
         ]
         cut_R = [np.empty((len(rows_B), self._channels, each.size, each.size), np.uint8) for each in self._renderings]
 
-        def cut_one(at: int) -> None:
-            picture_CHW = self._picture(int(rows_B[at]))
+        def crop(at: int, picture: Image.Image) -> None:
             for crop_BCSS, boxes_B4, each in zip(cut_R, boxes_RB4, self._renderings, strict=True):
-                crop_BCSS[at] = cut(picture_CHW, boxes_B4[at], each.size)
+                view = cut(picture, boxes_B4[at], each.size)
+                crop_BCSS[at] = pixels(retouched(view, of_rows, at) if self._on_cpu else view, None)
 
-        self._images.in_threads(cut_one, len(rows_B))
+        self._images.in_threads(lambda at: self._shown(int(rows_B[at]), partial(crop, at)), len(rows_B))
         return cut_R
 
     def render(self, cut_R: Sequence[np.ndarray], here: Drawn, rows: Rows) -> list[Tensor]:
@@ -108,11 +119,13 @@ class Pictures:
         Each is uint8 (B, C, S, S). here: of the whole split, on the device.
         """
         changes = here.of(rows.device_B, self._device)
-        return [changed(send(torch.from_numpy(each), self._device), changes) for each in cut_R]
+        rest = erased if self._on_cpu else changed
+        return [rest(send(torch.from_numpy(each), self._device), changes) for each in cut_R]
 
-    def _picture(self, row: int) -> np.ndarray:
+    def _shown(self, row: int, use: Callable[[Image.Image], None]) -> None:
         if self._kept is None:
-            return self._images.picture(row)
+            self._images.shown(row, use)
+            return
         if row not in self._kept:
-            self._kept[row] = self._images.picture(row)
-        return self._kept[row]
+            self._kept[row] = self._images.shown(row, lambda picture: picture.copy())
+        use(self._kept[row])

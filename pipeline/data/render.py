@@ -3,7 +3,7 @@
 A crop is a box relative to the stored image, and whole pixels of it once it is rendered, whatever the size: a teacher
 at 224 and a student at 160 see the very same crop. All is cut, resized and recoloured in whole numbers with Pillow's
 arithmetic, so that the bits hang on no device, no number of threads and no company in a batch. The order is: crop,
-resize, flip, TrivialAugment, colour jitter, erasing, mixing.
+resize, flip, TrivialAugment, colour jitter, erasing, mixing. Pillow itself changes single pictures (`data.retouch`).
 
 Legend: N samples of a split, B batch, C channels, H, W edges of a stored image, S edge of the view.
 """
@@ -19,9 +19,12 @@ from torch import Tensor
 
 from pipeline.data import colour, trivial
 from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixture
+from pipeline.data.framing import pixels
 from pipeline.data.resample import over, resampled
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pipeline.config.input import Framing
 
 # uint8: a batch (B, C, H, W) on any device, or images (C, H, W) of any shapes in memory.
@@ -40,13 +43,16 @@ def render(
         here = drawn.of(rows_B, images.device)
         shapes_2B = torch.stack([torch.full_like(here.dy_N, edge) for edge in images.shape[2:]])
         return changed(resampled(images, crops(here, shapes_2B, framing, margin), size), here)
+    from PIL import Image
+
     here = drawn.of(rows_B, torch.device("cpu"))
     shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
     boxes_B4 = torch.stack(crops(here, shapes_2B, framing, margin), dim=1).tolist()
     channels = len(images[0]) if len(images) else 0
     crop_BCSS = np.empty((len(images), channels, size, size), np.uint8)
     for crop_CSS, image_CHW, box in zip(crop_BCSS, images, boxes_B4, strict=True):
-        crop_CSS[:] = cut(image_CHW, box, size)
+        picture = Image.fromarray(image_CHW[0] if channels == 1 else image_CHW.transpose(1, 2, 0))
+        crop_CSS[:] = pixels(cut(picture, box, size), None)
     return changed(torch.from_numpy(crop_BCSS), here)
 
 
@@ -67,9 +73,14 @@ def changed(crop_BCSS: Tensor, drawn: Drawn) -> Tensor:
         view_BCSS = trivial.apply(view_BCSS, drawn.trivial)
     if drawn.jitter is not None:
         view_BCSS = _jittered(view_BCSS, drawn.jitter)
-    if drawn.erased is not None:
-        view_BCSS = view_BCSS.masked_fill(_inside(drawn.erased, view_BCSS.shape[-1]), 0)
-    return view_BCSS
+    return erased(view_BCSS, drawn)
+
+
+def erased(view_BCSS: Tensor, drawn: Drawn) -> Tensor:
+    """The last of what `changed` does."""
+    if drawn.erased is None:
+        return view_BCSS
+    return view_BCSS.masked_fill(_inside(drawn.erased, view_BCSS.shape[-1]), 0)
 
 
 def crops(drawn: Drawn, shapes_2B: Tensor, framing: Framing, margin: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -127,24 +138,15 @@ def _inside(boxes: Boxes, size: int) -> Tensor:
     return (rows_BS[:, :, None] & columns_BS[:, None, :])[:, None]
 
 
-def cut(image_CHW: np.ndarray, box: list[int], size: int) -> np.ndarray:
-    """One crop by Pillow itself, uint8 (C, S, S): what `resampled` does to a batch."""
+def cut(picture: Image.Image, box: Sequence[int], size: int) -> Image.Image:
+    """One crop, of `crops`, by Pillow itself: what `resampled` does to a batch. Outside a picture is black."""
     from PIL import Image
 
     y, x, h, w = box
-    _, height, width = image_CHW.shape
-    top, bottom = (min(max(each, 0), height) for each in (y, y + h))
-    left, right = (min(max(each, 0), width) for each in (x, x + w))
-    crop_CHW = image_CHW[:, top:bottom, left:right]
-    if (bottom - top, right - left) != (h, w):
-        black_CHW = np.zeros((len(image_CHW), h, w), np.uint8)
-        black_CHW[:, top - y : bottom - y, left - x : right - x] = crop_CHW
-        crop_CHW = black_CHW
-    picture = Image.fromarray(crop_CHW[0] if len(crop_CHW) == 1 else crop_CHW.transpose(1, 2, 0))
+    crop = picture.crop((x, y, x + w, y + h))
     for edges in ((size, h), (size, size)):  # in one call, which direction comes first hangs on Pillow's version
-        picture = picture.resize(edges, Image.Resampling.BILINEAR)
-    cut = np.asarray(picture)
-    return cut[None] if cut.ndim == 2 else cut.transpose(2, 0, 1)
+        crop = crop.resize(edges, Image.Resampling.BILINEAR)
+    return crop
 
 
 def _jittered(images_BCSS: Tensor, jitter: Jitter) -> Tensor:

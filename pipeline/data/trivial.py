@@ -8,8 +8,8 @@ O operations, L levels.
 """
 
 import math
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,21 +52,35 @@ def apply(images_BCSS: Tensor, drawn: Trivial) -> Tensor:
 def _changed(name: str, images_BCSS: Tensor, level_B: Tensor) -> Tensor:
     match name:
         case "posterize":
-            return colour.posterize(images_BCSS, _at(level_B, [8 - round(level * 6 / TOP) for level in SIGNED_LEVELS]))
+            return colour.posterize(images_BCSS, _at(level_B, bits))
         case "solarize":
-            return colour.solarize(images_BCSS, _at(level_B, [255 - level * 255 / TOP for level in SIGNED_LEVELS]))
+            return colour.solarize(images_BCSS, _at(level_B, threshold))
         case "autocontrast":
             return colour.autocontrast(images_BCSS)
         case "equalize":
             return colour.equalize(images_BCSS)
         case _:
-            return ENHANCED[name](
-                images_BCSS, _at(level_B, [1 + level * 0.99 / TOP for level in SIGNED_LEVELS]).float()
-            )
+            return ENHANCED[name](images_BCSS, _at(level_B, factor).float())
 
 
-def _at(level_B: Tensor, table: list[Any]) -> Tensor:
-    """The entry of each level; from a table, so that it is the same number on each device."""
+def factor(level: int) -> float:
+    """By how much one of `ENHANCED` changes an image."""
+    return 1 + level * 0.99 / TOP
+
+
+def bits(level: int) -> int:
+    """How many are kept of each value."""
+    return 8 - round(level * 6 / TOP)
+
+
+def threshold(level: int) -> float:
+    """The value from which all are inverted."""
+    return 255 - level * 255 / TOP
+
+
+def _at(level_B: Tensor, of: Callable[[int], float]) -> Tensor:
+    """What is of each level; from a table, so that it is the same number on each device."""
+    table = [of(level) for level in SIGNED_LEVELS]
     dtype = torch.float64 if isinstance(table[0], float) else torch.int64
     return torch.tensor(table, dtype=dtype, device=level_B.device)[level_B + TOP]
 
@@ -74,11 +88,11 @@ def _at(level_B: Tensor, table: list[Any]) -> Tensor:
 @cache
 def _maps(size: int) -> list[list[list[int]]]:
     """Of each operation and each level -30 .. 30: where in the image a pixel comes from, as six fixed-point numbers."""
-    return [[_fixed(_matrix(name, level / TOP, size)) for level in SIGNED_LEVELS] for name in GEOMETRY]
+    return [[_fixed(matrix(name, level / TOP, size)) for level in SIGNED_LEVELS] for name in GEOMETRY]
 
 
-def _matrix(name: str, strength: float, size: int) -> tuple[float, ...]:
-    """x = a * to_x + b * to_y + c and y = d * to_x + e * to_y + f, as (a, b, c, d, e, f)."""
+def matrix(name: str, strength: float, size: int) -> tuple[float, ...]:
+    """Where a pixel comes from: x = a * to_x + b * to_y + c and y = d * to_x + e * to_y + f, as (a, b, c, d, e, f)."""
     moved = float(int(strength * size / 7))
     match name:
         case "shear x":
@@ -94,8 +108,8 @@ def _matrix(name: str, strength: float, size: int) -> tuple[float, ...]:
     return cos, sin, middle - cos * middle - sin * middle, -sin, cos, middle + sin * middle - cos * middle
 
 
-def _fixed(matrix: tuple[float, ...]) -> list[int]:
-    a, b, c, d, e, f = matrix
+def _fixed(numbers: tuple[float, ...]) -> list[int]:
+    a, b, c, d, e, f = numbers
     # The middle of a pixel is half a pixel from its corner.
     whole = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)
     return [math.floor(each * FIXED + 0.5) for each in whole]

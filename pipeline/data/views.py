@@ -99,7 +99,8 @@ def augment(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, s
 def normalise(images_BCHW: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
     """Return `(x / 255 - mean) / std` as float32: of uint8 images, exactly what `augment` makes of view 0."""
     # In place: memory that is new for each operation takes as long as what is done.
-    return (images_BCHW.float() / 255).sub_(mean_C[:, None, None]).div_(std_C[:, None, None])
+    shown_BCHW = images_BCHW.to(torch.float32, copy=True).div_(255)
+    return shown_BCHW.sub_(mean_C[:, None, None]).div_(std_C[:, None, None])
 
 
 def view_of(epoch: int, distinct: int | None, before: int = 0) -> int:

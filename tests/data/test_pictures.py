@@ -1,8 +1,12 @@
 """Views of images that are stored encoded: cut from the stored pictures at the size and framing of each network."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pipeline.config.input import Input, Rendering
@@ -124,14 +128,14 @@ def test_a_picture_is_decoded_once_for_all_renderings_and_all_that_it_is_mixed_i
     images: EncodedImages, aspect_N: np.ndarray, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
     decoded: list[int] = []
-    real = EncodedImages.picture
+    real = EncodedImages.shown
 
-    def picture(self: EncodedImages, row: int) -> np.ndarray:
+    def shown(self: EncodedImages, row: int, use: Callable[[Image.Image], Any]) -> Any:
         decoded.append(row)
-        return real(self, row)
+        return real(self, row, use)
 
-    monkeypatch.setattr(EncodedImages, "picture", picture)
-    whole = 3 * sum(width * height for width, height in SIZES)
+    monkeypatch.setattr(EncodedImages, "shown", shown)
+    whole = 4 * sum(width * height for width, height in SIZES)
     of = fed(images, RENDERINGS, CPU, whole if keeps else whole - 1)
     rows = Rows.on(CPU, np.arange(COUNT))
     for v in (1, 2):

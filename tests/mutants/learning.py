@@ -248,8 +248,8 @@ DATA = [
     ),
     Mutant(
         "pipeline/data/views.py",
-        "return (images_BCHW.float() / 255).sub_",
-        "return images_BCHW.float().sub_",
+        "copy=True).div_(255)",
+        "copy=True)",
         VIEWS,
     ),
     Mutant(

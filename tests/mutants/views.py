@@ -8,6 +8,7 @@ COLOUR = "tests/data/test_colour.py"
 VIEWS = "tests/config/test_views.py"
 FEED = "tests/data/test_feed.py"
 PICTURES = "tests/data/test_pictures.py"
+RETOUCH = "tests/data/test_retouch.py"
 LABELS = "tests/labels/test_renderings.py"
 RENDERINGS = "tests/training/test_renderings.py"
 
@@ -155,6 +156,21 @@ MUTANTS = [
         'framed(height_1, width_1, "crop", 0.0)',
         f"{PICTURES}::test_clean_images_are_view_0_as_a_network_is_shown_them",
     ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "retouched(view, of_rows, at) if self._on_cpu else view",
+        "view",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant(
+        "pipeline/data/pictures.py",
+        "rest = erased if self._on_cpu else changed",
+        "rest = changed",
+        f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
+    ),
+    Mutant("pipeline/data/retouch.py", "int(turn * 255)", "round(turn * 255)", RETOUCH),
+    Mutant("pipeline/data/retouch.py", "level / trivial.TOP, view.width)", "level / trivial.TOP, 7)", RETOUCH),
+    Mutant("pipeline/data/retouch.py", "jitter.order_NK[row].tolist()", "range(4)", RETOUCH),
     Mutant(
         "pipeline/models/shown.py",
         "x_BP[:, end - channels * size**2 : end]",
