@@ -1,13 +1,14 @@
 """A list of image files with their classes: CSV with a head, or JSON lines.
 
-Columns: `path` below the root, `label`, and where they are wanted `split` and `group`. Nothing else: a column that is
-not known, or has no effect, is refused, and so is a split that is missing where others have one. An image whose label
-is empty, null or -1 has none, and trains.
+Columns: `path` below the root, `label`, and where they are wanted `split`, `group` and `weight`. Nothing else: a column
+that is not known is refused, and so is a split that is missing where others have one. An image whose label is empty,
+null or -1 has none, and trains. One without a weight has the weight 1.
 """
 
 import csv
 import hashlib
 import json
+import math
 import os
 import posixpath
 from collections.abc import Callable, Iterator
@@ -21,19 +22,20 @@ from pipeline.config.section import unknown
 from pipeline.data.names import SPLIT_NAMES, SplitName, given_label, nfc, numbered, split_of
 
 NEEDED = ("path", "label")
-COLUMNS = (*NEEDED, "split", "group")
+COLUMNS = (*NEEDED, "split", "group", "weight")
 ManifestLine = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class ListedImages:
-    """The images of a manifest, in its order; fields as of `listing.Found`. groups: of each, or None."""
+    """The images of a manifest, in its order; fields as of `listing.Found`. groups, weights: of each, or None."""
 
     paths: list[str]
     labels: list[int]
     classes: tuple[str, ...]
     splits: list[SplitName] | None
     groups: list[str | None] | None
+    weights: list[float] | None
 
 
 def listing(root: Path, manifest: str, links: bool) -> dict[str, int | str]:
@@ -81,6 +83,7 @@ def read_manifest(root: Path, manifest: str, links: bool) -> ListedImages:
         tuple(names),
         found.whole_splits(),
         found.groups if any(found.groups) else None,
+        found.whole_weights(),
     )
 
 
@@ -124,8 +127,6 @@ def _lines(path: Path) -> Iterator[tuple[int, ManifestLine]]:
 
 
 def _check_column(name: str, where: str) -> None:
-    if name == "weight":
-        raise UserError(f"{where} has a column weight, and training gives every image the same weight: take it out")
     if name not in COLUMNS:
         raise UserError(f"{where}: {unknown('column', name, COLUMNS)}")
 
@@ -139,6 +140,7 @@ class _Lines:
     labels: list[str | None] = field(default_factory=list)
     splits: list[SplitName | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
+    weights: list[float | None] = field(default_factory=list)
 
     def take(self, line: int, row: ManifestLine) -> None:
         where = f"{self.file}:{line}"
@@ -155,6 +157,7 @@ class _Lines:
             raise UserError(f"{where} has the split {split!r}: it must be one of {', '.join(SPLIT_NAMES)}")
         self.splits.append(named)
         self.groups.append(nfc(self._text(row, "group", where)) if "group" in row else None)
+        self.weights.append(_weight(row["weight"], where) if "weight" in row else None)
 
     def whole_splits(self) -> list[SplitName] | None:
         """The splits, where all lines have one; what has neither a split nor a label trains."""
@@ -169,6 +172,12 @@ class _Lines:
             whole.append(split or "train")
         return whole
 
+    def whole_weights(self) -> list[float] | None:
+        """The weights, where there are any."""
+        if all(weight is None for weight in self.weights):
+            return None
+        return [1.0 if weight is None else weight for weight in self.weights]
+
     def _text(self, row: ManifestLine, name: str, where: str, *, numbers: bool = True) -> str:
         value = row[name]
         if numbers and type(value) is int:
@@ -179,6 +188,16 @@ class _Lines:
                 f"{where} has the {name} {value!r}: it must be {kinds}, not empty, without spaces around it"
             )
         return value
+
+
+def _weight(value: Any, where: str) -> float:
+    try:
+        weight = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise UserError(f"{where} has the weight {value!r}: it must be a number, 0 or more; without one it is 1")
+    return weight
 
 
 class _Disk:

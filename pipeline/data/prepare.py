@@ -21,7 +21,7 @@ from pipeline.data.keeping import Keeping
 from pipeline.data.kept_looks import looks_file
 from pipeline.data.names import SPLITS
 from pipeline.data.origins import Origins, write_origins
-from pipeline.data.prepared import HEADER, LABELS, SCHEMA, TRUE_LABELS, DataHeader
+from pipeline.data.prepared import HEADER, LABELS, SCHEMA, TRUE_LABELS, WEIGHTS, DataHeader
 from pipeline.data.remarks import remarks
 from pipeline.data.splits import Chosen, choose
 from pipeline.data.writing import Undecodable, Written, write_splits
@@ -64,6 +64,8 @@ def prepare(
         LABELS["test"]: source.labels[rows["test"]],
         TRUE_LABELS: chosen.true_labels,
     }
+    if source.weights is not None:
+        arrays[WEIGHTS] = source.weights[rows["train"]]
     for name, array in arrays.items():
         # Through memory: numpy's own error of a full disk does not name it.
         content_bytes = io.BytesIO()

@@ -1,6 +1,7 @@
 """The prepared folder: three splits, and the header that describes them.
 
-data.json, <split>.labels.npy (int64 N), train.true_labels.npy (int64 N, before label noise), and the images:
+data.json, <split>.labels.npy (int64 N), train.true_labels.npy (int64 N, before label noise), train.weights.npy (float64
+N, how often each is drawn, where not all are drawn alike), and the images:
 
 - storage `pixels`: <split>.images.npy (uint8 N, C, H, W).
 - storage `encoded`: shards/<number>.tar, with images of all splits, and <split>.rows.npy (`shards.PLACE` N), which says
@@ -35,6 +36,7 @@ IMAGES = {split: f"{split}.images.npy" for split in SPLITS}
 ROWS = {split: f"{split}.rows.npy" for split in SPLITS}
 LABELS = {split: f"{split}.labels.npy" for split in SPLITS}
 TRUE_LABELS = "train.true_labels.npy"
+WEIGHTS = "train.weights.npy"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Three splits and what describes them; `true_labels` are train's before label noise, int64 (N,)."""
+    """Three splits and what describes them.
+
+    true_labels: train's before label noise, int64 (N,). weights: how often each of train is drawn, float64 (N,), 0 or
+    more; None where all are drawn alike.
+    """
 
     train: Split
     validation: Split
@@ -115,6 +121,7 @@ class Prepared:
     size: int
     hash: str
     background: Colour = WHITE  # of image files that are transparent
+    weights: np.ndarray | None = None
 
     @property
     def edge(self) -> int:
@@ -186,7 +193,15 @@ def read(folder: Path) -> Prepared:
         size=size,
         hash=header.hash,
         background=header.background,
+        weights=_weights(folder / WEIGHTS, header) if WEIGHTS in header.files else None,
     )
+
+
+def _weights(path: Path, header: DataHeader) -> np.ndarray:
+    weights_N = np.asarray(_array(path, header, np.dtype(np.float64), header.shapes["train"][:1]))
+    if not (np.isfinite(weights_N) & (weights_N >= 0)).all() or not weights_N.any():
+        raise UserError(f"{path} has no valid weights: delete {path.parent} and run `dvc repro`")
+    return weights_N
 
 
 def _split(folder: Path, header: DataHeader, split: SplitName, shards: Shards) -> Split:

@@ -24,6 +24,7 @@ def remarks(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndar
         unread.add(why, names.of(row))
     yield from (f"unreadable: {sentence}" for sentence in unread.sentences())
     yield from _unlabelled(source, examined, rows, names)
+    yield from _never_drawn(source, rows, names)
     yield from _odd(examined, names)
     yield from _copies(source, examined, rows, names)
     yield from _parted_groups(source, rows)
@@ -44,6 +45,12 @@ def _unlabelled(
             f"{_images(len(out))} without a label and left out of training, with the bytes or in the group of images "
             f"that validate or test: {names.some(out)}"
         )
+
+
+def _never_drawn(source: Source, rows: Mapping[SplitName, np.ndarray], names: _Names) -> Iterator[str]:
+    """Images of train that nothing learns from."""
+    if source.weights is not None and len(still := rows["train"][source.weights[rows["train"]] == 0]):
+        yield f"{_images(len(still))} in train with the weight 0, and nothing learns from them: {names.some(still)}"
 
 
 def _odd(examined: Examined, names: _Names) -> Iterator[str]:

@@ -32,7 +32,7 @@ from pipeline.data.drawn import Drawn
 from pipeline.data.feed import augment_ahead, fed
 from pipeline.data.prepared import Prepared
 from pipeline.data.rows import Rows, send
-from pipeline.data.unequal import balanced_order, class_weights
+from pipeline.data.unequal import balanced_order, balanced_weights, class_weights, weighted_order
 from pipeline.data.views import draw, view_of
 from pipeline.models.libraries import versions
 from pipeline.models.shown import Shown
@@ -96,7 +96,7 @@ class Training:
         shown = Shown([*inputs, *teacher.inputs()], data.mean, data.std, device.where, data.rendering(None))
         teacher.show(shown)
         is_weighted = self.recipe.class_weights is not None
-        weights_C = class_weights(data.train.labels, len(data.classes)) if is_weighted else None
+        weights_C = class_weights(data.train.labels, len(data.classes), data.weights) if is_weighted else None
         self.learners = [
             Learner(
                 each,
@@ -163,9 +163,17 @@ class Training:
         return view_of(epoch, self.spec.distinct_views, self.spec.views_before or 0)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows of epoch `epoch` (from 0), as many as it learns from: each once, or as many of each class."""
-        if self.recipe.sampling == "balanced":
-            return self.rows_N[balanced_order(self.spec.seed, epoch, self.data.train.labels[self.rows_N])]
+        """The rows of epoch `epoch` (from 0), as many as it learns from.
+
+        Each is there once, or as many of each class, or each as often as its weight says.
+        """
+        labels_N, is_balanced = self.data.train.labels[self.rows_N], self.recipe.sampling == "balanced"
+        if self.data.weights is not None:
+            weights_N = self.data.weights[self.rows_N]
+            weights_N = balanced_weights(weights_N, labels_N) if is_balanced else weights_N
+            return self.rows_N[weighted_order(self.spec.seed, epoch, weights_N)]
+        if is_balanced:
+            return self.rows_N[balanced_order(self.spec.seed, epoch, labels_N)]
         return self.rows_N[order(self.spec.seed, epoch, len(self.rows_N))]
 
     def rows(self, k: int = 0) -> list[CurveRow]:

@@ -10,9 +10,12 @@ import pytest
 
 from pipeline.base.errors import UserError
 from pipeline.config.data import Data
+from pipeline.data import prepared
 from pipeline.data.images import names_of
+from pipeline.data.keeping import Keeping
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import load, prepare
+from pipeline.data.prepared import WEIGHTS
 from tests.data.folders import picture
 
 
@@ -50,6 +53,25 @@ def test_paths_and_labels(root: Path, write: Any) -> None:
     assert source.labels.tolist() == [0, 1] * 6
     assert names_of(source.images) == tuple(f"shots/{number}.png" for number in range(12))
     assert (source.splits, source.groups) == (None, None)
+
+
+@pytest.mark.parametrize("write", [csv, jsonl])
+def test_weights_of_training_images_are_prepared_and_one_without_has_1(root: Path, tmp_path: Path, write: Any) -> None:
+    listed = rows(split=lambda n: "train" if n > 3 else ("val", "test")[n // 2])
+    for number, weight in ((1, 7), (5, 2.5), (6, 0)):
+        listed[number]["weight"] = weight
+    columns = [*listed[0], "weight"]
+    listed = [{name: row.get(name, "") if write is csv else row.get(name) for name in columns} for row in listed]
+    said: list[str] = []
+    header = prepare(write(root, listed), root, 0, tmp_path / "data", keeping=Keeping(log=said.append))
+    data = prepared.read(tmp_path / "data")
+    assert data.weights is not None and data.weights.tolist() == [1, 2.5, 0, 1, 1, 1, 1, 1]
+    assert "prepare: 1 image is in train with the weight 0, and nothing learns from them: shots/6.png" in said
+    plain = prepare(write(root, [{**row, "weight": 1} for row in listed]), root, 0, tmp_path / "others")
+    assert plain["hash"] != header["hash"] and prepared.read(tmp_path / "others").weights is not None
+    without = [{name: value for name, value in row.items() if name != "weight"} for row in listed]
+    prepare(write(root, without), root, 0, tmp_path / "none")
+    assert prepared.read(tmp_path / "none").weights is None and not (tmp_path / "none" / WEIGHTS).exists()
 
 
 @pytest.mark.parametrize("write", [csv, jsonl])
@@ -132,8 +154,8 @@ def test_files_that_are_missing_are_named_at_once_and_may_be_skipped(root: Path)
 
 FAULTS = [
     (
-        "path,label,weight\na.png,a,2",
-        r":1 has a column weight, and training gives every image the same weight: take it",
+        "path,label,weight\na.png,a,-1",
+        r":2 has the weight '-1': it must be a number, 0 or more; without one it is 1",
     ),
     ("path,label,splt\na.png,a,train", r":1: unknown column 'splt', did you mean 'split'"),
     ("path,class\na.png,a", r"has no column 'label'"),
@@ -165,7 +187,9 @@ JSON_FAULTS = [
     ('{"path": "a.png", "label": " "}', r":1 has the label ' '"),
     ('{"path": "a.png", "label": -1.0}', r":1 has the label -1.0"),
     ('{"path": "a.png", "label": []}', r":1 has the label \[\]"),
-    ('{"path": "a.png", "label": "a", "weight": 1}', r":1 has a column weight"),
+    ('{"path": "a.png", "label": "a", "weight": true}', r":1 has the weight True: it must be a number"),
+    ('{"path": "a.png", "label": "a", "weight": 1e999}', r":1 has the weight inf: it must be a number"),
+    ('{"path": "a.png", "label": "a", "weight": NaN}', r":1 has the weight nan: it must be a number"),
     ('{"path": "a.png", "label": "a", "labl": 1}', r":1: unknown column 'labl', did you mean 'label'"),
     ('{"path": "a.png", "path": "b.png", "label": "a"}', r":1 is no JSON \(a key stands there twice\)"),
     ("[1]", r":1 is no JSON object"),

@@ -61,8 +61,17 @@ MUTANTS = [
     Mutant(METRICS, "logits_NC.shape[1] > TOP", "logits_NC.shape[1] >= TOP", SCORES),
     # What is done where classes are of unequal size.
     Mutant(UNEQUAL, "has_C.sum() * count_C[has_C]", "classes * count_C[has_C]", ORDERS),
-    Mutant(UNEQUAL, "labels_N[labels_N >= 0], minlength", "labels_N.clip(0), minlength", ORDERS),
-    Mutant(UNEQUAL, "np.unique(labels_N[labels_N >= 0])", "np.unique(labels_N)", ORDERS),
+    Mutant(UNEQUAL, "labels_N[has_label_N], drawn_N", "labels_N.clip(0), weights_N", ORDERS),
+    Mutant(UNEQUAL, "for c in np.unique(labels_N[labels_N >= 0])", "for c in np.unique(labels_N)", ORDERS),
+    Mutant(UNEQUAL, "random.permutation(np.flatnonzero(weights_N))", "np.flatnonzero(weights_N)", ORDERS),
+    Mutant(UNEQUAL, "(random.random() + np.arange(count))", "(0.5 + np.arange(count))", ORDERS),
+    Mutant(UNEQUAL, "return random.permutation(rows_M[", "return (rows_M[", ORDERS),
+    Mutant(UNEQUAL, "of_N.sum() if c < 0 else ", "", ORDERS),
+    Mutant(
+        "pipeline/training/loop.py", "self.data.weights[self.rows_N]", "self.data.weights[: len(self.rows_N)]", TRAINED
+    ),
+    Mutant("pipeline/training/loop.py", "if is_balanced else weights_N", "if False else weights_N", TRAINED),
+    Mutant("pipeline/training/loop.py", "len(data.classes), data.weights)", "len(data.classes))", TRAINED),
     Mutant(UNEQUAL, "random.permutation(len(rows)) < rest", "np.arange(len(rows)) < rest", ORDERS),
     Mutant(UNEQUAL, "random.permutation(own)[:left]", "own[:left]", ORDERS),
     Mutant(UNEQUAL, "random.permutation(own)[:left]", "random.choice(own, left)", ORDERS),

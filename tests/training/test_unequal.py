@@ -10,15 +10,18 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.base import files
-from pipeline.data.unequal import balanced_order, class_weights
+from pipeline.base.paths import DATA
+from pipeline.data import prepared
+from pipeline.data.unequal import balanced_order, balanced_weights, class_weights, weighted_order
 from pipeline.lineage import node
 from pipeline.objectives.compose import Signals
 from pipeline.training.balance import relative_gradients
 from pipeline.training.ensemble import write_ensemble
-from pipeline.training.learn import _validation, learn
+from pipeline.training.learn import _validation, learn, open_teacher
 from pipeline.training.loop import Training
+from pipeline.training.seen_views import with_seen_views
 from pipeline.training.teacher import StoredLabels
-from tests.training.runs import EPOCHS, curves, equal, furnish, inside, run, stopped_after, tensors, training
+from tests.training.runs import CPU, EPOCHS, curves, equal, furnish, inside, run, stopped_after, tensors, training
 
 BALANCED = {"sampling": "balanced"}
 WEIGHTED = {"class_weights": "balanced"}
@@ -173,3 +176,49 @@ def test_validation_measures_what_decides(specs: dict[str, Any], select: Any) ->
     found = _validation(of)(of.learners[0].final)
     assert [*found] == ["accuracy", *([select] if select else [])]
     assert 0 <= found["accuracy"] <= 1 and found.get("nll", 2.0) > 1
+
+
+def weighted(specs: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch, **recipe: Any) -> Training:
+    """Of data in which each image has a weight of its own."""
+    data = prepared.read(DATA)
+    data = replace(data, weights=np.arange(len(data.train), dtype=np.float64) % 4)
+    monkeypatch.setattr(prepared, "read", lambda folder: data)
+    return made(specs, name, recipe)
+
+
+@pytest.mark.parametrize("recipe", [{}, BALANCED, WEIGHTED], ids=str)
+def test_images_are_drawn_by_their_weights_and_a_stop_changes_nothing(
+    specs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any]
+) -> None:
+    plain = made(specs, "direct", recipe)
+    whole = weighted(specs, "direct", monkeypatch, **recipe)
+    weights_N, labels_N = whole.data.weights, labels_of(whole)
+    assert weights_N is not None and whole.sizes_S == plain.sizes_S
+    for epoch in range(EPOCHS):
+        rows_N = whole.order(epoch)
+        asked_N = balanced_weights(weights_N, labels_N) if recipe == BALANCED else weights_N
+        np.testing.assert_array_equal(rows_N, weighted_order(whole.spec.seed, epoch, asked_N))
+    if recipe == WEIGHTED:
+        expected_C = class_weights(labels_N, len(whole.data.classes), weights_N)
+        np.testing.assert_array_equal(whole.learners[0].objective.class_weights_C.numpy(), expected_C)
+    run(whole, tmp_path / "whole")
+    stopped_after(weighted(specs, "direct", monkeypatch, **recipe), tmp_path / "stopped", EPOCHS * whole.steps // 2)
+    last = weighted(specs, "direct", monkeypatch, **recipe)
+    run(last, tmp_path / "stopped")
+    assert equal(tensors(whole), tensors(last)) and curves(whole) == curves(last)
+    run(plain, tmp_path / "plain")
+    assert not equal(tensors(whole), tensors(plain)), "they count"
+
+
+def test_weights_are_those_of_the_rows_that_it_learns_from(specs: dict[str, Any]) -> None:
+    data = prepared.read(DATA)
+    labels_N = np.array(data.train.labels)
+    labels_N[::3] = -1
+    weights_N = np.where(labels_N < 0, 1000.0, 1.0 + np.arange(len(labels_N)) % 2)
+    data = replace(data, train=replace(data.train, labels=labels_N), weights=weights_N)
+    spec = with_seen_views(specs["baseline"], len(data.train), len(data.classes))
+    of = Training(spec.training, data, open_teacher(spec, data, CPU)[0], CPU)
+    rows_N = np.concatenate([of.order(epoch) for epoch in range(40)])
+    assert len(of.order(0)) == sum(of.sizes_S) and (labels_N[rows_N] >= 0).all()
+    light, heavy = (len(rows_N[weights_N[rows_N] == weight]) / (weights_N == weight).sum() for weight in (1, 2))
+    assert heavy / light == pytest.approx(2, rel=0.02)

@@ -21,4 +21,6 @@ def load(root: Path, *, manifest: str = "manifest.csv", links: bool = False) -> 
     """The image files that the file `manifest` below `root` names; with `links` also those that lie elsewhere."""
     found = read_manifest(root, manifest, links)
     labels_N = np.array(found.labels, dtype=np.int64)
-    return Source(FolderFiles(root, tuple(found.paths)), labels_N, found.classes, found.splits, found.groups)
+    weights_N = None if found.weights is None else np.array(found.weights)
+    files = FolderFiles(root, tuple(found.paths))
+    return Source(files, labels_N, found.classes, found.splits, found.groups, weights_N)
