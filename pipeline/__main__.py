@@ -7,24 +7,12 @@ import typer
 
 from pipeline.base.errors import UserError
 from pipeline.base.kinds import check_file
-from pipeline.console.errors import Commands, run
-from pipeline.console.version import Version
+from pipeline.console.app import made
+from pipeline.console.errors import run
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=__doc__,
-)
-
-
-@app.callback()
-def options(version: Version = False) -> None:
-    """What is asked of no command."""
+app = made(__doc__)
 
 
 @app.command()
@@ -320,6 +308,18 @@ def use(
     from pipeline.lineage.results import show
 
     show(presets.use(preset, Path("params.yaml"), force) if preset else presets.lines())
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="It is made where it is missing; files in it stay as they are.")],
+) -> None:
+    """A folder of your own for your data, settings and results: dvc.yaml, params.yaml and what DVC needs, no code."""
+    from pipeline.commands.init import init
+    from pipeline.console.progress import log
+
+    for line in init(folder):
+        log(line)
 
 
 @app.command()

@@ -8,24 +8,12 @@ from typing import Annotated
 import typer
 
 from pipeline.base.signals import end_with_parent
-from pipeline.console.errors import Commands, run
-from pipeline.console.version import Version
+from pipeline.console.app import made
+from pipeline.console.errors import run
 
 Slot = Annotated[str, typer.Argument(help="Slot of the chain, as in dvc.yaml.")]
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=__doc__,
-)
-
-
-@app.callback()
-def options(version: Version = False) -> None:
-    """What is asked of no command."""
+app = made(__doc__)
 
 
 @app.command()

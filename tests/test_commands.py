@@ -23,10 +23,8 @@ STAGES = (
     "compress summary report"
 )
 PIPELINE = (
-    "repro status watch tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
-)
-PIPELINE = (
-    "repro status watch tree summary layers compare seeds study orders predict import views pictures use wire accept gc"
+    "repro status watch tree summary layers compare seeds study orders predict import views pictures use init wire "
+    "accept gc"
 )
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 
@@ -150,6 +148,13 @@ def test_the_script_has_the_commands_of_both(tmp_path: Path) -> None:
     assert "Usage: cohobate" in whole and all(f" {name} " in whole for name in [*PIPELINE.split(), "stages"])
     assert all(f" {name} " in said("stages", "-h") for name in STAGES.split())
     assert said("tree", "-h").replace("cohobate", "") == said("tree", "--help").replace("cohobate", "")
+
+
+def test_the_script_completes_what_is_typed_in_a_shell(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CODE), "_COHOBATE_COMPLETE": "complete_bash"}
+    environment |= {"COMP_WORDS": "cohobate su", "COMP_CWORD": "1"}
+    done = subprocess.run(SCRIPT, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["summary"] and not done.stderr
 
 
 def test_the_script_does_not_look_at_other_code_than_that_which_lies_here(tmp_path: Path) -> None:

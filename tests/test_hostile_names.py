@@ -179,6 +179,12 @@ def use(patch: Patch, folder: Path) -> Lines:
     return [["use", HOSTILE]]
 
 
+def init(patch: Patch, folder: Path) -> Lines:
+    (folder / FILE).mkdir()
+    (folder / FILE / "dvc.yaml").touch()
+    return [["init", str(folder / FILE)]]
+
+
 def wire(patch: Patch, folder: Path) -> Lines:
     line = HOSTILE.replace("\n", "")  # the diff has lines, those of the file
     patch.setattr("pipeline.commands.wire.wire", lambda *given: f"--- {line}\n+++ {line}")
@@ -202,7 +208,7 @@ ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
         *(repro, status, watch, tree, summary, layers, compare, seeds, study),
-        *(orders, predict, import_, views, pictures, use, wire, accept, gc),
+        *(orders, predict, import_, views, pictures, use, init, wire, accept, gc),
     )
 }
 
