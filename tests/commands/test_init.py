@@ -40,7 +40,7 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=f"has {name} already: name another folder"):
-        [*init(tmp_path)]
+        list(init(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
     assert (tmp_path / name).read_text() == "mine"
 
@@ -55,14 +55,14 @@ def test_a_full_disk_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(files, "write_bytes", write)
     with pytest.raises(OSError, match="No space"):
-        [*init(tmp_path)]
+        list(init(tmp_path))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_without_git_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(UserError, match="git is not there: install it"):
-        [*init(tmp_path / "mine")]
+        list(init(tmp_path / "mine"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -72,12 +72,12 @@ def test_what_git_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(programs, "run", run)
     with pytest.raises(UserError, match=r"its repository \(fatal: no templates\): run `git init` there"):
-        [*init(tmp_path)]
+        list(init(tmp_path))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a folder that is a link")
 def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    [*init(tmp_path / "link")]
+    list(init(tmp_path / "link"))
     assert (tmp_path / "real" / "dvc.yaml").exists()
