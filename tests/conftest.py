@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from tests.faults.graph import resize, stages
 from tests.scratch import COMMIT, LENGTHS, METHODS, SKIPPED, Scratch, create
 
 # Tiny nets are fastest on one thread, and bytes depend on the number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# For mutants: whether a test notices one must not hang on what is drawn.
+settings.register_profile("repeatable", derandomize=True, database=None)
 
 
 # The file that makes the lineage, which takes longest; and those that take long and need none of it.

@@ -1,8 +1,9 @@
 """What a person sees while a network trains: one live line in a terminal, a dozen plain lines elsewhere."""
 
+import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -42,25 +43,43 @@ def emit(line: str) -> None:
 
 
 @contextmanager
-def showing(node: str, epochs: int, steps: int, **settled: Any) -> Iterator[Onlooker]:
+def showing(
+    node: str, epochs: int, steps: int, trackers: Sequence[str] = (), key: str = "", **settled: Any
+) -> Iterator[Onlooker]:
     """Yield what is to be called with each finished epoch's row of the curve, and how many steps are done.
 
-    steps: of an epoch. settled: what else is told of the training to who looks on.
+    steps: of an epoch. trackers: the programs that are told each row, too. key: the hash of what decides the training.
+    settled: what else is told of it to who looks on.
     """
     with (
-        telling(node, "training", epochs=epochs, steps=steps, **settled) as tell,
+        _tracked(trackers, node, key, {"epochs": epochs, "steps": steps, **settled}) as track,
+        telling(node, "training", epochs=epochs, steps=steps, key=key, **settled) as tell,
         _shown(f"{node}: epoch 1 of {epochs}", epochs) as (show, move),
     ):
 
         def ended(row: CurveRow) -> None:
             tell(always=True, done=row["epoch"] * steps, row=row)
             show(row["epoch"], line(node, epochs, row))
+            track(row)
 
         def moved(done: int) -> None:
             tell(done=done)
             move(done / steps)
 
         yield Onlooker(ended, moved)
+
+
+@contextmanager
+def _tracked(
+    names: Sequence[str], node: str, key: str, settled: Mapping[str, Any]
+) -> Iterator[Callable[[CurveRow], None]]:
+    if not names:
+        yield lambda row: None
+        return
+    # By name: who trains depends on none of it.
+    trackers = importlib.import_module("pipeline.console.trackers")
+    with trackers.tracking(names, trackers.Tracked(node, settled, key), log) as track:
+        yield track
 
 
 @contextmanager

@@ -136,8 +136,10 @@ def train(spec: TrainingSpec, data: Prepared, device: Device, init_weights: Init
         training = Training(spec.training, data, teacher, device, init_weights)
         validate = _validation(training) if spec.has_logits else lambda model: {}
         header(job := describe_job(spec, training, device))
-        with showing(name, job.epochs, training.steps, key=saved, machine=job.machine, images=job.images) as shown:
-            training.run(state, validate, shown.ended, log, read_machine().state_every, shown.moved)
+        machine = read_machine()
+        told = {"trackers": machine.trackers, "key": saved, "machine": job.machine, "images": job.images}
+        with showing(name, job.epochs, training.steps, **told) as shown:
+            training.run(state, validate, shown.ended, log, machine.state_every, shown.moved)
     for k in range(len(training.learners)):
         kept = training.epochs(k)
         warn_at_chance(name, training.rows(k)[: kept["kept"] if kept else None], data.validation.labels)

@@ -5,6 +5,8 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from pipeline.console import events, progress, training
 from pipeline.console.events import running
+from pipeline.console.trackers import Tracked
 from pipeline.console.training import Job, duration
 from pipeline.dvc.previous_run import PreviousRun
 from pipeline.dvc.training_state import VARIABLE
@@ -137,6 +140,21 @@ def test_a_training_tells_each_epoch_and_where_it_is_between_two(
         "teacher: epoch 1 of 2, loss 2.0000, validation 50.0 %, 7 images/s",
         "teacher: epoch 2 of 2, loss 2.0000, 7 images/s",
     ]
+
+
+def test_trackers_are_told_each_epoch_and_what_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    @contextmanager
+    def tracking(names: Any, run: Tracked, warn: Any) -> Iterator[Any]:
+        seen.append((names, run))
+        yield seen.append
+
+    monkeypatch.setattr("pipeline.console.trackers.tracking", tracking)
+    row = {"epoch": 1, "loss": 2.0, "validation_accuracy": 0.5, "images_per_second": 7.0}
+    with progress.showing("teacher", 2, 10, trackers=("wandb",), key="k", machine="cpu") as shown:
+        shown.ended(row)
+    assert seen == [(("wandb",), Tracked("teacher", {"epochs": 2, "steps": 10, "machine": "cpu"}, "k")), row]
 
 
 def test_a_bar_moves_with_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ SHOWN = "tests/commands/test_watch.py"
 LINE = f"{SHOWN}::test_a_line_says_how_far_how_fast_and_how_long"
 TRAINING = "tests/console/test_training.py"
 BETWEEN = f"{TRAINING}::test_a_training_tells_each_epoch_and_where_it_is_between_two"
+TRACKERS = "pipeline/console/trackers.py"
+TRACKED = "tests/console/test_trackers.py"
 
 MUTANTS = [
     Mutant(EVENTS, "if not always and now - told < APART:", "if now - told < APART:", TOLD),
@@ -27,6 +29,18 @@ MUTANTS = [
         WATCH, "min(done, _whole(first) - 1)", "done", f"{SHOWN}::test_what_has_just_begun_or_is_done_has_no_time_left"
     ),
     Mutant(WATCH, "(*each.before, *each.lines)", "each.lines", f"{SHOWN}::test_curves_go_on_from_what_ran_before"),
+    Mutant(TRACKERS, "purge_step=epoch", "purge_step=1", TRACKED),
+    Mutant(TRACKERS, "if epoch > 1 else []", "if False else []", TRACKED),
+    Mutant(TRACKERS, "            left.remove(name)", "            left.copy()", TRACKED),
+    Mutant(TRACKERS, "            if name in left:", "            if True:", TRACKED),
+    Mutant(TRACKERS, "        _installed(name)", "        str(name)", TRACKED),
+    Mutant(
+        TRACKERS,
+        "step=epoch)\n\n    def close(self) -> None:\n        self._client",
+        "step=0)\n\n    def close(self) -> None:\n        self._client",
+        TRACKED,
+    ),
+    Mutant("pipeline/console/progress.py", "            track(row)\n", "", TRAINING),
     Mutant("pipeline/console/progress.py", 'done=row["epoch"] * steps', 'done=row["epoch"]', BETWEEN),
     Mutant("pipeline/console/progress.py", "move(done / steps)", "move(done)", TRAINING),
     Mutant(

@@ -82,4 +82,6 @@ def _pytest(folder: Path, tests: list[str], log: Path) -> None:
     sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
     import pytest
 
-    raise SystemExit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])))
+    raise SystemExit(
+        int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=repeatable", *tests]))
+    )

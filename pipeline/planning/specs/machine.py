@@ -14,6 +14,7 @@ class MachineSpec(Spec):
     threads: int | None
     state_every: float
     memory_format: str = "auto"
+    trackers: tuple[str, ...] = ()
 
 
 def read_machine() -> MachineSpec:
