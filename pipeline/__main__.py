@@ -323,6 +323,18 @@ def init(
 
 
 @app.command()
+def upgrade(
+    dry: Annotated[bool, typer.Option("--dry", help="Only say what would be done.")] = False,
+) -> None:
+    """After another release is installed: its new stages in dvc.yaml, what params.yaml lacks, results taken over."""
+    from pipeline.commands.upgrade import upgrade
+    from pipeline.console.progress import log
+
+    for line in upgrade(dry=dry):
+        log(line)
+
+
+@app.command()
 def wire(
     check: Annotated[
         bool, typer.Option("--check", help="Only print what would change; exit with 1 if it would.")

@@ -185,6 +185,11 @@ def init(patch: Patch, folder: Path) -> Lines:
     return [["init", str(folder / FILE)]]
 
 
+def upgrade(patch: Patch, folder: Path) -> Lines:
+    patch.setattr("pipeline.commands.upgrade.upgrade", lambda dry: [f"+{HOSTILE}"])
+    return [["upgrade"]]
+
+
 def wire(patch: Patch, folder: Path) -> Lines:
     line = HOSTILE.replace("\n", "")  # the diff has lines, those of the file
     patch.setattr("pipeline.commands.wire.wire", lambda *given: f"--- {line}\n+++ {line}")
@@ -208,7 +213,7 @@ ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
         *(repro, status, watch, tree, summary, layers, compare, seeds, study),
-        *(orders, predict, import_, views, pictures, use, init, wire, accept, gc),
+        *(orders, predict, import_, views, pictures, use, init, upgrade, wire, accept, gc),
     )
 }
 

@@ -28,7 +28,7 @@ def init(folder: Path) -> Iterator[str]:
     """
     if there := [name for name in FILES if (folder / name).exists()]:
         raise UserError(f"{folder} has {' and '.join(there)} already: name another folder, or take that away")
-    contents = {name: (_source() / name).read_bytes() for name in FILES}
+    contents = {name: (source() / name).read_bytes() for name in FILES}
     folder.mkdir(parents=True, exist_ok=True)
     inside = programs.run(["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], PATIENCE)
     written: list[Path] = []
@@ -51,7 +51,8 @@ def init(folder: Path) -> Iterator[str]:
     yield f"Next: `cd {folder}`, put your images' folder into params.yaml (data.root), and run `dvc repro`"
 
 
-def _source() -> Path:
+def source() -> Path:
+    """Where the files lie that a folder is made of."""
     return CARRIED if CARRIED.is_dir() else CODE
 
 
