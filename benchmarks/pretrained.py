@@ -89,7 +89,7 @@ def _seed(repository: Scratch, setting: Setting, weights: Path, images: Path, se
     found = {}
     for names, views, teacher in (
         ((PROBE,), 1, {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}),  # whose labels nobody reads
-        ((TUNED, TAUGHT, HARD), None, {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}),
+        ((TUNED, TAUGHT, HARD), setting.student, {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}),
     ):
         params = _params(setting, weights, images, seed, teacher)
         params["labels"]["views"] = views
@@ -124,7 +124,6 @@ def _params(setting: Setting, weights: Path, images: Path, seed: int, teacher: M
         "objective": {"cross_entropy": {"weight": 1.0}},
         "recipe": {**fast, **teacher},
     }
-    # Labels are of as many views as the longest training of the graph has epochs: what does not run is off.
     params |= {"method": {}, **dict.fromkeys(("direct", "refinery", "born_again", "mutual", "compress"))}
     params["assistant"]["links"] = 0
     params["student"]["architecture"] = student
