@@ -29,7 +29,7 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal")
+NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal", "zoo")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)

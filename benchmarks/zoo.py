@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.base.errors import UserError
+from pipeline.base.errors import UserError, innermost
 from pipeline.base.files import read_json, write_json
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import check, export
@@ -82,7 +82,7 @@ def failed(found: Mapping[str, Any]) -> dict[str, str]:
 def table(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """A line for each network, below a header."""
     rows = [("network", "size", "layers", *(step for step in STEPS if step != "features"))]
-    for name, found in networks.items():
+    for name, found in sorted(networks.items()):
         wrong = failed(found)
         features = found.get("features")
         layers = ", ".join(_shape(*each) for each in features) if isinstance(features, list) else "-"
@@ -130,7 +130,7 @@ def _try(name: str, path: Path) -> None:
         try:
             found |= getattr(at, step)()
         except Exception as error:  # of whatever class the network, or the exporter, raises
-            found[step] = (" ".join(str(error).split()) or type(error).__name__)[:300]
+            found[step] = innermost(error)
             if step in ("built", "features"):
                 break
         found["seconds"] = round(time.monotonic() - started, 1)

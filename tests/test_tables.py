@@ -16,6 +16,7 @@ TABLES = {
     "performance.md": 3,
     "reliability.md": 1,
     "unequal.md": 1,
+    "zoo.md": 1,
 }
 
 

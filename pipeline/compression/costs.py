@@ -18,6 +18,7 @@ from pipeline.base import programs
 from pipeline.base.errors import UserError
 from pipeline.compression.runtime import Runtime
 from pipeline.config.input import Input
+from pipeline.console.progress import log
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.cost import medians_ms
 from pipeline.lineage.node import Node
@@ -52,17 +53,20 @@ def of_network(model: nn.Module, input: Input | None, teacher: Node, data: Prepa
 def of_file(runtime: Runtime, teacher: Node, data: Prepared, threads: int | None) -> dict[str, Any]:
     """Latency of a file that ships by batch, and of the teacher as such a file, in float32, in the same runtime.
 
-    Of a teacher that is no network of ours there is none.
+    Of a teacher that is no network of ours, or cannot be exported, there is none.
     """
-    from pipeline.compression.export_onnx import export
+    from pipeline.compression.export_onnx import NotExported, export
     from pipeline.compression.work import card_of
 
     runtimes = [runtime]
     if _is_ours(teacher):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "teacher.onnx"
-            export(load(teacher, CPU), path, card_of(teacher, data))
-            runtimes.append(Runtime(path, threads=threads))
+            try:
+                export(load(teacher, CPU), path, card_of(teacher, data))
+                runtimes.append(Runtime(path, threads=threads))
+            except NotExported as error:
+                log(f"{teacher.source} is not timed beside the file: {error}")
 
     def calls(batch: int) -> list[Callable[[], object]]:
         return [

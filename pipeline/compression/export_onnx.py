@@ -5,6 +5,8 @@ Legend: N images, B batch, C channels or classes, H = W edge in pixels.
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError, innermost
 from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card
 from pipeline.compression.onnx_file import write_onnx
@@ -24,6 +27,10 @@ from pipeline.models.shown import Shown
 # The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
 OPSET = 21
 INPUT, OUTPUT = "pixels", "logits"
+
+
+class NotExported(UserError):
+    """torch cannot take the network apart: it has an operation, or a decision by its values, that no graph holds."""
 
 
 class Shipped(nn.Module):
@@ -47,8 +54,11 @@ def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> N
 
     Input `pixels` float32 (B, C, H, W) in 0 .. 1, not normalised; output `logits` (B, classes). Equal weights
     give equal bytes. The model is on the CPU and is left as it was.
+
+    Raises:
+        NotExported: torch cannot.
     """
-    with _evaluating(model), warnings.catch_warnings():
+    with _evaluating(model), _exporting("ONNX"), warnings.catch_warnings():
         # torch's exporter copies its own deprecated tree class.
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
         program = torch.onnx.export(
@@ -69,8 +79,12 @@ def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> N
 
 
 def export_program(model: nn.Module, path: Path, card: Card) -> None:
-    """Write `model` as a program of torch.export: the same inputs and outputs as `export`, the card as extra file."""
-    with _evaluating(model):
+    """Write `model` as a program of torch.export: the same inputs and outputs as `export`, the card as extra file.
+
+    Raises:
+        NotExported: torch cannot.
+    """
+    with _evaluating(model), _exporting("a program of torch.export"):
         program = torch.export.export(Shipped(model, card).eval(), (_example(card),), dynamic_shapes=(_any_batch(),))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -98,6 +112,19 @@ def check(path: Path, model: nn.Module, images_NCHW: np.ndarray | EncodedImages)
         "maximal_difference": (shipped_NC - own_NC).abs().max().item(),
         "agreement": (shipped_NC.argmax(1) == own_NC.argmax(1)).double().mean().item(),
     }
+
+
+@contextmanager
+def _exporting(form: str) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # exporters raise whatever they stumble over
+        raise NotExported(
+            f"torch {torch.__version__} cannot write this network as {form} ({innermost(error)}): choose another "
+            "network, or leave out the step of compress.order that writes a file"
+        ) from error
 
 
 def _example(card: Card) -> Tensor:

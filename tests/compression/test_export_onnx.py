@@ -14,7 +14,7 @@ import onnx
 
 from pipeline.base.errors import UserError
 from pipeline.compression.card import read_card
-from pipeline.compression.export_onnx import check, export, export_program
+from pipeline.compression.export_onnx import NotExported, check, export, export_program
 from pipeline.compression.runtime import Runtime
 from tests.compression.ships import CARD, exported, images, logits, net
 
@@ -62,6 +62,32 @@ def test_equal_weights_give_equal_bytes_and_a_model_is_left_as_it_was(tmp_path: 
     here = [str(Path(__file__).parents[2]).encode(), str(tmp_path).encode(), str(Path(torch.__file__).parent).encode()]
     for path in tmp_path.iterdir():
         assert not any(each in path.read_bytes() for each in here)
+
+
+class Branching(torch.nn.Module):
+    """Decides by the values that it is given, which no graph holds."""
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return x_BCHW.mean((2, 3)) if x_BCHW.sum() > 0 else x_BCHW.amax((2, 3))
+
+
+@pytest.mark.parametrize(("write", "form"), [(export, "ONNX"), (export_program, "a program of torch.export")])
+def test_a_network_that_torch_cannot_export_is_refused_in_one_sentence(tmp_path: Path, write, form):
+    with pytest.raises(NotExported) as caught:
+        write(Branching(), tmp_path / "file", CARD)
+    sentence = str(caught.value)
+    assert f"cannot write this network as {form} (" in sentence and "choose another network" in sentence
+    assert "\n" not in sentence and "\x1b" not in sentence and len(sentence) < 600
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_full_disk_is_no_fault_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*given, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.onnx.export", full)
+    with pytest.raises(OSError, match="No space"):
+        export(net(), tmp_path / "file", CARD)
 
 
 def test_batch_norm_is_folded_and_the_card_is_inside(tmp_path: Path):
