@@ -14,6 +14,8 @@ WORK_TESTS = "tests/compression/test_work.py"
 PROBE = "tests/models/test_probe.py"
 READING = "tests/models/test_reading.py"
 FAMILIES = "tests/models/test_families.py"
+EXPORT = "pipeline/compression/export_onnx.py"
+EXPORTED = "tests/compression/test_export_onnx.py"
 
 MUTANTS = [
     # The scales of the weights are computed once and kept.
@@ -302,5 +304,14 @@ MUTANTS = [
         "[nn.Linear(features, hidden), nn.ReLU()]",
         "[nn.Linear(features, hidden)]",
         FAMILIES,
+    ),
+    # What cannot be exported.
+    Mutant(EXPORT, "    except (MemoryError, OSError):", "    except MemoryError:", EXPORTED),
+    Mutant(EXPORT, "({innermost(error)})", "({error})", EXPORTED),
+    Mutant(
+        "pipeline/compression/costs.py",
+        "except NotExported as error:",
+        "except KeyError as error:",
+        "tests/compression/test_costs.py",
     ),
 ]
