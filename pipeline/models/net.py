@@ -35,6 +35,16 @@ def initialise(net: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def renew(layer: nn.Module) -> None:
+    """Initialise the layer that gives the logits as torch does by itself, from its global generator.
+
+    Families have ways of their own: that of timm's EfficientNets draws from ±1/√classes, so that a new layer for ten
+    classes answers features that were trained with a loss of 7, and its gradient spoils them.
+    """
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        layer.reset_parameters()
+
+
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """3x3 convolution that keeps the map's size at stride 1; no bias, as a batch norm is always near."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)

@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
+from pipeline.models.net import renew
 from pipeline.models.probe import find_taps, with_taps
 
 HUB = "hf-hub:"
@@ -48,6 +49,8 @@ def build(
     except Exception as error:  # of timm's, the hub's and the network's classes
         raise UserError(_refusal(error, name, size, pretrained)) from None
     taps, last = find_taps(model, channels, size, f"{NAME}: {name}")
+    if pretrained:
+        renew(model.get_submodule(last))
     return with_taps(model, taps, last)
 
 

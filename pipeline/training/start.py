@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from pipeline.base.errors import UserError
 from pipeline.console.progress import log
 from pipeline.evaluation.metrics import accuracy
-from pipeline.models.fit import fit
+from pipeline.models.fit import fit, last_layer
+from pipeline.models.net import renew
 from pipeline.models.tensors import read_safetensors
 from pipeline.training.chance import guessing
 from pipeline.training.given import given_file
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def begin(model: nn.Module, given: WeightsFile, classes: Sequence[str], key: str = "initial") -> bool:
-    """Fill `model` from the file; its last layer stays as it is where a new one is asked for.
+    """Fill `model` from the file; its last layer is drawn anew where a new one is asked for.
 
     Returns whether its classes were found by their names.
 
@@ -41,6 +42,10 @@ def begin(model: nn.Module, given: WeightsFile, classes: Sequence[str], key: str
     names = given.classes or held.classes
     fitted = fit(model, held.tensors, f"{key}: {path}", classes=classes, names=names, head=given.head or "own")
     model.load_state_dict(fitted.tensors, strict=False)
+    if given.head == "new":
+        name = last_layer(model)
+        assert name is not None
+        renew(model.get_submodule(name))
     log(f"{key}: {given.file} ({given.sha256[:8]}){''.join(f'; {note}' for note in fitted.notes)}")
     return fitted.named
 
