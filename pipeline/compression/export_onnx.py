@@ -27,6 +27,8 @@ from pipeline.models.shown import Shown
 # The first opset whose DequantizeLinear takes 4-bit weights; onnxruntime reads it since 1.20.
 OPSET = 21
 INPUT, OUTPUT = "pixels", "logits"
+# Of timm's layers: whether attention is torch's one call, which exporters do not know in all its forms.
+FUSED = "fused_attn"
 
 
 class NotExported(UserError):
@@ -61,17 +63,13 @@ def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> N
     with _evaluating(model), _exporting("ONNX"), warnings.catch_warnings():
         # torch's exporter copies its own deprecated tree class.
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
-        program = torch.onnx.export(
-            Shipped(model, card).eval(),
-            (_example(card),),
-            dynamo=True,
-            dynamic_shapes=(_any_batch(),),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=opset,
-            verbose=False,
-        )
-    assert program is not None
+        try:
+            program = _program(model, card, opset)
+        except Exception:  # of whatever class; of a network without such layers it is the last word
+            if not (fused := [each for each in model.modules() if getattr(each, FUSED, False) is True]):
+                raise
+            with _in_plain_operations(fused):
+                program = _program(model, card, opset)
     # torch writes its newest, also for an older opset, whose runtimes do not read it.
     proto = program.model_proto
     proto.ir_version = onnx.helper.find_min_ir_version_for([*proto.opset_import])
@@ -112,6 +110,33 @@ def check(path: Path, model: nn.Module, images_NCHW: np.ndarray | EncodedImages)
         "maximal_difference": (shipped_NC - own_NC).abs().max().item(),
         "agreement": (shipped_NC.argmax(1) == own_NC.argmax(1)).double().mean().item(),
     }
+
+
+def _program(model: nn.Module, card: Card, opset: int) -> torch.onnx.ONNXProgram:
+    program = torch.onnx.export(
+        Shipped(model, card).eval(),
+        (_example(card),),
+        dynamo=True,
+        dynamic_shapes=(_any_batch(),),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        opset_version=opset,
+        verbose=False,
+    )
+    assert program is not None
+    return program
+
+
+@contextmanager
+def _in_plain_operations(layers: list[nn.Module]) -> Iterator[None]:
+    """Attention as matrix products and a softmax within the block."""
+    for layer in layers:
+        setattr(layer, FUSED, False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            setattr(layer, FUSED, True)
 
 
 @contextmanager

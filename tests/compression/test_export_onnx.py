@@ -81,6 +81,25 @@ def test_a_network_that_torch_cannot_export_is_refused_in_one_sentence(tmp_path:
     assert not [*tmp_path.iterdir()]
 
 
+class Fused(torch.nn.Module):
+    """As timm's attention: the same by a call that no graph holds, or by plain operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fused_attn = True
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        means_BC = x_BCHW.mean((2, 3))
+        return Branching()(x_BCHW) * 0 + means_BC if self.fused_attn else means_BC
+
+
+def test_attention_in_one_call_that_cannot_be_exported_is_written_as_plain_operations(tmp_path: Path):
+    model = torch.nn.Sequential(Fused(), torch.nn.Linear(CARD.channels, len(CARD.classes)))
+    export(model, tmp_path / "model.onnx", CARD)
+    assert model[0].fused_attn is True, "it is left as it was"
+    assert check(tmp_path / "model.onnx", model, images())["maximal_difference"] < 1e-5
+
+
 def test_a_full_disk_is_no_fault_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*given, **named):
         raise OSError(28, "No space left on device")

@@ -306,6 +306,8 @@ MUTANTS = [
         FAMILIES,
     ),
     # What cannot be exported.
+    Mutant(EXPORT, "            setattr(layer, FUSED, True)", "            getattr(layer, FUSED)", EXPORTED),
+    Mutant(EXPORT, "        setattr(layer, FUSED, False)", "        getattr(layer, FUSED)", EXPORTED),
     Mutant(EXPORT, "    except (MemoryError, OSError):", "    except MemoryError:", EXPORTED),
     Mutant(EXPORT, "({innermost(error)})", "({error})", EXPORTED),
     Mutant(
