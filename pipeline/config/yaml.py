@@ -21,8 +21,11 @@ from yaml import (
 )
 from yaml.resolver import Resolver
 
+from pipeline.base import programs
 from pipeline.base.errors import UserError
 
+MERGED = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)  # what git leaves of two sides that it cannot merge
+PATIENCE = 10.0  # seconds for git
 DEEPEST = 50  # our files have ten; at some thousands the loader in C would end the process
 TAG = "tag:yaml.org,2002:"
 # How a plain scalar looks that is no string, as in ruamel.yaml's table for version 1.2, and what it may begin with. The
@@ -107,23 +110,30 @@ def read_yaml(path: Path) -> Any:
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"there is no {path.name} in {Path.cwd()}: run in the repository's top folder ({_remedy(path.name)})"
+            f"there is no {path.name} in {Path.cwd()}: run in the repository's top folder ({remedy(path.name)})"
         ) from None
     except OSError as error:
-        raise UserError(f"{path.name} cannot be read as YAML ({error.strerror}): {_remedy(path.name)}") from None
+        raise UserError(f"{path.name} cannot be read as YAML ({error.strerror}): {remedy(path.name)}") from None
     return parse(content, path.name)
 
 
 def parse(content: bytes | str, name: str) -> Any:
     """The one document of YAML text that is, or is to be, the file `name`; what is wrong is a `UserError`."""
+    whole = content if isinstance(content, bytes) else content.encode(errors="surrogateescape")
+    if marked := MERGED.search(whole):
+        line = whole.count(b"\n", 0, marked.start()) + 1
+        raise UserError(
+            f"{name}, line {line}: a merge left both sides here: keep one, or what is right of both, and take out the "
+            "lines that begin with <<<<<<<, ======= and >>>>>>>"
+        )
     try:
         return load(content)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{name}{where}: {error.problem}: correct the line, or {_remedy(name)}") from None
+        raise UserError(f"{name}{where}: {error.problem}: correct the line, or {remedy(name)}") from None
     except YAMLError as error:
-        raise UserError(f"{name} cannot be read as YAML ({' '.join(str(error).split())}): {_remedy(name)}") from None
+        raise UserError(f"{name} cannot be read as YAML ({' '.join(str(error).split())}): {remedy(name)}") from None
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -161,5 +171,14 @@ def dump(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _remedy(name: str) -> str:
-    return f"`git checkout {name}` brings the committed one back"
+def remedy(name: str) -> str:
+    """How to get a file of the repository's that can be used, where git has it and where it has not."""
+    try:
+        held = programs.run(["git", "cat-file", "-e", f"HEAD:./{name}"], PATIENCE).returncode == 0
+    except UserError:  # there is no git
+        held = False
+    if held:
+        return f"`git checkout {name}` brings the committed one back"
+    return (
+        f"no git repository holds one for this folder; `cohobate init FOLDER` writes {name} anew, into another folder"
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import UserError
-from pipeline.config.yaml import read_yaml
+from pipeline.config.yaml import read_yaml, remedy
 from pipeline.planning import wiring
 
 SHOWN = 12  # lines to add that a message spells out
@@ -30,9 +30,7 @@ def complete(whole: Any, name: str) -> dict[str, Any]:
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
         if not found or not isinstance(found, dict if keys[1] == "foreach" else list):
-            raise UserError(
-                f"{name} lacks stages.{'.'.join(keys)}: `git checkout {name}` brings the committed one back"
-            )
+            raise UserError(f"{name} lacks stages.{'.'.join(keys)}: {remedy(name)}")
         if odd := [slot for slot in found if not isinstance(slot, str)]:
             # DVC makes no stage at all of a slot that is a number, and says nothing.
             raise UserError(f"{name}: stages.{'.'.join(keys)} holds {odd[0]!r}: use a name such as g{odd[0]}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import UserError
+from pipeline.config.yaml import remedy
 
 SHOWN = 3  # paths that a message names
 COMMAND = "run `python -m pipeline wire`"
@@ -102,7 +103,7 @@ def _listed(
 ) -> Listed:
     families = rule.families or tuple(name for name in above if _is_network(name, outs[name]))
     if missing := [family for family in families if family not in outs]:
-        raise UserError(f"dvc.yaml lacks stages.{missing[0]}: `git checkout dvc.yaml` brings the committed one back")
+        raise UserError(f"dvc.yaml lacks stages.{missing[0]}: {remedy('dvc.yaml')}")
     made = [out for family in families for out in outs[family]]
     others = tuple(f"{out}/" for name in outs if name not in families for out in outs[name])
 

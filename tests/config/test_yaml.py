@@ -1,5 +1,6 @@
 """YAML is read as DVC reads it, value and type; what we write both readers take for what it was."""
 
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import UserError
 from pipeline.config import presets
-from pipeline.config.yaml import dump, parse, read_yaml
+from pipeline.config.yaml import dump, parse, read_yaml, remedy
 from tests.scratch import ROOT
 
 # Of each kind, split at blanks.
@@ -77,6 +78,35 @@ def test_what_dvc_cannot_read_is_one_sentence(text: str) -> None:
         parse_yaml(f"key: {text}\n", "params.yaml")
     with pytest.raises(UserError, match=r"^params\.yaml, line \d, column \d+: .*`git checkout params.yaml` brings"):
         parse(f"key: {text}\n", "params.yaml")
+
+
+def held(folder: Path, name: str) -> None:
+    """A git repository that holds the file."""
+    for command in (["init", "-q"], ["add", name], ["-c", "user.name=t", "-c", "user.email=t@x", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def test_what_helps_hangs_on_whether_git_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    anew = "no git repository holds one for this folder: `cohobate init FOLDER` writes dvc.yaml anew"
+    with pytest.raises(UserError, match=f"there is no dvc.yaml in .*{anew}"):
+        read_yaml(tmp_path / "dvc.yaml")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    held(tmp_path, "dvc.yaml")
+    (tmp_path / "dvc.yaml").write_text("[\n")
+    with pytest.raises(UserError, match=r"correct the line, or `git checkout dvc.yaml` brings the committed one back"):
+        read_yaml(tmp_path / "dvc.yaml")
+    assert remedy("params.yaml").startswith("no git repository holds one"), "of this name"
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert remedy("dvc.yaml").startswith("no git repository holds one")
+
+
+@pytest.mark.parametrize("content", [str, str.encode])
+def test_what_a_merge_left_is_named_by_its_line(content: Callable[[str], Any]) -> None:
+    text = "a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other\n"
+    with pytest.raises(UserError, match=r"^params\.yaml, line 2: a merge left both sides here: keep one"):
+        parse(content(text), "params.yaml")
+    assert parse("a: '<<<<<<< '\n", "params.yaml") == {"a": "<<<<<<< "}
 
 
 def test_the_table_holds_what_version_1_1_reads_otherwise() -> None:
