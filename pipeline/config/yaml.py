@@ -179,6 +179,4 @@ def remedy(name: str) -> str:
         held = False
     if held:
         return f"`git checkout {name}` brings the committed one back"
-    return (
-        f"no git repository holds one for this folder; `cohobate init FOLDER` writes {name} anew, into another folder"
-    )
+    return f"no git repository holds one for this folder: `cohobate init FOLDER` writes {name} anew, in another"
