@@ -93,9 +93,9 @@ class Source:
     """One data set as it was found.
 
     labels: int64 (N,), positions in `classes`. splits: of each row, where the source itself is divided, else None.
-    groups: of each row, what must not be divided, or None; None where no row has one. weights: how often each row is
-    to be drawn, float64 (N,), 0 or more; None where all are drawn alike. left_out: sentences on what the source has and
-    does not give.
+    groups: of each row, what must not be divided, or None; None where no row has one. left_out: sentences on what the
+    source has and does not give. weights: how often each row is to be drawn, float64 (N,), 0 or more; None where all are
+    drawn alike.
     """
 
     images: Images | Files
@@ -103,8 +103,8 @@ class Source:
     classes: tuple[str, ...]
     splits: Sequence[SplitName] | None = None
     groups: Sequence[str | None] | None = None
-    weights: np.ndarray | None = None
     left_out: Sequence[str] = ()
+    weights: np.ndarray | None = None
 
 
 def content_of(files: Files, row: int) -> bytes:

@@ -48,7 +48,7 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     shown = networks(specs)
     specs["summary"] = readers.summary(planner, shown)
     specs["report"] = readers.report(planner, shown)
-    specs["machine"] = MachineSpec(**params.machine.model_dump(mode="json"))
+    specs["machine"] = MachineSpec(**params.machine.model_dump())
     return specs
 
 

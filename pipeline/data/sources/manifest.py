@@ -23,4 +23,4 @@ def load(root: Path, *, manifest: str = "manifest.csv", links: bool = False) -> 
     labels_N = np.array(found.labels, dtype=np.int64)
     weights_N = None if found.weights is None else np.array(found.weights)
     files = FolderFiles(root, tuple(found.paths))
-    return Source(files, labels_N, found.classes, found.splits, found.groups, weights_N)
+    return Source(files, labels_N, found.classes, found.splits, found.groups, weights=weights_N)
