@@ -94,8 +94,8 @@ class Source:
 
     labels: int64 (N,), positions in `classes`. splits: of each row, where the source itself is divided, else None.
     groups: of each row, what must not be divided, or None; None where no row has one. left_out: sentences on what the
-    source has and does not give. weights: how often each row is to be drawn, float64 (N,), 0 or more; None where all are
-    drawn alike.
+    source has and does not give. weights: how often each row is to be drawn, float64 (N,), 0 or more; None where all
+    are drawn alike.
     """
 
     images: Images | Files
