@@ -1,5 +1,6 @@
 """Curves as programs that collect runs have them: read back they are equal, after a stop, too."""
 
+import importlib
 import json
 import struct
 import sys
@@ -107,13 +108,13 @@ def records(content: bytes) -> Iterator[bytes]:
 
 def test_wandb_writes_the_curve_offline(here: Path) -> None:
     pytest.importorskip("wandb")
-    from wandb.proto import wandb_internal_pb2  # pyright: ignore[reportMissingImports]
+    messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     assert told("wandb", ROWS) == []
     (file,) = (here / "tracked" / "wandb").glob("offline-run-*/*.wandb")
     found: dict[str, dict[int, float]] = {}
     for content in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record = messages.Record()
         record.ParseFromString(content)
         if record.HasField("history"):
             items = record.history.item
