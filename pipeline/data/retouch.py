@@ -1,4 +1,4 @@
-"""What `data.render` does to the crops of a batch, done to one by Pillow itself: a third of the time on a CPU.
+"""What `data.render` does to the crops of a batch, done to one by Pillow itself, which is faster on a CPU.
 
 The bits are the same: `data.colour` and `data.trivial` have Pillow's arithmetic, for batches on a device.
 """
