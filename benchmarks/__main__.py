@@ -247,6 +247,16 @@ def pretrained(
     show(table(measure(out, data, weights, work, seeds, tiny, log)))
 
 
+@app.command()
+def ways(data: Folder, weights: Weights, work: Work, out: Kept = Path("ways.json"), tiny: Tiny = False) -> None:
+    """The same teacher by each way into the graph: a file, a checkpoint, an own module, ONNX, answers."""
+    from benchmarks.ways import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out, data, weights, work, tiny, log)))
+
+
 Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
 
 

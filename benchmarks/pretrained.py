@@ -53,28 +53,40 @@ def measure(
     Raises:
         UserError: There are no such images or weights, or `out` is of another setting.
     """
-    for path in (images / "train", images / "test", weights):
-        if not path.exists():
-            raise UserError(
-                f"{path} is missing: name CIFAR-10 as an image folder by --data and the weights by --weights"
-            )
     setting = TINY if tiny else Setting()
-    asked = {"benchmark": "pretrained", "tiny": tiny, "torch": torch.__version__, "setting": asdict(setting)}
-    whole: dict[str, Any] = files.read_json(out) if out.exists() else {**asked, "seeds": {}}
-    if {key: whole.get(key) for key in asked} != asked:
-        raise UserError(f"{out} is of another setting: name another file")
+    whole = begun(out, "pretrained", setting, tiny, images, weights)
+    reached = whole.setdefault("seeds", {})
     work = work.resolve()
-    _take(images, work / "images", setting)
+    take(images, work / "images", setting)
     repository = Scratch(work / "repo") if (work / "repo").exists() else create(work / "repo")
     for seed in range(seeds):
-        if str(seed) not in whole["seeds"]:
-            whole["seeds"][str(seed)] = found = _seed(repository, setting, weights.resolve(), work / "images", seed)
+        if str(seed) not in reached:
+            reached[str(seed)] = found = _seed(repository, setting, weights.resolve(), work / "images", seed)
             files.write_json(out, whole)
             log(f"seed {seed}: " + ", ".join(f"{name} {100 * each['test']:.1f} %" for name, each in found.items()))
     return whole
 
 
-def _take(images: Path, folder: Path, setting: Setting) -> None:
+def begun(out: Path, name: str, setting: Setting, tiny: bool, images: Path, weights: Path) -> dict[str, Any]:
+    """What `out` holds already; else only the setting, which its figures belong to.
+
+    Raises:
+        UserError: There are no such images or weights, or `out` is of another setting.
+    """
+    for path in (images / "train", images / "test", weights):
+        if not path.exists():
+            raise UserError(
+                f"{path} is missing: name CIFAR-10 as an image folder by --data and the weights by --weights"
+            )
+    asked: dict[str, Any] = {"benchmark": name, "tiny": tiny, "torch": torch.__version__, "setting": asdict(setting)}
+    whole: dict[str, Any] = files.read_json(out) if out.exists() else asked
+    if {key: whole.get(key) for key in asked} != asked:
+        raise UserError(f"{out} is of another setting: name another file")
+    return whole
+
+
+def take(images: Path, folder: Path, setting: Setting) -> None:
+    """Copy the first images of each class that the setting asks for, and those of the copy are left as they are."""
     for part, count in (("train", setting.train), ("test", setting.test)):
         for label in sorted((images / part).iterdir()):
             target = folder / part / label.name
@@ -91,7 +103,7 @@ def _seed(repository: Scratch, setting: Setting, weights: Path, images: Path, se
         ((PROBE,), 1, {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}),  # whose labels nobody reads
         ((TUNED, TAUGHT, HARD), setting.student, {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}),
     ):
-        params = _params(setting, weights, images, seed, teacher)
+        params = settings(setting, weights, images, seed, teacher)
         params["labels"]["views"] = views
         (repository.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         nodes = [NODES.get(name, "teacher") for name in names]
@@ -106,8 +118,8 @@ def _seed(repository: Scratch, setting: Setting, weights: Path, images: Path, se
     return found
 
 
-def _params(setting: Setting, weights: Path, images: Path, seed: int, teacher: Mapping[str, Any]) -> dict[str, Any]:
-    """The default graph with these images and networks."""
+def settings(setting: Setting, weights: Path, images: Path, seed: int, teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """Params of a graph of teacher, student and baseline on these images; `teacher` is what its recipe has beyond."""
     params = yaml.safe_load(PARAMS.read_text())
     fast = {"optimizer": "adamw", "batch_size": 64, "weight_decay": 0.01}
     student = {"family": "torchvision", "name": "mobilenet_v3_small", "pretrained": False}
@@ -146,5 +158,5 @@ def table(whole: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _words(difference: Paired) -> str:
-    low, high = difference.interval or (difference.mean, difference.mean)
-    return f"{difference.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    interval = "[{:+.1f}, {:+.1f}]".format(*difference.interval) if difference.interval else "(one seed)"
+    return f"{difference.mean:+.1f} {interval}"

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, labels, lowrank, measure, norms, pretrained, unequal, unlabelled, weights, zoo
+from benchmarks import gradients, labels, lowrank, measure, norms, pretrained, unequal, unlabelled, ways, weights, zoo
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -29,12 +29,13 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal", "zoo")
+NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal", "zoo", "networks", "teacher")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 Cells = Sequence[tuple[str, ...]]
+Maker = Callable[[Path, str], str]
 
 
 def filled(text: str, folder: Path = DOCS) -> str:
@@ -55,6 +56,11 @@ def _table(path: Path, which: str) -> str:
     return maker(path, which).strip()
 
 
+def _of(cells: Callable[[Any], Cells]) -> Maker:
+    """A maker whose file holds one table."""
+    return lambda path, which: markdown(cells(json.loads(path.read_text())))
+
+
 def _study(path: Path, which: str) -> str:
     return markdown(study.table([study.Arm(**each) for each in _read(path)]))
 
@@ -65,42 +71,6 @@ def _orders(path: Path, which: str) -> str:
 
 def _gradients(path: Path, which: str) -> str:
     return markdown(gradients.tables(gradients.read(path))[which])
-
-
-def _weights(path: Path, which: str) -> str:
-    return markdown(weights.table(json.loads(path.read_text())))
-
-
-def _norms(path: Path, which: str) -> str:
-    return markdown(norms.table(json.loads(path.read_text())))
-
-
-def _pretrained(path: Path, which: str) -> str:
-    return markdown(pretrained.table(json.loads(path.read_text())))
-
-
-def _zoo(path: Path, which: str) -> str:
-    return markdown(zoo.table(json.loads(path.read_text())["networks"]))
-
-
-def _unequal(path: Path, which: str) -> str:
-    return markdown(unequal.table(json.loads(path.read_text())))
-
-
-def _unlabelled(path: Path, which: str) -> str:
-    return markdown(unlabelled.table(json.loads(path.read_text())))
-
-
-def _lowrank(path: Path, which: str) -> str:
-    return markdown(lowrank.table(json.loads(path.read_text())))
-
-
-def _labels(path: Path, which: str) -> str:
-    return markdown(labels.table(json.loads(path.read_text())))
-
-
-def _performance(path: Path, which: str) -> str:
-    return markdown(measure.table(json.loads(path.read_text())))
 
 
 def _gpu(path: Path, which: str) -> str:
@@ -131,22 +101,23 @@ def _node(value: dict[str, Any]) -> Node:
     return Node(**value | {"lineage": tuple(value["lineage"]), "chain": tuple(map(tuple, value["chain"]))})
 
 
-MAKERS: dict[str, Callable[[Path, str], str]] = {
+MAKERS: dict[str, Maker] = {
     "digits.json": _study,
     "fashion.json": _study,
     "compress-bits.json": _orders,
     "compress-orders.json": _orders,
     "gradients.json": _gradients,
-    "weights.json": _weights,
+    "weights.json": _of(weights.table),
     "fast.json": _gpu,
-    "norms.json": _norms,
-    "unequal.json": _unequal,
-    "unlabelled.json": _unlabelled,
-    "lowrank.json": _lowrank,
-    "labels.json": _labels,
-    "performance.json": _performance,
-    "pretrained.json": _pretrained,
-    "zoo.json": _zoo,
+    "norms.json": _of(norms.table),
+    "unequal.json": _of(unequal.table),
+    "unlabelled.json": _of(unlabelled.table),
+    "lowrank.json": _of(lowrank.table),
+    "labels.json": _of(labels.table),
+    "performance.json": _of(measure.table),
+    "pretrained.json": _of(pretrained.table),
+    "ways.json": _of(ways.table),
+    "zoo.json": _of(lambda whole: zoo.table(whole["networks"])),
     "faults.json": _faults,
     RUN.name: _run,
 }

@@ -13,13 +13,24 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import lowrank, pretrained, zoo
+from benchmarks import lowrank, pretrained, ways, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
 
 LONG = ("graph", "size")
 WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "weights" / "tf_efficientnet_lite0.safetensors"
+
+
+def drawn(folder: Path) -> Path:
+    """An image folder of noise, of two classes."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 10), ("test", 2)):
+        for label, number in itertools.product("ab", range(count)):
+            path = folder / part / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    return folder
 
 
 def test_the_names_are_these() -> None:
@@ -168,14 +179,8 @@ def test_a_network_of_the_zoo_comes_through_and_one_that_is_none_is_named(tmp_pa
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights in ../shared/data")
 def test_a_pretrained_network_is_measured_on_images_of_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("timm")
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 10), ("test", 2)):
-        for label, number in itertools.product("ab", range(count)):
-            path = tmp_path / "images" / part / label / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
     out = tmp_path / "pretrained.json"
-    places = ["--data", str(tmp_path / "images"), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
+    places = ["--data", str(drawn(tmp_path / "images")), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
     given = ["pretrained", "--tiny", *places, "--out", str(out), "--seeds"]
     said = CliRunner().invoke(app, [*given, "1"], catch_exceptions=False).output
     found = json.loads(out.read_text())["seeds"]["0"]
@@ -184,6 +189,20 @@ def test_a_pretrained_network_is_measured_on_images_of_a_folder(tmp_path: Path) 
     assert "seed 0" not in CliRunner().invoke(app, [*given, "1"], catch_exceptions=False).output
     error = CliRunner().invoke(app, ["pretrained", *places, "--out", str(out)]).exception
     assert "pretrained.json is of another setting: name another file" in str(error)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights in ../shared/data")
+def test_a_teacher_is_the_same_by_each_way_that_brings_its_weights(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    out = tmp_path / "ways.json"
+    places = ["--data", str(drawn(tmp_path / "images")), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
+    said = CliRunner().invoke(app, ["ways", "--tiny", *places, "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())["ways"]
+    assert found.keys() == {*ways.ORDER} and all(way in said for way in found)
+    for way in (ways.HERE, ways.FILE, ways.CHECKPOINT, ways.OWN_FILE):
+        assert found[way]["labels_equal"] and found[way]["student_equal"], way
+    assert all(found[way]["labels_differ_by"] < 1e-4 for way in (ways.ONNX, ways.ANSWERS))
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ TABLES = {
     "reliability.md": 1,
     "unequal.md": 1,
     "zoo.md": 1,
+    "networks.md": 1,
+    "teacher.md": 1,
 }
 
 
