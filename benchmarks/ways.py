@@ -23,7 +23,7 @@ from pipeline.base import files
 from tests.scratch import Scratch, create
 
 SETTING = Setting(train=125, test=100, probe=3, student=6)
-TINY = Setting(10, 2, 32, 1, 1, 1)
+TINY = Setting(10, 2, 72, 1, 1, 1)  # stored encoded, as photographs are
 BATCH = 64
 HERE, FILE, CHECKPOINT, OWN_FILE, ONNX, ANSWERS = ORDER = (
     "trained in the graph",
@@ -160,7 +160,9 @@ def measure(
     work = work.resolve()
     take(images, work / "images", setting)
     recipe = {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}
-    ways = Ways(work, settings(setting, weights.resolve(), work / "images", 0, recipe) | {"baseline": None})
+    params = settings(setting, weights.resolve(), work / "images", 0, recipe) | {"baseline": None}
+    params["teacher"]["input"] |= {"framing": "crop", "margin": 0.125}  # which timm knows, and an own module does not
+    ways = Ways(work, params)
     ways.train()
     for way, section in ways.all().items():
         if way not in found:

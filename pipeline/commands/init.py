@@ -8,13 +8,12 @@ from pathlib import Path
 
 from pipeline.base import files, programs
 from pipeline.base.errors import UserError
-from pipeline.base.paths import CODE
+from pipeline.base.paths import shipped
 
 FILES = (
     *("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"),
     *(".dvc/config", ".dvc/.gitignore", ".dvc/plots/curves.json", ".dvc/plots/generations.json"),
 )
-CARRIED = CODE / "pipeline" / "template"  # in a wheel; a checkout has them at its top
 PATIENCE = 60.0  # seconds for git
 
 
@@ -28,7 +27,7 @@ def init(folder: Path) -> Iterator[str]:
     """
     if there := [name for name in FILES if (folder / name).exists()]:
         raise UserError(f"{folder} has {' and '.join(there)} already: name another folder, or take that away")
-    contents = {name: (source() / name).read_bytes() for name in FILES}
+    contents = {name: (shipped() / name).read_bytes() for name in FILES}
     folder.mkdir(parents=True, exist_ok=True)
     inside = programs.run(["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], PATIENCE)
     written: list[Path] = []
@@ -48,12 +47,7 @@ def init(folder: Path) -> Iterator[str]:
         if made.returncode != 0:
             raise UserError(f"git could not make {folder} its repository ({_last(made.stderr)}): run `git init` there")
         yield f"{folder}: it was in no git repository, and is one now"
-    yield f"Next: `cd {folder}`, put your images' folder into params.yaml (data.root), and run `dvc repro`"
-
-
-def source() -> Path:
-    """Where the files lie that a folder is made of."""
-    return CARRIED if CARRIED.is_dir() else CODE
+    yield f"Next: `cd {folder}`, put photographs into images/<class>/, and run `cohobate use photos`, `cohobate repro`"
 
 
 def _last(text: str) -> str:

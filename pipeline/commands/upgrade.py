@@ -14,8 +14,8 @@ from yaml import MappingNode
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.base.paths import shipped
 from pipeline.commands.accept import LOCK, accept
-from pipeline.commands.init import source
 from pipeline.commands.wire import wired
 from pipeline.config.yaml import parse, read_yaml
 
@@ -31,7 +31,7 @@ def upgrade(*, dry: bool) -> Iterator[str]:
     Raises:
         UserError: A file is missing or no YAML, a stage is not to be found line by line, or as of `accept`.
     """
-    theirs, text = (source() / DVC).read_text(), _text(DVC)
+    theirs, text = (shipped() / DVC).read_text(), _text(DVC)
     ours = parse(text, DVC.name)
     missing = [name for name in parse(theirs, DVC.name)["stages"] if name not in _stages(ours)]
     after = wired(with_stages(text, theirs, missing))
@@ -42,7 +42,7 @@ def upgrade(*, dry: bool) -> Iterator[str]:
             files.write_text(DVC, after)
         yield from difflib.unified_diff(text.splitlines(), after.splitlines(), "was", "is", lineterm="", n=1)
     yield from _changed_stages(parse(after, DVC.name), parse(theirs, DVC.name))
-    for key, value in _lacking(read_yaml(PARAMS), read_yaml(source() / PARAMS)):
+    for key, value in _lacking(read_yaml(PARAMS), read_yaml(shipped() / PARAMS)):
         yield f"params.yaml: lacks {key}, which this release has as {json.dumps(value)}"
     if LOCK.exists():
         yield from accept(dry=dry).lines()

@@ -8,11 +8,13 @@ then; one that is off and that a preset gives comes back as the repository has i
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import files, programs
 from pipeline.base.errors import UserError
+from pipeline.base.paths import shipped
 from pipeline.config import params
 from pipeline.config.section import unknown
 from pipeline.config.yaml import flatten, parse, read_yaml
@@ -159,12 +161,20 @@ def _note(path: Path) -> str:
 
 
 def _kept(text: str, path: Path) -> str | None:
-    """What git holds, where it is this text, or what a preset made this text of; else None."""
+    """What git or the release holds, where it is this text, or what a preset made this text of; else None."""
+    for held in _held(path):
+        if text == held or any(text == apply(held, name) for name in names()):
+            return held
+    return None
+
+
+def _held(path: Path) -> Iterator[str]:
     shown = programs.run(["git", "show", f"HEAD:./{path.name}"], PATIENCE)
-    if shown.returncode != 0:
-        return None
-    held = text == shown.stdout or any(text == apply(shown.stdout, name) for name in names())
-    return shown.stdout if held else None
+    if shown.returncode == 0:
+        yield shown.stdout
+    release = shipped() / path.name
+    if release.is_file() and not release.samefile(path):  # of a checkout it is the user's own
+        yield release.read_text()
 
 
 def _text(value: Any) -> str:

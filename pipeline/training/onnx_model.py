@@ -4,6 +4,8 @@ Legend: B batch, C channels of images, or classes of logits, H = W edge in pixel
 """
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +19,7 @@ from pipeline.base.errors import UserError
 from pipeline.labels.answers import log_probabilities, probability_fault
 from pipeline.labels.labeller import forward_fixed
 
-CLASSES = "cohobate.classes"  # of a file that this pipeline exported, which takes pixels 0 .. 1
+CARD = "cohobate."  # before what a file that this pipeline exported says of itself
 
 
 class OnnxModel:
@@ -32,7 +34,8 @@ class OnnxModel:
     Attributes:
         channels, size: Of the images that it takes; None where it takes any.
         classes: Their names, where the file has a card of ours; else None.
-        takes_pixels: Whether it takes pixels 0 .. 1 and normalises by itself, as such a card says.
+        takes_pixels: Whether it takes pixels 0 .. 1 and normalises by itself, as a file with such a card does.
+        framed: `framing` and `margin` of `config.input`, where that card has them.
 
     Raises:
         UserError: It is no ONNX model, not whole, or takes or gives something else.
@@ -63,9 +66,10 @@ class OnnxModel:
             raise UserError(f"{where} takes images of {height} by {width} pixels: a teacher here takes square ones")
         self.channels, self.size, self._batch = channels, height, batch
         self._input = inputs[0].name
-        said = self._session.get_modelmeta().custom_metadata_map.get(CLASSES)
-        self.takes_pixels = said is not None
-        self.classes = None if said is None else _names(said, where)
+        card = _card(self._session.get_modelmeta().custom_metadata_map, where)
+        self.takes_pixels = bool(card)
+        self.classes = _names(card["classes"], where) if card else None
+        self.framed = {key: card[key] for key in ("framing", "margin") if key in card}
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         # A model of a fixed batch is given such batches.
@@ -114,11 +118,16 @@ def _constants(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     return found
 
 
-def _names(said: str, where: str) -> tuple[str, ...]:
+def _card(properties: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What a file that this pipeline exported says of itself; {} of any other."""
+    told = {key.removeprefix(CARD): value for key, value in properties.items() if key.startswith(CARD)}
     try:
-        names = json.loads(said)
+        return {"classes": None, **{key: json.loads(value) for key, value in told.items()}} if told else {}
     except (ValueError, RecursionError):
-        names = None
+        raise UserError(f"{where} has metadata that cannot be read: export it anew") from None
+
+
+def _names(names: Any, where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{where} has class names that cannot be read: export it anew")
     return tuple(names)

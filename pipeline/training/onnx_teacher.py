@@ -124,8 +124,11 @@ def _input(data: Prepared, given: OnnxFile, model: OnnxModel) -> Input | None:
         )
     own: dict[str, Any] = {"size": model.size} if model.size else {}
     if model.takes_pixels:  # what this pipeline exported normalises by itself
-        own |= {"mean": (0.0,) * data.channels, "std": (1.0,) * data.channels}
-    return complete(of_data(data), own, asked, "params.yaml: teacher.onnx.input")
+        own |= {"mean": (0.0,) * data.channels, "std": (1.0,) * data.channels, **model.framed}
+    try:
+        return complete(of_data(data), own, asked, "params.yaml: teacher.onnx.input")
+    except (ValueError, TypeError) as error:  # of its framing: all else is checked
+        raise UserError(f"{model.where} has metadata that cannot be used ({error}): export it anew") from None
 
 
 class _Forward:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.base.errors import UserError
+from pipeline.commands.init import init
 from pipeline.config import params, presets
 from pipeline.config.views import Views
 from pipeline.config.yaml import parse, read_yaml
@@ -164,6 +165,20 @@ def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
     assert path.read_text() == changed
     presets.use("quick", path, force=True)
     assert path.read_text() == presets.apply(changed, "quick")
+
+
+def test_what_a_release_wrote_needs_no_commit_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`init`, then `use`, then another `use`; but what a person has changed since is kept."""
+    folder = tmp_path / "mine"
+    [*init(folder)]
+    monkeypatch.chdir(folder)
+    path = Path("params.yaml")
+    for name in ("photos", "quick"):
+        presets.use(name, path, force=False)
+        assert path.read_text() == presets.apply(COMMITTED, name)
+    path.write_text(path.read_text().replace("flip: ", "flip:  "))
+    with pytest.raises(UserError, match="not committed: commit them"):
+        presets.use("photos", path, force=False)
 
 
 def test_a_part_of_a_persons_own_comes_back_from_git(path: Path) -> None:

@@ -18,6 +18,12 @@ REFUSED = f"{PLAN_TESTS}::test_what_needs_the_network_is_refused"
 MUTANTS = [
     Mutant(ANSWERS, "sorted_R[at_N], -1)", "at_N, -1)", f"{TESTS}::test_each_image_finds_its_row_by_its_number"),
     Mutant(
+        ONNX,
+        ", **model.framed}",
+        "}",
+        f"{STAGE_TESTS}::test_a_file_of_ours_says_how_images_become_square_and_params_yaml_may_say_otherwise",
+    ),
+    Mutant(
         ANSWERS,
         "wanted_N = numbers_N * stride + v",
         "wanted_N = numbers_N * stride",

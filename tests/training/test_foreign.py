@@ -276,6 +276,43 @@ def test_the_file_that_this_pipeline_exports_answers_as_its_network_does(trained
         torch.testing.assert_close(read_predictions(node.read("teacher"))["test"], expected, rtol=1e-3, atol=1e-4)
 
 
+def carded(path: Path, **card: Any) -> Path:
+    """The model above as a file that this pipeline exported says what it is."""
+    import onnx
+
+    made = onnx.load(model(path)[0])
+    onnx.helper.set_model_props(made, {f"cohobate.{key}": json.dumps(value) for key, value in card.items()})
+    onnx.save(made, path)
+    return path
+
+
+def test_a_file_of_ours_says_how_images_become_square_and_params_yaml_may_say_otherwise(there: Path) -> None:
+    with inside(there):
+        card = {"classes": [*map(str, range(10))], "framing": "squash", "margin": 0.25}
+        path = carded(there / "a.onnx", **card)
+        onnx_teacher.take(specs_of(there, path, "onnx")["teacher"])
+        assert (found := node.read("teacher").input) and (found.framing, found.margin) == ("squash", 0.25)
+        assert found.mean == (0.0,)
+        onnx_teacher.take(specs_of(there, path, "onnx", input={"margin": 0.125})["teacher"])
+        assert (found := node.read("teacher").input) and (found.framing, found.margin) == ("squash", 0.125)
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"framing": "round"}, "has metadata that cannot be used (its input has the framing 'round'"),
+        ({"margin": "wide"}, "has metadata that cannot be used ('<=' not supported"),
+        ({"classes": 3}, "has class names that cannot be read: export it anew"),
+    ],
+)
+def test_a_card_that_makes_no_sense_is_refused(there: Path, card: dict[str, Any], said: str) -> None:
+    with inside(there):
+        path = carded(there / "a.onnx", **{"classes": [*map(str, range(10))], **card})
+        with pytest.raises(UserError) as raised:
+            onnx_teacher.take(specs_of(there, path, "onnx")["teacher"])
+        assert said in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("how", "given", "said"),
     [
