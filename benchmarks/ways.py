@@ -161,6 +161,7 @@ def measure(
     take(images, work / "images", setting)
     recipe = {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}
     params = settings(setting, weights.resolve(), work / "images", 0, recipe) | {"baseline": None}
+    params["labels"]["views"] = setting.student
     params["teacher"]["input"] |= {"framing": "crop", "margin": 0.125}  # which timm knows, and an own module does not
     ways = Ways(work, params)
     ways.train()

@@ -1,7 +1,7 @@
 """`python -m pipeline <command>`: look at the lineage, compare experiments, tidy up."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -264,14 +264,16 @@ def import_(
     ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of the weights.")] = False,
     head: Annotated[str, typer.Option(help="own, its last layer; or new, where it knows other classes.")] = "own",
     classes: Annotated[Path | None, typer.Option(help="Names of its classes, one a line, in its order.")] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("weights/teacher.safetensors"),
+    out: Annotated[Path | None, typer.Option(help="The file to write, in place of weights/<node>.safetensors.")] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Write nothing.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write into params.yaml what else is printed for it.")] = False,
 ) -> None:
     """Turn a checkpoint trained elsewhere into weights for params.yaml; no code in it is run."""
     from pipeline.commands.import_weights import import_weights
     from pipeline.console.progress import log
 
-    for line in import_weights(file, node, architecture, ema=ema, head=head, classes=classes, out=out, dry=dry):
+    how: dict[str, Any] = {"ema": ema, "head": head, "classes": classes, "out": out, "dry": dry, "write": write}
+    for line in import_weights(file, node, architecture, **how):
         log(line)
 
 

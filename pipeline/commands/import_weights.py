@@ -5,7 +5,7 @@ The same content gives the same bytes, whatever the format and whatever wrapped 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -20,8 +20,10 @@ from pipeline.base.paths import DATA
 from pipeline.config import params
 from pipeline.config.class_names import read_names
 from pipeline.config.compress import Fresh
+from pipeline.config.edited import differences, edited
 from pipeline.config.network import NetworkSection, complete_architecture
 from pipeline.config.section import unknown
+from pipeline.config.yaml import flatten, parse, read_yaml
 from pipeline.data import prepared
 from pipeline.models.build import build, unsupplied
 from pipeline.models.checkpoints import read
@@ -34,6 +36,8 @@ from pipeline.training.learn import fitted as within_budget
 
 ALONE = ("student", "baseline", "direct", "teacher")
 CHAINS = ("refinery", "born_again")
+BEGINS = ("weights", "initial", "answers", "onnx")  # of which a network has one at most
+PARAMS = Path("params.yaml")
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ def import_weights(
     ema: bool = False,
     head: str = "own",
     classes: Path | None = None,
-    out: Path = Path("weights/teacher.safetensors"),
+    out: Path | None = None,
     dry: bool = False,
+    write: bool = False,
 ) -> Iterator[str]:
     """Read, fit and write; yield what was done, and then the lines for params.yaml.
 
@@ -71,8 +76,9 @@ def import_weights(
         ema: Whether to take the moving average.
         head: As of `fit`.
         classes: A file of the names of its classes.
-        out: The file to write.
+        out: The file to write; without one, weights/<node>.safetensors.
         dry: Whether to write nothing.
+        write: Whether to write into params.yaml, too; then what changes there is said in place of the lines.
 
     Raises:
         UserError: As of `read` and `fit`; there are no prepared images; a name is not one of params.yaml.
@@ -82,7 +88,7 @@ def import_weights(
         raise UserError(f"--head: {unknown('kind', head, get_args(LastLayer))}")
     target = _target(node)
     if architecture:
-        target = replace(target, architecture=_architecture(architecture), input=None)
+        target = replace(target, architecture=_architecture(architecture))
     data = prepared.read(DATA)
     held = read(file, ema)
     names = held.classes if classes is None else read_names(classes)
@@ -93,21 +99,26 @@ def import_weights(
     yield from (f"{file}: {note}" for note in (*held.notes, *found.notes))
     # One key: the order of several is not ours to decide, and equal content is to give equal bytes.
     content = save(found.tensors, {CLASSES: json.dumps(data.classes)} if found.named else None)
-    if not dry:
-        files.write_bytes(out, content)
-    size = f"{len(found.tensors)} tensors, {len(content) / 1e6:.1f} MB"
-    yield f"{out}: {size}{', not written' if dry else ''}; for params.yaml:"
-    yield ""
+    out = out or Path(f"weights/{node}.safetensors")
     weights = {"file": str(out), "sha256": hashlib.sha256(content).hexdigest()} | (
         {"head": "new"} if kind == "new" else {}
     )
     key = "weights" if node == "teacher" and kind == "own" else "initial"
-    yield from _lines(target, {key: weights} | ({"architecture": target.architecture} if architecture else {}))
+    values = {key: weights} | ({"architecture": target.architecture} if architecture else {})
+    text = edited(PARAMS.read_text(), lambda content: _put(content, target, values)) if write else None
+    said = _changed(text, dry) if text else ["", *_lines(target, values)]
+    if not dry:
+        files.write_bytes(out, content)
+        if text:
+            files.write_text(PARAMS, text)
+    size = f"{len(found.tensors)} tensors, {len(content) / 1e6:.1f} MB"
+    yield f"{out}: {size}{', not written' if dry else ''}{'' if write else '; for params.yaml:'}"
+    yield from said
 
 
 def _target(node: str) -> Asked:
     """The network of params.yaml that is called so."""
-    read = params.read(Path("params.yaml"))
+    read = params.read(PARAMS)
     planner = Planner(read, graph.read(Path("dvc.yaml")))
     found = {name: Asked(*_of(section), (name,)) for name in ALONE if (section := getattr(read, name))}
     found |= {f"method/{name}": Asked(*_of(each), ("method", name)) for name, each in read.method.items()}
@@ -140,6 +151,47 @@ def _architecture(text: str) -> dict[str, Any]:
         raise UserError(f"--architecture is no YAML ({' '.join(str(error).split())})") from None
     except PydanticCustomError as error:
         raise UserError(f"--architecture: {error.message()}") from None
+
+
+def _put(content: Any, target: Asked, values: Mapping[str, Any]) -> None:
+    """Write what `_lines` shows into params.yaml's content, in place of whatever else the network began with."""
+    section = content
+    for key in target.section:
+        if section.get(key) is None:
+            section[key] = _flow({})
+        section = section[key]
+    gone = [key for key in BEGINS if key not in values and section.get(key) is not None]
+    for key in gone:
+        section[key] = None
+    for key, value in values.items():
+        if target.slot:
+            section.setdefault(f"{key}s", {})[target.slot] = _flow(value)
+        elif key in section or key != "initial":
+            section[key] = _flow(value)
+        else:
+            section.insert(1, key, _flow(value))  # at its end it would come after the comments that follow
+
+
+def _changed(text: str, dry: bool) -> list[str]:
+    """What another text of params.yaml changes there.
+
+    Raises:
+        UserError: It makes no sense as params.yaml.
+    """
+    content = parse(text, PARAMS.name)
+    params.check(content, PARAMS.name)
+    now = "would be" if dry else "is"
+    changes = differences(flatten(read_yaml(PARAMS)), flatten(content))
+    return [f"{PARAMS}: {key} was {old}, {now} {new}" for key, old, new in changes]
+
+
+def _flow(value: Mapping[str, Any]) -> Any:
+    """A mapping on one line, as params.yaml has those of a network."""
+    from ruamel.yaml.comments import CommentedMap
+
+    found = CommentedMap(value)
+    found.fa.set_flow_style()
+    return found
 
 
 def _lines(target: Asked, values: dict[str, Any]) -> list[str]:

@@ -6,9 +6,8 @@ behind of another; all other keys, and every comment, stay as they are. A part t
 then; one that is off and that a preset gives comes back as the repository has it, by `parts.yaml`.
 """
 
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pipeline.base import files, programs
 from pipeline.base.errors import UserError
 from pipeline.base.paths import shipped
 from pipeline.config import params
+from pipeline.config.edited import differences, edited
 from pipeline.config.section import unknown
 from pipeline.config.yaml import flatten, parse, read_yaml
 
@@ -40,7 +40,7 @@ def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
     """
     if name not in names():
         raise UserError(unknown("preset", name, names()))
-    before = flatten(read_yaml(path))
+    before = read_yaml(path)
     text = path.read_text()
     kept = _kept(text, path)
     if kept is None and not force:
@@ -51,9 +51,7 @@ def use(name: str, path: Path, force: bool) -> list[tuple[str, ...]]:
     content = parse(changed, path.name)
     params.check(content, path.name)
     files.write_text(path, changed)
-    after = flatten(content)
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    return [("parameter", "before", name), *((key, _text(before.get(key)), _text(after.get(key))) for key in keys)]
+    return [("parameter", "before", name), *_changes(before, content)]
 
 
 def names() -> list[str]:
@@ -80,23 +78,11 @@ def _head(path: Path) -> list[str]:
 
 def apply(text: str, name: str) -> str:
     """The text of params.yaml with a preset in it: comments and order stay, the preset's own comment comes first."""
-    # As long to import as DVC's own parser, which it is; only a preset needs to write YAML with comments.
-    from ruamel.yaml import YAML
-
-    editor = YAML()
-    editor.width = 1 << 20
-    editor.preserve_quotes = True
-    editor.representer.add_representer(
-        type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
     path = FOLDER / f"{name}.yaml"
     preset = read_yaml(path)
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
-    content = editor.load(_with_parts(text, preset))
-    _merge(content, {key: value for key, value in preset.items() if not _is_off(key, value)})
-    out = io.StringIO()
-    editor.dump(content, out)
-    return _note(path) + out.getvalue()
+    given = {key: value for key, value in preset.items() if not _is_off(key, value)}
+    return _note(path) + edited(_with_parts(text, preset), lambda content: _merge(content, given))
 
 
 def _sections(text: str) -> dict[str, str]:
@@ -146,8 +132,9 @@ def _merge(base: Any, change: dict[str, Any]) -> None:
         if key in WHOLE or "family" in value:
             base[key].clear()
         goes = [other for other in base[key] if other not in value] if key in EXACT else []
-        if "architecture" in value and "input" in base[key] and "input" not in value:
-            goes.append("input")  # that of the architecture before
+        if "architecture" in value:  # another one has another input, and begins with other weights
+            goes += [other for other in ("input", "initial") if other in base[key] and other not in value]
+            base[key].update({other: None for other in ("weights",) if base[key].get(other)})
         for other in goes:
             del base[key][other]
         _merge(base[key], value)
@@ -177,5 +164,13 @@ def _held(path: Path) -> Iterator[str]:
         yield release.read_text()
 
 
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Each parameter that is another; of a part that was switched off or on, that alone."""
+    parts = _sections(PARTS.read_text())
+    turned = [key for key in parts if _is_off(key, before.get(key)) != _is_off(key, after.get(key))]
+
+    def brief(content: Mapping[str, Any]) -> dict[str, Any]:
+        rest = flatten({key: value for key, value in content.items() if key not in turned})
+        return rest | {key: "off" if _is_off(key, content.get(key)) else "on" for key in turned}
+
+    return differences(brief(before), brief(after))

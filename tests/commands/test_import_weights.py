@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import build as make
 from pipeline.training.learn import fitted as within_budget
 from pipeline.training.learn import learn
+from tests.scratch import merged
 from tests.training import runs
 from tests.training.runs import furnish, inside
 
@@ -56,7 +58,7 @@ def state() -> State:
 def imported(value: Any, **options: Any) -> tuple[bytes, str]:
     """The bytes of the file that a checkpoint becomes, and what is printed."""
     torch.save(value, "given.pth")
-    said = "\n".join(import_weights(Path("given.pth"), **options))
+    said = "\n".join(import_weights(Path("given.pth"), **{"out": OUT, **options}))
     return OUT.read_bytes(), said
 
 
@@ -205,6 +207,49 @@ def test_dry_writes_nothing_and_says_the_same() -> None:
 def test_what_is_asked_wrongly_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         imported(state(), **options)
+
+
+@pytest.mark.parametrize("name", ["teacher", "student", "assistant/t2", "mutual/p1", "method/dkd", "compress/distil"])
+def test_what_is_printed_can_be_written_and_all_else_stays(name: str) -> None:
+    specs, data = runs.planned(Path(), {}), prepared.read(DATA)
+    student = specs["compress/c1" if name.startswith("compress") else "student"].training.architecture
+    content = runs.read_yaml(Path("params.yaml"))
+    settings = content["assistant"]["architectures"]["t2"] if "t2" in name else student
+    settings = content["teacher"]["architecture"] if name == "teacher" else settings
+    tensors = make(within_budget(settings, data), channels=1, size=8, classes=10).state_dict()
+    _, said = imported(tensors, node=name)
+    expected = merged(content, yaml.safe_load(said.split("for params.yaml:")[1]))
+    _, said = imported(tensors, node=name, write=True)
+    assert runs.read_yaml(Path("params.yaml")) == expected
+    assert f"sha256 was -, is {hashlib.sha256(OUT.read_bytes()).hexdigest()}" in said and "for params.yaml" not in said
+
+
+def test_of_what_a_network_began_with_before_nothing_stays_and_comments_do() -> None:
+    text = (CODE / "params.yaml").read_text()
+    given = "  weights: null           # to import"
+    assert given in text
+    Path("params.yaml").write_text(text.replace(given, "  weights: {file: a, sha256: " + 64 * "a" + "}  # to import"))
+    settings = {"family": "plain", "widths": [4, 8]}
+    tensors = make(settings, channels=1, size=8, classes=7).state_dict()
+    imported(tensors, head="new", architecture="{family: plain, widths: [4, 8]}", write=True)
+    after = Path("params.yaml").read_text()
+    content = yaml.safe_load(after)["teacher"]
+    assert content["weights"] is None and content["initial"]["head"] == "new" and content["architecture"]["widths"] == [4, 8]
+    assert sorted(re.findall(r"#.*", after)) == sorted(re.findall(r"#.*", text))
+
+
+def test_a_dry_run_writes_nothing_of_params_yaml() -> None:
+    before = Path("params.yaml").read_bytes()
+    torch.save(state(), "given.pth")
+    said = [*import_weights(Path("given.pth"), dry=True, write=True)]
+    assert Path("params.yaml").read_bytes() == before
+    assert "params.yaml: teacher.weights.file was -, would be weights/teacher.safetensors" in said
+
+
+def test_each_network_has_a_file_of_its_own() -> None:
+    torch.save(state(), "given.pth")
+    said = "\n".join(import_weights(Path("given.pth"), "born_again", dry=True))
+    assert "weights/born_again.safetensors: " in said
 
 
 def test_the_command_prints_it() -> None:

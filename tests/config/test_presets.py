@@ -1,5 +1,6 @@
 """Presets fit the params.yaml of today, leave nothing of one another, and overwrite nobody's work."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,24 @@ def test_what_changes_is_shown_with_what_it_was(path: Path) -> None:
     assert path.read_text().startswith("# preset fashion-mnist: ")
     assert presets.use("digits", path, force=False)[1:], "what a preset wrote may be overwritten by another"
     assert path.read_text() == COMMITTED
+
+
+def test_a_part_that_is_switched_is_one_line(path: Path) -> None:
+    cells = presets.use("photos", path, force=False)
+    assert ("refinery", "on", "off") in cells and ("student.recipe.epochs", "150", "30") in cells
+    assert not [key for key, *_ in cells if key.startswith(("refinery.", "method.", "baseline."))]
+    assert ("mutual", "off", "on") in presets.use("digits", path, force=False)
+
+
+def test_weights_of_another_architecture_go_with_it(path: Path) -> None:
+    given = f"{{file: a.safetensors, sha256: {64 * 'a'}}}"
+    imported = COMMITTED.replace("  weights: null ", f"  weights: {given} ")
+    begun = re.sub(r"(student:.*\n  architecture: .*\n)", rf"\1  initial: {given}\n", COMMITTED, count=1)
+    assert COMMITTED not in (imported, begun)
+    for text in (imported, begun):
+        path.write_text(text)
+        presets.use("photos", path, force=True)
+        assert path.read_text() == presets.apply(COMMITTED, "photos")
 
 
 def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
