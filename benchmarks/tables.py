@@ -29,7 +29,18 @@ from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("study", "compression", "methods", "labels", "performance", "reliability", "unequal", "zoo", "networks", "teacher")
+NAMES = (
+    "study",
+    "compression",
+    "methods",
+    "labels",
+    "performance",
+    "reliability",
+    "unequal",
+    "zoo",
+    "networks",
+    "teacher",
+)
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -21,10 +21,12 @@ from pipeline.lineage.results import show
 from pipeline.planning import graph, releases
 from pipeline.planning.build import build
 from pipeline.planning.releases import Releases
+from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.spec import Spec
 
 EXACTLY = Releases("", {}, {}, {})  # for DVC, what a release only spells anew is another spec, too
 DOES = {"action", "kind", "step"}  # keys of a spec that say what its stage does
+IDLE = (CarrySpec, SkipSpec)
 NAMED = 8  # stages that a line names
 
 
@@ -35,12 +37,14 @@ class Prospect:
     Attributes:
         why: In words; of a cached stage, why its outputs have to be brought back, none where they stay.
         expected: None where it does not run.
+        idle: Whether it is of a part that is off, or only points to the node before.
     """
 
     stage: str
     verdict: Verdict
     why: tuple[str, ...]
     expected: Expected | None
+    idle: bool = False
 
 
 def prospects(targets: list[str]) -> list[Prospect]:
@@ -67,6 +71,7 @@ def prospects(targets: list[str]) -> list[Prospect]:
             each.verdict,
             tuple(_words(each, specs, before)),
             None if each.verdict == "cached" else estimate.of(_node(each.stage.name)),
+            isinstance(specs.get(_node(each.stage.name)), IDLE),
         )
         for each in found
     ]
@@ -80,7 +85,10 @@ def tell(found: Sequence[Prospect], *, as_json: bool) -> None:
             amount = {"seconds": expected.seconds, "bytes": expected.bytes}
             emit(json_line({"stage": each.stage, "state": each.verdict, **amount, "why": each.why}))
         return
-    show([("stage", "state", "time", "disk", "why"), *(_cells(each) for each in found)])
+    idle = [each.stage for each in found if each.idle and each.verdict != "cached"]
+    show([("stage", "state", "time", "disk", "why"), *(_cells(each) for each in found if each.stage not in idle)])
+    if idle:
+        log(f"not shown, since they are off or only carry, and take a second each: {_named(idle)}")
     for line in closing(found):
         log(line)
 
@@ -95,13 +103,14 @@ def closing(found: Sequence[Prospect]) -> list[str]:
         f"at most:  {_counted([*sure, *may])} {_amount([*sure, *may])}",
         f"{len(cached)} of {len(found)} stages are cached; times are of one stage at a time",
     ]
-    if unknown := [each.stage for each in (*sure, *may) if each.expected == UNKNOWN or _partly(each)]:
+    if unknown := [each.stage for each in (*sure, *may) if _unknown(each)]:
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         lines.append(f"not counted, as nothing was measured of it yet: {', '.join(unknown[:NAMED])}{more}")
     return lines
 
 
-def _partly(each: Prospect) -> bool:
+def _unknown(each: Prospect) -> bool:
+    """Whether its seconds or its bytes are not known."""
     return each.expected is not None and None in (each.expected.seconds, each.expected.bytes)
 
 
@@ -111,11 +120,14 @@ def _counted(found: Sequence[Prospect]) -> str:
 
 def _amount(found: Iterable[Prospect]) -> str:
     """The sum of what is known."""
+    found = [*found]
     known = [each.expected for each in found if each.expected]
     seconds = sum(each.seconds or 0.0 for each in known)
     size = sum(each.bytes or 0 for each in known)
     if not known:
         return ""
+    if any(map(_unknown, found)):  # of a first run, nearly all
+        return f"in more than {duration(seconds)}, writing more than {_size(size)} of labels and weights"
     return f"in about {duration(seconds)}, writing {_size(size)} of labels and weights"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.commands.dry import Prospect, closing
+from pipeline.commands.dry import Prospect, closing, tell
 from pipeline.engines.estimate import UNKNOWN, Expected
 from tests.faults.graph import stages
 from tests.planning.test_graph import imported, objective
@@ -283,8 +283,39 @@ def test_least_and_most_are_what_surely_runs_and_all_that_may() -> None:
         Prospect("d", "cached", (), None),
     ]
     assert closing(found) == [
-        "at least: 2 stages in about 60 s, writing 1.0 MB of labels and weights",
-        "at most:  3 stages in about 5 min, writing 3.5 MB of labels and weights",
+        "at least: 2 stages in more than 60 s, writing more than 1.0 MB of labels and weights",
+        "at most:  3 stages in more than 5 min, writing more than 3.5 MB of labels and weights",
         "1 of 4 stages are cached; times are of one stage at a time",
         "not counted, as nothing was measured of it yet: c",
     ]
+    assert closing([each for each in found if each.stage != "c"])[:2] == [
+        "at least: 1 stage in about 60 s, writing 1.0 MB of labels and weights",
+        "at most:  2 stages in about 5 min, writing 3.5 MB of labels and weights",
+    ]
+
+
+def test_of_what_is_off_one_line_tells_and_a_program_is_told_each(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [
+        Prospect("teacher", "runs", ("x",), UNKNOWN),
+        Prospect("refinery@g1", "runs", ("x",), Expected(1.0, 0), idle=True),
+        Prospect("refined", "may run", ("x",), Expected(1.0, 0), idle=True),
+        Prospect("mutual", "cached", (), None, idle=True),
+    ]
+    tell(found, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split()[0] for line in lines if " runs " in f"{line} " or "cached  " in f"{line}  "]
+    assert rows[:2] == ["teacher", "mutual"]
+    assert "not shown, since they are off or only carry, and take a second each: refinery@g1, refined" in lines
+    assert "at most:  3 stages in more than 2 s, writing more than 0.0 kB of labels and weights" in lines
+    tell(found, as_json=True)
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_what_is_off_is_known_by_its_spec(fresh: Scratch, tmp_path: Path) -> None:
+    scratch = fresh.copy(tmp_path / "repository", tmp_path / "state")
+    scratch.edit({"mutual": None})
+    told = scratch.run(*DRY)
+    (line,) = [line for line in told.splitlines() if line.startswith("not shown")]
+    assert "mutual" in line or "more" in line
+    assert not [line for line in told.splitlines() if line.split()[:1] == ["mutual"]]
+    assert [line for line in told.splitlines() if line.split()[:1] == ["teacher"]]

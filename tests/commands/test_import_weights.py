@@ -234,7 +234,11 @@ def test_of_what_a_network_began_with_before_nothing_stays_and_comments_do() -> 
     imported(tensors, head="new", architecture="{family: plain, widths: [4, 8]}", write=True)
     after = Path("params.yaml").read_text()
     content = yaml.safe_load(after)["teacher"]
-    assert content["weights"] is None and content["initial"]["head"] == "new" and content["architecture"]["widths"] == [4, 8]
+    assert (
+        content["weights"] is None
+        and content["initial"]["head"] == "new"
+        and content["architecture"]["widths"] == [4, 8]
+    )
     assert sorted(re.findall(r"#.*", after)) == sorted(re.findall(r"#.*", text))
 
 
