@@ -8,7 +8,7 @@ import argparse
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +45,6 @@ PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
 PLACE = re.compile(r"(<!-- table: (\S+\.json) ?(\S*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
-Cells = Sequence[tuple[str, ...]]
 Maker = Callable[[Path, str], str]
 
 
@@ -67,7 +66,7 @@ def _table(path: Path, which: str) -> str:
     return maker(path, which).strip()
 
 
-def _of(cells: Callable[[Any], Cells]) -> Maker:
+def _of(cells: Callable[[Any], list[tuple[str, ...]]]) -> Maker:
     """A maker whose file holds one table."""
     return lambda path, which: markdown(cells(json.loads(path.read_text())))
 

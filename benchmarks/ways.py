@@ -3,6 +3,8 @@
 A pretrained network is trained a little in the graph. Then it comes again as a user's own file would bring it: a
 safetensors file, a checkpoint with `module.` before each name, a network of the user's own module, an ONNX model, and
 answers that plain torch gave to our views. Images and networks are those of `benchmarks/pretrained.py`.
+
+Legend: M numbers that a node has stored.
 """
 
 import shutil
@@ -40,6 +42,7 @@ from torch import nn
 def teacher(classes: int) -> nn.Module:
     return timm.create_model("{NAME}", num_classes=classes)
 """
+SAME = "equal bit for bit"
 HALF = [0.5] * 3  # its mean and deviation
 
 Params = dict[str, Any]
@@ -91,11 +94,10 @@ class Ways:
         """What teacher and student are with that section, beside those that were trained in the graph."""
         self._run({**self.params, "teacher": teacher}, "student")
         now = self.repository.folder / "artifacts"
-        z_M, here_M = (_logits(folder / "teacher") for folder in (now, self.here))
         metrics = files.read_json(self.repository.folder / "metrics" / "student.json")
         return {
-            "labels_equal": bool(z_M.equal(here_M)),
-            "labels_differ_by": float((z_M - here_M).abs().max()),
+            "labels": _difference(now / "teacher", self.here / "teacher", views=True),
+            "clean": _difference(now / "teacher", self.here / "teacher", views=False),
             "student_equal": _weights(now) == _weights(self.here),
             "test": metrics["test"]["accuracy"],
         }
@@ -160,7 +162,8 @@ def measure(
     work = work.resolve()
     take(images, work / "images", setting)
     recipe = {"epochs": setting.probe, "lr": 0.002, "freeze": "embedding"}
-    params = settings(setting, weights.resolve(), work / "images", 0, recipe) | {"baseline": None}
+    params: Params = settings(setting, weights.resolve(), work / "images", 0, recipe)
+    params["baseline"] = None
     params["labels"]["views"] = setting.student
     params["teacher"]["input"] |= {"framing": "crop", "margin": 0.125}  # which timm knows, and an own module does not
     ways = Ways(work, params)
@@ -169,7 +172,7 @@ def measure(
         if way not in found:
             found[way] = ways.reached(section())
             files.write_json(out, whole)
-            log(f"{way}: labels differ by {found[way]['labels_differ_by']:.1g}, test {100 * found[way]['test']:.1f} %")
+            log(f"{way}: labels differ by {found[way]['labels']:.1g}, test {100 * found[way]['test']:.1f} %")
     return whole
 
 
@@ -177,9 +180,14 @@ def _weights(folder: Path) -> str:
     return files.read_json(folder / "student" / "node.json")["hashes"]["weights"]
 
 
-def _logits(node: Path) -> Tensor:
-    """All that a node has stored: of each view, and of clean validation and test images; one after the other."""
-    paths = sorted(node.glob("*/*.safetensors"))
+def _difference(node: Path, other: Path, *, views: bool) -> float:
+    """How far the logits that two nodes have stored are apart at most, of views, or of clean images of all splits."""
+    z_M, other_M = (_logits(each, views) for each in (node, other))
+    return float((z_M - other_M).abs().max())
+
+
+def _logits(node: Path, views: bool) -> Tensor:
+    paths = [path for path in sorted(node.glob("*/*.safetensors")) if (path.name > "view_000.safetensors") == views]
     return torch.cat([tensor.flatten() for path in paths for _, tensor in sorted(load_file(path).items())])
 
 
@@ -199,15 +207,15 @@ def answer(weights: Path, asked: Path, out: Path) -> None:
             for file in found
             for x_BCHW in np.array_split(file["images"], -(-len(file["images"]) // BATCH))
         ]
-    np.savez(out, logits=np.concatenate(logits), view_spec=found[0]["view_spec"], **rows)
+    columns = {"logits": np.concatenate(logits), "view_spec": found[0]["view_spec"], **rows}
+    np.savez(out, allow_pickle=False, **columns)
 
 
 def table(whole: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Cells, header first: how far the labels are from those of the trained teacher, and what the student is."""
-    cells: list[tuple[str, ...]] = [("the teacher comes as", "stored labels", "student", "its test accuracy")]
+    """Cells, header first: how far its logits are from those of the trained teacher, and what the student is."""
+    cells: list[tuple[str, ...]] = [("the teacher comes as", "labels of views", "clean images", "student", "its test")]
     for way in sorted(whole["ways"], key=ORDER.index):
         found = whole["ways"][way]
-        labels = "equal bit for bit" if found["labels_equal"] else f"differ by {found['labels_differ_by']:.1g}"
-        student = "equal bit for bit" if found["student_equal"] else "another"
-        cells.append((way, labels, student, f"{100 * found['test']:.1f}"))
+        labels, clean = (f"differ by {found[key]:.1g}" if found[key] else SAME for key in ("labels", "clean"))
+        cells.append((way, labels, clean, SAME if found["student_equal"] else "another", f"{100 * found['test']:.1f}"))
     return cells

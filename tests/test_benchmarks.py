@@ -201,8 +201,8 @@ def test_a_teacher_is_the_same_by_each_way_that_brings_its_weights(tmp_path: Pat
     found = json.loads(out.read_text())["ways"]
     assert found.keys() == {*ways.ORDER} and all(way in said for way in found)
     for way in (ways.HERE, ways.FILE, ways.CHECKPOINT, ways.OWN_FILE):
-        assert found[way]["labels_equal"] and found[way]["student_equal"], way
-    assert all(found[way]["labels_differ_by"] < 1e-4 for way in (ways.ONNX, ways.ANSWERS))
+        assert found[way]["labels"] == found[way]["clean"] == 0 and found[way]["student_equal"], way
+    assert all(found[way]["labels"] < 1e-4 for way in (ways.ONNX, ways.ANSWERS)) and found[ways.ONNX]["clean"] < 1e-4
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_changes_that_git_does_not_hold_are_kept(path: Path) -> None:
 def test_what_a_release_wrote_needs_no_commit_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`init`, then `use`, then another `use`; but what a person has changed since is kept."""
     folder = tmp_path / "mine"
-    [*init(folder)]
+    list(init(folder))
     monkeypatch.chdir(folder)
     path = Path("params.yaml")
     for name in ("photos", "quick"):
