@@ -30,7 +30,7 @@ BATCH = 64
 HERE, FILE, CHECKPOINT, OWN_FILE, ONNX, ANSWERS = ORDER = (
     "trained in the graph",
     "safetensors file",
-    "checkpoint with `module.` before each name",
+    "checkpoint with module. before each name",
     "network of an own module",
     "ONNX model",
     "answers of plain torch",
