@@ -11,5 +11,5 @@ def commands(path: Path) -> list[str]:
         line.split("#")[0].strip()
         for kind, text in blocks
         for line in text.splitlines()
-        if not kind and re.match(r"(make|dvc|python|\.) ", line)
+        if not kind and re.match(r"(make|dvc|python|cohobate|\.) ", line)
     ]

@@ -13,15 +13,15 @@ from tests.scratch import ROOT, Scratch, create, merged
 README = (ROOT / "README.md").read_text()
 COMMANDS = commands(ROOT / "README.md")
 # Installing, and running the whole graph or the tests: what CI does, or too long for a test of its own;
-# presets and seeds have tests of their own.
+# presets, seeds and the short way have tests of their own.
+SHORT_WAY = COMMANDS[:7]  # tests/test_short_way.py
 ELSEWHERE = {
+    *SHORT_WAY,
     "make repro",
     "make test",
     "make test-all",
-    ". .venv/bin/activate",
     "dvc queue start --jobs 2",
     "python -m pipeline use imagefolder",
-    "python -m pipeline use photos",
     "python -m pipeline seeds --count 5 --name warm -S student.objective.soft_targets.temperature=4",
     "python -m pipeline compare workspace warm",
 }
