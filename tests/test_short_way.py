@@ -47,7 +47,7 @@ def repository(tmp_path: Path) -> Scratch:
     assert re.search(r"mutual +on +off", give(ours, USE))
     short = in_one_epoch(
         merged(yaml.safe_load(params.read_text()), SMALL)
-    )  # the real thing takes an hour, and a network
+    )  # instead of hours
     params.write_text(yaml.safe_dump(short, sort_keys=False))
     return ours
 

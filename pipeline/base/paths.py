@@ -14,12 +14,6 @@ REPORT = Path("report.html")
 CODE = Path(__file__).resolve().parents[2]
 
 
-def shipped() -> Path:
-    """Where the release's own params.yaml, dvc.yaml and their likes lie: carried by a wheel, or at a checkout's top."""
-    carried = CODE / "pipeline" / "template"
-    return carried if carried.is_dir() else CODE
-
-
 def resolve(path: str) -> Path:
     """A path of params.yaml: absolute, or relative to the repository.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.base import files, programs
 from pipeline.base.errors import UserError
-from pipeline.base.paths import shipped
+from pipeline.base.shipped import shipped
 
 FILES = (
     *("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"),

@@ -14,7 +14,7 @@ from yaml import MappingNode
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.base.paths import shipped
+from pipeline.base.shipped import shipped
 from pipeline.commands.accept import LOCK, accept
 from pipeline.commands.wire import wired
 from pipeline.config.yaml import parse, read_yaml

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.base import files, programs
 from pipeline.base.errors import UserError
-from pipeline.base.paths import shipped
+from pipeline.base.shipped import shipped
 from pipeline.config import params
 from pipeline.config.edited import differences, edited
 from pipeline.config.section import unknown
