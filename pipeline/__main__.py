@@ -254,6 +254,38 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def flips(
+    first: Annotated[str, typer.Argument(help="A node, as in `python -m pipeline status`, or an .onnx file.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    split: Annotated[str, typer.Option(help="Of which images: validation or test.")] = "validation",
+    max_drop: Annotated[
+        float | None, typer.Option(help="A share, such as 0.01: exit with 1 unless no more is lost, proven at 95 %.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="A page to write, with the pictures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which images two networks answer differently: won and lost, by class, and what that says of other images."""
+    from pipeline.commands import flips
+    from pipeline.console.progress import emit, log
+    from pipeline.console.text import json_line
+    from pipeline.lineage.results import show
+
+    found = flips.compare(first, second, split)
+    if as_json:
+        emit(json_line(flips.figures(found)))
+        show(flips.images(found), as_json=True)
+    else:
+        for sentence in flips.summary(found):
+            log(sentence)
+        show(flips.by_class(found))
+    if html:
+        flips.write(found, html)
+        log(f"flips: open {html} in a browser")
+    if max_drop is not None:
+        log(flips.gate(found, max_drop))
+
+
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint of any format, or a folder of a model hub.")],

@@ -23,7 +23,7 @@ STAGES = (
     "compress summary report"
 )
 PIPELINE = (
-    "repro status watch tree summary layers compare seeds study orders predict import views pictures use init "
+    "repro status watch tree summary layers compare seeds study orders predict flips import views pictures use init "
     "upgrade wire accept gc"
 )
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}

@@ -21,6 +21,7 @@ from pipeline.compression.card import Card
 from pipeline.config.section import unknown
 from pipeline.console import errors
 from pipeline.console.events import Activity
+from pipeline.data.prepared import Prepared, Split
 from pipeline.dvc.experiments import Experiment
 from pipeline.dvc.lock import Lock
 from pipeline.dvc.training_state import VARIABLE
@@ -151,6 +152,18 @@ def predict(patch: Patch, folder: Path) -> Lines:
     return [[*given, "images"], [*given, "--json", "images"], [*given, FILE], ["predict", "--model", FILE, "images"]]
 
 
+def flips(patch: Patch, folder: Path) -> Lines:
+    images = np.zeros((4, 1, 8, 8), np.uint8)
+    split = Split(images, np.arange(4) % 2)  # pyright: ignore[reportArgumentType]
+    data = Prepared(split, split, split, split.labels, (HOSTILE, f"b{HOSTILE}"), (0.0,), (1.0,), 1, 8, "hash")
+    answers = {HOSTILE: np.eye(2)[[0, 1, 0, 0]], f"x{HOSTILE}": np.eye(2)[[1, 1, 1, 1]]}
+    patch.setattr("pipeline.data.prepared.read", lambda folder: data)
+    patch.setattr("pipeline.commands.flips._answers", lambda name, split, data: answers[name])
+    patch.chdir(folder)
+    given = ["flips", HOSTILE, f"x{HOSTILE}"]
+    return [given, [*given, "--json"], [*given, "--max-drop", "0.1"], [*given, "--html", f"{FILE}.html"]]
+
+
 def layers(patch: Patch, folder: Path) -> Lines:
     patch.setattr("pipeline.commands.layers.lines", lambda node: [("layer",), (HOSTILE,)])
     return [["layers", "teacher"]]
@@ -213,7 +226,7 @@ ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
         *(repro, status, watch, tree, summary, layers, compare, seeds, study),
-        *(orders, predict, import_, views, pictures, use, init, upgrade, wire, accept, gc),
+        *(orders, predict, flips, import_, views, pictures, use, init, upgrade, wire, accept, gc),
     )
 }
 

@@ -45,9 +45,7 @@ def repository(tmp_path: Path) -> Scratch:
     ours.run(*COMMIT)
     folder(ours.folder / "images", {"ball": 20, "cat": 20}, size=(120, 100))
     assert re.search(r"mutual +on +off", give(ours, USE))
-    short = in_one_epoch(
-        merged(yaml.safe_load(params.read_text()), SMALL)
-    )  # instead of hours
+    short = in_one_epoch(merged(yaml.safe_load(params.read_text()), SMALL))  # instead of hours
     params.write_text(yaml.safe_dump(short, sort_keys=False))
     return ours
 

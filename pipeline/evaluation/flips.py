@@ -80,6 +80,5 @@ def score(lost: float, won: float, count: float, drop: float) -> float:
     b = (2 * count - lost + won) * drop - lost - won
     won_share = (math.sqrt(max(b * b + 8 * count * won * drop * (1 - drop), 0.0)) - b) / (4 * count)
     variance = count * (2 * won_share + drop * (1 - drop))
-    difference = lost - won - count * drop
-    # Nothing flips and none should: it is as expected.
-    return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference) if difference else 0.0
+    # Without any, nothing flips and none should: it is as expected.
+    return (lost - won - count * drop) / math.sqrt(variance) if variance > 0 else 0.0

@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.evaluation.flips import Flips
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -69,16 +71,12 @@ def holm(values: Sequence[float]) -> list[float]:
 def paired_shares(only_a: int, only_b: int, count: int) -> Paired:
     """Compare two networks on the same `count` samples, of which one alone got right `only_a`, the other `only_b`.
 
-    The difference of their accuracies, a - b, and its 95 % interval: Wald's of McNemar's table after half a
-    sample was added to each of its four cells (Agresti & Min 2005, section 3). It says how sure the difference
-    is for other samples of this kind, and nothing of other seeds. Samples are at least one.
+    The difference of their accuracies, a - b, its deviation over samples, and its 95 % interval, Tango's. It says how
+    sure the difference is for other samples of this kind, and nothing of other seeds. Samples are at least one.
     """
-    mean = (only_a - only_b) / count
-    a, b, n = only_a + 0.5, only_b + 0.5, count + 2
-    centre = (a - b) / n
-    deviation = math.sqrt((a + b) / n - centre**2)
-    half = 1.959964 * deviation / math.sqrt(n)
-    return Paired(count, mean, deviation, (centre - half, centre + half))
+    flips = Flips(count, only_a, only_b)
+    deviation = math.sqrt((only_a + only_b) / count - flips.drop**2)
+    return Paired(count, flips.drop, deviation, flips.interval)
 
 
 def student_t(share: float, freedom: int) -> float:

@@ -64,16 +64,6 @@ def write(spec: ReportSpec) -> None:
 def render(run: Run) -> str:
     """The report of a run: one HTML file that needs nothing else."""
     sections = [found for each in SECTIONS if (found := each(run)) is not None]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "points": points, "quantity": quantity, "seconds": words.seconds}
-    environment.filters["short"] = words.shortened
     coarse = run.data.size < COARSE
     values = {
         "coarse": coarse,
@@ -82,7 +72,22 @@ def render(run: Run) -> str:
         "facts": facts(run),
         "headline": headline(run),
     }
-    return environment.get_template("page.html").render(values)
+    return environment().get_template("page.html").render(values)
+
+
+def environment() -> Environment:
+    """Where templates are found, and what they may call; all that they are filled with is escaped."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"percent": percent, "points": points, "quantity": quantity, "seconds": words.seconds}
+    found.filters["short"] = words.shortened
+    return found
 
 
 def headline(run: Run) -> str:
