@@ -69,7 +69,7 @@ def passes(count: int, drop: float, won: float) -> float:
             if score(b, c, count, drop) > -SURE:  # rises with b and falls with c
                 continue
             chance = stats.binom.pmf(b, count, lost) * stats.binom.pmf(c, count - b, won / (1 - lost))
-            total += chance
+            total += float(chance)
     return total
 
 

@@ -110,8 +110,8 @@ MUTANTS = [
     ),
     Mutant(
         ONNX,
-        'own |= {"mean": (0.0,) * data.channels, "std": (1.0,) * data.channels}',
-        "own |= {}",
+        'own |= {"mean": (0.0,) * data.channels, "std": (1.0,) * data.channels, ',
+        "own |= {",
         f"{STAGE_TESTS}::test_the_file_that_this_pipeline_exports_answers_as_its_network_does",
     ),
     Mutant(

@@ -43,6 +43,8 @@ def test_tests_are_run_once_without_a_fault_those_of_a_file_together() -> None:
 def test_caught_survived_and_broken_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "test_it.py").write_text("from it import one\ndef test_one(): assert one == 1\n")
     (tmp_path / "it.py").write_text("one = 1\nother = 2\n")
+    profile = "from hypothesis import settings\nsettings.register_profile('repeatable')\n"
+    (tmp_path / "conftest.py").write_text(profile)
     monkeypatch.setattr(Copy, "__init__", lambda self, folder: setattr(self, "folder", folder))
     monkeypatch.setattr(OWN, "copy", Copy(tmp_path), raising=False)
     assert complaint(["test_it.py"]) == ""
