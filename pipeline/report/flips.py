@@ -24,7 +24,7 @@ class Flipped:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FlippedAlike:
     """Images that flip alike. left_out: how many more there are than are shown."""
 
     title: str
@@ -34,16 +34,16 @@ class Kind:
 
 def kind(
     title: str, rows: np.ndarray, images: np.ndarray | EncodedImages, data: Prepared, answers: list[np.ndarray]
-) -> Kind:
+) -> FlippedAlike:
     """Those of `rows`. answers: the class of each image of the split, the first answer and the second."""
     shown = [
         Flipped(row, data_uri(images[np.array([row])][0]), *(data.classes[each[row]] for each in answers))
         for row in rows[:MOST].tolist()
     ]
-    return Kind(title, shown, len(rows) - len(shown))
+    return FlippedAlike(title, shown, len(rows) - len(shown))
 
 
-def render(title: str, sentences: list[str], kinds: list[Kind], data: Prepared) -> str:
+def render(title: str, sentences: list[str], kinds: list[FlippedAlike], data: Prepared) -> str:
     """One HTML file that needs nothing else."""
     values = {"title": title, "sentences": sentences, "kinds": kinds, "coarse": data.size < COARSE}
     return environment().get_template("flips.html").render(values)
