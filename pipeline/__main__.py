@@ -345,6 +345,26 @@ def use(
 
 
 @app.command()
+def fastest(
+    write: Annotated[bool, typer.Option("--write", help="Write the fastest into params.yaml.")] = False,
+) -> None:
+    """Which precision and memory layout train teacher and student fastest on this machine, by a few steps of each."""
+    from pipeline.commands import fastest
+    from pipeline.config import params
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    machine = params.read(Path("params.yaml")).machine
+    found = fastest.ways(log)
+    show(fastest.table(found))
+    best = fastest.fastest(found, machine.precision, machine.memory_format)
+    log(f"fastest: machine.precision {best.precision}, machine.memory_format {best.layout}")
+    if write:
+        for key, before, now in fastest.write(best):
+            log(f"params.yaml: {key} was {before}, is {now}")
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="It is made where it is missing; files in it stay as they are.")],
 ) -> None:

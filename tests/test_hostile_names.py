@@ -15,6 +15,7 @@ from pipeline.__main__ import app
 from pipeline.base.errors import UserError
 from pipeline.commands.accept import Taken
 from pipeline.commands.dry import Prospect
+from pipeline.commands.fastest import Way
 from pipeline.commands.orders import Chain
 from pipeline.commands.status import Standing
 from pipeline.compression.card import Card
@@ -164,6 +165,11 @@ def flips(patch: Patch, folder: Path) -> Lines:
     return [given, [*given, "--json"], [*given, "--max-drop", "0.1"], [*given, "--html", f"{FILE}.html"]]
 
 
+def fastest(patch: Patch, folder: Path) -> Lines:
+    patch.setattr("pipeline.commands.fastest.ways", lambda log: [Way(HOSTILE, HOSTILE, {"teacher": 1.0}, 1.0)])
+    return [["fastest"]]
+
+
 def layers(patch: Patch, folder: Path) -> Lines:
     patch.setattr("pipeline.commands.layers.lines", lambda node: [("layer",), (HOSTILE,)])
     return [["layers", "teacher"]]
@@ -226,7 +232,7 @@ ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
         *(repro, status, watch, tree, summary, layers, compare, seeds, study),
-        *(orders, predict, flips, import_, views, pictures, use, init, upgrade, wire, accept, gc),
+        *(orders, predict, flips, import_, views, pictures, use, fastest, init, upgrade, wire, accept, gc),
     )
 }
 

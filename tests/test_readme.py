@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = commands(ROOT / "README.md")
 # Installing, and running the whole graph or the tests: what CI does, or too long for a test of its own;
 # presets, seeds and the short way have tests of their own.
-SHORT_WAY = COMMANDS[:7]  # tests/test_short_way.py
+SHORT_WAY = COMMANDS[:8]  # tests/test_short_way.py
 ELSEWHERE = {
     *SHORT_WAY,
     "make repro",

@@ -16,7 +16,7 @@ from tests.scratch import COMMIT, PARAMS, ROOT, Scratch, create, merged
 
 README = ROOT / "README.md"
 WEIGHTS = ROOT.parent / "shared" / "data" / "weights" / "tf_efficientnet_lite0.safetensors"
-INSTALL, ACTIVATE, USE, REPRO, PREDICT, PREPARE, IMPORT = commands(README)[:7]
+INSTALL, ACTIVATE, USE, FASTEST, REPRO, PREDICT, PREPARE, IMPORT = commands(README)[:8]
 SMALL: dict[str, Any] = {
     "data": {"size": 72},
     "teacher": {"architecture": {"name": "resnet18", "pretrained": False}, "input": {"size": 72}},
@@ -52,12 +52,14 @@ def repository(tmp_path: Path) -> Scratch:
 
 def test_these_are_the_commands() -> None:
     assert [INSTALL, ACTIVATE] == ["make install", ". .venv/bin/activate"]
-    assert [USE, REPRO, PREDICT] == ["cohobate use photos", "cohobate repro", "cohobate predict images/cat"]
+    assert [USE, FASTEST, REPRO] == ["cohobate use photos", "cohobate fastest --write", "cohobate repro"]
+    assert PREDICT == "cohobate predict images/cat"
     assert PREPARE == "dvc repro prepare" and IMPORT.startswith("cohobate import teacher.safetensors ")
 
 
 @pytest.mark.long
 def test_photographs_become_a_file_that_classifies_them(repository: Scratch) -> None:
+    assert "fastest: machine.precision " in give(repository, FASTEST)
     ran = give(repository, REPRO)
     assert "teacher: learns from hard labels" in ran and "student: learns from teacher" in ran
     check(repository)

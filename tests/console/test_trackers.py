@@ -4,6 +4,7 @@ import importlib
 import json
 import struct
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ ROWS = [
     for epoch in (1, 2, 3, 4)
 ]
 BLOCK = 1 << 15  # bytes
+PATIENCE = 20.0  # seconds
 RUN = Tracked("assistant/t1", {"machine": "cpu, float32", "images": 90, "epochs": 4}, "k")
 EXPECTED = {
     name: {row["epoch"]: row[name] for row in ROWS if row[name] is not None} for name in ROWS[0] if name != "epoch"
@@ -99,6 +101,8 @@ def records(content: bytes) -> Iterator[bytes]:
             at += BLOCK - at % BLOCK  # padded
             continue
         _, length, kind = struct.unpack_from("<IHB", content, at)
+        if at + 7 + length > len(content):
+            return  # not written to its end yet
         whole += content[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part of one
@@ -112,16 +116,24 @@ def test_wandb_writes_the_curve_offline(here: Path) -> None:
 
     assert told("wandb", ROWS) == []
     (file,) = (here / "tracked" / "wandb").glob("offline-run-*/*.wandb")
-    found: dict[str, dict[int, float]] = {}
-    for content in records(file.read_bytes()):
-        record = messages.Record()
-        record.ParseFromString(content)
-        if record.HasField("history"):
-            items = record.history.item
-            values = {".".join(each.nested_key) or each.key: json.loads(each.value_json) for each in items}
-            for name in values.keys() & EXPECTED.keys():
-                found.setdefault(name, {})[values["_step"]] = values[name]
-    assert found == EXPECTED
+
+    def found() -> dict[str, dict[int, float]]:
+        curves: dict[str, dict[int, float]] = {}
+        for content in records(file.read_bytes()):
+            record = messages.Record()
+            record.ParseFromString(content)
+            if record.HasField("history"):
+                items = record.history.item
+                values = {".".join(each.nested_key) or each.key: json.loads(each.value_json) for each in items}
+                for name in values.keys() & EXPECTED.keys():
+                    curves.setdefault(name, {})[values["_step"]] = values[name]
+        return curves
+
+    # Its own process writes the file, on a busy machine a moment after the run has ended.
+    until = time.monotonic() + PATIENCE
+    while found() != EXPECTED and time.monotonic() < until:
+        time.sleep(0.1)
+    assert found() == EXPECTED
 
 
 class Fake:
