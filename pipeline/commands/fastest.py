@@ -129,7 +129,7 @@ def _way(trained: Mapping[str, TrainSpec], size: int, on: Device, precision: str
         edge = int((training.input or {}).get("size", size))
         epochs = training.recipe["epochs"]
         taken: list[float] = []
-        for each in _steps(training.architecture, edge, on):
+        for each in _steps(training.architecture or {}, edge, on):
             taken.append(each)
             if total + epochs * each > HOPELESS * best:
                 return Way(precision, layout, seconds, float("inf"))
