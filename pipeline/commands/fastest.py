@@ -38,8 +38,6 @@ STEPS = 3  # timed, after one that is not
 HOPELESS = 2.0  # times the best so far, after which a way is not looked at further
 BETTER = 0.95  # of the time of what params.yaml has: less is noise
 
-Settings = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Way:
