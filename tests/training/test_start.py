@@ -170,7 +170,7 @@ def test_a_new_last_layer_begins_as_torchs_own_whatever_the_family_does() -> Non
     assert isinstance(layer, nn.Linear)
     bound = layer.in_features**-0.5
     assert layer.weight.abs().max() > 10 * bound, "what is tested here would be so without"
-    written("of timm", model.state_dict())
+    written("of timm", build(architecture, channels=3, size=32, classes=5).state_dict())  # which are others
     start.begin(model, WeightsFile(**given("of timm", head="new")), ["a", "b", "c"])
     assert 0.9 * bound < layer.weight.abs().max() <= bound and layer.bias.abs().max() <= bound
 
