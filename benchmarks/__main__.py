@@ -257,6 +257,27 @@ def ways(data: Folder, weights: Weights, work: Work, out: Kept = Path("ways.json
     show(table(measure(out, data, weights, work, tiny, log)))
 
 
+Clothes = Annotated[Path | None, typer.Option(help="Folder that holds Fashion-MNIST as torchvision lays it out.")]
+Begun = Annotated[Path | None, typer.Option(help="EfficientNet-Lite0's ImageNet weights under timm's names.")]
+
+
+@app.command()
+def calibrated(
+    work: Work,
+    fashion: Clothes = None,
+    data: Images = None,
+    weights: Begun = None,
+    out: Kept = Path("calibrated.json"),
+    tiny: Tiny = False,
+) -> None:
+    """Temperatures of files that ship, what may be answered, what is lost: digits, Fashion-MNIST, CIFAR-10."""
+    from benchmarks.calibrated import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out, work, fashion, data, weights, tiny, log)))
+
+
 Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
 
 

@@ -14,7 +14,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gradients, labels, lowrank, measure, norms, pretrained, unequal, unlabelled, ways, weights, zoo
+from benchmarks import (
+    calibrated,
+    gradients,
+    labels,
+    lowrank,
+    measure,
+    norms,
+    pretrained,
+    unequal,
+    unlabelled,
+    ways,
+    weights,
+    zoo,
+)
 from benchmarks.gpu import tables as gpu
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_json, write_text
@@ -40,6 +53,7 @@ NAMES = (
     "zoo",
     "networks",
     "teacher",
+    "promises",
 )
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
@@ -127,6 +141,7 @@ MAKERS: dict[str, Maker] = {
     "performance.json": _of(measure.table),
     "pretrained.json": _of(pretrained.table),
     "ways.json": _of(ways.table),
+    "calibrated.json": _of(calibrated.table),
     "zoo.json": _of(lambda whole: zoo.table(whole["networks"])),
     "faults.json": _faults,
     RUN.name: _run,

@@ -235,6 +235,8 @@ def predict(
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated.
 
+    A file that was exported with `abstain` has one cell more: sure or unsure, by what it promises.
+
     In paths and classes a tab is written \\t, a line break \\n or \\r, a backslash \\\\, what is not seen \\x1b.
     """
     from pipeline.commands.predict import Unreadable, classify, opened
@@ -247,9 +249,9 @@ def predict(
             warn(f"{named(str(found.path))}: skipped, it is no image that can be read ({found.reason})")
             skipped = True
         elif as_json:
-            emit(json_line({"path": str(found.path), "class": found.name, "probability": found.probability}))
+            emit(json_line(found.as_json))
         else:
-            emit(row(str(found.path), found.name, f"{found.probability:.4f}"))
+            emit(row(*found.cells))
     if skipped:
         raise typer.Exit(1)
 

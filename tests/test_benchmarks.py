@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import lowrank, pretrained, ways, zoo
+from benchmarks import calibrated, lowrank, pretrained, ways, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -203,6 +203,20 @@ def test_a_teacher_is_the_same_by_each_way_that_brings_its_weights(tmp_path: Pat
     for way in (ways.HERE, ways.FILE, ways.CHECKPOINT, ways.OWN_FILE):
         assert found[way]["labels"] == found[way]["clean"] == 0 and found[way]["student_equal"], way
     assert all(found[way]["labels"] < 1e-4 for way in (ways.ONNX, ways.ANSWERS)) and found[ways.ONNX]["clean"] < 1e-4
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights in ../shared/data")
+def test_files_that_ship_have_a_temperature_each(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    out = tmp_path / "calibrated.json"
+    places = ["--data", str(drawn(tmp_path / "images")), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
+    said = CliRunner().invoke(app, ["calibrated", "--tiny", *places, "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())["sets"]
+    assert [*found] == [calibrated.DIGITS, calibrated.CIFAR] and all(name in said for name in found)
+    for forms in found.values():
+        assert [*forms] == [*calibrated.FILES]
+        assert all(each["drop"] <= each["most"] and each["temperature"] > 0 for each in forms.values())
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:

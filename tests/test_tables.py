@@ -20,6 +20,7 @@ TABLES = {
     "zoo.md": 1,
     "networks.md": 1,
     "teacher.md": 1,
+    "promises.md": 1,
 }
 
 

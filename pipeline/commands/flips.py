@@ -20,6 +20,7 @@ from pipeline.data import prepared
 from pipeline.data.pictures import clean
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.flips import Flips
+from pipeline.evaluation.gate import NotProven, verdict
 from pipeline.lineage import node
 from pipeline.lineage.predictions import read_predictions
 
@@ -129,19 +130,10 @@ def gate(of: Compared, most: float) -> str:
     """
     if not 0 < most < 1:
         raise UserError(f"--max-drop is {most:g}: give a share above 0 and below 1, as a drop of 0 can never be proven")
-    flips = of.flips
-    bound = f"{100 * flips.most:.2f} points on other images of this kind (95 % confidence)"
-    if flips.most <= most:
-        unequal = flips.p <= 0.05 and flips.drop > 0
-        doubt = f"; it is worse all the same (McNemar's exact p {flips.p:.2g})" if unequal else ""
-        return f"{of.second} loses at most {bound}, and {100 * most:g} are allowed{doubt}"
-    needed = flips.needed(most)
-    way = (
-        f"with the same share of flips {needed:,} images would prove it, and there are {flips.count:,}"
-        if needed
-        else f"it loses {100 * flips.drop:.2f} on these, so that more images of this kind will hardly help"
-    )
-    raise UserError(f"{of.second} may lose up to {bound}, and {100 * most:g} are allowed: {way}")
+    try:
+        return verdict(of.flips, of.second, most)
+    except NotProven as error:
+        raise UserError(str(error)) from None
 
 
 def figures(of: Compared) -> dict[str, Any]:

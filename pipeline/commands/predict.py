@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,11 +32,27 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest class of an image, and its probability 0 .. 1."""
+    """The likeliest class of an image, and its probability 0 .. 1.
+
+    unsure: Whether that is less than the file needs for what it promises; None of a file that promises nothing.
+    """
 
     path: Path
     name: str
     probability: float
+    unsure: bool | None = None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As text."""
+        sure = () if self.unsure is None else ("unsure" if self.unsure else "sure",)
+        return (str(self.path), self.name, f"{self.probability:.4f}", *sure)
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """As JSON."""
+        sure = {} if self.unsure is None else {"unsure": self.unsure}
+        return {"path": str(self.path), "class": self.name, "probability": self.probability} | sure
 
 
 @dataclass(frozen=True)
@@ -104,11 +121,11 @@ def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | U
             yield Unreadable(file, item) if isinstance(item, str) else Prediction(file, *next(answers))
 
 
-def _answers(runtime: Runtime, images_BCHW: np.ndarray) -> list[tuple[str, float]]:
-    logits_BC = runtime.logits(images_BCHW, batch_size=BATCH).astype(np.float64)
-    shares_BC = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True))
-    shares_BC /= shares_BC.sum(axis=1, keepdims=True)
-    return [(runtime.card.classes[c], float(shares_C[c])) for shares_C in shares_BC for c in [int(shares_C.argmax())]]
+def _answers(runtime: Runtime, images_BCHW: np.ndarray) -> list[tuple[str, float, bool | None]]:
+    card = runtime.card
+    shares_BC = runtime.probabilities(images_BCHW, batch_size=BATCH)
+    best_B = [(int(shares_C.argmax()), float(shares_C.max())) for shares_C in shares_BC]
+    return [(card.classes[c], share, None if card.threshold is None else share < card.threshold) for c, share in best_B]
 
 
 def _files(path: Path) -> list[Path]:

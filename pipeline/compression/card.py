@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pipeline.base.errors import UserError
 from pipeline.config.colour import Background
 from pipeline.config.input import Framing
-from pipeline.config.numbers import Count
+from pipeline.config.numbers import Between, Count, Positive, Share
 
 SCHEMA = 1
 PREFIX = "cohobate."
@@ -26,6 +26,9 @@ class Card:
     mean, std: per channel, of pixels / 255. The graph normalises with them by itself; they are told, not needed.
     framing, margin: how an image file becomes square, as of `config.input`; None where its middle square is cropped.
     background: red, green and blue that show through where an image file is transparent; None is black.
+    temperature: what logits are divided by, so that probabilities mean what they say; None of a file without any.
+    threshold: the probability from which on an answer is given, of which `error` is the share that is wrong at most;
+    None where every image is answered.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -38,6 +41,9 @@ class Card:
     framing: Framing | None = None
     margin: float | None = None
     background: Background | None = None
+    temperature: Positive | None = None
+    error: Between | None = None
+    threshold: Share | None = None
 
     def properties(self) -> dict[str, str]:
         """Text properties for a file's metadata, each value JSON."""

@@ -51,6 +51,21 @@ class Shipped(nn.Module):
         return self.net((pixels - self.mean) / self.std)
 
 
+class Calibrated(nn.Module):
+    """Such a network with its temperature: pixels to logits and probabilities, softmax(logits / temperature)."""
+
+    def __init__(self, net: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.shipped = Shipped(net, card)
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.tensor(card.temperature or 1.0))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and probabilities of un-normalised images."""
+        logits_BC = self.shipped(pixels)
+        return logits_BC, (logits_BC / self.temperature).softmax(1)
+
+
 def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> None:
     """Write `model` as one ONNX file: any batch size, normalisation in the graph, batch norm folded into convolutions.
 
@@ -77,13 +92,14 @@ def export(model: nn.Module, path: Path, card: Card, *, opset: int = OPSET) -> N
 
 
 def export_program(model: nn.Module, path: Path, card: Card) -> None:
-    """Write `model` as a program of torch.export: the same inputs and outputs as `export`, the card as extra file.
+    """Write `model` as a program of torch.export, the card as extra file: input as of `export`, output logits and
+    probabilities (B, classes).
 
     Raises:
         NotExported: torch cannot.
     """
     with _evaluating(model), _exporting("a program of torch.export"):
-        program = torch.export.export(Shipped(model, card).eval(), (_example(card),), dynamic_shapes=(_any_batch(),))
+        program = torch.export.export(Calibrated(model, card).eval(), (_example(card),), dynamic_shapes=(_any_batch(),))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
     content = io.BytesIO()

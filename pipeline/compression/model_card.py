@@ -45,7 +45,7 @@ python -m pipeline predict --model {file} image.png
 ```
 
 With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
-to 1, and gives `logits` (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
+to 1, and gives `logits`{also} (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
 training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; {square}; colours become
 sRGB, and what is transparent shows {background}.
 
@@ -84,9 +84,19 @@ if alpha:
     image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, {background}), alpha)
 image = image.convert("{mode}")
 {last}pixels = np.asarray(image, np.float32).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None] / 255
-(logits,) = session.run(None, {{"pixels": pixels}})
-print(classes[int(logits[0].argmax())])
+{answer}
 ```"""
+
+BARE = """\
+(logits,) = session.run(None, {"pixels": pixels})
+print(classes[int(logits[0].argmax())])"""
+CALIBRATED = """\
+_, probabilities = session.run(None, {"pixels": pixels})
+likeliest = int(probabilities[0].argmax())
+print(classes[likeliest], probabilities[0, likeliest])"""
+ABSTAINING = """
+if probabilities[0, likeliest] < {threshold!r}:
+    print("unsure")"""
 
 
 FRAME = """\
@@ -186,6 +196,10 @@ def _run(card: Card, file: str, runtime: str) -> str:
     read = json.dumps([name for name in FORMATS if name != "HEIF"])
     modes = {"reduced": REDUCED, "depths": DEPTHS, "colours": COLOURS, "clear": CLEAR}
     texts = {"file": file, "runtime": runtime, "shape": shape, "mode": mode, "formats": read, **_square(card)}
+    texts["also"] = " and `probabilities`" if card.temperature else ""
+    texts["answer"] = CALIBRATED if card.temperature else BARE
+    if card.threshold:
+        texts["answer"] += ABSTAINING.format(threshold=card.threshold)
     return RUN.format(background=card.background or BLACK, **texts, **numbers, **modes)
 
 
@@ -223,7 +237,36 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
         f"One run, seeds {used}: no deviation over seeds is known. Selection and stopping looked at validation only. "
         "A multiply-add counts as two operations. Times are of the machine that measured them."
     )
-    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes])
+    promises = _promises(metrics["promises"]) if "promises" in metrics else []
+    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes, *promises])
+
+
+def _promises(told: Mapping[str, Any]) -> list[str]:
+    """What is said of other images, and what it was said by; a paragraph each."""
+    errors = "; ".join(
+        f"{each['ece']:.4f} without it and {each['ece_with_temperature']:.4f} with it on "
+        + (f"the {each['images']:,} others" if split == "validation" else split)
+        for split, each in told["calibration"].items()
+    )
+    found = [
+        f"Probabilities are softmax(logits / {told['temperature']:.4g}); the temperature is fitted on "
+        f"{told['fitted_on']:,} images of validation. Expected calibration error: {errors}."
+    ]
+    if abstain := told.get("abstain"):
+        by, on = abstain["validation"], abstain["test"]
+        found.append(
+            f"An answer counts where its probability is {abstain['threshold']:.4g} or more. Of other images of this "
+            f"kind, at most {100 * abstain['error']:g} % of these answers are wrong (95 % confidence): of "
+            f"{by['answered']:,} such images of validation, {100 * by['share']:.1f} %, {by['wrong']:,} were wrong. On "
+            f"test {100 * on['share']:.1f} % are answered, {on['wrong']:,} of {on['answered']:,} wrongly."
+        )
+    if gate := told.get("gate"):
+        found.append(
+            f"It loses at most {100 * gate['most']:.2f} points of accuracy to the teacher on other images of this kind "
+            f"(95 % confidence; {100 * gate['max_drop']:g} were allowed): of {gate['images']:,} images of validation "
+            f"{gate['lost']:,} are lost and {gate['won']:,} won. On test it loses {100 * gate['test_drop']:.2f} points."
+        )
+    return found
 
 
 def _beside(latency: Mapping[str, float]) -> str:

@@ -12,6 +12,8 @@ from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card, read_card
 
 PRODUCER = "cohobate"
+PROBABILITIES = "probabilities"
+TEMPERATURE = "cohobate.temperature"  # no name that a network has
 # The first onnxruntime that implements an opset, and reads the version of the file format (IR) that came with it:
 # the matrix in its docs, reference/compatibility. Which IR an opset needs is in onnx's own table.
 FIRST = {18: (1, 14), 19: (1, 15), 20: (1, 17), 21: (1, 18)}
@@ -60,6 +62,25 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, Card]:
     except (DecodeError, OSError) as error:
         raise UserError(f"{path} is no whole ONNX file ({error}): delete it and run `dvc repro`") from None
     return model, read_card({item.key: item.value for item in model.metadata_props}, str(path))
+
+
+def add_probabilities(path: Path, card: Card) -> None:
+    """Give the file at `path` the card, and a second output: `probabilities`, the softmax of logits / temperature.
+
+    The first one is as it was.
+    """
+    assert card.temperature is not None
+    model, _ = read_onnx(path)
+    graph = model.graph
+    (logits,) = graph.output
+    graph.initializer.append(onnx.helper.make_tensor(TEMPERATURE, onnx.TensorProto.FLOAT, [], [card.temperature]))
+    graph.node.append(onnx.helper.make_node("Div", [logits.name, TEMPERATURE], [f"{TEMPERATURE}.scaled"]))
+    graph.node.append(onnx.helper.make_node("Softmax", [f"{TEMPERATURE}.scaled"], [PROBABILITIES], axis=1))
+    probabilities = onnx.ValueInfoProto()
+    probabilities.CopyFrom(logits)
+    probabilities.name = PROBABILITIES
+    graph.output.append(probabilities)
+    write_onnx(model, path, card)
 
 
 def _forget(model: onnx.ModelProto) -> None:

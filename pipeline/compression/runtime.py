@@ -31,7 +31,7 @@ class Runtime:
     """
 
     def __init__(self, path: Path, *, threads: int | None = 1) -> None:
-        self._path = path
+        self.path = path
         self._session = _session(path, threads)
         self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
         self._check(path)
@@ -41,7 +41,7 @@ class Runtime:
         """How many images go through it at once, where nobody asks for a number."""
         from pipeline.models.declared import pass_of  # which imports onnx: who asks for a number does without
 
-        return pass_of(self._path.read_bytes())
+        return pass_of(self.path.read_bytes())
 
     def logits(self, images_NCHW: np.ndarray | EncodedImages, *, batch_size: int | None = None) -> np.ndarray:
         """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size.
@@ -60,16 +60,23 @@ class Runtime:
             answers.append(logits_BC)
         return np.concatenate(answers)
 
+    def probabilities(self, images_NCHW: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
+        """Probabilities float64 (N, C) of images as of `logits`: at the file's temperature, where it has one."""
+        degree = self.card.temperature or 1.0
+        logits_NC = self.logits(images_NCHW, batch_size=batch_size).astype(np.float64) / degree
+        shares_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+        return shares_NC / shares_NC.sum(axis=1, keepdims=True)
+
     def run(self, pixels_BCHW: np.ndarray) -> np.ndarray:
-        """What it answers to pixels 0 .. 1, float32 (B, C, H, W), as it is: one call of the runtime.
+        """The logits that it answers to pixels 0 .. 1, float32 (B, C, H, W), as they are: one call of the runtime.
 
         Raises:
             UserError: The runtime fails.
         """
         try:
-            (answer,) = self._session.run(None, {"pixels": pixels_BCHW})
+            (answer,) = self._session.run(["logits"], {"pixels": pixels_BCHW})
         except Exception as error:  # the runtime has a dozen classes of its own
-            raise UserError(f"{self._path} fails while it runs ({_reason(error)}): export it anew") from None
+            raise UserError(f"{self.path} fails while it runs ({_reason(error)}): export it anew") from None
         assert isinstance(answer, np.ndarray)
         return answer
 
@@ -77,13 +84,13 @@ class Runtime:
         """Refuse what are no logits of `count` images, of which the first has number `first`."""
         if answer.shape != (count, len(self.card.classes)):
             raise UserError(
-                f"{self._path} answers {count} images of {len(self.card.classes)} classes with numbers of shape "
+                f"{self.path} answers {count} images of {len(self.card.classes)} classes with numbers of shape "
                 f"{answer.shape}: export it anew"
             )
         finite_B = np.isfinite(answer).all(axis=1)
         if not finite_B.all():
             raise UserError(
-                f"{self._path} gives image {first + int(finite_B.argmin())} a logit that is not finite: "
+                f"{self.path} gives image {first + int(finite_B.argmin())} a logit that is not finite: "
                 "its weights are broken, export it anew"
             )
 
@@ -99,7 +106,8 @@ class Runtime:
     def _check(self, path: Path) -> None:
         card = self.card
         expected = [("pixels", "tensor(float)", [card.channels, card.size, card.size])]
-        expected.append(("logits", "tensor(float)", [len(card.classes)]))
+        outputs = ["logits", *(["probabilities"] if card.temperature else [])]
+        expected += [(name, "tensor(float)", [len(card.classes)]) for name in outputs]
         ends = [*self._session.get_inputs(), *self._session.get_outputs()]
         if [(end.name, end.type, end.shape[1:]) for end in ends] != expected:
             raise UserError(f"{path} takes or gives other tensors than its metadata say: export it anew")

@@ -18,7 +18,7 @@ from pipeline.data import prepared
 from pipeline.evaluation import cost
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
-from pipeline.lineage.predictions import write_predictions
+from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.build import rebuild
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec
 from pipeline.planning.specs.machine import read_machine
@@ -73,7 +73,8 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
 
 def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
-    from pipeline.compression.onnx_file import least_runtime
+    from pipeline.compression.onnx_file import add_probabilities, least_runtime
+    from pipeline.compression.promise import promised
     from pipeline.compression.runtime import Runtime
 
     spec, data, previous = work.spec, work.data, work.previous
@@ -82,10 +83,17 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     threads = read_machine().threads
     runtime = Runtime(path, threads=threads)
     logits = {split: torch.from_numpy(runtime.logits(work.images(split))) for split in SPLITS}
+    found = numbers(data, logits, teacher)
+    card = work.card
+    if made.asked:
+        card, found["promises"] = promised(made.asked, card, logits, read_predictions(teacher), data)
+        add_probabilities(path, card)
+        runtime = Runtime(path, threads=threads)
+    if made.besides:
+        made.besides(folder, card)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
     network = rebuild(previous.architecture)
-    found = numbers(data, logits, teacher)
     metrics = {
         "status": "computed",
         "parameters": cost.parameters(network),
@@ -122,7 +130,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     if isinstance(spec, ComputeStepSpec) and spec.about:
         counts = {split: len(getattr(data, split)) for split in ("train", *SPLITS)}
         text = model_card(
-            work.card,
+            card,
             name=spec.node,
             counts=counts,
             unlabelled=data.train.unlabelled,

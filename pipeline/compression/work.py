@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.compression.card import Card
+    from pipeline.compression.promise import Asked
     from pipeline.config.input import Rendering
     from pipeline.config.views import Views
     from pipeline.data.encoded import EncodedImages
@@ -139,9 +140,17 @@ class ChangedNetwork:
 
 @dataclass(frozen=True)
 class ShippedFile:
-    """A file that ships: `write` fills the folder with it and returns what there is to say of the step."""
+    """A file for a runtime.
+
+    Attributes:
+        write: Fills the folder with it and returns what there is to say of the step.
+        asked: What it is to promise, where it ships.
+        besides: Writes what else ships, when its card is known.
+    """
 
     write: Callable[[Path], dict[str, Any]]
+    asked: Asked | None = None
+    besides: Callable[[Path, Card], None] | None = None
 
 
 def lineage(of: Node) -> tuple[dict[str, str], ...]:

@@ -16,6 +16,7 @@ from pipeline.config.extension import SOURCES
 from pipeline.data.decode import GAP
 from pipeline.data.examine import examine, refuse_unreadable
 from pipeline.data.groups import grouped
+from pipeline.data.halves import UNITS
 from pipeline.data.images import Files, Source, names_of
 from pipeline.data.keeping import Keeping
 from pipeline.data.kept_looks import looks_file
@@ -66,13 +67,17 @@ def prepare(
     }
     if source.weights is not None:
         arrays[WEIGHTS] = source.weights[rows["train"]]
+    if chosen.units is not None:
+        arrays[UNITS] = chosen.units
     for name, array in arrays.items():
         # Through memory: numpy's own error of a full disk does not name it.
         content_bytes = io.BytesIO()
         np.save(content_bytes, array, allow_pickle=False)
         write_bytes(out / name, content_bytes.getvalue())
     content = written.files | {name: sha256(out / name) for name in arrays}
-    bound = {"files": content, "classes": names, "mean": written.mean, "std": written.std}
+    # Which images belong together changes none of them, and no label that is stored of them.
+    images = {name: found for name, found in content.items() if name != UNITS}
+    bound = {"files": images, "classes": names, "mean": written.mean, "std": written.std}
     if written.storage == "encoded":
         bound |= {"decoded to": written.shapes["train"][1:], "background": data.background}
     header = DataHeader(

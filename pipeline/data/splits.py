@@ -39,11 +39,13 @@ HELD_OUT: tuple[SplitName, ...] = ("test", "validation")  # in the order of the 
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """rows: of each split, int64, sorted. labels, true_labels: of those that train, with noise and without, int64;
-    `NO_LABEL` where there is none."""
+    `NO_LABEL` where there is none. units: of those that validate, uint64, alike within one unit; None without groups.
+    """
 
     rows: Mapping[SplitName, np.ndarray]
     labels: np.ndarray
     true_labels: np.ndarray
+    units: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,11 @@ def choose(source: Source, ids_N: np.ndarray, data: Data, seed: int, left_out: S
         rows["train"] = subset(rows["train"], pool, units, source, data.per_class)
     true_labels = source.labels[rows["train"]]
     labels = noisy(true_labels, ids_N[rows["train"]], len(source.classes), data.label_noise, seed)
-    return Chosen({split: rows[split] for split in SPLITS}, labels, true_labels)
+    numbers = None
+    if source.groups is not None:
+        held = unite(rows["validation"], source.labels, ids_N, source.groups, seed)
+        numbers = held.rank_U4[held.of_N, 0].astype(np.uint64)  # a hash, which tells them apart wherever they lie
+    return Chosen({split: rows[split] for split in SPLITS}, labels, true_labels, numbers)
 
 
 def check_labels(source: Source) -> None:

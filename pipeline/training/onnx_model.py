@@ -58,15 +58,17 @@ class OnnxModel:
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
             taken = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
             raise UserError(f"{where} takes {taken}: a teacher takes one batch of images, float32 (batch, C, H, W)")
-        if len(outputs) != 1 or outputs[0].type != "tensor(float)":
+        card = _card(self._session.get_modelmeta().custom_metadata_map, where)
+        # A file of ours has probabilities beside the logits.
+        if len(outputs) != 1 + ("temperature" in card) or outputs[0].type != "tensor(float)":
             given = ", ".join(f"{each.name} {each.type}" for each in outputs)
             raise UserError(f"{where} gives {given}: export it with the logits alone, float32 (batch, classes)")
+        self._output = outputs[0].name
         batch, channels, height, width = (each if isinstance(each, int) else None for each in inputs[0].shape)
         if height != width:
             raise UserError(f"{where} takes images of {height} by {width} pixels: a teacher here takes square ones")
         self.channels, self.size, self._batch = channels, height, batch
         self._input = inputs[0].name
-        card = _card(self._session.get_modelmeta().custom_metadata_map, where)
         self.takes_pixels = bool(card)
         self.classes = _names(card["classes"], where) if card else None
         self.framed = {key: card[key] for key in ("framing", "margin") if key in card}
@@ -77,7 +79,7 @@ class OnnxModel:
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
         try:
-            (z_BC,) = self._session.run(None, {self._input: np.ascontiguousarray(x_BCHW.numpy())})
+            (z_BC,) = self._session.run([self._output], {self._input: np.ascontiguousarray(x_BCHW.numpy())})
         except Exception as error:  # as above
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{self.where} cannot answer images of {tuple(x_BCHW.shape)} ({reason})") from None

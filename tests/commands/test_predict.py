@@ -26,6 +26,7 @@ from pipeline.commands import predict
 from pipeline.commands.predict import Prediction, Unreadable, classify, opened
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
+from pipeline.compression.onnx_file import add_probabilities
 from pipeline.compression.runtime import Runtime
 from pipeline.data.ahead import AHEAD
 from pipeline.data.formats import FORMATS
@@ -81,6 +82,23 @@ def test_a_folder_is_classified_in_order_whatever_the_batch(runtime: Runtime, tm
         assert each.name == GREY.classes[share.argmax()]
         assert each.probability == pytest.approx(share.max(), rel=1e-5)
     assert len({each.name for each in found if isinstance(each, Prediction)}) > 1
+
+
+def test_what_a_file_is_not_sure_enough_of_is_marked(tmp_path: Path, runtime: Runtime):
+    pictures(tmp_path / "in", 20)
+    bare = list(classify(runtime, [tmp_path / "in"]))
+    middle = sorted(each.probability for each in bare if isinstance(each, Prediction))[10]
+    shipped = tmp_path / "model.onnx"
+    shutil.copyfile(runtime.path, shipped)
+    add_probabilities(shipped, dataclasses.replace(GREY, temperature=1.0, error=0.02, threshold=middle))
+    found = list(classify(Runtime(shipped), [tmp_path / "in"]))
+    for each, before in zip(found, bare, strict=True):
+        assert isinstance(each, Prediction) and isinstance(before, Prediction)
+        assert each.probability == before.probability and before.unsure is None
+        assert each.unsure == (each.probability < middle)
+        assert each.cells == (*before.cells, "unsure" if each.unsure else "sure")
+        assert each.as_json == {**before.as_json, "unsure": each.unsure}
+    assert 9 <= sum(each.unsure for each in found if isinstance(each, Prediction) and each.unsure) <= 11
 
 
 def test_a_corrupt_image_is_named_and_skipped(runtime: Runtime, tmp_path: Path):
@@ -213,9 +231,9 @@ def test_what_is_transparent_shows_the_background_of_the_training(
     class Stub:
         card = dataclasses.replace(GREY, background=told)
 
-        def logits(self, images_NCHW: np.ndarray, **_: object) -> np.ndarray:
+        def probabilities(self, images_NCHW: np.ndarray, **_: object) -> np.ndarray:
             seen.append(images_NCHW)
-            return np.zeros((len(images_NCHW), 3), np.float32)
+            return np.full((len(images_NCHW), 3), 1 / 3)
 
     runtime: Any = Stub()
     Image.new("RGBA", (8, 8), (90, 90, 90, 0)).save(tmp_path / "x.png")

@@ -120,12 +120,15 @@ def test_batch_norm_is_folded_and_the_card_is_inside(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch's own loader
 def test_the_exported_program_equals_torch(tmp_path: Path):
     model = net()
-    export_program(model, tmp_path / "model.pt2", CARD)
-    extra = dict.fromkeys(CARD.properties(), "")
+    card = dataclasses.replace(CARD, temperature=2.0)
+    export_program(model, tmp_path / "model.pt2", card)
+    extra = dict.fromkeys(card.properties(), "")
     program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
     pixels = torch.from_numpy(images(7)).float() / 255
-    np.testing.assert_allclose(program.module()(pixels).detach().numpy(), logits(model, images(7)), atol=1e-5)
-    assert read_card(extra, "model.pt2") == CARD
+    logits_NC, probabilities_NC = (each.detach() for each in program.module()(pixels))
+    np.testing.assert_allclose(logits_NC.numpy(), logits(model, images(7)), atol=1e-5)
+    torch.testing.assert_close(probabilities_NC, (logits_NC / 2).softmax(1))
+    assert read_card(extra, "model.pt2") == card
 
 
 @pytest.mark.parametrize(

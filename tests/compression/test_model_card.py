@@ -1,6 +1,7 @@
 """The model card: what the hub reads, what a person reads, and whether its code runs."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import ExifTags, Image
 from pipeline.commands.predict import Prediction, classify
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
+from pipeline.compression.onnx_file import add_probabilities
 from pipeline.compression.model_card import model_card
 from pipeline.compression.runtime import Runtime
 from pipeline.console.text import visible
@@ -106,6 +108,36 @@ def test_names_of_strangers_are_text() -> None:
     assert "c59" not in text
 
 
+def test_what_is_promised_stands_there() -> None:
+    each = {"images": 400, "ece": 0.0711, "ece_with_temperature": 0.0123}
+    told_of = {
+        "temperature": 1.625,
+        "fitted_on": 401,
+        "calibration": {"validation": each, "test": each | {"images": 900, "ece": 0.0822}},
+        "abstain": {
+            "error": 0.02,
+            "threshold": 0.834,
+            "validation": {"answered": 300, "wrong": 1, "share": 0.75},
+            "test": {"answered": 700, "wrong": 9, "share": 0.778},
+        },
+        "gate": {"max_drop": 0.01, "images": 400, "lost": 2, "won": 1, "most": 0.0098, "test_drop": 0.003},
+    }
+    text = told(metrics=METRICS | {"promises": told_of})
+    assert "logits / 1.625); the temperature is fitted on 401 images of validation" in text
+    assert (
+        "0.0711 without it and 0.0123 with it on the 400 others; 0.0822 without it and 0.0123 with it on test" in text
+    )
+    assert (
+        "its probability is 0.834 or more. Of other images of this kind, at most 2 % of these answers are wrong" in text
+    )
+    assert (
+        "of 300 such images of validation, 75.0 %, 1 were wrong. On test 77.8 % are answered, 9 of 700 wrongly" in text
+    )
+    assert "It loses at most 0.98 points of accuracy to the teacher" in text and "1 were allowed" in text
+    assert "On test it loses 0.30 points." in text
+    assert "promise" not in told() and "softmax" not in told()
+
+
 def test_no_hostile_name_is_more_than_text() -> None:
     lineage = [{"teacher": HOSTILE, "read": HOSTILE, "hash": HOSTILE}]
     card = Card(classes=(HOSTILE, "", "cat"), mean=(0.5,), std=(0.25,), channels=1, size=8)
@@ -120,21 +152,33 @@ def test_no_hostile_name_is_more_than_text() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("channels", "more"),
+    [(1, {}), (3, {"temperature": 0.5}), (1, {"temperature": 2.0, "error": 0.1, "threshold": 0.9})],
+)
 def test_the_code_on_the_card_answers_as_the_pipeline_does(
-    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    channels: int,
+    more: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8)
+    card = Card(CARD.classes, (0.5,) * channels, (0.25,) * channels, channels, 8, **more)
     net = build({"family": "plain", "widths": [4, 6]}, channels=channels, size=8, classes=3).eval()
     monkeypatch.chdir(tmp_path)
-    export(net, Path("model.onnx"), card)
+    export(net, Path("model.onnx"), replace(card, temperature=None))
+    if card.temperature:
+        add_probabilities(Path("model.onnx"), card)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), np.uint8)
     Image.fromarray(pixels).save("image.png")
     (code,) = re.findall(r"```python\n(.*?)```", told(card), re.DOTALL)
     exec(code, {})
     (expected,) = classify(Runtime(Path("model.onnx")), [Path("image.png")])
     assert isinstance(expected, Prediction)
-    assert capsys.readouterr().out.strip() == expected.name
+    name, *rest = capsys.readouterr().out.split()
+    assert name == expected.name
+    assert [float(each) for each in rest[:1]] == pytest.approx([expected.probability] * bool(more), abs=1e-6)
+    assert rest[1:] == ["unsure"] * (expected.unsure is True) == ["unsure"] * ("threshold" in more)
 
 
 def kinds(folder: Path) -> list[Path]:
@@ -211,9 +255,9 @@ def test_the_code_on_the_card_shows_the_network_the_pixels_that_predict_does(
             seen.append(given["pixels"])
             return [np.zeros((1, 3), np.float32)]
 
-        def logits(self, images_NCHW: np.ndarray, **_: Any) -> np.ndarray:
+        def probabilities(self, images_NCHW: np.ndarray, **_: Any) -> np.ndarray:
             seen.append(images_NCHW.astype(np.float32) / 255)
-            return np.zeros((len(images_NCHW), 3), np.float32)
+            return np.full((len(images_NCHW), 3), 1 / 3)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Stub)
     (code,) = re.findall(r"```python\n(.*?)```", told(card), re.DOTALL)

@@ -28,7 +28,7 @@ MUTANTS = [
     Mutant(FLIPS, "return self._bound(SURE, up=True)", "return self._bound(SURE, up=False)", FLIP_TESTS),
     Mutant(FLIPS, "(SURE / z) ** 2", "SURE / -z", f"{FLIP_TESTS}::test_so_many_images_prove_it_and_one_less_does_not"),
     Mutant(FLIPS, "min(1.0, 2 * float", "min(1.0, float", f"{FLIP_TESTS}::test_p_is_that_of_the_exact_binomial_test"),
-    Mutant(COMMAND, "if flips.most <= most:", "if flips.drop <= most:", GATE),
+    Mutant("pipeline/evaluation/gate.py", "if flips.most <= most:", "if flips.drop <= most:", GATE),
     Mutant(COMMAND, "if not 0 < most < 1:", "if most < 0:", GATE),
     Mutant(
         COMMAND,

@@ -1,18 +1,28 @@
 """The file that ships: of a torch network an ONNX file in float32, of a quantised one the file as it is."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from pipeline.base.files import write_bytes
+from pipeline.compression.card import Card
 from pipeline.compression.costs import CPU
+from pipeline.compression.promise import Asked
 from pipeline.compression.work import ShippedFile, Work
-from pipeline.config.numbers import Opset
+from pipeline.config.numbers import Between, Opset
 from pipeline.lineage.node import checked_weights
 from pipeline.lineage.predictions import read_predictions
 
 MAKES = "shipped"
+
+
+def check(settings: dict[str, Any]) -> str | None:
+    """What is answered has an error that it may have."""
+    if settings["abstain"] is not None and not settings["abstain"]:
+        return ".abstain names no error: write {error: 0.02}, or null to answer every image"
+    return None
 
 
 def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
@@ -27,28 +37,50 @@ def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None
     return None
 
 
-def run(work: Work, *, program: bool = False, opset: Opset = 21) -> ShippedFile:
+def run(
+    work: Work,
+    *,
+    program: bool = False,
+    opset: Opset = 21,
+    max_drop: Between | None = None,
+    abstain: dict[Literal["error"], Between] | None = None,
+) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from.
 
     program: whether to write torch's exported program, too. opset: of ONNX; an older runtime reads an older one only.
+    max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
+    its answers that may be wrong; it says of which images it is not sure enough.
     """
+    asked = Asked(f"compress.steps.{work.spec.step}", max_drop, abstain and abstain["error"])
+    if work.previous.format == "onnx":
+        return ShippedFile(lambda folder: _again(folder, work), asked)
     return ShippedFile(
-        lambda folder: _again(folder, work) if work.previous.format == "onnx" else _anew(folder, work, program, opset)
+        lambda folder: _anew(folder, work, opset), asked, (lambda *to: _program(*to, work)) if program else None
     )
 
 
-def _anew(folder: Path, work: Work, program: bool, opset: int) -> dict[str, Any]:
-    from pipeline.compression.export_onnx import check, export, export_program
+def _network(work: Work) -> nn.Module:
     from pipeline.models.fake_quantise import freeze
 
     assert work.previous.architecture is not None
     model = work.model(CPU)
     if "grids" in work.previous.architecture:
         freeze(model)
+    return model
+
+
+def _anew(folder: Path, work: Work, opset: int) -> dict[str, Any]:
+    from pipeline.compression.export_onnx import check, export
+
+    model = _network(work)
     export(model, folder / "model.onnx", work.card, opset=opset)
-    if program:
-        export_program(model, folder / "model.pt2", work.card)
     return {"against_torch": check(folder / "model.onnx", model, work.images("test"))}
+
+
+def _program(folder: Path, card: Card, work: Work) -> None:
+    from pipeline.compression.export_onnx import export_program
+
+    export_program(_network(work), folder / "model.pt2", card)
 
 
 def _again(folder: Path, work: Work) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Small faults of what a shipped file promises: its temperature, what it answers, the gate, and the halves."""
+
+from tests.mutants.mutant import Mutant
+
+TEMPERATURE, ABSTAINING = "pipeline/evaluation/temperature.py", "pipeline/evaluation/abstaining.py"
+HALVES, PROMISE = "pipeline/data/halves.py", "pipeline/compression/promise.py"
+FILE, RUNTIME = "pipeline/compression/onnx_file.py", "pipeline/compression/runtime.py"
+PREDICT = "pipeline/commands/predict.py"
+FITTED, ANSWERED = "tests/evaluation/test_temperature.py", "tests/evaluation/test_abstaining.py"
+CUT, PROMISED = "tests/data/test_halves.py", "tests/compression/test_promise.py"
+GROUPS = f"{CUT}::test_groups_stay_together"
+FIRST = f"{PROMISED}::test_the_temperature_is_of_the_first_half_and_what_it_does_is_of_the_second"
+GIVEN = f"{PROMISED}::test_a_file_gives_probabilities_at_its_temperature"
+COUNTED = f"{PROMISED}::test_what_is_answered_is_said_of_the_second_half_and_counted_on_test"
+MARKED = "tests/commands/test_predict.py::test_what_a_file_is_not_sure_enough_of_is_marked"
+
+MUTANTS = [
+    Mutant(TEMPERATURE, " + (expected_N - mean_N).mean()", "", f"{FITTED}::test_where_all_are_right_it_is_no_zero"),
+    Mutant(
+        TEMPERATURE,
+        "return 1 / (low * high) ** 0.5",
+        "return (low * high) ** 0.5",
+        f"{FITTED}::test_logits_that_are_too_large_are_divided_by_as_much",
+    ),
+    Mutant(
+        ABSTAINING,
+        "            break\n",
+        "            continue\n",
+        f"{ANSWERED}::test_the_first_failure_ends_it",
+    ),
+    Mutant(
+        ABSTAINING,
+        'side="right"',
+        'side="left"',
+        f"{ANSWERED}::test_equally_sure_images_are_answered_together",
+    ),
+    Mutant(ABSTAINING, "float(bdtr(wrong, answered, error))", "wrong / answered - error", ANSWERED),
+    Mutant(
+        ABSTAINING,
+        "CONFIDENCE = 0.95",
+        "CONFIDENCE = 0.8",
+        f"{ANSWERED}::test_so_many_images_allow_one_error",
+    ),
+    Mutant(
+        ABSTAINING,
+        "    if count < first:\n        return None\n",
+        "    first = min(first, count)\n",
+        f"{ANSWERED}::test_fewer_images_than_allow_one_error_prove_nothing",
+    ),
+    Mutant(
+        ABSTAINING,
+        "float(sure_N[answered - 1] + sure_N[answered]) / 2",
+        "float(sure_N[answered])",
+        f"{ANSWERED}::test_equally_sure_images_are_answered_together",
+    ),
+    Mutant(HALVES, "    if UNITS not in recorded:\n", "    if True:\n", GROUPS),
+    Mutant(
+        HALVES,
+        "borders(size_U[order], [0.5])",
+        "borders(size_U[order], [0.3])",
+        f"{CUT}::test_each_image_is_in_one_half_and_both_are_of_one_size",
+    ),
+    Mutant(HALVES, 'f"half:{key}".encode()', "bytes(8)", f"{CUT}::test_order_and_what_else_is_there_move_no_image_far"),
+    Mutant(
+        "pipeline/data/prepare.py",
+        " if name != UNITS}",
+        "}",
+        f"{CUT}::test_which_images_belong_together_is_in_no_hash_that_labels_are_bound_to",
+    ),
+    Mutant(PROMISE, "temperature.fit(first.own_NC, first.y_N)", "temperature.fit(second.own_NC, second.y_N)", FIRST),
+    Mutant(PROMISE, "_calibration(each, degree)", "_calibration(first, degree)", FIRST),
+    Mutant(PROMISE, "gate = _gate(asked, second, test)", "gate = _gate(asked, first, test)", PROMISED),
+    Mutant(
+        PROMISE,
+        "_answering(asked, asked.error, second, degree)",
+        "_answering(asked, asked.error, test, degree)",
+        PROMISED,
+    ),
+    Mutant(PROMISE, "answered_N = sure_N >= found.threshold", "answered_N = sure_N < found.threshold", COUNTED),
+    Mutant(FILE, '"Div", [logits.name, TEMPERATURE]', '"Mul", [logits.name, TEMPERATURE]', GIVEN),
+    Mutant(RUNTIME, "self.card.temperature or 1.0", "1.0", GIVEN),
+    Mutant(PREDICT, "share < card.threshold", "share > card.threshold", MARKED),
+]
