@@ -156,7 +156,7 @@ def table(whole: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 for key in ("ece", "ece_with_temperature")
             ]
             shares = [found["answered"][str(error)] for error in ERRORS]
-            answered = ["–" if share is None else f"{100 * share:.0f} %" for share in shares]
+            answered = ["none" if share is None else f"{100 * share:.0f} %" for share in shares]
             lost = f"{100 * found['drop']:.1f}, at most {100 * found['most']:.1f}"
             count = found["calibration"]["validation"]["images"]
             first = (f"{name} ({count:,})", form, f"{100 * found['test']:.1f}", f"{found['temperature']:.2f}")

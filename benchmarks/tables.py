@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def filled(text: str, folder: Path = DOCS) -> str:
 def keep_run(path: Path = RUN) -> None:
     """Keep what README shows of the last run of the graph."""
     rows = results.rows(read_spec("summary", SummarySpec).nodes)
-    write_json(path, [{"node": asdict(row.node), "metrics": row.metrics} for row in rows])
+    write_json(path, [{"node": row.node.as_json, "metrics": row.metrics} for row in rows])
 
 
 def _table(path: Path, which: str) -> str:

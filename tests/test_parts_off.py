@@ -22,7 +22,7 @@ from pipeline.planning.specs.readers import ReportSpec
 from pipeline.planning.specs.slots import SkipSpec
 from pipeline.planning.specs.spec import read_spec, read_spec_if
 from pipeline.report.page import render
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from tests.faults.graph import Stage, stages
 from tests.planning.test_parts import ALL, COMPRESSION
 from tests.report.pages import parse
@@ -81,7 +81,7 @@ def check_shown(asked: set[str]) -> None:
     assert len(found.tables) == (2 if any(name.startswith("compress/") for name in asked) else 1)
     summary = files.read_json(Path("metrics/summary.json"))
     assert summary["test"].keys() - {"shipped"} <= asked
-    page = parse(render(Run(read_spec("report", ReportSpec))))
+    page = parse(render(Reported(read_spec("report", ReportSpec))))
     assert not page.faults
     assert ("to baseline" in page.text) == ("baseline" in asked)
 
@@ -133,7 +133,7 @@ def test_teacher_and_student_alone_run_and_show_what_there_is_on_the_way(
     said = scratch.run(*SUMMARY)
     assert "not made yet: assistant/t1..t3, student; `dvc repro` makes what is missing" in said
     assert "hard labels" in said and "Δ" not in said
-    page = parse(render(Run(read_spec("report", ReportSpec))))
+    page = parse(render(Reported(read_spec("report", ReportSpec))))
     assert not page.faults and "Not made yet: " in page.text
     run_all([each for each in rest if each.name != "plan"], scratch.folder, state, log)
     check_shown({"teacher", "student", "assistant/t1", "assistant/t2", "assistant/t3"})

@@ -63,13 +63,13 @@ class Unreadable:
     reason: str
 
 
-def shipped() -> Path:
-    """The file at the end of the compress chain of the last run.
+def shipped(top: Path = Path()) -> Path:
+    """The file at the end of the compress chain of the last run below `top`.
 
     Raises:
         UserError: There is none.
     """
-    last = node.read(f"compress/{graph.slots(graph.read(Path('dvc.yaml')), 'compress')[-1]}")
+    last = node.read(f"compress/{graph.slots(graph.read(top / 'dvc.yaml'), 'compress')[-1]}", top)
     if last.status == "skipped":
         raise UserError(
             "the last run ships no file, as compress was null in params.yaml: give compress with export in its order "

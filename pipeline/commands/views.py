@@ -58,7 +58,7 @@ def write(folder: Path) -> list[Path]:
     for v in range(count + 1 if spec.answers.for_views == "own" else 1):
         splits = ("train",) if v else ("train", "validation", "test")
         numbers_R = np.concatenate([origins.rows[split] for split in splits])
-        images = np.concatenate([_images(data, split, views, seed, v) for split in splits])
+        images = np.concatenate([pixels(data, split, views, (seed, STREAM, v)) for split in splits])
         content = {**_named(origins, numbers_R), "view": np.full(len(numbers_R), v), "images": images}
         path = folder / f"view_{v:03}.npz"
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -67,12 +67,17 @@ def write(folder: Path) -> list[Path]:
     return written
 
 
-def _images(data: Prepared, split: str, views: Views, seed: int, v: int) -> np.ndarray:
-    """A view of all images of a split, float32 (N, C, H, W) of pixels 0 .. 1."""
+def pixels(
+    data: Prepared, split: str, views: Views, drawn_by: tuple[int, str, int], rows_B: np.ndarray | None = None
+) -> np.ndarray:
+    """A view of images of a split as the data has them: float32 (B, C, H, W), pixels 0 .. 1.
+
+    drawn_by: seed, stream and number of the view. rows_B: of which images; None for all.
+    """
     of: Split = getattr(data, split)
     shown = Shown([None], (0.0,) * data.channels, (1.0,) * data.channels, CPU, data.rendering(None))
-    drawn = draw(views, seed, STREAM, v, len(of), data.size, of.aspect_N)
-    rows = Rows.on(CPU, np.arange(len(of))).split(BATCH)
+    drawn = draw(views, *drawn_by, len(of), data.size, of.aspect_N)
+    rows = Rows.on(CPU, np.arange(len(of)) if rows_B is None else rows_B).split(BATCH)
     images = fed(of.images, shown.renderings, CPU, HOST_BYTES)
     return torch.cat([*augment_ahead(images, drawn, rows, shown.mean_C, shown.std_C)]).numpy()
 

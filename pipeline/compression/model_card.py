@@ -45,8 +45,8 @@ python -m pipeline predict --model {file} image.png
 ```
 
 With onnxruntime {runtime} or newer alone. The graph normalises by itself: it takes `pixels`, float32 ({shape}) in 0
-to 1, and gives `logits`{also} (batch, {classes}). The class names stand in the file's metadata. Files are read below as in
-training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; {square}; colours become
+to 1, and gives `logits`{also} (batch, {classes}). The class names stand in the file's metadata. Files are read below as
+in training: JPEG is decoded at a fraction of its size, {gap} times that of the input at least; {square}; colours become
 sRGB, and what is transparent shows {background}.
 
 ```python
@@ -237,11 +237,11 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
         f"One run, seeds {used}: no deviation over seeds is known. Selection and stopping looked at validation only. "
         "A multiply-add counts as two operations. Times are of the machine that measured them."
     )
-    promises = _promises(metrics["promises"]) if "promises" in metrics else []
-    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes, *promises])
+    said = promises(metrics["promises"]) if "promises" in metrics else []
+    return "\n\n".join([_table(header, rows), _table(["cost", "value"], cost), notes, *said])
 
 
-def _promises(told: Mapping[str, Any]) -> list[str]:
+def promises(told: Mapping[str, Any]) -> list[str]:
     """What is said of other images, and what it was said by; a paragraph each."""
     errors = "; ".join(
         f"{each['ece']:.4f} without it and {each['ece_with_temperature']:.4f} with it on "

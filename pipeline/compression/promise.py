@@ -31,8 +31,8 @@ HALF = "the second half of validation"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What params.yaml asks of a file: the drop below the teacher that it may have, and the error of what it answers."""
+class Wanted:
+    """What params.yaml asks of a file: the drop below the teacher that it may have, the error of what it answers."""
 
     where: str
     max_drop: float | None = None
@@ -52,7 +52,7 @@ class _Half:
 
 
 def promised(
-    asked: Asked, card: Card, logits: Mapping[str, Tensor], teacher: Mapping[str, Tensor], data: Prepared
+    asked: Wanted, card: Card, logits: Mapping[str, Tensor], teacher: Mapping[str, Tensor], data: Prepared
 ) -> tuple[Card, dict[str, Any]]:
     """The card of a file with its temperature and the probability from which on it answers; and what there is to say.
 
@@ -85,13 +85,13 @@ def promised(
     return card, told | gate
 
 
-def _gate(asked: Asked, second: _Half, test: _Half) -> dict[str, Any]:
+def _gate(asked: Wanted, second: _Half, test: _Half) -> dict[str, Any]:
     if asked.max_drop is None:
         return {}
     if not len(second.y_N):
         raise UserError(
-            f"params.yaml: {asked.where}.max_drop is {asked.max_drop:g}, and nothing can be proven by images of one group, "
-            "or by copies of one image, as all of validation are: validate with others, or set it to null"
+            f"params.yaml: {asked.where}.max_drop is {asked.max_drop:g}, and nothing can be proven by images of one "
+            "group, or by copies of one image, as all of validation are: validate with others, or set it to null"
         )
     flips = _flips(second)
     try:
@@ -127,7 +127,7 @@ def _words(calibration: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _answering(asked: Asked, error: float, second: _Half, degree: float) -> abstaining.Promise:
+def _answering(asked: Wanted, error: float, second: _Half, degree: float) -> abstaining.Promise:
     """Which images are answered."""
     key, least, count = (
         f"params.yaml: {asked.where}.abstain.error is {error:g}",
@@ -144,8 +144,8 @@ def _answering(asked: Asked, error: float, second: _Half, degree: float) -> abst
         return found
     wrong = int((~right_N[np.argsort(-sure_N, kind="stable")[:least]]).sum())
     raise UserError(
-        f"{key}: of the {least:,} images of {HALF} that it is surest of {wrong} are wrong, and one may be: allow a larger "
-        "error, or set abstain to null"
+        f"{key}: of the {least:,} images of {HALF} that it is surest of {wrong} are wrong, and one may be: allow a "
+        "larger error, or set abstain to null"
     )
 
 

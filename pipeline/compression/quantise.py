@@ -9,7 +9,7 @@ Legend: N images, C channels, H = W edge, O output channels, I all else of a wei
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +61,8 @@ def static(
     method: Method = "minmax",
     batch_size: int = 64,
     grids: Mapping[str, Frozen] | None = None,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> None:
     """Quantise to int8: weights symmetric per output channel, activations uint8 with calibrated ranges (QDQ).
 
@@ -72,8 +74,9 @@ def static(
         out: Where to write, `path` itself if so wanted.
         pixels_NCHW: Training views to calibrate on, float32 pixels in 0 .. 1, not normalised.
         method: How ranges are found: smallest and largest, 99.99 % of the values, or least KL divergence.
-        batch_size: Images a pass; those beyond whole batches are left out.
+        batch_size: Images a pass; those beyond whole batches are left out. One pass is in memory at a time.
         grids: What `fake_quantise.freeze` returned.
+        only, without: Names of nodes: those that alone are quantised, where there are any, and those that stay float.
 
     Raises:
         UserError: Training put inputs on grids of fewer than 8 bits, for which there are no integer kernels.
@@ -82,7 +85,8 @@ def static(
     overrides = _take_ranges(model.graph, path) | _weight_overrides(model.graph, grids or {})
     model = onnx.shape_inference.infer_shapes(model)
     helper.set_model_props(model, PREPARED)
-    options: dict[str, Any] = {"TensorQuantOverrides": overrides}
+    # One batch at a time: else all that every node gives for all images is in memory together.
+    options: dict[str, Any] = {"TensorQuantOverrides": overrides, "CalibStridedMinMax": 1}
     if method == "percentile":
         options["CalibPercentile"] = PERCENTILE
     # The tool prints what it does.
@@ -96,6 +100,8 @@ def static(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
+            nodes_to_quantize=[*only],
+            nodes_to_exclude=[*without],
             extra_options=options,
         )
         write_onnx(onnx.load(temporary), temporary, card)
@@ -178,7 +184,15 @@ class _Reader(CalibrationDataReader):
     def __init__(self, pixels_NCHW: np.ndarray, batch_size: int) -> None:
         size = min(batch_size, len(pixels_NCHW))
         starts = range(0, len(pixels_NCHW) - size + 1, size)
-        self._batches = iter([pixels_NCHW[start : start + size] for start in starts])
+        self._all = [pixels_NCHW[start : start + size] for start in starts]
+        self._batches = iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Which batches come next."""
+        self._batches = iter(self._all[start_index:end_index])
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         batch = next(self._batches, None)

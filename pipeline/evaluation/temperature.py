@@ -3,7 +3,6 @@
 Legend: N images, C classes; a is 1 / T.
 """
 
-import torch
 from torch import Tensor
 
 COLDEST, HOTTEST = 1e-3, 1e3

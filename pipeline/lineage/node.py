@@ -55,6 +55,7 @@ class Node:
             whether the statistics were `estimated_again` at the end. None where it changed nothing.
         labels_of: `clean` where its label of a view is that of the clean image; None where it is of the view itself.
         epochs: The number of the one whose weights were `kept`, and of those `trained`, where validation decided that.
+        top: The folder of its run, which is not part of it.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Node:
     epochs: dict[str, int] | None = None
     began_with: str | None = None
     select: Select | None = None
+    top: Path = field(default=Path(), compare=False)
 
     @property
     def metric(self) -> Metric:
@@ -85,7 +87,7 @@ class Node:
     @property
     def folder(self) -> Path:
         """Where the files are: the origin's folder for a carried slot."""
-        return ARTIFACTS / (self.origin or self.name)
+        return self.top / ARTIFACTS / (self.origin or self.name)
 
     @property
     def weights(self) -> Path:
@@ -103,14 +105,20 @@ class Node:
         return self.folder / "predictions" / "logits.safetensors"
 
     @property
+    def as_json(self) -> dict[str, Any]:
+        """As `node.json` has it, without the schema."""
+        value = {key: item for key, item in asdict(self).items() if item is not None and key != "top"}
+        return value | ({"input": self.input.as_json()} if self.input else {})
+
+    @property
     def source(self) -> str:
         """The name of the node that the files belong to."""
         return self.origin or self.name
 
 
-def read(name: str) -> Node:
-    """Read `artifacts/<name>/node.json`; a pointer already names its final origin."""
-    return read_at(ARTIFACTS / name)
+def read(name: str, top: Path = Path()) -> Node:
+    """Read `artifacts/<name>/node.json` below `top`; a pointer already names its final origin."""
+    return replace(read_at(top / ARTIFACTS / name), top=top)
 
 
 def read_at(folder: Path) -> Node:
@@ -182,10 +190,7 @@ def writing(name: str) -> Iterator[Path]:
 
 def write(folder: Path, node: Node) -> None:
     """Write `node.json` into the folder."""
-    value = {key: item for key, item in asdict(node).items() if item is not None}
-    if node.input is not None:
-        value["input"] = node.input.as_json()
-    files.write_sealed(folder / "node.json", {"schema": SCHEMA, **value})
+    files.write_sealed(folder / "node.json", {"schema": SCHEMA, **node.as_json})
 
 
 def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
@@ -198,9 +203,9 @@ def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:
         raise
 
 
-def read_numbers(name: str) -> dict[str, Any]:
+def read_numbers(name: str, top: Path = Path()) -> dict[str, Any]:
     """Read the metrics of a node that has some of its own; a missing or damaged file is a `UserError`."""
-    path = METRICS / f"{name}.json"
+    path = top / METRICS / f"{name}.json"
     value = files.read_sealed(path)
     try:
         splits = [value[split] for split in ("validation", "test") if split in value]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report.run import Entry, Run
+from pipeline.report.run import Entry, Reported
 from pipeline.report.section import PageSection
 from pipeline.report.words import percent, shortened
 
@@ -31,19 +31,19 @@ class Agreement:
         return (int(i[most]), int(j[most])), (int(i[least]), int(j[least]))
 
 
-def agreement(run: Run, most: int = MOST) -> Agreement:
+def agreement(run: Reported, most: int = MOST) -> Agreement:
     """The matrix of at most `most` networks, the main ones first, methods by their accuracy."""
-    answering = run.answering
+    answering = run.by_image
     rank = {name: i for i, name in enumerate(FIRST)}
     by_worth = sorted(answering, key=lambda e: (rank.get(e.family, len(FIRST)), -(e.test or 0.0)))
     kept = {entry.name for entry in by_worth[:most]}
     shown = [entry for entry in answering if entry.name in kept]
     guesses = [run.guesses(entry.name) for entry in shown]
     shares = np.array([[float((a == b).mean()) for b in guesses] for a in guesses])
-    return Agreement(shown, shares, len(answering) - len(shown))
+    return Agreement(shown, shares, len(run.answering) - len(shown))
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """The matrix, or None of fewer than two networks."""
     found = agreement(run)
     pairs = found.extremes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.report.png import data_uri, heat_uri
-from pipeline.report.run import Entry, Run
+from pipeline.report.run import Entry, Reported
 from pipeline.report.section import PageSection
 from pipeline.report.words import shortened, times
 
@@ -17,7 +17,7 @@ IMAGES = 6
 FINE = 4  # positions along an edge that a map should have, to show anything
 
 
-def pick(run: Run, names: list[str], most: int = IMAGES) -> list[int]:
+def pick(run: Reported, names: list[str], most: int = IMAGES) -> list[int]:
     """Rows of test images: first those of which the networks differ in being right, of different classes."""
     right_NM = np.stack([run.right(name) for name in names], axis=1)
     score_N = np.where(right_NM.all(axis=1), 1, np.where(right_NM.any(axis=1), 2, 0))
@@ -38,7 +38,7 @@ class Maps:
     q_BHW: np.ndarray
 
 
-def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
+def maps(entry: Entry, run: Reported, rows: list[int]) -> Maps | None:
     """Sum over channels of squared activations (Zagoruyko & Komodakis 2017, eq. 1 with p = 2), scaled to 0 .. 1.
 
     Of the last layer whose map is at least 4 x 4, else of the finest. None where no layer has positions.
@@ -73,9 +73,9 @@ def maps(entry: Entry, run: Run, rows: list[int]) -> Maps | None:
     return Maps(tap, ((q_BHW - low) / (high - low).clamp(min=1e-12)).numpy())
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """The maps side by side; None where no network has weights that torch can run."""
-    there = [run.find(name) for name in SHOWN]
+    there = [run.answered(name) for name in SHOWN]
     entries = [
         entry
         for entry in there

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, line, picture, rect, text
 from pipeline.report.words import percent, shortened
@@ -99,13 +99,12 @@ def numbers(found: Reliability) -> Table:
     return Table(("confidence", "images", "mean confidence", "accuracy"), rows)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """Teacher, student, ensemble and baseline, those that are there."""
     figures = []
     eces = {}
     for name in SHOWN:
-        entry = run.find(name)
-        if entry is None or "predictions" not in entry.node.provides:
+        if (entry := run.answered(name)) is None:
             continue
         found = reliability(run.logits(entry), run.y_N)
         eces[name] = found.ece

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from pipeline.report.section import PageSection, Table
 from pipeline.report.words import counted, percent, points, shortened
 
@@ -58,7 +58,7 @@ def confusions(before_N: np.ndarray, after_N: np.ndarray, y_N: np.ndarray, names
     return sorted(found, key=lambda each: (each.after - each.before, -each.before))
 
 
-def averages(run: Run) -> Table:
+def averages(run: Reported) -> Table:
     """What each network reaches on test, of all images alike, and of all classes alike; empty where it is not known."""
     rows = [
         (
@@ -73,9 +73,9 @@ def averages(run: Run) -> Table:
     return Table(("network", "accuracy", "balanced accuracy", "macro F1", "top 5", "NLL"), rows)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """Baseline against student, or None where one of them is not there."""
-    before, after = run.find("baseline"), run.find("student")
+    before, after = run.answered("baseline"), run.answered("student")
     if before is None or after is None:
         return None
     answers = run.guesses("baseline"), run.guesses("student"), run.y_N, run.classes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.lineage import tables
 from pipeline.lineage.results import Row
-from pipeline.report.run import Entry, Run
+from pipeline.report.run import Entry, Reported
 from pipeline.report.section import PageSection, Table
 from pipeline.report.svg import around
 from pipeline.report.words import counted, points, quantity
@@ -36,7 +36,7 @@ class StepFigures:
     timed_on: str
 
 
-def steps(run: Run) -> list[StepFigures]:
+def steps(run: Reported) -> list[StepFigures]:
     """The teacher, what the chain starts from, and every step that was done; nothing where there is no step."""
     teacher = run.find("teacher")
     done = [entry for entry in run.networks if "step" in entry.metrics and entry.test is not None]
@@ -57,7 +57,7 @@ def _step(entry: Entry, teacher: Entry) -> StepFigures:
     return StepFigures(entry.name, entry.family, name, entry.test or 0.0, size, smaller, faster, timed_on)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """The chain as a table with bars, and all its numbers; None where nothing was compressed."""
     found = steps(run)
     if not found:

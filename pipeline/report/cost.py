@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.report.run import Run, number_of
+from pipeline.report.run import Reported, number_of
 from pipeline.report.section import PageSection
 from pipeline.report.words import counted, percent, seconds
 
@@ -25,7 +25,7 @@ class Bill:
     followers: int
 
 
-def bills(run: Run) -> list[Bill]:
+def bills(run: Reported) -> list[Bill]:
     """One a network that took time; first those of which a change costs most."""
     took = {entry.name: float(entry.metrics["cost"]["training_seconds"]) for entry in run.networks}
     reads = {entry.name: set(entry.taught_by) for entry in run.networks}
@@ -50,7 +50,7 @@ def followers(name: str, reads: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """The bill; None where nothing was trained."""
     every = bills(run)
     if not every:
@@ -79,7 +79,7 @@ def section(run: Run) -> PageSection | None:
     )
 
 
-def _example(run: Run, every: list[Bill], total: float) -> str:
+def _example(run: Reported, every: list[Bill], total: float) -> str:
     """The saving of the commonest experiment: one generation more."""
     chain = [bill for bill in every if bill.family == "born_again"]
     if not chain:

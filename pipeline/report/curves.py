@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.report.run import Curve, Run, number_of, read_curve
+from pipeline.lineage.curves import Curve, read_curve
+from pipeline.report.run import Reported, number_of
 from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, path, picture, spread, text
 from pipeline.report.words import percent, shortened
@@ -39,7 +40,7 @@ class Line:
         return max(self.accuracy)
 
 
-def lines(run: Run, families: Sequence[str]) -> list[Line]:
+def lines(run: Reported, families: Sequence[str]) -> list[Line]:
     """The curves of some families, thinned to what can be seen; networks that trained no epoch are left out."""
     found = []
     for entry in run.networks:
@@ -112,7 +113,7 @@ def figure(title: str, found: Sequence[Line]) -> Figure:
     return Figure(chart(title, found), description(found), table)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """One chart a family that trained; None where nothing did."""
     figures = []
     for title, families in GROUPS.items():

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.data.encoded import EncodedImages
 from pipeline.data.prepared import Prepared
 from pipeline.report.page import COARSE, environment
-from pipeline.report.png import data_uri
+from pipeline.report.png import photo_uri
 
 MOST = 200  # images of a kind that a page shows
 
@@ -37,7 +37,7 @@ def kind(
 ) -> FlippedAlike:
     """Those of `rows`. answers: the class of each image of the split, the first answer and the second."""
     shown = [
-        Flipped(row, data_uri(images[np.array([row])][0]), *(data.classes[each[row]] for each in answers))
+        Flipped(row, photo_uri(images, row), *(data.classes[each[row]] for each in answers))
         for row in rows[:MOST].tolist()
     ]
     return FlippedAlike(title, shown, len(rows) - len(shown))

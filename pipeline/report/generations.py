@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from pipeline.config.select import ACCURACY, Metric, metric_of
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, dot, line, path, picture, rect, spread, text
 from pipeline.report.words import counted, percent, points
@@ -36,7 +36,7 @@ class Generations:
     deciding: list[float] = field(default_factory=list)
 
 
-def generations(run: Run, family: str) -> Generations | None:
+def generations(run: Reported, family: str) -> Generations | None:
     """The generations of a chain; None where it is off, or none was trained."""
     rule = run.spec.chains.get(family)
     if rule is None:
@@ -143,7 +143,7 @@ def figure(found: Generations) -> Figure:
     return Figure(chart(found), description(found) + beside, table)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """Both chains, or None where neither has a generation."""
     both = {family: generations(run, family) for family in FAMILIES}
     there = {family: found for family, found in both.items() if found is not None}

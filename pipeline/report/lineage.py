@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 from pipeline.lineage.results import in_runs, learned_from
-from pipeline.report.run import Entry, Run
+from pipeline.report.run import Entry, Reported
 from pipeline.report.section import PageSection
 from pipeline.report.svg import around, dot, rect, tag
 from pipeline.report.words import amount, counted, listed
@@ -62,7 +62,7 @@ class Rails:
         return lane * self.step + 12, row * ROW + ROW // 2
 
 
-def rows(run: Run) -> list[GraphRow]:
+def rows(run: Reported) -> list[GraphRow]:
     """One row a network, and one a run of slots that carry the same one."""
     found: list[GraphRow] = []
     for entry in run.entries.values():
@@ -75,7 +75,7 @@ def rows(run: Run) -> list[GraphRow]:
     return found
 
 
-def _row(entry: Entry, run: Run) -> GraphRow:
+def _row(entry: Entry, run: Reported) -> GraphRow:
     node = entry.node
     if entry.own:
         kind = node.status if node.status != "carried" else "trained"  # it carries one of its own members
@@ -131,7 +131,7 @@ def drawn(table: Sequence[GraphRow], graph: Rails) -> Markup:
     return tag("svg", *parts, width=width, height=height, viewBox=f"0 0 {width} {height}", aria_hidden="true")
 
 
-def section(run: Run) -> PageSection:
+def section(run: Reported) -> PageSection:
     """The lineage."""
     table = rows(run)
     graph = rails(table)
@@ -158,7 +158,7 @@ def section(run: Run) -> PageSection:
     )
 
 
-def _absent(run: Run) -> str:
+def _absent(run: Reported) -> str:
     """What of the graph is not here, and why; a family of which nothing is here by its name alone."""
     there = {entry.family for entry in run.entries.values()}
     off = dict.fromkeys(

@@ -21,12 +21,13 @@ from pipeline.report import (
     generations,
     lineage,
     methods,
+    ships,
     soft_labels,
     tradeoff,
     words,
 )
 from pipeline.report.methods import Comparison
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from pipeline.report.section import PageSection, shown
 from pipeline.report.words import percent, points, quantity
 
@@ -39,12 +40,13 @@ TILES = {
     "refined": "best of the refinery",
     "ensemble": "born-again generations together",
 }
-SECTIONS: tuple[Callable[[Run], PageSection | None], ...] = (
+SECTIONS: tuple[Callable[[Reported], PageSection | None], ...] = (
     lineage.section,
     generations.section,
     methods.section,
     tradeoff.section,
     compression.section,
+    ships.section,
     calibration.section,
     agreement.section,
     soft_labels.section,
@@ -57,11 +59,11 @@ SECTIONS: tuple[Callable[[Run], PageSection | None], ...] = (
 
 def write(spec: ReportSpec) -> None:
     """Write report.html of the nodes that `spec` names."""
-    files.write_text(REPORT, render(Run(spec)))
+    files.write_text(REPORT, render(Reported(spec)))
     log(f"report: open {REPORT} in a browser")
 
 
-def render(run: Run) -> str:
+def render(run: Reported) -> str:
     """The report of a run: one HTML file that needs nothing else."""
     sections = [found for each in SECTIONS if (found := each(run)) is not None]
     coarse = run.data.size < COARSE
@@ -90,7 +92,7 @@ def environment() -> Environment:
     return found
 
 
-def headline(run: Run) -> str:
+def headline(run: Reported) -> str:
     """The run in two sentences."""
     teacher, student = run.find("teacher"), run.find("student")
     if teacher is None:
@@ -119,7 +121,7 @@ def _against_baseline(arm: Comparison) -> str:
     return f"{percent(abs(arm.difference.mean))} points {side} the same network on hard labels ({interval})"
 
 
-def tiles(run: Run) -> list[dict[str, Any]]:
+def tiles(run: Reported) -> list[dict[str, Any]]:
     """The few figures at the top."""
     base = run.find("baseline")
     found = []
@@ -141,7 +143,7 @@ def tiles(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def facts(run: Run) -> dict[str, str]:
+def facts(run: Reported) -> dict[str, str]:
     """What everything here is of: for the head and the foot of the page."""
     data, spec = run.data, run.spec
     train = f"{len(data.train):,}"

@@ -1,4 +1,4 @@
-"""Pixels as images inside the page.
+"""Images inside the page.
 
 Legend: C channels, H = W edge in pixels.
 """
@@ -10,6 +10,8 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from pipeline.data.encoded import EncodedImages
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,6 +39,19 @@ def data_uri(x_CHW: np.ndarray) -> str:
     return _encoded(image)
 
 
+def photo_uri(images: np.ndarray | EncodedImages, row: int) -> str:
+    """An image as people see it: of a stored photograph all of it, small, in a data URI; else its pixels."""
+    if not isinstance(images, EncodedImages):
+        return data_uri(np.asarray(images[row]))
+
+    def small(picture: Image.Image) -> Image.Image:
+        copy = picture.copy()
+        copy.thumbnail((LARGEST, LARGEST))
+        return copy
+
+    return _encoded(images.shown(row, small), "JPEG", quality=80)
+
+
 def heat_uri(q_HW: np.ndarray) -> str:
     """A map of values 0 .. 1 as a smooth picture in the colours of heat."""
     from PIL import Image
@@ -48,7 +63,7 @@ def heat_uri(q_HW: np.ndarray) -> str:
     return _encoded(Image.fromarray(rgb.round().astype(np.uint8)))
 
 
-def _encoded(image: Image.Image) -> str:
+def _encoded(image: Image.Image, form: str = "PNG", **settings: int) -> str:
     content = io.BytesIO()
-    image.save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    image.save(content, form, optimize=True, **settings)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"

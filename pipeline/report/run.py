@@ -3,7 +3,6 @@
 Legend: N images of a split, C classes.
 """
 
-import csv
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.base.errors import UserError
-from pipeline.base.paths import CURVES, DATA
+from pipeline.base.paths import DATA
 from pipeline.console.text import named
 from pipeline.data import prepared
 from pipeline.data.prepared import Prepared
@@ -20,7 +18,7 @@ from pipeline.lineage import results
 from pipeline.lineage.node import Node
 from pipeline.planning.specs.readers import ReportSpec
 
-Curve = dict[str, list[float]]
+LOGITS = 2 * 10**8  # of all networks on test: read in a few seconds
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Entry:
         return list(dict.fromkeys(item["teacher"] for item in self.node.lineage))
 
 
-class Run:
+class Reported:
     """A run, read as it is asked for. One that is not finished has nodes that are `missing`.
 
     Args:
@@ -96,6 +94,23 @@ class Run:
         """Those of the networks that give answers on test."""
         return [entry for entry in self.networks if entry.test is not None and "predictions" in entry.node.provides]
 
+    @property
+    def shipped(self) -> Entry | None:
+        """The file at the end of the compress chain; None where no file ships."""
+        steps = [entry for entry in self.answering if "step" in entry.metrics]
+        return steps[-1] if steps and steps[-1].node.format == "onnx" else None
+
+    @cached_property
+    def by_image(self) -> list[Entry]:
+        """Those whose answers are looked at image by image: all, or the teacher and what ships, where all are many.
+
+        The others come by their metrics.
+        """
+        if len(self.answering) * len(self.data.test) * len(self.classes) <= LOGITS:
+            return self.answering
+        last = self.shipped or self.find("student")
+        return [entry for entry in self.answering if entry.name in ("teacher", last and last.name)]
+
     def find(self, name: str) -> Entry | None:
         """A node by its name; None where it is skipped or answers nothing."""
         entry = self.entries.get(name)
@@ -105,6 +120,10 @@ class Run:
     def y_N(self) -> np.ndarray:
         """Classes of the test images, int64."""
         return np.asarray(self.data.test.labels)
+
+    def answered(self, name: str) -> Entry | None:
+        """A node whose answers are looked at image by image; None where they are not."""
+        return next((entry for entry in self.by_image if entry.name == name), None)
 
     def logits(self, entry: Entry) -> np.ndarray:
         """Its logits on the test images, float64 (N, C). Not kept: of many classes they are large."""
@@ -116,24 +135,14 @@ class Run:
     def guesses(self, name: str) -> np.ndarray:
         """The class that a node gives each test image, int64 (N,)."""
         if name not in self._guesses:
-            self._guesses[name] = self.logits(self.entries[name]).argmax(1)
+            from pipeline.lineage.predictions import read_predictions
+
+            self._guesses[name] = read_predictions(self.entries[name].node)["test"].argmax(1).numpy()
         return self._guesses[name]
 
     def right(self, name: str) -> np.ndarray:
         """Which test images a node gets right, bool (N,)."""
         return self.guesses(name) == self.y_N
-
-
-def read_curve(name: str) -> Curve:
-    """The columns of `curves/<name>.csv`; nan where a cell is empty. A damaged one is a `UserError`."""
-    path = CURVES / f"{name}.csv"
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = list(rows[0]) if rows else []
-        return {column: [float(row[column] or "nan") for row in rows] for column in columns}
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be used ({error}): delete it and run `dvc repro`") from None
 
 
 def number_of(name: str) -> int:

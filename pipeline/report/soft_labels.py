@@ -16,13 +16,14 @@ from pipeline.config.views import Views
 from pipeline.console.text import named
 from pipeline.data.prepared import Prepared
 from pipeline.report.png import data_uri
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from pipeline.report.section import PageSection
 from pipeline.report.words import percent, shortened
 
 TEACHER = "teacher"
 SHOWN = 8
 VIEWS = 8  # looked through: a student sees more, but these are plenty to find examples in
+LOOKED = 10**8  # probabilities looked through: of more, those of the first images
 TOP = 3
 
 
@@ -88,12 +89,12 @@ def chosen(
     return found, count
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """Examples from the teacher's label store, or None where it has no views."""
     import torch
 
     from pipeline.data.views import describe, draw
-    from pipeline.labels.store import open_labels
+    from pipeline.labels.store import AT_ONCE, open_labels
 
     entry = run.entries.get(TEACHER)
     if entry is None or "labels" not in entry.node.provides:
@@ -111,15 +112,18 @@ def section(run: Run) -> PageSection | None:
 
     def view(v: int) -> tuple[np.ndarray, np.ndarray]:
         """Without all of its probabilities at once."""
-        guesses, tops = zip(*(likeliest(torch.softmax(z_BC, 1).numpy()) for z_BC in labels.pieces(v)), strict=True)
+        pieces = (labels.rows(v, np.arange(start, min(start + AT_ONCE, most))) for start in range(0, most, AT_ONCE))
+        guesses, tops = zip(*(likeliest(torch.softmax(z_BC, 1).numpy()) for z_BC in pieces), strict=True)
         return np.concatenate(guesses), np.concatenate(tops)
 
-    y_N = np.asarray(data.train.labels)
+    whole_N = np.asarray(data.train.labels)
+    most = min(len(whole_N), max(1, LOOKED // (count * len(data.classes))))
+    y_N = whole_N[:most]
     labelled = int((y_N >= 0).sum())
     mixed_V = [
-        draw(views, seed, stream, v, len(y_N), data.size, data.train.aspect_N).mixed for v in range(1, count + 1)
+        draw(views, seed, stream, v, len(whole_N), data.size, data.train.aspect_N).mixed for v in range(1, count + 1)
     ]
-    other_VN = [y_N if each is None else y_N[each.partner_N.numpy()] for each in mixed_V]
+    other_VN = [y_N if each is None else whole_N[each.partner_N.numpy()[:most]] for each in mixed_V]
     picked, differing = chosen(map(view, range(1, count + 1)), y_N, other_VN=other_VN)
     cards = []
     for v, row in picked:
@@ -142,7 +146,8 @@ def section(run: Run) -> PageSection | None:
     if not differing:
         lead = "The teacher agrees with every hard label, crop by crop; these are the crops of which it is least sure."
     notes = (
-        f"Views 1 to {count} of {labels.views} that the teacher labelled, {labelled:,} training images each. "
+        f"Views 1 to {count} of {labels.views} that the teacher labelled, {labelled:,} "
+        f"{'of the first ' if most < len(whole_N) else ''}training images each. "
         "Large: the crop, drawn again from its seed. Small: the image that it was cut from."
     )
     if views.mixes:

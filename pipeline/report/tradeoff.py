@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.run import Entry, Run
+from pipeline.report.run import Entry, Reported
 from pipeline.report.section import Figure, PageSection, Table
 from pipeline.report.svg import Frame, around, dot, path, picture, placed, tag, text
 from pipeline.report.words import listed, percent, quantity, shortened
@@ -22,7 +22,7 @@ class Cost:
     unit: str
     device: str | None = None
 
-    def of(self, entry: Entry, run: Run) -> float | None:
+    def of(self, entry: Entry, run: Reported) -> float | None:
         """What a network costs; an ensemble costs what its members cost together, as all of them run."""
         own = self._price(entry.metrics)
         if own is not None or "weights" in entry.node.provides:
@@ -45,7 +45,7 @@ class Cost:
 COSTS = (Cost("bytes", "Size on disk", "B"), Cost("flops", "Operations an image", "FLOP"))
 
 
-def costs(run: Run) -> list[Cost]:
+def costs(run: Reported) -> list[Cost]:
     """All prices; times once a device, as those of two do not compare."""
     devices = {entry.metrics["cost"].get("timed_on") for entry in run.networks} - {None}
     return [*COSTS, *(Cost("latency_ms", f"Time an image on {device}", "s", device) for device in sorted(devices))]
@@ -62,7 +62,7 @@ class Point:
     front: bool = False
 
 
-def points(run: Run, cost: Cost) -> list[Point]:
+def points(run: Reported, cost: Cost) -> list[Point]:
     """All networks whose price is known, those on the Pareto front marked."""
     priced = [(entry, cost.of(entry, run)) for entry in run.networks if entry.test is not None]
     plain = [Point(e.name, e.family, price, e.test or 0.0) for e, price in priced if price]
@@ -144,7 +144,7 @@ def figure(cost: Cost, found: Sequence[Point]) -> Figure:
     return Figure(chart(cost, found), description(found), table)
 
 
-def section(run: Run) -> PageSection | None:
+def section(run: Reported) -> PageSection | None:
     """One chart a price; None where nothing has a price."""
     found = {cost: points(run, cost) for cost in costs(run)}
     figures = [(cost.title, figure(cost, those)) for cost, those in found.items() if those]

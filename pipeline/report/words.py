@@ -1,4 +1,6 @@
-"""Numbers as a person reads them."""
+"""Numbers and names as a person reads them."""
+
+from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 PREFIXES = ("n", "µ", "m", "", "k", "M", "G", "T", "P")
@@ -67,3 +69,20 @@ def shortened(name: str, length: int = 24) -> str:
         return name
     tail = (length - 1) // 2
     return f"{name[: length - 1 - tail]}…{name[-tail:]}"
+
+
+def apart(names: Sequence[str], length: int = 24) -> list[str]:
+    """All of them shortened, and still told apart: of those that would look alike, where they differ is kept."""
+    found = [shortened(name, length) for name in names]
+    alike: dict[str, list[int]] = {}
+    for at, short in enumerate(found):
+        alike.setdefault(short, []).append(at)
+    for rows in alike.values():
+        if len(rows) > 1:
+            letters = enumerate(zip(*(names[at] for at in rows), strict=False))
+            begins = next((place for place, each in letters if len({*each}) > 1), min(len(names[at]) for at in rows))
+            for place, at in enumerate(rows, start=1):
+                # Numbered, as where they differ may not fit either.
+                tail = f"…{names[at][begins:]}"
+                found[at] = f"{shortened(tail, length - len(f' {place}'))} {place}"
+    return found

@@ -15,8 +15,8 @@ from PIL import ExifTags, Image
 from pipeline.commands.predict import Prediction, classify
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import export
-from pipeline.compression.onnx_file import add_probabilities
 from pipeline.compression.model_card import model_card
+from pipeline.compression.onnx_file import add_probabilities
 from pipeline.compression.runtime import Runtime
 from pipeline.console.text import visible
 from pipeline.data.formats import FORMATS, SUFFIXES

@@ -28,7 +28,7 @@ from pipeline.report import (
     tradeoff,
 )
 from pipeline.report.page import headline, render, tiles
-from pipeline.report.run import Run
+from pipeline.report.run import Reported
 from tests.console.hostile import HOSTILE, check
 from tests.report.pages import Page, parse
 from tests.scratch import Scratch
@@ -39,6 +39,7 @@ KEYS = [
     "methods",
     "tradeoff",
     "compression",
+    "ships",
     "calibration",
     "agreement",
     "soft-labels",
@@ -51,9 +52,9 @@ STRANGE = ['<script>alert("x")</script>', "<img src=x onerror=alert(1)>", "a & b
 
 
 @pytest.fixture
-def run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(lineage: Scratch, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reported]:
     monkeypatch.chdir(lineage.folder)
-    yield Run(read_spec("report", ReportSpec))
+    yield Reported(read_spec("report", ReportSpec))
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +111,14 @@ def test_all_that_is_drawn_is_described_too(page: Page) -> None:
     assert headings[:2] == ["h1", "h2"]
 
 
-def test_it_says_the_accuracy_of_every_network(page: Page, run: Run) -> None:
+def test_it_says_the_accuracy_of_every_network(page: Page, run: Reported) -> None:
     for entry in run.networks:
         assert entry.name in page.text
         if entry.test is not None:
             assert f"{100 * entry.test:.1f}" in page.text
 
 
-def test_the_headline_says_how_far_and_how_sure(run: Run) -> None:
+def test_the_headline_says_how_far_and_how_sure(run: Reported) -> None:
     said = headline(run)
     arm = next(arm for arm in methods.arms(run) if arm.name == "student")
     assert f"reaches {100 * arm.test:.1f} % on test" in said
@@ -125,7 +126,7 @@ def test_the_headline_says_how_far_and_how_sure(run: Run) -> None:
     assert "one seed" in said
 
 
-def test_the_first_figures_are_those_of_the_main_networks(run: Run) -> None:
+def test_the_first_figures_are_those_of_the_main_networks(run: Reported) -> None:
     shown = {tile["name"]: tile for tile in tiles(run)}
     assert list(shown) == ["teacher", "student", "baseline", "refined", "ensemble", "compressed"]
     base = run.entries["baseline"].test or 0
@@ -134,11 +135,11 @@ def test_the_first_figures_are_those_of_the_main_networks(run: Run) -> None:
     assert shown["compressed"]["test"] == run.entries["compress/c7"].test
 
 
-def test_the_same_run_gives_the_same_bytes(html: str, run: Run) -> None:
+def test_the_same_run_gives_the_same_bytes(html: str, run: Reported) -> None:
     assert render(run) == html
 
 
-def test_the_lineage_tells_carried_from_trained(run: Run) -> None:
+def test_the_lineage_tells_carried_from_trained(run: Reported) -> None:
     table = lineage.rows(run)
     kinds = {row.name: row.kind for row in table}
     assert kinds["teacher"] == kinds["refinery/g1"] == kinds["mutual"] == "trained"
@@ -153,7 +154,7 @@ def test_the_lineage_tells_carried_from_trained(run: Run) -> None:
     assert "method/dkd" in run.skipped
 
 
-def test_the_refinery_stopped_and_born_again_did_not(run: Run) -> None:
+def test_the_refinery_stopped_and_born_again_did_not(run: Reported) -> None:
     refinery, born_again = (generations.generations(run, family) for family in ("refinery", "born_again"))
     assert refinery is not None
     assert born_again is not None
@@ -171,7 +172,7 @@ def test_the_refinery_stopped_and_born_again_did_not(run: Run) -> None:
     assert "Stopped by itself after 1 generation of the 3 asked for" in generations.description(refinery)
 
 
-def test_methods_are_compared_image_by_image(run: Run) -> None:
+def test_methods_are_compared_image_by_image(run: Reported) -> None:
     arms = methods.arms(run)
     names = {arm.name for arm in arms}
     assert {"student", "direct", "refinery/g1", "method/soft_targets"} <= names
@@ -185,7 +186,7 @@ def test_methods_are_compared_image_by_image(run: Run) -> None:
     assert [arm.difference.mean for arm in arms] == sorted((arm.difference.mean for arm in arms), reverse=True)
 
 
-def test_an_ensemble_costs_what_its_members_cost(run: Run) -> None:
+def test_an_ensemble_costs_what_its_members_cost(run: Reported) -> None:
     for cost in tradeoff.costs(run):
         found = {point.name: point for point in tradeoff.points(run, cost)}
         # The tiny run's ensemble has one member.
@@ -196,7 +197,7 @@ def test_an_ensemble_costs_what_its_members_cost(run: Run) -> None:
     assert size["teacher"] == Path("artifacts/teacher/model.safetensors").stat().st_size
 
 
-def test_the_compress_chain_is_told_step_by_step(run: Run) -> None:
+def test_the_compress_chain_is_told_step_by_step(run: Reported) -> None:
     found = compression.steps(run)
     assert [step.name for step in found] == ["", "distil", "prune", "tune", "quantise", "export"]
     assert found[0].node == "teacher"
@@ -211,7 +212,7 @@ def test_the_compress_chain_is_told_step_by_step(run: Run) -> None:
     assert times[found[-1].node] == pytest.approx(shipped / 1000)
 
 
-def test_agreement_is_symmetric_and_is_cut_to_what_can_be_read(run: Run) -> None:
+def test_agreement_is_symmetric_and_is_cut_to_what_can_be_read(run: Reported) -> None:
     found = agreement.agreement(run)
     names = [entry.name for entry in found.entries]
     at = names.index("direct"), names.index("teacher")
@@ -222,7 +223,7 @@ def test_agreement_is_symmetric_and_is_cut_to_what_can_be_read(run: Run) -> None
     assert few.left_out == len(run.answering) - 3
 
 
-def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
+def test_a_crop_is_the_one_that_the_teacher_labelled(run: Reported) -> None:
     """The stored label of (view, row) is what the teacher says of the pixels that are shown."""
     import torch
 
@@ -247,14 +248,14 @@ def test_a_crop_is_the_one_that_the_teacher_labelled(run: Run) -> None:
             assert torch.allclose(model(x_1CHW)[0], labels.view(v)[row], atol=1e-5)
 
 
-def test_attention_is_a_map_of_each_image(run: Run) -> None:
+def test_attention_is_a_map_of_each_image(run: Reported) -> None:
     found = attention.maps(run.entries["teacher"], run, [0, 5, 9])
     assert found is not None
     assert found.q_BHW.shape == (3, 4, 4)
     assert (found.q_BHW.min((1, 2)), found.q_BHW.max((1, 2))) == (pytest.approx(0), pytest.approx(1))
 
 
-def test_curves_end_where_training_ended(run: Run) -> None:
+def test_curves_end_where_training_ended(run: Reported) -> None:
     found = {each.name: each for each in curves.lines(run, ("teacher", "mutual", "baseline"))}
     assert found["teacher"].accuracy[-1] == run.entries["teacher"].validation
     assert found["mutual"].accuracy[-1] == run.entries["mutual"].validation
@@ -269,7 +270,7 @@ def test_names_of_strangers_are_text(copied: Scratch, monkeypatch: pytest.Monkey
     classes = read(DATA).classes
     monkeypatch.setattr(prepared, "read", lambda folder: dataclasses.replace(read(folder), classes=tuple(names)))
     monkeypatch.setattr(store, "open_labels", lambda *args, **bound: real(*args, **{**bound, "classes": classes}))
-    html = render(Run(read_spec("report", ReportSpec)))
+    html = render(Reported(read_spec("report", ReportSpec)))
     page = parse(html)
     assert page.faults == []
     assert page.all("script") == []
@@ -286,11 +287,11 @@ def test_what_is_not_there_is_left_out(copied: Scratch, monkeypatch: pytest.Monk
     monkeypatch.chdir(copied.folder)
     changed(copied, "artifacts/student/node.json", {"format": "onnx", "provides": ["predictions"]}, sealed=True)
     spec = read_spec("report", ReportSpec)
-    few = Run(dataclasses.replace(spec, nodes=("teacher", "student", "baseline", "refined", "ensemble")))
+    few = Reported(dataclasses.replace(spec, nodes=("teacher", "student", "baseline", "refined", "ensemble")))
     page = parse(render(few))
     assert page.faults == []
     assert [each["id"] for each in page.all("section")] == [
-        key for key in KEYS if key not in ("generations", "compression")
+        key for key in KEYS if key not in ("generations", "compression", "ships")
     ]
     assert "Attention of teacher" in str(page.all("img"))
     assert "Attention of student" not in str(page.all("img"))
@@ -300,7 +301,7 @@ def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.
     monkeypatch.chdir(copied.folder)
     changed(copied, "artifacts/teacher/node.json", {"status": "imported"}, sealed=True)
     (copied.folder / "curves" / "teacher.csv").write_text(EMPTY_CURVE)
-    run = Run(read_spec("report", ReportSpec))
+    run = Reported(read_spec("report", ReportSpec))
     assert lineage.rows(run)[0].kind == lineage.rows(run)[0].origin == "imported"
     assert "teacher" not in {line.name for line in curves.lines(run, ("teacher", "student"))}
     assert parse(render(run)).faults == []
@@ -308,7 +309,7 @@ def test_an_imported_teacher_is_told_apart(copied: Scratch, monkeypatch: pytest.
 
 def test_a_run_of_one_network_has_a_page(copied: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copied.folder)
-    page = parse(render(Run(dataclasses.replace(read_spec("report", ReportSpec), nodes=("teacher",)))))
+    page = parse(render(Reported(dataclasses.replace(read_spec("report", ReportSpec), nodes=("teacher",)))))
     assert page.faults == []
     there = [each["id"] for each in page.all("section")]
     assert there == ["lineage", "tradeoff", "calibration", "soft-labels", "attention", "curves", "cost"]

@@ -55,3 +55,15 @@ def test_long_names_lose_their_middle(length: int) -> None:
     assert len(short) == length
     assert (short[0], short[-1]) == (name[0], name[-1])
     assert words.shortened(name[:length], length) == name[:length]
+
+
+def test_shortened_names_stay_apart() -> None:
+    long = [f"a very long name of a class of birds, number {n} of all that there are" for n in range(12)]
+    ends = ["prefix that is long enough " * 2 + end for end in ("ab", "ac", "")]
+    names = ["cat", *long, *ends, "x" * 60, "x" * 61]
+    found = words.apart(names, 22)
+    assert len({*found}) == len(names)
+    assert all(len(each) <= 22 for each in found)
+    assert found[0] == "cat"
+    assert words.apart(["a" * 30, "b" * 30], 9) == ["aaaa…aaaa", "bbbb…bbbb"]
+    assert "number 3" in found[4] or "3" in found[4]

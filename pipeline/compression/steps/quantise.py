@@ -1,6 +1,7 @@
 """An ONNX file of small numbers, from the network of the node before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,17 @@ from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
 from pipeline.compression.export_onnx import check as check_file
 from pipeline.compression.export_onnx import export
-from pipeline.compression.work import ShippedFile, Work
+from pipeline.compression.onnx_file import read_onnx
+from pipeline.compression.runtime import Runtime
+from pipeline.compression.sweep import JUDGED, nodes_of, swept
+from pipeline.compression.work import BATCH, ShippedFile, Work
 from pipeline.config.numbers import Bits, Count
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
 
 MAKES = "file"
 NEEDS = {
+    "keep": {"form": ["int8"]},
     "calibration": {"form": ["int8"]},
     "batches": {"form": ["int8"], "activation_bits": None},
     "activation_bits": {"weight_bits": None},
@@ -36,6 +41,8 @@ def check(settings: dict[str, Any]) -> str | None:
 def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
     """Grids that were trained for are kept, and bits are given once."""
     form, bits = settings["form"], settings["weight_bits"]
+    if grids and settings["keep"]:
+        return f".keep: {grids!r} before it trains every layer for its grid: leave it out"
     if grids and form not in ("int8", "grids"):
         return f".form is {form}, but {grids!r} trains for grids: use int8 or grids"
     if form == "grids" and grids and bits:
@@ -51,12 +58,14 @@ def run(
     form: Literal["int8", "float16", "bfloat16", "int8_weights", "int4_weights", "grids"] = "int8",
     calibration: Literal["minmax", "percentile", "entropy"] = "minmax",
     batches: Count = 8,
+    keep: Literal["auto"] | list[str] | None = None,
     weight_bits: Bits | None = None,
     activation_bits: Bits | None = None,
 ) -> ShippedFile:
     """Export, then store or compute in the form that is asked for; report how far that moves the answers.
 
-    `int8` computes in whole numbers, with ranges calibrated on training views. `grids` has the bits of the tuning
+    `int8` computes in whole numbers, with ranges calibrated on training views; the layers that `keep` names stay float,
+    or those that a sweep finds. `grids` has the bits of the tuning
     before it, or finds its grids after training (with weight_bits and activation_bits); it computes in float32, as
     do the forms that only store small weights.
     """
@@ -84,8 +93,7 @@ def run(
         export(model, path, work.card)
         match form:
             case "int8":
-                pixels = [x_BCHW.cpu().numpy() for x_BCHW in work.batches(batches, normalised=False)]
-                quantise.static(path, path, np.concatenate(pixels), method=calibration, grids=grids)
+                return _int8(path, model, grids)
             case "grids":
                 quantise.store_frozen(path, path, grids)
             case "int8_weights" | "int4_weights":
@@ -93,5 +101,26 @@ def run(
             case "float16" | "bfloat16":
                 quantise.store_weights(path, path, form)
         return {"form": form, "against_torch": check_file(path, model, work.images("test"))}
+
+    def _int8(path: Path, model: nn.Module, grids: Mapping[str, Frozen]) -> dict[str, Any]:
+        pixels_NCHW = np.concatenate([x_BCHW.cpu().numpy() for x_BCHW in work.batches(batches, normalised=False)])
+        size = Runtime(path).images_a_pass
+        how: dict[str, Any] = {"method": calibration, "batch_size": min(BATCH, 1 << size.bit_length() - 1)}
+        report: dict[str, Any] = {"form": form}
+        names: Sequence[str] = [] if keep is None or keep == "auto" else keep
+        if keep == "auto":
+            fewer_NCHW = pixels_NCHW[:JUDGED]
+            found = swept(
+                path,
+                pixels_NCHW,
+                lambda out, only, without: quantise.static(
+                    path, out, fewer_NCHW if only else pixels_NCHW, only=only, without=without, **how
+                ),
+            )
+            names = found.kept
+            report["sweep"] = asdict(found)
+        without = nodes_of(read_onnx(path)[0], names, f"compress.steps.{work.spec.step}.keep")
+        quantise.static(path, path, pixels_NCHW, grids=grids, without=without, **how)
+        return {**report, "kept": [*names], "against_torch": check_file(path, model, work.images("test"))}
 
     return ShippedFile(write)
