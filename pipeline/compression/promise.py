@@ -31,7 +31,7 @@ HALF = "the second half of validation"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Demand:
     """What params.yaml asks of a file: the drop below the teacher that it may have, the error of what it answers."""
 
     where: str
@@ -52,7 +52,7 @@ class _Half:
 
 
 def promised(
-    asked: Wanted, card: Card, logits: Mapping[str, Tensor], teacher: Mapping[str, Tensor], data: Prepared
+    asked: Demand, card: Card, logits: Mapping[str, Tensor], teacher: Mapping[str, Tensor], data: Prepared
 ) -> tuple[Card, dict[str, Any]]:
     """The card of a file with its temperature and the probability from which on it answers; and what there is to say.
 
@@ -85,7 +85,7 @@ def promised(
     return card, told | gate
 
 
-def _gate(asked: Wanted, second: _Half, test: _Half) -> dict[str, Any]:
+def _gate(asked: Demand, second: _Half, test: _Half) -> dict[str, Any]:
     if asked.max_drop is None:
         return {}
     if not len(second.y_N):
@@ -127,7 +127,7 @@ def _words(calibration: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _answering(asked: Wanted, error: float, second: _Half, degree: float) -> abstaining.Promise:
+def _answering(asked: Demand, error: float, second: _Half, degree: float) -> abstaining.Promise:
     """Which images are answered."""
     key, least, count = (
         f"params.yaml: {asked.where}.abstain.error is {error:g}",

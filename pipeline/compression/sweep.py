@@ -22,7 +22,7 @@ from pipeline.compression.runtime import Runtime
 from pipeline.config.section import unknown
 from pipeline.console.progress import log
 
-TRIED = (0, 2, 4, 8)  # numbers of layers that stay float
+TRIED = (0, 2, 4, 8)  # numbers of layers that stay float: half of all at most
 JUDGED = 64  # images
 NEAR = 1.25  # of the least noise: what costs fewer layers is taken up to there
 # What works on each number alone: it folds into the layer before, or its grid lies where the layer's would.
@@ -110,7 +110,7 @@ def swept(path: Path, pixels_NCHW: np.ndarray, quantise: Quantise) -> Sweep:
 
         alone = {name: tried((), (name,)).noise for name in there}
         worst = sorted(alone, key=lambda name: -alone[name])
-        files = tuple(tried(worst[:count]) for count in TRIED if count <= len(worst))
+        files = tuple(tried(worst[:count]) for count in TRIED if count <= len(worst) // 2)
     least = min(each.noise for each in files)
     chosen = next(each for each in files if each.noise <= NEAR * least)
     for each in files:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.compression.card import Card
-    from pipeline.compression.promise import Wanted
+    from pipeline.compression.promise import Demand
     from pipeline.config.input import Rendering
     from pipeline.config.views import Views
     from pipeline.data.encoded import EncodedImages
@@ -149,7 +149,7 @@ class ShippedFile:
     """
 
     write: Callable[[Path], dict[str, Any]]
-    asked: Wanted | None = None
+    asked: Demand | None = None
     besides: Callable[[Path, Card], None] | None = None
 
 

@@ -15,7 +15,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
 from pipeline.compression import promise
 from pipeline.compression.onnx_file import add_probabilities, read_onnx
-from pipeline.compression.promise import Wanted, promised
+from pipeline.compression.promise import Demand, promised
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
 from pipeline.evaluation.metrics import ece
@@ -50,7 +50,7 @@ def asked_of(
     own: dict[str, Tensor], y: dict[str, Tensor], teacher: dict[str, Tensor] | None = None, **asked: Any
 ) -> tuple[Any, dict[str, Any]]:
     data: Any = SimpleNamespace(**{split: SimpleNamespace(labels=y[split].numpy()) for split in y})
-    return promised(Wanted(WHERE, **asked), CARD, own, teacher or own, data)
+    return promised(Demand(WHERE, **asked), CARD, own, teacher or own, data)
 
 
 def both(scale: float = 6.0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -74,11 +74,11 @@ def test_the_layer_that_cannot_be_whole_numbers_stays_float(uneven: Path, capsys
     calls: list[tuple[Sequence[str], Sequence[str]]] = []
     result = found(uneven, calls)
     assert next(iter(result.noise)) in ("middle", "last")
-    assert [len(each.kept) for each in result.tried] == [0, 2, 4]
-    assert {"middle", "last"} <= {*result.kept}
+    assert [len(each.kept) for each in result.tried] == [0, 2]
+    assert {*result.kept} == {"middle", "last"}
     whole, best = result.tried[0], next(each for each in result.tried if each.kept == result.kept)
     assert best.noise < 0.1 * whole.noise and best.bytes > whole.bytes
-    assert len([only for only, _ in calls if only]) == 4 and len(calls) == 7
+    assert len([only for only, _ in calls if only]) == 4 and len(calls) == 6
     assert "int8 with 0 of 4 layers in float: noise" in capsys.readouterr().out
 
 

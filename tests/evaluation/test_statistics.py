@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation.flips import Flips
-from pipeline.evaluation.statistics import holm, p_value, paired, paired_shares, student_t, summary
+from pipeline.evaluation.statistics import (
+    holm,
+    p_value,
+    paired,
+    paired_shares,
+    student_t,
+    summary,
+    unpaired_shares,
+)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99])
@@ -103,3 +111,35 @@ def test_holms_correction_by_hand() -> None:
     assert holm([0.04, 0.01, 0.03, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_unpaired_shares_are_those_that_newcombe_published() -> None:
+    """Method 10 of his second paper of 1998, of 56 in 70 and 48 in 80; and of one, where both counts are equal."""
+    low, high = newcombe(56, 70, 48, 80)
+    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+    for a, b, count in ((900, 850, 1000), (10, 10, 10), (0, 10, 10)):
+        found = unpaired_shares(a, b, count)
+        assert found.interval == pytest.approx(newcombe(a, count, b, count))
+        assert found.mean == (a - b) / count
+
+
+def newcombe(a: int, m: int, b: int, n: int) -> tuple[float, float]:
+    """By Wilson's bounds as roots of |p - x| = z sqrt(x (1 - x) / n), which are looked for."""
+    z = 1.959963984540054
+
+    def bounds(right: int, count: int) -> tuple[float, float]:
+        p, found = right / count, []
+        for up in (False, True):
+            near, far = p, float(up)
+            for _ in range(200):
+                x = (near + far) / 2
+                near, far = (x, far) if (p - x) ** 2 <= z * z * x * (1 - x) / count else (near, x)
+            found.append(near)
+        return found[0], found[1]
+
+    (low_a, high_a), (low_b, high_b) = bounds(a, m), bounds(b, n)
+    p, q = a / m, b / n
+    return (
+        p - q - ((p - low_a) ** 2 + (high_b - q) ** 2) ** 0.5,
+        p - q + ((high_a - p) ** 2 + (q - low_b) ** 2) ** 0.5,
+    )

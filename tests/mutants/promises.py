@@ -1,4 +1,4 @@
-"""Small faults of what a shipped file promises: its temperature, what it answers, the gate, and the halves."""
+"""Small faults of what a shipped file promises and keeps float, of what the report shows of it, and of the API."""
 
 from tests.mutants.mutant import Mutant
 
@@ -6,6 +6,10 @@ TEMPERATURE, ABSTAINING = "pipeline/evaluation/temperature.py", "pipeline/evalua
 HALVES, PROMISE = "pipeline/data/halves.py", "pipeline/compression/promise.py"
 FILE, RUNTIME = "pipeline/compression/onnx_file.py", "pipeline/compression/runtime.py"
 PREDICT = "pipeline/commands/predict.py"
+SWEEP, QUANTISE = "pipeline/compression/sweep.py", "pipeline/compression/quantise.py"
+SWEPT = "tests/compression/test_sweep.py"
+SHIPS, WORDS = "pipeline/report/ships.py", "pipeline/report/words.py"
+SHOWN = "tests/report/test_ships.py::test_it_is_the_last_file_beside_the_teacher"
 FITTED, ANSWERED = "tests/evaluation/test_temperature.py", "tests/evaluation/test_abstaining.py"
 CUT, PROMISED = "tests/data/test_halves.py", "tests/compression/test_promise.py"
 GROUPS = f"{CUT}::test_groups_stay_together"
@@ -79,5 +83,26 @@ MUTANTS = [
     Mutant(PROMISE, "answered_N = sure_N >= found.threshold", "answered_N = sure_N < found.threshold", COUNTED),
     Mutant(FILE, '"Div", [logits.name, TEMPERATURE]', '"Mul", [logits.name, TEMPERATURE]', GIVEN),
     Mutant(RUNTIME, "self.card.temperature or 1.0", "1.0", GIVEN),
+    Mutant(SWEEP, "all(name in made for name in given)", "any(name in made for name in given)", SWEPT),
+    Mutant(SWEEP, "key=lambda name: -alone[name]", "key=lambda name: alone[name]", SWEPT),
+    Mutant(SWEEP, "for name in kept for node in there[name]", "for name in kept[:0] for node in there[name]", SWEPT),
+    Mutant(SWEEP, "if each.noise <= NEAR * least", "if True", SWEPT),
+    Mutant(QUANTISE, "nodes_to_exclude=[*without]", "nodes_to_exclude=[]", SWEPT),
+    Mutant(QUANTISE, '"CalibStridedMinMax": 1', '"CalibStridedMinMax": len(pixels_NCHW) // batch_size', SWEPT),
+    Mutant(WORDS, "if len(rows) > 1:", "if False:", "tests/report/test_words.py::test_shortened_names_stay_apart"),
+    Mutant(SHIPS, "(before_N == y_N) & (after_N != y_N)", "after_N != y_N", SHOWN),
+    Mutant(SHIPS, "order = np.argsort(-sure_N", "order = np.argsort(sure_N", SHOWN),
+    Mutant(
+        "pipeline/evaluation/statistics.py",
+        "(a - b - below, a - b + above)",
+        "(a - b - above, a - b + below)",
+        "tests/evaluation/test_statistics.py::test_unpaired_shares_are_those_that_newcombe_published",
+    ),
+    Mutant(
+        "pipeline/api.py",
+        '(spec["seed"], spec["stream"], view)',
+        '(spec["seed"], spec["stream"], view + 1)',
+        "tests/test_api.py::test_the_views_of_soft_labels_are_those_that_the_network_answered",
+    ),
     Mutant(PREDICT, "share < card.threshold", "share > card.threshold", MARKED),
 ]

@@ -9,7 +9,7 @@ from torch import nn
 from pipeline.base.files import write_bytes
 from pipeline.compression.card import Card
 from pipeline.compression.costs import CPU
-from pipeline.compression.promise import Wanted
+from pipeline.compression.promise import Demand
 from pipeline.compression.work import ShippedFile, Work
 from pipeline.config.numbers import Between, Opset
 from pipeline.lineage.node import checked_weights
@@ -51,7 +51,7 @@ def run(
     max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
     its answers that may be wrong; it says of which images it is not sure enough.
     """
-    asked = Wanted(f"compress.steps.{work.spec.step}", max_drop, abstain and abstain["error"])
+    asked = Demand(f"compress.steps.{work.spec.step}", max_drop, abstain and abstain["error"])
     if work.previous.format == "onnx":
         return ShippedFile(lambda folder: _again(folder, work), asked)
     return ShippedFile(

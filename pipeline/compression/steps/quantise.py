@@ -18,10 +18,12 @@ from pipeline.compression.runtime import Runtime
 from pipeline.compression.sweep import JUDGED, nodes_of, swept
 from pipeline.compression.work import BATCH, ShippedFile, Work
 from pipeline.config.numbers import Bits, Count
+from pipeline.console.progress import log
 from pipeline.models.fake_quantise import calibrate, fake_quantise, freeze
 from pipeline.models.grid import Frozen
 
 MAKES = "file"
+MUCH = 0.02  # of the answers changed: there may be a layer that int8 does not suit
 NEEDS = {
     "keep": {"form": ["int8"]},
     "calibration": {"form": ["int8"]},
@@ -65,9 +67,8 @@ def run(
     """Export, then store or compute in the form that is asked for; report how far that moves the answers.
 
     `int8` computes in whole numbers, with ranges calibrated on training views; the layers that `keep` names stay float,
-    or those that a sweep finds. `grids` has the bits of the tuning
-    before it, or finds its grids after training (with weight_bits and activation_bits); it computes in float32, as
-    do the forms that only store small weights.
+    or those that a sweep finds. `grids` has the bits of the tuning before it, or finds its grids after training (with
+    weight_bits and activation_bits); it computes in float32, as do the forms that only store small weights.
     """
     assert work.previous.architecture is not None
     learned = work.previous.architecture.get("grids")
@@ -121,6 +122,11 @@ def run(
             report["sweep"] = asdict(found)
         without = nodes_of(read_onnx(path)[0], names, f"compress.steps.{work.spec.step}.keep")
         quantise.static(path, path, pixels_NCHW, grids=grids, without=without, **how)
-        return {**report, "kept": [*names], "against_torch": check_file(path, model, work.images("test"))}
+        against = check_file(path, model, work.images("test"))
+        if (changed := 1 - against["agreement"]) > MUCH and keep is None:
+            log(
+                f"int8 changes the answer to {100 * changed:.1f} % of test images: keep: auto looks for layers to leave"
+            )
+        return {**report, "kept": [*names], "against_torch": against}
 
     return ShippedFile(write)
