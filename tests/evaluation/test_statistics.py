@@ -120,7 +120,7 @@ def test_unpaired_shares_are_those_that_newcombe_published() -> None:
     for a, b, count in ((900, 850, 1000), (10, 10, 10), (0, 10, 10)):
         found = unpaired_shares(a, b, count)
         assert found.interval == pytest.approx(newcombe(a, count, b, count))
-        assert found.mean == (a - b) / count
+        assert found.mean == pytest.approx((a - b) / count)
 
 
 def newcombe(a: int, m: int, b: int, n: int) -> tuple[float, float]:

@@ -137,9 +137,9 @@ MUTANTS = [
         "tests/compression/test_costs.py",
     ),
     Mutant(
-        "pipeline/commands/predict.py",
-        "shares_BC /= shares_BC.sum(axis=1, keepdims=True)",
-        "shares_BC /= shares_BC.max(axis=1, keepdims=True)",
+        "pipeline/compression/runtime.py",
+        "return shares_NC / shares_NC.sum(axis=1, keepdims=True)",
+        "return shares_NC / shares_NC.max(axis=1, keepdims=True)",
         "tests/commands/test_predict.py::test_a_folder_is_classified_in_order_whatever_the_batch",
     ),
     Mutant(

@@ -258,7 +258,7 @@ DATA = [
         'statistics(np.load(out / IMAGES["test"]',
         PREPARE,
     ),
-    Mutant("pipeline/data/prepare.py", 'bound = {"files": content, ', "bound: dict[str, object] = {", PREPARE),
+    Mutant("pipeline/data/prepare.py", 'bound = {"files": images, ', "bound: dict[str, object] = {", PREPARE),
     Mutant("pipeline/data/prepare.py", "TRUE_LABELS: chosen.true_labels", "TRUE_LABELS: noisy_labels", PREPARE),
     Mutant("pipeline/data/writing.py", "(number * squares - total * total)", "(number * squares)", PREPARE),
     Mutant(
