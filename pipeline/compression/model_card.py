@@ -13,6 +13,7 @@ from pipeline.console.text import code, markdown, visible, word
 from pipeline.data.colours import CLEAR, COLOURS, DEPTHS
 from pipeline.data.decode import GAP, REDUCED, enough
 from pipeline.data.formats import FORMATS
+from pipeline.evaluation.statistics import wilson
 
 # Where the hub keeps the sources that the pipeline knows; own images and the embedded digits have no place there.
 HUB = {
@@ -220,6 +221,8 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
     header = ["score", *(f"{split} ({counts[split]:,} images)" for split in splits)]
     shown = {metric.name: metric.words, **SCORES}
     rows = [[title, *(f"{metrics[split][key]:.4f}" for split in splits)] for key, title in shown.items()]
+    intervals = [wilson(metrics[split]["accuracy"], counts[split]) for split in splits]
+    rows.append(["accuracy of other images of this kind, 95 %", *(f"{low:.4f} to {high:.4f}" for low, high in intervals)])
     cost = [
         [title, f"{metrics[key]:,}"]
         for key, title in (("parameters", "parameters"), ("flops", "operations an image"), ("bytes", "bytes on disk"))

@@ -86,15 +86,15 @@ def unpaired_shares(right_a: int, right_b: int, count: int) -> Paired:
     Wilson's bounds (1998, method 10). Of networks that err alike it is wider than that of `paired_shares`.
     """
     a, b = right_a / count, right_b / count
-    (low_a, high_a), (low_b, high_b) = _wilson(a, count), _wilson(b, count)
+    (low_a, high_a), (low_b, high_b) = wilson(a, count), wilson(b, count)
     below = math.sqrt((a - low_a) ** 2 + (high_b - b) ** 2)
     above = math.sqrt((high_a - a) ** 2 + (b - low_b) ** 2)
     deviation = math.sqrt(a * (1 - a) + b * (1 - b))
     return Paired(count, a - b, deviation, (a - b - below, a - b + above))
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927)."""
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % score interval of a share that was seen in `count` samples, at least one (Wilson 1927)."""
     middle = share + HALF**2 / (2 * count)
     half = HALF * math.sqrt(share * (1 - share) / count + HALF**2 / (4 * count**2))
     return (middle - half) / (1 + HALF**2 / count), (middle + half) / (1 + HALF**2 / count)
