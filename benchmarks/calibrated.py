@@ -147,7 +147,9 @@ def _shipped(repository: Scratch, params: Params, order: list[str]) -> dict[str,
 def table(whole: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Cells, header first: ECE without and with the temperature, what may be answered, what may be lost."""
     header = ("images", "file", "test", "T", "ECE, half", "with T", "ECE, test", "with T")
-    cells = [(*header, *(f"answered, {100 * error:g} %" for error in ERRORS), "lost to the teacher")]
+    cells: list[tuple[str, ...]] = [
+        (*header, *(f"answered, {100 * error:g} %" for error in ERRORS), "lost to the teacher")
+    ]
     for name, forms in whole["sets"].items():
         for form, found in forms.items():
             errors = [

@@ -222,7 +222,9 @@ def _metrics(metrics: Mapping[str, Any], counts: Mapping[str, int], seeds: Mappi
     shown = {metric.name: metric.words, **SCORES}
     rows = [[title, *(f"{metrics[split][key]:.4f}" for split in splits)] for key, title in shown.items()]
     intervals = [wilson(metrics[split]["accuracy"], counts[split]) for split in splits]
-    rows.append(["accuracy of other images of this kind, 95 %", *(f"{low:.4f} to {high:.4f}" for low, high in intervals)])
+    rows.append(
+        ["accuracy of other images of this kind, 95 %", *(f"{low:.4f} to {high:.4f}" for low, high in intervals)]
+    )
     cost = [
         [title, f"{metrics[key]:,}"]
         for key, title in (("parameters", "parameters"), ("flops", "operations an image"), ("bytes", "bytes on disk"))

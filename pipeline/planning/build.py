@@ -66,12 +66,15 @@ def prepare(planner: Planner) -> PrepareSpec:
     """The images; those of a folder are listed, so that a changed one is noticed."""
     data = planner.params.data
     listed = SOURCES.helper(data.source, "files")
+    # A manifest may have a column of groups; other sources, where a key names one.
+    has_groups = data.group or data.settings.get("group_column") or data.source == "manifest"
+    used = units.source(data.source) | units.ENCODE | (units.GROUPS if has_groups else {})
     return PrepareSpec(
         node="prepare",
         data=data.model_dump(mode="json"),
         seed=planner.params.seeds.data,
         files=listed(resolve(data.root), **data.settings) if listed else None,
-        code={"stage": code(units.stage("prepare") | units.source(data.source) | units.ENCODE)},
+        code={"stage": code(units.stage("prepare") | used)},
         origins=True if planner.params.teacher.answers else None,
     )
 

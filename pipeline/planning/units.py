@@ -29,6 +29,7 @@ SHOWING = ("summary", "report")  # what they leave is made of results, and is no
 LOOP: Units = {"loop": "pipeline/training/loop.py"}
 NODE: Units = {"node": "pipeline/lineage/node.py"}
 ENCODE: Units = {"encode": "pipeline/data/encoding.py"}  # of prepare, too: what it encodes is kept by this
+GROUPS: Units = {"groups": "pipeline/data/halves.py"}  # of prepare, where images may have some
 OWN = "own "  # then a file of the user's, relative to the repository
 START: Units = {"start": "pipeline/training/start.py"}  # found by name, not by import
 BUDGET: Units = {"budget": "pipeline/models/budget.py"}
@@ -99,7 +100,7 @@ def code(units: Units) -> dict[str, str]:
 
 def every() -> Units:
     """All units that make results, whatever params.yaml asks for."""
-    found = LOOP | NODE | BUDGET | REBUILDING | ENCODE
+    found = LOOP | NODE | BUDGET | REBUILDING | ENCODE | GROUPS
     for verb in BODIES:
         found |= stage(verb) if verb not in SHOWING else {}
     for key in FOREIGN:

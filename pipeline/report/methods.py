@@ -58,8 +58,8 @@ def _arm(run: Reported, entry: Entry) -> Comparison:
         only_it, only_base = int((it_N & ~base_N).sum()), int((base_N & ~it_N).sum())
         difference = paired_shares(only_it, only_base, count)
     else:
-        right = [round((each.test or 0.0) * count) for each in (entry, run.entries[BASE])]
-        difference = unpaired_shares(*right, count)
+        own, base = (round((each.test or 0.0) * count) for each in (entry, run.entries[BASE]))
+        difference = unpaired_shares(own, base, count)
     return Comparison(entry.name, entry.family, entry.test or 0.0, agreement, only_it, only_base, difference)
 
 

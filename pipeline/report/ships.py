@@ -87,15 +87,11 @@ def _sure(run: Reported, temperature: float) -> np.ndarray:
 def _photos(
     run: Reported, rows: np.ndarray, before_N: np.ndarray, after_N: np.ndarray, sure_N: np.ndarray
 ) -> list[Photo]:
-    return [
-        Photo(
-            row,
-            photo_uri(run.data.test.images, row),
-            *(run.classes[int(each[row])] for each in (run.y_N, before_N, after_N)),
-            float(sure_N[row]),
-        )
-        for row in rows.tolist()
-    ]
+    found = []
+    for row in rows.tolist():
+        true, first, second = (run.classes[int(each[row])] for each in (run.y_N, before_N, after_N))
+        found.append(Photo(row, photo_uri(run.data.test.images, row), true, first, second, float(sure_N[row])))
+    return found
 
 
 def _promises(told: dict[str, object] | None) -> list[str]:

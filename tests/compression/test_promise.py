@@ -145,7 +145,8 @@ def test_a_file_gives_probabilities_at_its_temperature(tmp_path: Path) -> None:
     wanted_NC = (torch.from_numpy(bare_NC).double() / 0.25).softmax(1)
     np.testing.assert_allclose(runtime.probabilities(images(9)), wanted_NC, atol=1e-7)
     pixels = images(9).astype(np.float32) / 255
-    logits_NC, given_NC = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})
+    answers = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})
+    logits_NC, given_NC = map(np.asarray, answers)
     np.testing.assert_array_equal(logits_NC, bare_NC)
     np.testing.assert_allclose(given_NC, wanted_NC, atol=1e-6)
     assert [each.type.tensor_type.shape.dim[0].dim_param for each in read_onnx(path)[0].graph.output] == ["batch"] * 2

@@ -182,6 +182,7 @@ def test_methods_are_compared_image_by_image(run: Reported) -> None:
     for arm in arms:
         own = run.entries[arm.name].test or 0
         assert arm.difference.mean == pytest.approx(own - base)
+        assert arm.only_it is not None and arm.only_base is not None
         assert arm.only_it - arm.only_base == round(arm.difference.mean * len(run.y_N))
     assert [arm.difference.mean for arm in arms] == sorted((arm.difference.mean for arm in arms), reverse=True)
 

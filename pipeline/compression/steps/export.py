@@ -51,12 +51,16 @@ def run(
     max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
     its answers that may be wrong; it says of which images it is not sure enough.
     """
-    asked = Demand(f"compress.steps.{work.spec.step}", max_drop, abstain and abstain["error"])
+    asked = Demand(f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None)
     if work.previous.format == "onnx":
         return ShippedFile(lambda folder: _again(folder, work), asked)
-    return ShippedFile(
-        lambda folder: _anew(folder, work, opset), asked, (lambda *to: _program(*to, work)) if program else None
-    )
+
+    def besides(folder: Path, card: Card) -> None:
+        from pipeline.compression.export_onnx import export_program
+
+        export_program(_network(work), folder / "model.pt2", card)
+
+    return ShippedFile(lambda folder: _anew(folder, work, opset), asked, besides if program else None)
 
 
 def _network(work: Work) -> nn.Module:
@@ -75,12 +79,6 @@ def _anew(folder: Path, work: Work, opset: int) -> dict[str, Any]:
     model = _network(work)
     export(model, folder / "model.onnx", work.card, opset=opset)
     return {"against_torch": check(folder / "model.onnx", model, work.images("test"))}
-
-
-def _program(folder: Path, card: Card, work: Work) -> None:
-    from pipeline.compression.export_onnx import export_program
-
-    export_program(_network(work), folder / "model.pt2", card)
 
 
 def _again(folder: Path, work: Work) -> dict[str, Any]:
