@@ -144,7 +144,7 @@ class Run:
 
         of = self._with("weights", name)
         if of.format != "safetensors":
-            raise UserError(f"{name} is no torch network ({of.format}): run {of.weights} in its runtime, or `predict`")
+            raise UserError(f"{name} is no torch network ({of.format}): run its file in its runtime, or `predict`")
         return load(of, Device(torch.device("cpu"), torch.float32)).eval()
 
     def predict(

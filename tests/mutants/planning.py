@@ -176,7 +176,7 @@ MUTANTS = [
         "for other in (name, *point.names())",
         "tests/config/test_extension.py::test_of_a_key_that_several_declare_the_named_ones_counts",
     ),
-    Mutant("pipeline/planning/build.py", " | units.source(data.source)", "", CODE),
+    Mutant("pipeline/planning/build.py", "units.source(data.source) | ", "", CODE),
     Mutant(
         "pipeline/planning/planner.py",
         "networks | units.optimizer(section.recipe.optimizer)",

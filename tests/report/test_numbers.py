@@ -69,12 +69,16 @@ class Made:
         self.entries = {each.name: each for each in entries}
         self.networks = [each for each in entries if each.own]
         self.answering = self.networks
+        self.by_image = self.answering
         self.answers = {name: np.array(each) for name, each in answers.items()}
+        self.y_N = np.ones(len(next(iter(answers.values()), [])), dtype=np.int64)
         rule = ChainSettings(start="baseline", generations=3, patience=1)
         self.spec = SimpleNamespace(chains={"refinery": rule}, select=None)
 
     def find(self, name: str) -> Entry | None:
         return self.entries.get(name)
+
+    answered = find
 
     def guesses(self, name: str) -> np.ndarray:
         return self.answers[name]
