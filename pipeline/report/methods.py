@@ -86,6 +86,7 @@ def section(run: Reported) -> PageSection | None:
         lead,
         {
             "arms": found,
+            "paired": paired,
             "low": low,
             "high": high,
             "base": f"{percent(base.test or 0)}",
