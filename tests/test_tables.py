@@ -12,7 +12,7 @@ TABLES = {
     "README.md": 2,
     "study.md": 2,
     "compression.md": 2,
-    "methods.md": 4,
+    "methods.md": 5,
     "labels.md": 2,
     "performance.md": 3,
     "reliability.md": 1,
