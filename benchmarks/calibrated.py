@@ -123,14 +123,14 @@ def _shipped(repository: Scratch, params: Params, order: list[str]) -> dict[str,
     artifacts = repository.folder / "artifacts"
     metrics = files.read_json(repository.folder / "metrics" / "compress" / f"{last}.json")
     told, data = metrics["promises"], prepared.read(artifacts / "data")
-    _, second_N = halves(artifacts / "data", data.validation)
+    second_N = halves(artifacts / "data", data.validation).apart
     y_N = torch.from_numpy(data.validation.labels[second_N])
     own_NC, teacher_NC = (
         load_file(artifacts / node / "predictions" / "logits.safetensors")["validation"][second_N]
         for node in (f"compress/{last}", "teacher")
     )
     own_N, teacher_N = (logits_NC.argmax(1) == y_N for logits_NC in (own_NC, teacher_NC))
-    sure_N = surest(own_NC, told["temperature"]).float().numpy()
+    sure_N = surest(own_NC, told["temperature"]).numpy()
     promises = {str(error): promise(sure_N, own_N.numpy(), error) for error in ERRORS}
     flips = Flips(len(y_N), int((teacher_N & ~own_N).sum()), int((own_N & ~teacher_N).sum()))
     return {

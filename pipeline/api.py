@@ -46,10 +46,12 @@ class SoftLabels:
 
     Attributes:
         stored: Its logits; `stored.views` is the number of views beside the clean images, which are view 0.
+        is_clean: Whether its label of a view is that of the clean image, whatever the view shows.
     """
 
     stored: Labels
     data: Prepared
+    is_clean: bool = False
 
     def __len__(self) -> int:
         return self.stored.views + 1
@@ -61,10 +63,13 @@ class SoftLabels:
     def images(self, view: int, rows_B: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The very crops that it answered, drawn again: float32 (B, C, H, W), pixels 0 .. 1, at `data.size`.
 
-        A network with an input of its own was shown them at that size (`stored.header.input`).
+        A network with an input of its own was shown them at that size (`stored.header.input`). Where `is_clean`, what
+        it answered are the clean images, view 0; a student was shown the others.
         """
         from pipeline.commands.views import pixels
 
+        if not 0 <= view < len(self):
+            raise UserError(f"view {view} was asked for, and labels are of 0 to {len(self) - 1}")
         spec = self.stored.header.view_spec
         views = Views(**{key: value for key, value in spec.items() if key in Views.model_fields})
         rows_B = None if rows_B is None else np.asarray(rows_B)
@@ -106,11 +111,11 @@ class Run:
 
     def metrics(self, name: str) -> dict[str, Any]:
         """Its figures, as `metrics/<name>.json` has them: accuracy and its like by split, parameters, cost."""
-        return node.read_numbers(self.node(name).source, self.folder)
+        return node.read_numbers(self._made(name).source, self.folder)
 
     def curve(self, name: str) -> Curve:
         """Its training by epoch: a list a column, nan where an epoch has no value; {} where nothing was trained."""
-        return read_curve(self.node(name).source, self.folder)
+        return read_curve(self._made(name).source, self.folder)
 
     def predictions(self, name: str) -> dict[str, Tensor]:
         """Its logits on the clean images of `validation` and `test`, float32 (N, C)."""
@@ -130,7 +135,7 @@ class Run:
         labels = open_labels(
             of.labels, recorded=recorded, data_hash=self.data.hash, views=spec, classes=self.data.classes
         )
-        return SoftLabels(labels, self.data)
+        return SoftLabels(labels, self.data, of.labels_of == "clean")
 
     def network(self, name: str) -> nn.Module:
         """Its network on the CPU, with its weights, in eval mode.
@@ -139,28 +144,41 @@ class Run:
         """
         import torch
 
+        from pipeline.training.answers import check_answers
         from pipeline.training.device import Device
         from pipeline.training.learn import load
 
         of = self._with("weights", name)
         if of.format != "safetensors":
             raise UserError(f"{name} is no torch network ({of.format}): run its file in its runtime, or `predict`")
-        return load(of, Device(torch.device("cpu"), torch.float32)).eval()
+        own = (of.architecture or {}).get("family") == "own"
+        if own and Path.cwd().resolve() != self.folder:
+            raise UserError(f"{name} is built by a module of {self.folder}: change to that folder first")
+        cpu = Device(torch.device("cpu"), torch.float32)
+        model = load(of, cpu).eval()
+        check_answers(of, model, self.data, cpu)
+        return model
 
     def predict(
-        self, images: Iterable[str | Path], model: str | Path | None = None
+        self, images: str | Path | Iterable[str | Path], model: str | Path | None = None
     ) -> Iterator[Prediction | Unreadable]:
-        """Classify image files, and folders of them, by the file that ships; see `python -m pipeline predict`.
+        """Classify an image file, a folder of them, or several, by what ships; see `python -m pipeline predict`.
 
         model: another .onnx file.
         """
         from pipeline.commands.predict import classify, opened, shipped
 
         runtime = opened(Path(model) if model else shipped(self.folder))
-        return classify(runtime, map(Path, images))
+        return classify(runtime, map(Path, [images] if isinstance(images, str | Path) else images))
+
+    def _made(self, name: str) -> Node:
+        of = self.node(name)
+        if of.status == "skipped":
+            raise UserError(f"{self.folder}: {name} is switched off in params.yaml (skipped): name another node")
+        return of
 
     def _with(self, what: str, name: str) -> Node:
-        of = self.node(name)
+        of = self._made(name)
         if what not in of.provides:
             has = ", ".join(of.provides) or "nothing"
             raise UserError(f"{self.folder}: {name} has no {what} ({of.status}, it provides {has}): name another node")

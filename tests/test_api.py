@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_the_views_of_soft_labels_are_those_that_the_network_answered(run: Run, 
 def test_image_files_are_answered_by_what_ships(run: Run, tmp_path: Path) -> None:
     Image.fromarray(np.asarray(run.data.test.images[0])[0]).save(tmp_path / "a.png")
     (found,) = run.predict([tmp_path / "a.png"])
-    (same,) = run.predict([tmp_path], model=run.node("compress/c5").weights)
+    (same,) = run.predict(str(tmp_path), model=run.node("compress/c5").weights)
     assert isinstance(found, Prediction) and found == same
     (shown,) = run.predictions("compress/c5")["test"][:1].argmax(1).tolist()
     assert found.name == run.data.classes[shown]
@@ -85,6 +86,21 @@ def test_what_is_not_there_is_one_sentence(run: Run, tmp_path: Path) -> None:
         run.network("compress/c5")
     with pytest.raises(UserError, match=r"compress/c5 has no labels"):
         run.labels("compress/c5")
+    soft = run.labels("teacher")
+    for view in (-1, len(soft)):
+        with pytest.raises(UserError, match=rf"view {view} was asked for, and labels are of 0 to {len(soft) - 1}"):
+            soft.images(view)
+    skipped = next(name for name, node in run.nodes.items() if node.status == "skipped")
+    for read in (run.metrics, run.curve, run.predictions):
+        with pytest.raises(UserError, match=r"is switched off in params\.yaml \(skipped\)"):
+            read(skipped)
+
+
+def test_a_network_of_an_own_module_is_built_where_that_lies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(run.node("teacher"), architecture={"family": "own", "module": "networks.py", "build": "teacher"})
+    monkeypatch.setitem(run.nodes, "teacher", own)
+    with pytest.raises(UserError, match=r"teacher is built by a module of .*: change to that folder first"):
+        run.network("teacher")
 
 
 def test_figures_are_read_without_torch(lineage: Scratch) -> None:

@@ -1,7 +1,8 @@
 """What a file that ships promises of images that it has not seen, and what that is proven with.
 
-Validation is cut in two: the temperature comes from the first half, what is promised from the second. Test, of which
-nothing is chosen, stands beside it. Neither half is quite fresh: networks of the chain were chosen by both.
+Validation is cut in two: the temperature comes from the first half, what is promised from the second, where images come
+in groups from one of each. Test, of which nothing is chosen, stands beside it. Neither half is quite fresh: networks of
+the chain were chosen by both.
 
 Legend: N images of a split, C classes.
 """
@@ -37,6 +38,7 @@ class Demand:
     where: str
     max_drop: float | None = None
     error: float | None = None
+    select: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +70,15 @@ def promised(
         split: _Half(logits[split], teacher[split], torch.from_numpy(getattr(data, split).labels.copy()))
         for split in ("validation", "test")
     }
-    first, second = (whole["validation"][torch.from_numpy(rows)] for rows in halves(DATA, data.validation))
+    cut = halves(DATA, data.validation)
+    first, second, apart = (whole["validation"][torch.from_numpy(each)] for each in (cut.first, cut.second, cut.apart))
     test = whole["test"]
-    gate = _gate(asked, second, test)
+    if len(apart.y_N) < len(second.y_N) and (asked.max_drop or asked.error):
+        log(
+            f"the {len(second.y_N):,} images of {HALF} come in {len(apart.y_N):,} groups or as copies: what is "
+            "promised is proven with one image of each"
+        )
+    gate = _gate(asked, apart, test)
     # As the file holds it.
     degree = float(np.float32(temperature.fit(first.own_NC, first.y_N)))
     shown = {"validation": second, "test": test}
@@ -79,8 +87,8 @@ def promised(
     log(f"temperature {degree:.3g}, of {len(first.y_N):,} images of validation; {_words(calibration)}")
     card = replace(card, temperature=degree)
     if asked.error is not None:
-        found = _answering(asked, asked.error, second, degree)
-        told["abstain"] = _abstain(found, second, test, degree)
+        found = _answering(asked, asked.error, apart, degree)
+        told["abstain"] = _abstain(found, apart, test, degree)
         card = replace(card, error=found.error, threshold=found.threshold)
     return card, told | gate
 
@@ -88,22 +96,28 @@ def promised(
 def _gate(asked: Demand, second: _Half, test: _Half) -> dict[str, Any]:
     if asked.max_drop is None:
         return {}
-    if not len(second.y_N):
-        raise UserError(
-            f"params.yaml: {asked.where}.max_drop is {asked.max_drop:g}, and nothing can be proven by images of one "
-            "group, or by copies of one image, as all of validation are: validate with others, or set it to null"
-        )
+    _check_units(f"{asked.where}.max_drop is {asked.max_drop:g}", second)
     flips = _flips(second)
     try:
         log(verdict(flips, "the file", asked.max_drop))
     except NotProven as error:
         raise UserError(
-            f"params.yaml: {asked.where}.max_drop is {asked.max_drop:g}, and {error} (compared with the teacher on "
-            f"{HALF}): allow a larger drop, or null for any"
+            f"params.yaml: {asked.where}.max_drop is {asked.max_drop:g}, and {error} in {HALF}, beside the teacher: "
+            "allow a larger drop, or null for any"
         ) from None
+    if asked.select not in (None, "accuracy"):
+        log(f"max_drop is of accuracy, and select is {asked.select}: compare that, too")
     on_test = _flips(test)
     said = {"images": flips.count, "lost": flips.lost, "won": flips.won, "most": flips.most}
     return {"gate": {"max_drop": asked.max_drop, **said, "test_drop": on_test.drop}}
+
+
+def _check_units(key: str, second: _Half) -> None:
+    if not len(second.y_N):
+        raise UserError(
+            f"params.yaml: {key}, and nothing can be proven by images of one group, or by copies of one image, as all "
+            "of validation are: validate with others, or set it to null"
+        )
 
 
 def _flips(of: _Half) -> Flips:
@@ -129,23 +143,21 @@ def _words(calibration: Mapping[str, Mapping[str, float]]) -> str:
 
 def _answering(asked: Demand, error: float, second: _Half, degree: float) -> abstaining.Promise:
     """Which images are answered."""
-    key, least, count = (
-        f"params.yaml: {asked.where}.abstain.error is {error:g}",
-        abstaining.fewest(error),
-        len(second.y_N),
-    )
+    key, least, count = f"{asked.where}.abstain.error is {error:g}", abstaining.fewest(error), len(second.y_N)
+    _check_units(key, second)
     if count < least:
         raise UserError(
-            f"{key}: that takes {least:,} images in {HALF} at least, and there are {count:,}: validate with about "
-            f"{4 * least:,} images, allow a larger error, or set abstain to null"
+            f"params.yaml: {key}: that takes {least:,} images in {HALF} at least, each of a group of its own, and "
+            f"there are {count:,}: validate with about {4 * least:,} images, allow a larger error, or set abstain to "
+            "null"
         )
     sure_N, right_N = _confidence(second, degree)
     if found := abstaining.promise(sure_N, right_N, error):
         return found
-    wrong = int((~right_N[np.argsort(-sure_N, kind="stable")[:least]]).sum())
+    first = next(abstaining.tries(sure_N, right_N, error))
     raise UserError(
-        f"{key}: of the {least:,} images of {HALF} that it is surest of {wrong} are wrong, and one may be: allow a "
-        "larger error, or set abstain to null"
+        f"params.yaml: {key}: of the {first.answered:,} images of {HALF} that it is surest of {first.wrong:,} are "
+        "wrong, which is too many: allow a larger error, or set abstain to null"
     )
 
 
@@ -156,7 +168,7 @@ def _abstain(found: abstaining.Promise, second: _Half, test: _Half, degree: floa
     share, on_test = found.answered / len(second.y_N), count / len(test.y_N)
     wrong = 1 - float(right_N[answered_N].mean()) if count else 0.0
     log(
-        f"answers {100 * share:.1f} % of images, those that are at least {100 * found.threshold:.1f} % sure, and "
+        f"answers {100 * share:.1f} % of images, those that are at least {100 * found.threshold:.6g} % sure, and "
         f"{100 * found.error:g} % of the answers are wrong at most (95 % confidence, by {found.answered:,} images of "
         f"{HALF}, {found.wrong:,} wrong); of test {100 * on_test:.1f} %, {100 * wrong:.2f} % wrong"
     )
@@ -170,5 +182,5 @@ def _abstain(found: abstaining.Promise, second: _Half, test: _Half, degree: floa
 
 
 def _confidence(of: _Half, degree: float) -> tuple[np.ndarray, np.ndarray]:
-    """As the file gives it, float32, and whether it is right, bool; (N,)."""
-    return temperature.surest(of.own_NC, degree).float().numpy(), (of.own_NC.argmax(1) == of.y_N).numpy()
+    """The probability of its answer, float64, and whether that is right, bool; (N,)."""
+    return temperature.surest(of.own_NC, degree).numpy(), (of.own_NC.argmax(1) == of.y_N).numpy()

@@ -96,14 +96,14 @@ def swept(path: Path, pixels_NCHW: np.ndarray, quantise: Quantise) -> Sweep:
     model, _ = read_onnx(path)
     there = layers(model)
     pixels_NCHW = pixels_NCHW[:JUDGED]
-    wanted_NC = _answers(path, pixels_NCHW)
+    wanted_NC = answers(path, pixels_NCHW)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "tried.onnx"
 
         def tried(kept: Sequence[str], only: Sequence[str] = ()) -> Tried:
             without = [node for name in kept for node in there[name]]
             quantise(made, [node for name in only for node in there[name]], without)
-            z_NC = _answers(made, pixels_NCHW)
+            z_NC = answers(made, pixels_NCHW)
             noise = float(np.square(z_NC - wanted_NC).mean() / max(float(wanted_NC.var()), 1e-30))
             agreement = float((z_NC.argmax(1) == wanted_NC.argmax(1)).mean())
             return Tried(tuple(kept), noise, agreement, made.stat().st_size)
@@ -121,7 +121,8 @@ def swept(path: Path, pixels_NCHW: np.ndarray, quantise: Quantise) -> Sweep:
     return Sweep({name: alone[name] for name in worst}, files, chosen.kept)
 
 
-def _answers(path: Path, pixels_NCHW: np.ndarray) -> np.ndarray:
+def answers(path: Path, pixels_NCHW: np.ndarray) -> np.ndarray:
+    """Logits float32 (N, C) of a file."""
     runtime = Runtime(path)
     step = runtime.images_a_pass
     starts = range(0, len(pixels_NCHW), step)

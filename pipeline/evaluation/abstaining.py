@@ -8,11 +8,13 @@ Legend: N images.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 CONFIDENCE = 0.95
+CLOSE = 1e-6  # probabilities that no runtime is to tell apart: such images are answered together, or not at all
 TRIED = 20  # numbers of answered images, each as many times the one before
 
 
@@ -36,28 +38,34 @@ def promise(confidence_N: np.ndarray, right_N: np.ndarray, error: float) -> Prom
     """The most images that can be answered with `error` at most; None where that is proven of none.
 
     Numbers of answered images are tried from the fewest of which one may be wrong, upward, each by Clopper and
-    Pearson's bound. Equally sure images are answered together.
+    Pearson's bound, which supposes that images are drawn independently. Equally sure ones are answered together.
 
     Args:
         confidence_N: The probability of the class that is answered.
         right_N: Whether it is right, bool.
         error: Above 0 and below 1.
     """
-    order = np.argsort(-confidence_N, kind="stable")
-    sure_N, wrong_N = confidence_N[order], np.cumsum(~right_N[order])
-    count, first = len(sure_N), fewest(error)
     found = None
-    if count < first:
-        return None
-    for tried in np.unique(np.rint(np.geomspace(first, count, TRIED)).astype(int)).tolist():
-        answered = int(np.searchsorted(-sure_N, -sure_N[tried - 1], side="right"))
-        wrong = int(wrong_N[answered - 1])
-        if not proven(answered, wrong, error):
+    for each in tries(confidence_N, right_N, error):
+        if not proven(each.answered, each.wrong, error):
             break
-        # Between two images: so the last digit of a probability, which each runtime rounds, decides none of these.
-        threshold = float(sure_N[answered - 1] + sure_N[answered]) / 2 if answered < count else 0.0
-        found = Promise(error, threshold, answered, wrong)
+        found = each
     return found
+
+
+def tries(confidence_N: np.ndarray, right_N: np.ndarray, error: float) -> Iterator[Promise]:
+    """What is tried, in its order, proven or not; nothing where there are too few images. As of `promise`."""
+    order = np.argsort(-confidence_N, kind="stable")
+    sure_N, wrong_N = confidence_N[order].astype(np.float64), np.cumsum(~right_N[order])
+    count, first = len(sure_N), fewest(error)
+    if count < first:
+        return
+    # Where the next image is so much less sure that each runtime sees it; at the last one, whatever comes.
+    ends = np.append(np.flatnonzero(sure_N[:-1] - sure_N[1:] > CLOSE), count - 1) + 1
+    for tried in np.unique(np.rint(np.geomspace(first, count, TRIED)).astype(int)).tolist():
+        answered = int(ends[np.searchsorted(ends, tried)])
+        threshold = float(sure_N[answered - 1] + sure_N[answered]) / 2 if answered < count else 0.0
+        yield Promise(error, threshold, answered, int(wrong_N[answered - 1]))
 
 
 def proven(answered: int, wrong: int, error: float) -> bool:

@@ -15,7 +15,7 @@ def verdict(flips: Flips, name: str, most: float) -> str:
     Raises:
         NotProven: That does not follow from these images.
     """
-    bound = f"{100 * flips.most:.2f} points on other images of this kind (95 % confidence)"
+    bound = f"{100 * flips.most:.2f} points of accuracy on other images of this kind (95 % confidence)"
     if flips.most <= most:
         unequal = flips.p <= 0.05 and flips.drop > 0
         doubt = f"; it is worse all the same (McNemar's exact p {flips.p:.2g})" if unequal else ""

@@ -21,6 +21,8 @@ from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
 from pipeline.planning.units import code
 
+GROUPLESS = ("imagefolder", "webdataset", "parquet", "huggingface")  # sources without groups but by a key
+
 
 def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     """One spec a stage, by node name, in the order of the lineage.
@@ -66,8 +68,9 @@ def prepare(planner: Planner) -> PrepareSpec:
     """The images; those of a folder are listed, so that a changed one is noticed."""
     data = planner.params.data
     listed = SOURCES.helper(data.source, "files")
-    # A manifest may have a column of groups; other sources, where a key names one.
-    has_groups = data.group or data.settings.get("group_column") or data.source == "manifest"
+    # A manifest may have a column of groups, and a source of the user's some of its own.
+    groupless = data.source in GROUPLESS or "group" in (SOURCES.constant(data.source, "WITHOUT") or ())
+    has_groups = data.group or data.settings.get("group_column") or not groupless
     used = units.source(data.source) | units.ENCODE | (units.GROUPS if has_groups else {})
     return PrepareSpec(
         node="prepare",

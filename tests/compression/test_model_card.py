@@ -83,9 +83,8 @@ def test_a_person_finds_scores_by_split_seeds_lineage_and_data() -> None:
     text = told()
     assert "| score | validation (80 images) | test (1,200 images) |" in text
     assert "| accuracy | 0.8750 | 0.8000 |" in text
-    ends = [binomtest(right, count).proportion_ci(method="wilson") for right, count in ((70, 80), (960, 1200))]
-    shown = " | ".join(f"{each.low:.4f} to {each.high:.4f}" for each in ends)
-    assert f"| accuracy of other images of this kind, 95 % | {shown} |" in text
+    ends = binomtest(960, 1200).proportion_ci(method="wilson")
+    assert f"| accuracy of other images of this kind, 95 % |  | {ends.low:.4f} to {ends.high:.4f} |" in text
     assert "seeds data 0, views 1, train 2" in text
     assert "| teacher | 0.9300 |" in text
     assert "| compress/c4 | weights | 0123456789ab |" in text

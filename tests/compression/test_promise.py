@@ -18,6 +18,7 @@ from pipeline.compression.onnx_file import add_probabilities, read_onnx
 from pipeline.compression.promise import Demand, promised
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
+from pipeline.data.halves import Halves
 from pipeline.evaluation.metrics import ece
 from pipeline.evaluation.temperature import fit
 from pipeline.lineage import node
@@ -35,7 +36,7 @@ COUNT, CLASSES = 4000, 5
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of validation, the even rows are the first half."""
     rows = np.arange(COUNT)
-    monkeypatch.setattr(promise, "halves", lambda folder, split: (rows[::2], rows[1::2]))
+    monkeypatch.setattr(promise, "halves", lambda folder, split: Halves(rows[::2], rows[1::2], rows[1::2]))
 
 
 def drawn(seed: int, scale: float, heat: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -91,11 +92,11 @@ def test_what_is_answered_is_said_of_the_second_half_and_counted_on_test() -> No
 def test_too_much_is_asked_of_what_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     own, y = both(0.5)
     sentence = r"compress\.steps\.export\.abstain\.error is 0\.01: of the 473 images of the second half of validation"
-    with pytest.raises(UserError, match=sentence + r" that it is surest of \d+ are wrong, and one may be"):
+    with pytest.raises(UserError, match=sentence + r" that it is surest of \d+ are wrong, which is too many"):
         asked_of(own, y, error=0.01)
     few = np.arange(COUNT)
-    monkeypatch.setattr(promise, "halves", lambda folder, split: (few[200:], few[:200]))
-    sentence = r"error is 0\.02: that takes 236 images in the second half of validation at least, and there are 200: "
+    monkeypatch.setattr(promise, "halves", lambda folder, split: Halves(few[200:], few[:200], few[:200]))
+    sentence = r"error is 0\.02: that takes 236 images in .* at least, each of a group of its own, and there are 200: "
     with pytest.raises(UserError, match=sentence + r"validate with about 944 images"):
         asked_of(own, y, error=0.02)
 
@@ -120,13 +121,35 @@ def test_a_drop_that_is_proven_on_the_second_half_passes() -> None:
 
 def test_a_validation_of_one_group_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     own, y = both()
-    monkeypatch.setattr(promise, "halves", lambda folder, split: (np.arange(COUNT), np.arange(0)))
+    monkeypatch.setattr(promise, "halves", lambda folder, split: Halves(np.arange(COUNT), *[np.arange(0)] * 2))
     card, told = asked_of(own, y)
     assert card.temperature and [*told["calibration"]] == ["test"]
     with pytest.raises(UserError, match="nothing can be proven by images of one group"):
         asked_of(own, y, max_drop=0.5)
-    with pytest.raises(UserError, match="takes 236 images in the second half of validation at least, and there are 0"):
+    with pytest.raises(UserError, match="nothing can be proven by images of one group"):
         asked_of(own, y, error=0.02)
+
+
+def test_of_a_group_one_image_proves_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each image ten times would prove what it does not once."""
+    own, y = both()
+    rows = np.arange(COUNT)
+    monkeypatch.setattr(promise, "halves", lambda folder, split: Halves(rows[:10], rows[10:], rows[10:300]))
+    _, told = asked_of(own, y, max_drop=0.02, error=0.05)
+    assert told["gate"]["images"] == 290 and told["abstain"]["validation"]["answered"] <= 290
+    assert told["calibration"]["validation"]["images"] == COUNT - 10
+    assert (
+        "come in 290 groups or as copies: what is promised is proven with one image of each" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_gate_of_accuracy_says_so_where_another_metric_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    own, y = both()
+    asked_of(own, y, max_drop=0.02, select="macro_f1")
+    assert "max_drop is of accuracy, and select is macro_f1: compare that, too" in capsys.readouterr().out
 
 
 def test_a_file_gives_probabilities_at_its_temperature(tmp_path: Path) -> None:

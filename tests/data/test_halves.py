@@ -36,31 +36,37 @@ def contents(split: Split, rows_N: np.ndarray) -> set[bytes]:
 def test_each_image_is_in_one_half_and_both_are_of_one_size(tmp_path: Path) -> None:
     out = digits(tmp_path)
     validation = read(out).validation
-    first, second = halves(out, validation)
+    cut = halves(out, validation)
+    first, second = cut.first, cut.second
     np.testing.assert_array_equal(np.sort(np.concatenate([first, second])), np.arange(len(validation)))
     assert abs(len(first) - len(second)) <= 1
     assert UNITS not in read_header(out).files
+    # Two of the digits are the same to the pixel.
+    assert len(second) - 2 <= len(cut.apart) <= len(second) and {*cut.apart} <= {*second}
 
 
 def test_order_and_what_else_is_there_move_no_image_far(tmp_path: Path) -> None:
     out = digits(tmp_path)
     validation = read(out).validation
-    first, _ = halves(out, validation)
+    first = halves(out, validation).first
     turned = np.random.default_rng(0).permutation(len(validation))
     other = Split(np.asarray(validation.images)[turned], validation.labels[turned])
-    assert contents(other, halves(out, other)[0]) == contents(validation, first)
+    assert contents(other, halves(out, other).first) == contents(validation, first)
     fewer = Split(np.asarray(validation.images)[1:], validation.labels[1:])
-    assert len(contents(fewer, halves(out, fewer)[0]) ^ contents(validation, first)) <= 2
+    assert len(contents(fewer, halves(out, fewer).first) ^ contents(validation, first)) <= 2
 
 
 def test_copies_stay_together(tmp_path: Path) -> None:
     out = digits(tmp_path)
     validation = read(out).validation
     twice = Split(np.repeat(np.asarray(validation.images), 2, axis=0), validation.labels.repeat(2))
-    first, second = halves(out, twice)
-    assert not contents(twice, first) & contents(twice, second)
+    cut = halves(out, twice)
+    assert not contents(twice, cut.first) & contents(twice, cut.second)
+    assert len(cut.apart) <= len(cut.second) / 2
+    assert contents(twice, cut.apart) == contents(twice, cut.second)
     alone = Split(np.asarray(validation.images)[[3, 3, 3]], validation.labels[[3, 3, 3]])
-    assert [len(rows_N) for rows_N in halves(out, alone)] == [3, 0]
+    cut = halves(out, alone)
+    assert [len(rows_N) for rows_N in (cut.first, cut.second, cut.apart)] == [3, 0, 0]
 
 
 @pytest.mark.parametrize("storage", ["pixels", "encoded"])
@@ -69,7 +75,9 @@ def test_groups_stay_together(tmp_path: Path, storage: str) -> None:
     validation, header = read(out).validation, read_header(out)
     units_N = np.load(out / UNITS)
     assert UNITS in header.files and units_N.dtype == np.uint64 and len(units_N) == len(validation) > 30
-    first, second = halves(out, validation)
+    cut = halves(out, validation)
+    first, second = cut.first, cut.second
+    assert {*units_N[cut.apart]} == {*units_N[second]} and len(cut.apart) == len({*units_N[second]}) < len(second)
     assert len(first) + len(second) == len(validation) and min(len(first), len(second)) >= len(validation) / 3
     assert not {*units_N[first]} & {*units_N[second]}
     bare = shots(tmp_path / "in", tmp_path / "bare", group=None, storage=storage)

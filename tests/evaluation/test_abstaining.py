@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from pipeline.evaluation.abstaining import TRIED, fewest, promise, proven
+from pipeline.evaluation.abstaining import TRIED, fewest, promise, proven, tries
 
 ERROR = 0.02
 # How often an image is wrong, by its place among the sure ones, 0 the least sure: some fall, some hardly.
@@ -90,6 +90,34 @@ def test_equally_sure_images_are_answered_together() -> None:
     assert (found.answered, found.wrong) == (1000, 0)
     assert found.threshold == pytest.approx(0.7)  # between two images
     assert promise(np.full(2000, 0.5), right_N, ERROR) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_answered_in_any_precision_is_what_was_proven(seed: int) -> None:
+    """Saturated probabilities lie so close that rounding alone would order them."""
+    generator = np.random.default_rng(seed)
+    sure_N = 1 / (1 + np.exp(-generator.gamma(2, 5, 3000)))
+    right_N = generator.random(3000) < 1 - 0.3 * (1 - sure_N)
+    found = promise(sure_N, right_N, 0.005)
+    assert found is not None
+    for shown_N in (sure_N, sure_N.astype(np.float32)):
+        answered_N = shown_N >= found.threshold
+        assert (int(answered_N.sum()), int((~right_N[answered_N]).sum())) == (found.answered, found.wrong)
+    assert found.answered > 1000
+
+
+def test_images_that_no_runtime_tells_apart_are_answered_together() -> None:
+    sure_N = np.array([1 - 1e-9] * 400 + [1 - 2.0**-24] * 300 + [0.5] * 300)
+    found = promise(sure_N, np.array([True] * 700 + [False] * 300), 0.01)
+    assert found is not None and (found.answered, found.threshold) == (700, pytest.approx(0.75))
+
+
+def test_what_was_tried_first_is_told_with_all_that_are_as_sure() -> None:
+    right_N = np.ones(1000, dtype=bool)
+    right_N[-30:] = False
+    assert promise(np.full(1000, 0.9), right_N, 0.02) is None
+    first = next(tries(np.full(1000, 0.9), right_N, 0.02))
+    assert (first.answered, first.wrong) == (1000, 30)
 
 
 def test_the_order_of_images_does_not_matter() -> None:

@@ -51,7 +51,9 @@ def run(
     max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
     its answers that may be wrong; it says of which images it is not sure enough.
     """
-    asked = Demand(f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None)
+    asked = Demand(
+        f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None, work.spec.select
+    )
     if work.previous.format == "onnx":
         return ShippedFile(lambda folder: _again(folder, work), asked)
 
