@@ -54,7 +54,9 @@ def of(count: int, lost: int, won: int) -> Compared:
 
 
 def test_the_gate_passes_what_is_proven_only() -> None:
-    assert gate(of(400, 0, 0), 0.01).startswith("student loses at most 0.76 points of accuracy on other images of this kind")
+    assert gate(of(400, 0, 0), 0.01).startswith(
+        "student loses at most 0.76 points of accuracy on other images of this kind"
+    )
     with pytest.raises(UserError, match=r"with the same share of flips 304 images would prove it, and there are 200"):
         gate(of(200, 0, 0), 0.01)
     with pytest.raises(UserError, match=r"it loses 2\.00 on these, so that more images of this kind will hardly help"):
