@@ -31,7 +31,7 @@ class Uneven(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.middle, self.last = nn.Conv2d(2, 8, 3), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3)
+        self.first, self.middle, self.last = nn.Conv2d(2, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
         self.linear = nn.Linear(8, 5)
         with torch.no_grad():
             self.middle.weight[0] *= 1000
@@ -39,7 +39,7 @@ class Uneven(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         x_BCHW = nn.functional.hardswish(self.first(x_BCHW))
-        x_BCHW = x_BCHW + nn.functional.silu(self.middle(x_BCHW))  # a sum belongs to neither
+        x_BCHW = nn.functional.silu(self.middle(x_BCHW))
         return self.linear(self.last(x_BCHW).mean((2, 3)))
 
 
@@ -68,6 +68,13 @@ def test_a_layer_goes_with_the_activation_after_it(uneven: Path) -> None:
         ["Conv"],
         ["Gemm"],
     ]
+
+
+def test_a_sum_of_two_layers_is_neithers_activation(tmp_path: Path) -> None:
+    (tmp_path / "float.onnx").write_bytes(exported())  # a residual network
+    model, _ = read_onnx(tmp_path / "float.onnx")
+    sums = {node.name for node in model.graph.node if node.op_type == "Add"}
+    assert sums and not {name for nodes in layers(model).values() for name in nodes} & sums
 
 
 def test_the_layer_that_cannot_be_whole_numbers_stays_float(uneven: Path, capsys: pytest.CaptureFixture[str]) -> None:
