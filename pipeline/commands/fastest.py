@@ -18,9 +18,11 @@ import torch.nn.functional as F
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
 from pipeline.config import params
 from pipeline.config.edited import differences, edited
 from pipeline.config.yaml import flatten, parse, read_yaml
+from pipeline.data.prepared import HEADER, read_header
 from pipeline.models.build import build as network
 from pipeline.models.build import unsupplied
 from pipeline.planning import graph
@@ -33,7 +35,8 @@ PARAMS = Path("params.yaml")
 NODES = ("teacher", "student")
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "tf32", "bfloat16")}
 LAYOUTS = ("contiguous", "channels_last")
-SIZES, CLASSES = {"cpu": 4, "cuda": 32}, 10  # of a batch; images are of noise
+SIZES = {"cpu": 4, "cuda": 32}  # of a batch; images are of noise
+EDGE, CLASSES = 32, 10  # as long as nothing is known of the images
 STEPS = 3  # timed, after one that is not
 HOPELESS = 2.0  # times the best so far, after which a way is not looked at further
 BETTER = 0.95  # of the time of what params.yaml has: less is noise
@@ -67,14 +70,14 @@ def ways(log: Callable[[str], None]) -> list[Way]:
         raise UserError("params.yaml trains neither a teacher nor a student: there is nothing to measure")
     machine = specs["machine"]
     assert isinstance(machine, MachineSpec)
-    size = read.data.size or CLASSES
+    images = _images(read)
     kind = choose(machine, "float32").where.type
     found: list[Way] = []
     for precision in PRECISIONS.get(kind, ("float32",)):
         for layout in LAYOUTS:
             on = choose(_with(machine, layout), precision)
             best = min((way.total for way in found), default=float("inf"))
-            found.append(_way(trained, size, on, precision, layout, best))
+            found.append(_way(trained, images, on, precision, layout, best))
             log(f"fastest: {_words(found[-1])}")
     return found
 
@@ -119,15 +122,30 @@ def _with(machine: MachineSpec, layout: str) -> MachineSpec:
     return MachineSpec(**{**machine.as_json(), "memory_format": layout})
 
 
-def _way(trained: Mapping[str, TrainSpec], size: int, on: Device, precision: str, layout: str, best: float) -> Way:
+def _images(read: params.Params) -> dict[str, int]:
+    """Channels, edge and classes: of the prepared images, where they are of that source, else as params.yaml asks."""
+    data = read.data
+    asked = {"channels": 1 if data.grayscale else 3, "size": data.size or EDGE, "classes": CLASSES}
+    if not (DATA / HEADER).exists():
+        return asked
+    header = read_header(DATA)
+    _, channels, size, _ = header.shapes["train"]
+    if header.source != data.source or data.size not in (None, size):
+        return asked
+    return {"channels": channels, "size": size, "classes": len(header.classes)}
+
+
+def _way(
+    trained: Mapping[str, TrainSpec], images: Mapping[str, int], on: Device, precision: str, layout: str, best: float
+) -> Way:
     seconds = dict.fromkeys(trained, float("nan"))
     total = 0.0
     for name, spec in trained.items():
         training = spec.training
-        edge = int((training.input or {}).get("size", size))
+        supplied = {**images, "size": int((training.input or {}).get("size", images["size"]))}
         epochs = training.recipe["epochs"]
         taken: list[float] = []
-        for each in _steps(training.architecture or {}, edge, on):
+        for each in _steps(training.architecture or {}, supplied, on):
             taken.append(each)
             if total + epochs * each > HOPELESS * best:
                 return Way(precision, layout, seconds, float("inf"))
@@ -136,14 +154,14 @@ def _way(trained: Mapping[str, TrainSpec], size: int, on: Device, precision: str
     return Way(precision, layout, seconds, total)
 
 
-def _steps(architecture: Mapping[str, Any], edge: int, on: Device) -> Iterator[float]:
+def _steps(architecture: Mapping[str, Any], supplied: Mapping[str, int], on: Device) -> Iterator[float]:
     """Seconds an image of one supervised step after the other; the first is not among them."""
     torch.manual_seed(0)
     batch = SIZES.get(on.where.type, SIZES["cpu"])
-    model = on.place(network(unsupplied(architecture), channels=3, size=edge, classes=CLASSES)).train()
+    model = on.place(network(unsupplied(architecture), **supplied)).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    x_BCHW = on.layout(torch.randn(batch, 3, edge, edge, device=on.where))
-    y_B = torch.randint(0, CLASSES, (batch,), device=on.where)
+    x_BCHW = on.layout(torch.randn(batch, supplied["channels"], *[supplied["size"]] * 2, device=on.where))
+    y_B = torch.randint(0, supplied["classes"], (batch,), device=on.where)
     for step in range(STEPS + 1):
         started = time.perf_counter()
         with on.computing():

@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.base.errors import UserError
-from pipeline.base.paths import CODE
+from pipeline.base.paths import CODE, DATA
 from pipeline.commands import fastest
 from pipeline.commands.fastest import Way
+from pipeline.config.data import Data
+from pipeline.data.prepare import prepare
 from pipeline.training.device import Device
+from tests.data.folders import folder
 from tests.scratch import PARAMS, merged
 
 NAN, NEVER = float("nan"), float("inf")
@@ -36,7 +39,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, str, str], f
     """Steps take these seconds, by precision, layout and family of the network; what was asked for."""
     asked: list[tuple[str, str, str]] = []
 
-    def steps(architecture: Mapping[str, Any], edge: int, on: Device) -> Iterator[float]:
+    def steps(architecture: Mapping[str, Any], supplied: Mapping[str, int], on: Device) -> Iterator[float]:
         for _ in range(fastest.STEPS):
             asked.append((on.compute_type, on.memory_format, architecture["family"]))
             yield seconds[asked[-1]]
@@ -100,3 +103,35 @@ def test_where_nothing_is_trained_it_says_so() -> None:
     given({"teacher": {"answers": answers}, "method": None, **dict.fromkeys(off)})
     with pytest.raises(UserError, match="trains neither a teacher nor a student"):
         fastest.ways(lambda line: None)
+
+
+FOLDER: dict[str, Any] = {"source": "imagefolder", "root": "x", "size": 96, "per_class": None}
+
+
+@pytest.mark.parametrize(
+    ("data", "is_prepared", "images"),
+    [
+        ({}, False, (3, 32, 10)),
+        ({**FOLDER, "grayscale": True}, False, (1, 96, 10)),
+        ({}, True, (1, 8, 10)),
+        (FOLDER, True, (3, 96, 10)),  # what is prepared is of another source
+    ],
+    ids=str,
+)
+def test_images_are_as_they_are_prepared_or_asked_for(
+    monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], is_prepared: bool, images: tuple[int, int, int]
+) -> None:
+    given({"data": data, "machine": {"precision": "bfloat16"}})
+    folder(Path("x"), {"cat": 2, "dog": 2})
+    if is_prepared:
+        DATA.parent.mkdir()
+        prepare(Data.model_validate({"source": "digits"}), Path(), 0, DATA)
+    asked: set[tuple[int, int, int]] = set()
+
+    def steps(architecture: Mapping[str, Any], supplied: Mapping[str, int], on: Device) -> Iterator[float]:
+        asked.add((supplied["channels"], supplied["size"], supplied["classes"]))
+        yield 1.0
+
+    monkeypatch.setattr(fastest, "_steps", steps)
+    assert fastest.ways(lambda sentence: None)
+    assert asked == {images}
