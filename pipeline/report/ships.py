@@ -79,9 +79,12 @@ def _often(each: Confusion) -> tuple[int, int]:
 
 def _sure(run: Reported, temperature: float) -> np.ndarray:
     """The probability of its answer, float64 (N,)."""
+    import torch  # late, as in `Reported`
+
+    from pipeline.evaluation.temperature import surest
+
     assert run.shipped is not None
-    z_NC = run.logits(run.shipped) / temperature
-    return 1 / np.exp(z_NC - z_NC.max(axis=1, keepdims=True)).sum(axis=1)
+    return surest(torch.from_numpy(run.logits(run.shipped)), temperature).numpy()
 
 
 def _photos(
