@@ -5,7 +5,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -245,6 +245,31 @@ def pretrained(
     from pipeline.lineage.results import show
 
     show(table(measure(out, data, weights, work, seeds, tiny, log)))
+
+
+Jobs = Annotated[int, typer.Option(help="Trainings beside each other.", min=1)]
+Epochs = Annotated[int | None, typer.Option(help="Of each student.", min=1)]
+
+
+@app.command()
+def augmented(
+    data: Folder,
+    weights: Weights,
+    work: Work,
+    out: Kept = Path("augmented.json"),
+    seeds: Seeds = 5,
+    epochs: Epochs = None,
+    jobs: Jobs = 1,
+    tiny: Tiny = False,
+) -> None:
+    """What augmentation does for a student of stored labels and of hard ones, on photographs."""
+    from benchmarks.augmented import TINY, Setting, measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    setting = TINY if tiny else Setting()
+    setting = replace(setting, student=epochs or setting.student)
+    show(table(measure(out, data, weights, work, setting, seeds, jobs, tiny, log)))
 
 
 @app.command()

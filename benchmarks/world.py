@@ -13,16 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.base.files import digest, read_json
 from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.encoded import SHARDS, EncodedImages, Shards
+from pipeline.data.encoding import QUALITY
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
 from pipeline.data.shards import Stored, shard_name, write_shard
 from pipeline.data.streams import FIRST
 from pipeline.data.views import describe, normalise
 from pipeline.labels.labeller import Forward, label
-from pipeline.labels.layout import Format
+from pipeline.labels.layout import HEADER, Format
 from pipeline.labels.store import Labels, open_labels
 from pipeline.models.build import build
 from pipeline.models.shown import Shown
@@ -70,16 +72,20 @@ def images(folder: Path, count: int, *, channels: int = 3, size: int = 32, class
 
 
 def photographs(folder: Path, count: int, *, size: int = 32, classes: int = 10) -> Prepared:
-    """The same of colour images that are stored encoded, of many shapes, their short side up to twice `size`."""
+    """The same of colour images as the store has them, of many shapes, their short side up to twice `size`."""
     from PIL import Image
 
     drawn = np.random.default_rng(0)
     stored = []
     for row in range(count):
         width, height = (size + (7 * row + k) % (size + 1) for k in (0, 3))
+        # Noise that is smooth but for a grain takes a decoder about as long as a photograph.
+        coarse = Image.fromarray(drawn.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        grained = (smooth + drawn.integers(-6, 7, smooth.shape, np.int16)).clip(0, 255).astype(np.uint8)
         content = io.BytesIO()
-        Image.fromarray(drawn.integers(0, 256, (height, width, 3), np.uint8)).save(content, "PNG")
-        stored.append(Stored(f"{row:064x}", "png", width, height, content.getvalue()))
+        Image.fromarray(grained).save(content, "JPEG", quality=QUALITY, subsampling="4:2:0")
+        stored.append(Stored(f"{row:064x}", "jpg", width, height, content.getvalue()))
     shards = folder / "photographs" / SHARDS
     shards.mkdir(parents=True, exist_ok=True)
     places = write_shard(shards / shard_name(0), stored).places
@@ -220,7 +226,7 @@ def labels(
     parts = folder.with_name(f"{folder.name} parts")
     for each in (folder, parts):
         each.mkdir(parents=True, exist_ok=True)
-    recorded = label(
+    label(
         forward,
         pixels,
         data,
@@ -237,7 +243,13 @@ def labels(
         teacher_hash="0" * 64,
         shown=Shown([None], data.mean, data.std, on.where),
     )
-    described = describe(asked, 0, stream, len(pixels))
+    return stored(data, folder, views=views, stream=stream)
+
+
+def stored(data: Prepared, folder: Path, *, views: Mapping[str, Any] = SMALL_VIEWS, stream: str = FIRST) -> Labels:
+    """What `labels` wrote there, opened."""
+    recorded = digest(read_json(folder / HEADER))
+    described = describe(Views(**views), 0, stream, len(data.train))
     return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
 
 

@@ -17,6 +17,7 @@ from pipeline.base.signals import Stopped
 from pipeline.compression.prune import Masks, magnitude
 from pipeline.config.input import Input
 from pipeline.config.term import complete_term
+from pipeline.config.views import Views
 from pipeline.config.yaml import read_yaml
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.models.files import load_weights, save_weights
@@ -78,6 +79,9 @@ def arms(setting: Setting) -> dict[str, Build]:
     found["live, encoded, mixed"] = lambda on: make(
         on, both, setting.live(on, large), views={**MIXED, "ratio": 1.5}, encoded=True
     )
+    for word in ("standard", "strong"):
+        views = Views(preset=word).model_dump()
+        found[f"encoded, {word}"] = partial(make, views=views, encoded=True)
     objective = _complete(params["mutual"]["objective"])
     peers = tuple(NetworkSettings(architecture=setting.network, objective=objective, seed=k) for k in (1, 2))
     for update in ("sequential", "simultaneous"):

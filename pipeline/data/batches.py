@@ -29,8 +29,11 @@ def batches(order_N: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def beside(device: torch.device) -> int:
-    """Threads that make ready what a device takes next: one, and none beside a CPU, whose cores compute already."""
-    return 0 if device.type == "cpu" else 1
+    """Threads that make ready what a device takes next: none beside a CPU, whose cores compute already.
+
+    Else two: while the last pictures of one batch are decoded, the other cores decode the next batch.
+    """
+    return 0 if device.type == "cpu" else 2
 
 
 class Pixels:

@@ -6,14 +6,17 @@ Legend: N samples of a split, M of them, B rows of a batch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.rows import send
+from pipeline.data.rows import Rows, send
+
+# Of what decides which operation is done to which row: it stays on the CPU, so that no step asks the device for it.
+ON_HOST = {"on host": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +43,22 @@ class Jitter:
     """Colour jitter.
 
     brightness_N, contrast_N, saturation_N: factors, float32, 1 leaves an image as it is. hue_N: turns of the colour
-    wheel, float64. None is an operation that is off. order_NK: at which place each of the four comes, uint8 (N, 4).
+    wheel, float64. None is an operation that is off. order_NK: which of the four comes at each place, uint8 (N, 4), on
+    the CPU.
     """
 
     brightness_N: Tensor | None
     contrast_N: Tensor | None
     saturation_N: Tensor | None
     hue_N: Tensor | None
-    order_NK: Tensor
+    order_NK: Tensor = field(metadata=ON_HOST)
 
 
 @dataclass(frozen=True, eq=False)
 class Trivial:
-    """TrivialAugment: which operation of `data.trivial.OPERATIONS`, and its level -30 .. 30; int64 (N,)."""
+    """TrivialAugment: which operation of `data.trivial.OPERATIONS`, on the CPU, and its level -30 .. 30; int64 (N,)."""
 
-    operation_N: Tensor
+    operation_N: Tensor = field(metadata=ON_HOST)
     level_N: Tensor
 
 
@@ -102,7 +106,7 @@ class Drawn:
 
     def to(self, device: torch.device) -> Drawn:
         """Return the same view with its tensors on `device`: once a view rather than once a batch."""
-        return _each(self, lambda t_N: send(t_N, device))
+        return _each(self, lambda t_N: send(t_N, device), lambda t_N: t_N)
 
     def mixed_among(self, rows_M: np.ndarray) -> Drawn:
         """The same view, on the CPU, where these rows, int64, are mixed with each other only.
@@ -116,15 +120,20 @@ class Drawn:
         share_N = torch.where(stays_N, self.mixed.share_N, torch.ones_like(self.mixed.share_N))
         return replace(self, mixed=Mixture(torch.where(stays_N, partner_N, own_N), share_N, self.mixed.box))
 
-    def of(self, rows_B: Tensor, device: torch.device) -> Drawn:
-        """What was drawn of these rows, on `device`. rows_B: int64, where the tensors lie."""
-        return _each(self, lambda t_N: t_N[rows_B].to(device))
+    def of(self, rows: Rows | Tensor, device: torch.device) -> Drawn:
+        """What was drawn of these rows, on `device`. rows: where the tensors lie; int64, where that is the CPU."""
+        host_B, own_B = (rows, rows) if isinstance(rows, Tensor) else (torch.from_numpy(rows.host_B), rows.device_B)
+        return _each(self, lambda t_N: t_N[own_B].to(device), lambda t_N: t_N[host_B])
 
 
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same with every tensor changed."""
+def _each(value: Any, change: Callable[[Tensor], Tensor], on_host: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor changed; by `on_host` those that are the CPU's."""
     if isinstance(value, Tensor):
         return change(value)
     if is_dataclass(value):
-        return type(value)(**{field.name: _each(getattr(value, field.name), change) for field in fields(value)})
+        made = {
+            each.name: _each(getattr(value, each.name), on_host if each.metadata == ON_HOST else change, on_host)
+            for each in fields(value)
+        }
+        return type(value)(**made)
     return value

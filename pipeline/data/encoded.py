@@ -98,6 +98,7 @@ class EncodedImages:
         self._size = size
         self._background = background
         self._threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self._threads)  # none begins before it is needed, and those are kept
         self.shape = (len(places), channels, size, size)
         self.dtype = np.dtype(np.uint8)
 
@@ -157,9 +158,8 @@ class EncodedImages:
             for start in starts:
                 several(start)
         else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(several, starts):
-                    pass
+            for _ in self._pool.map(several, starts):
+                pass
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """All of them, decoded: `np.array(images)`."""

@@ -115,7 +115,7 @@ def _view(
     if fetched.places is not None:
         made = _mixed(images, fetched, fetched.places, here, rows)
     elif isinstance(images, Pixels):
-        return augment(images.of(fetched.cut, rows), here, rows.device_B, mean_C, std_C)
+        return augment(images.of(fetched.cut, rows), here, rows, mean_C, std_C)
     else:
         made = images.render(fetched.cut, here, rows)
     shown = [normalise(each, mean_C, std_C) for each in made]
@@ -130,8 +130,8 @@ def _mixed(images: Pixels | Pictures, fetched: _Fetched, places: np.ndarray, her
         views = images.render(fetched.cut, here, needed)
     else:
         pixels_BCHW = images.of(fetched.cut, needed)
-        views = [render(pixels_BCHW, here, needed.device_B, pixels_BCHW.shape[-1])]
+        views = [render(pixels_BCHW, here, needed, pixels_BCHW.shape[-1])]
     own_B, at_B = send(torch.from_numpy(places), device).chunk(2)
-    mixture = here.of(rows.device_B, device).mixed
+    mixture = here.of(rows, device).mixed
     assert mixture is not None
     return [mix(each[own_B], each[at_B], mixture) for each in views]

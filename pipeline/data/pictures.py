@@ -118,7 +118,7 @@ class Pictures:
 
         Each is uint8 (B, C, S, S). here: of the whole split, on the device.
         """
-        changes = here.of(rows.device_B, self._device)
+        changes = here.of(rows, self._device)
         rest = erased if self._on_cpu else changed
         return [rest(send(torch.from_numpy(each), self._device), changes) for each in cut_R]
 

@@ -21,6 +21,7 @@ from pipeline.data import colour, trivial
 from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixture
 from pipeline.data.framing import pixels
 from pipeline.data.resample import over, resampled
+from pipeline.data.rows import Rows, groups
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,20 +33,20 @@ StoredImages = Tensor | Sequence[np.ndarray]
 
 
 def render(
-    images: StoredImages, drawn: Drawn, rows_B: Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
+    images: StoredImages, drawn: Drawn, rows: Rows | Tensor, size: int, framing: Framing = "crop", margin: float = 0.0
 ) -> Tensor:
     """Render a view of a batch, not mixed; uint8 (B, C, S, S), on the device of a batch, else on the CPU.
 
-    images: those of `rows_B`. drawn: of the whole split, where rows_B can index it. framing, margin: how an image
-    that is not cropped by area becomes square, as of `config.input.Input`.
+    images: those of `rows`. drawn: of the whole split, indexed as of `Drawn.of`. framing, margin: how an image that is
+    not cropped by area becomes square, as of `config.input.Input`.
     """
     if isinstance(images, Tensor):
-        here = drawn.of(rows_B, images.device)
+        here = drawn.of(rows, images.device)
         shapes_2B = torch.stack([torch.full_like(here.dy_N, edge) for edge in images.shape[2:]])
         return changed(resampled(images, crops(here, shapes_2B, framing, margin), size), here)
     from PIL import Image
 
-    here = drawn.of(rows_B, torch.device("cpu"))
+    here = drawn.of(rows, torch.device("cpu"))
     shapes_2B = torch.tensor([image_CHW.shape[1:] for image_CHW in images]).reshape(-1, 2).T
     boxes_B4 = torch.stack(crops(here, shapes_2B, framing, margin), dim=1).tolist()
     channels = len(images[0]) if len(images) else 0
@@ -158,9 +159,9 @@ def _jittered(images_BCSS: Tensor, jitter: Jitter) -> Tensor:
         (colour.hue, jitter.hue_N),
     )
     result = images_BCSS.clone()
-    for place in range(len(given)):
-        for number, (change, by_B) in enumerate(given):
-            rows = (jitter.order_NK[:, place] == number).nonzero()[:, 0]
-            if by_B is not None and len(rows):
+    for order_B in jitter.order_NK.unbind(dim=1):
+        for number, rows in groups(order_B, images_BCSS.device):
+            change, by_B = given[number]
+            if by_B is not None:
                 result[rows] = change(result[rows], by_B[rows])
     return result

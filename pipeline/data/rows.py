@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,13 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
         return tensor.to(device)
     # From memory that is not pinned the copy waits for all that the GPU has still to do.
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def groups(kinds_B: Tensor, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    """Each kind that is there, and its rows on `device`, int64; in order. kinds_B: whole numbers, on the CPU."""
+    kinds, counts = np.unique(kinds_B.numpy(), return_counts=True)
+    rows_B = send(kinds_B.argsort(stable=True), device)
+    yield from zip(kinds.tolist(), rows_B.split(counts.tolist()), strict=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,7 @@
 They change a view after it was cut and resized. One deviation: a translation is up to 1/7 of the edge, which is
 torchvision's 32 pixels at 224, so that networks of different sizes see the same view.
 
-Legend: B batch, C channels, S edge, P = S * S,
-O operations, L levels.
+Legend: B batch, C channels, S edge, P = S * S, L levels.
 """
 
 import math
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from pipeline.data import colour
 from pipeline.data.drawn import Trivial
+from pipeline.data.rows import groups
 
 GEOMETRY = ("shear x", "shear y", "translate x", "translate y", "rotate")
 ENHANCED = {  # by 1 + up to 0.99
@@ -25,6 +25,7 @@ ENHANCED = {  # by 1 + up to 0.99
     "sharpness": colour.sharpness,
 }
 SIGNED = {*GEOMETRY, *ENHANCED}
+IDENTITY = 0
 OPERATIONS = ("identity", *GEOMETRY, *ENHANCED, "posterize", "solarize", "autocontrast", "equalize")
 LEVELS = 31
 TOP = LEVELS - 1
@@ -35,21 +36,16 @@ FIXED = 1 << 16  # of the coefficients of a map, as Pillow has them
 def apply(images_BCSS: Tensor, drawn: Trivial) -> Tensor:
     """Apply to each image its operation; uint8, as the result. `drawn`: of these images."""
     result = images_BCSS.clone()
-    for number, name in enumerate(OPERATIONS):
-        if name == "identity" or name in GEOMETRY:
-            continue
-        rows = (drawn.operation_N == number).nonzero()[:, 0]
-        if len(rows):
-            result[rows] = _changed(name, images_BCSS[rows], drawn.level_N[rows])
-    first, last = OPERATIONS.index(GEOMETRY[0]), OPERATIONS.index(GEOMETRY[-1])
-    rows = ((drawn.operation_N >= first) & (drawn.operation_N <= last)).nonzero()[:, 0]
-    if len(rows):
-        maps_OL6 = torch.tensor(_maps(images_BCSS.shape[-1]), device=images_BCSS.device)
-        result[rows] = _moved(images_BCSS[rows], maps_OL6[drawn.operation_N[rows] - first, drawn.level_N[rows] + TOP])
+    for number, rows in groups(drawn.operation_N, images_BCSS.device):
+        if number != IDENTITY:
+            result[rows] = _changed(OPERATIONS[number], images_BCSS[rows], drawn.level_N[rows])
     return result
 
 
 def _changed(name: str, images_BCSS: Tensor, level_B: Tensor) -> Tensor:
+    if name in GEOMETRY:
+        maps_L6 = _maps(name, images_BCSS.shape[-1], images_BCSS.device)
+        return _moved(images_BCSS, maps_L6[level_B + TOP])
     match name:
         case "posterize":
             return colour.posterize(images_BCSS, _at(level_B, bits))
@@ -80,15 +76,20 @@ def threshold(level: int) -> float:
 
 def _at(level_B: Tensor, of: Callable[[int], float]) -> Tensor:
     """What is of each level; from a table, so that it is the same number on each device."""
+    return _table(of, level_B.device)[level_B + TOP]
+
+
+@cache  # to copy it to a device at each step would wait for all that the device has still to do
+def _table(of: Callable[[int], float], device: torch.device) -> Tensor:
     table = [of(level) for level in SIGNED_LEVELS]
     dtype = torch.float64 if isinstance(table[0], float) else torch.int64
-    return torch.tensor(table, dtype=dtype, device=level_B.device)[level_B + TOP]
+    return torch.tensor(table, dtype=dtype, device=device)
 
 
 @cache
-def _maps(size: int) -> list[list[list[int]]]:
-    """Of each operation and each level -30 .. 30: where in the image a pixel comes from, as six fixed-point numbers."""
-    return [[_fixed(matrix(name, level / TOP, size)) for level in SIGNED_LEVELS] for name in GEOMETRY]
+def _maps(name: str, size: int, device: torch.device) -> Tensor:
+    """Of each level -30 .. 30: where in the image a pixel comes from, as six fixed-point numbers; int64 (L, 6)."""
+    return torch.tensor([_fixed(matrix(name, level / TOP, size)) for level in SIGNED_LEVELS], device=device)
 
 
 def matrix(name: str, strength: float, size: int) -> tuple[float, ...]:

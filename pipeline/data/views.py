@@ -21,6 +21,7 @@ from pipeline.data import drawing
 from pipeline.data.drawn import Drawn, Zoom
 from pipeline.data.generator import generator
 from pipeline.data.render import render
+from pipeline.data.rows import Rows
 
 if TYPE_CHECKING:
     # The type only: a changed default is in the spec, not in the code that obeys it.
@@ -74,10 +75,10 @@ def draw(
     )
 
 
-def augment(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
+def augment(images_BCHW: Tensor, drawn: Drawn, rows: Rows | Tensor, mean_C: Tensor, std_C: Tensor) -> Tensor:
     """Render a view of square images at their own size and normalise it, on their device; float32 (B, C, H, W).
 
-    images_BCHW: uint8, the images of rows_B. drawn: of the whole split, where rows_B can index it; of no mixed view,
+    images_BCHW: uint8, the images of `rows`. drawn: of the whole split, as of `Drawn.of`; of no mixed view,
     which needs its partners' pixels (`data.render`).
     Crops reach into black padding (zero before normalisation). Pixels are exact unless crops are resized: shifted,
     flipped and square ones bilinearly with repeated edges, in floats, all others as `render` does.
@@ -85,8 +86,9 @@ def augment(images_BCHW: Tensor, drawn: Drawn, rows_B: Tensor, mean_C: Tensor, s
     """
     if not drawn.is_plain:
         assert drawn.mixed is None, "a mixed view needs its partners' pixels"
-        return normalise(render(images_BCHW, drawn, rows_B, images_BCHW.shape[-1]), mean_C, std_C)
+        return normalise(render(images_BCHW, drawn, rows, images_BCHW.shape[-1]), mean_C, std_C)
     device = images_BCHW.device
+    rows_B = rows if isinstance(rows, Tensor) else rows.device_B
     dy_B, dx_B, flip_B = (t_N[rows_B].to(device) for t_N in (drawn.dy_N, drawn.dx_N, drawn.flip_N))
     crop_BCHW = _shifted(images_BCHW, drawn.shift, dy_B, dx_B, flip_B)
     if drawn.zoom is not None:

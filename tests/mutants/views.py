@@ -122,8 +122,8 @@ MUTANTS = [
     Mutant("pipeline/data/ahead.py", "if not threads:", "if threads is None:", "tests/data/test_ahead.py"),
     Mutant(
         "pipeline/data/feed.py",
-        "mixture = here.of(rows.device_B, device).mixed",
-        "mixture = here.of(torch.zeros_like(rows.device_B), device).mixed",
+        "mixture = here.of(rows, device).mixed",
+        "mixture = here.of(Rows(0 * rows.host_B, 0 * rows.device_B), device).mixed",
         f"{FEED}::test_a_row_is_mixed_with_the_same_view_of_its_own_partner_in_any_batch",
     ),
     Mutant(

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from pipeline.base.paths import DATA
 from pipeline.compression.prune import Masks, magnitude
-from pipeline.data import prepared
+from pipeline.config.views import Views
+from pipeline.data import prepared, render
 from pipeline.data import rows as rows_module
 from pipeline.models.fake_quantise import fake_quantise
 from pipeline.training import device as device_module
@@ -95,6 +97,18 @@ def test_nor_does_a_step_on_mixed_views(specs: dict[str, Any], meta: Device) -> 
     with Copies() as copies:
         step()
     assert copies.between == 0, "what is mixed into a row is there since the epoch began"
+
+
+@pytest.mark.parametrize("preset", ["standard", "strong"])
+def test_nor_does_a_step_whose_views_are_recoloured(
+    specs: dict[str, Any], preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which rows an operation is done to is known where it was drawn."""
+    monkeypatch.setattr("pipeline.data.feed.AHEAD_BYTES", {"cpu": 0})  # each step makes its own views
+    of = runs.training(specs["baseline"], views=Views(preset=preset).model_dump())
+    with patch("pipeline.data.render.changed", wraps=render.changed) as made:
+        assert waits(steps(of)) == 0
+    assert made.call_count >= 3, "views of this step and those before"
 
 
 def test_a_number_that_is_asked_for_is_counted() -> None:
