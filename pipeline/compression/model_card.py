@@ -128,6 +128,7 @@ def model_card(
     license: str | None = None,
     metric: Metric = ACCURACY,
     unlabelled: int = 0,
+    left_out: Sequence[str] = (),
 ) -> str:
     """The card as Markdown with front matter; equal arguments give equal text.
 
@@ -145,6 +146,7 @@ def model_card(
         license: An identifier of the hub, such as `mit`; without one the card names none.
         metric: The one by which networks were chosen, of which the chain's figures are.
         unlabelled: Of the training images, those without a label.
+        left_out: What of the source is in no split, a sentence a reason.
     """
     parts = [
         _front(card, name, source, metrics, license),
@@ -154,7 +156,7 @@ def model_card(
         f"## How to run\n\n{_run(card, file, runtime)}",
         f"## Metrics\n\n{_metrics(metrics, counts, seeds, metric)}",
         f"## Lineage\n\n{_lineage(chain, lineage, metric)}",
-        f"## Data\n\n{_data(card, source, counts, unlabelled)}",
+        f"## Data\n\n{_data(card, source, counts, unlabelled, left_out)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -293,16 +295,18 @@ def _lineage(chain: Sequence[tuple[str, float]], lineage: Iterable[Mapping[str, 
     return f"{steps}\n\n{read}"
 
 
-def _data(card: Card, source: str, counts: Mapping[str, int], unlabelled: int) -> str:
+def _data(card: Card, source: str, counts: Mapping[str, int], unlabelled: int, left_out: Sequence[str]) -> str:
     bare = {"train": f" ({unlabelled:,} of them without a label)"} if unlabelled else {}
     split = ", ".join(f"{count:,} for {name}{bare.get(name, '')}" for name, count in counts.items())
     channels = {1: "grey", 3: "colour"}.get(card.channels, f"of {card.channels} channels")
     shown = ", ".join(_class(name) for name in card.classes[:SHOWN])
     more = len(card.classes) - SHOWN
     rest = f" and {more:,} more, which the file names" if more > 0 else ""
+    found = "\n".join(f"- {markdown(sentence)}" for sentence in left_out)
+    missing = f"\n\nIn none of these:\n\n{found}" if left_out else ""
     return (
         f"{markdown(source)}: {card.size} by {card.size} pixels, {channels}; {split}.{_input(card)}\n\n"
-        f"Classes, in the order of the logits: {shown}{rest}."
+        f"Classes, in the order of the logits: {shown}{rest}.{missing}"
     )
 
 

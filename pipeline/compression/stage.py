@@ -14,7 +14,7 @@ from pipeline.compression.work import ChangedNetwork, ShippedFile, Work, lineage
 from pipeline.config.select import metric_of
 from pipeline.config.views import Views
 from pipeline.console.progress import log
-from pipeline.data import prepared
+from pipeline.data import left_out, prepared
 from pipeline.evaluation import cost
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
@@ -134,6 +134,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             name=spec.node,
             counts=counts,
             unlabelled=data.train.unlabelled,
+            left_out=left_out.sentences(DATA),
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run

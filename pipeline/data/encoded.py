@@ -6,8 +6,9 @@ Legend: N images, B rows asked for, C channels (1 or 3), H, W height and width i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path, recorded: Mapping[str, str] | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._recorded = recorded
         self._locks: dict[int, Lock] = {}
         self._checked: set[int] = set()
@@ -48,26 +49,29 @@ class Shards:
         Raises:
             UserError: The shard is missing, cannot be read, or is not the one that the header records.
         """
-        path = self._folder / shard_name(shard)
-        try:
-            if self._recorded is not None and shard not in self._checked:
-                self._check(shard, path, self._recorded)
+        self.verify(shard)
+        path = self.folder / shard_name(shard)
+        with _readable(path):
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 return os.pread(descriptor, length, offset)
             finally:
                 os.close(descriptor)
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: {_again(path)}") from None
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}): {_again(path)}") from None
 
-    def _check(self, shard: int, path: Path, recorded: Mapping[str, str]) -> None:
+    def verify(self, shard: int) -> None:
+        """Hash a shard, if nothing was read of it yet.
+
+        Raises:
+            UserError: As of `read`.
+        """
+        if self._recorded is None or shard in self._checked:
+            return
+        path = self.folder / shard_name(shard)
         with self._lock:
             own = self._locks.setdefault(shard, Lock())
-        with own:  # of several threads one reads it, the others wait
+        with own, _readable(path):  # of several threads one reads it, the others wait
             if shard not in self._checked:
-                verify(path, recorded.get(f"{SHARDS}/{path.name}"), _again(path))
+                verify(path, self._recorded.get(f"{SHARDS}/{path.name}"), _again(path))
                 self._checked.add(shard)
 
 
@@ -96,9 +100,9 @@ class EncodedImages:
         self._places = places
         self._mode = MODES[channels]
         self._size = size
-        self._background = background
-        self._threads = threads or cores()
-        self._pool = ThreadPoolExecutor(self._threads)  # none begins before it is needed, and those are kept
+        self.background = background
+        self.threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self.threads)  # none begins before it is needed, and those are kept
         self.shape = (len(places), channels, size, size)
         self.dtype = np.dtype(np.uint8)
 
@@ -115,6 +119,24 @@ class EncodedImages:
         """Width and height of each stored image in pixels, int64 (N, 2)."""
         return np.stack([self._places["width"], self._places["height"]], axis=1).astype(np.int64)
 
+    @property
+    def folder(self) -> Path:
+        """Where their shards lie."""
+        return self._shards.folder
+
+    def places(self, rows_B: np.ndarray) -> np.ndarray:
+        """Where some of them lie in which shard, `PLACE` (B,)."""
+        return self._places[rows_B]
+
+    def verify(self, rows_B: np.ndarray) -> None:
+        """Hash their shards, those of which nothing was read yet.
+
+        Raises:
+            UserError: A shard is not what was prepared.
+        """
+        for shard in np.unique(self._places["shard"][rows_B]).tolist():
+            self._shards.verify(shard)
+
     def content(self, row: int) -> bytes:
         """A stored image as it lies there: a JPEG, PNG or WebP file."""
         place = self._places[row]
@@ -128,7 +150,7 @@ class EncodedImages:
         """What `use` makes of a stored image as Pillow has it, of mode L or RGB; it may keep a copy, not the image."""
 
         def whole(picture: Image.Image) -> Seen:
-            return use(upright(picture, mode=self._mode, background=self._background))
+            return use(upright(picture, mode=self._mode, background=self.background))
 
         return self._decoded(row, lambda content: read(content, whole))
 
@@ -152,9 +174,9 @@ class EncodedImages:
             for at in range(start, min(start + step, count)):
                 work(at)
 
-        step = max(1, min(16, count // self._threads))
+        step = max(1, min(16, count // self.threads))
         starts = range(0, count, step)
-        if self._threads == 1 or len(starts) < 2:
+        if self.threads == 1 or len(starts) < 2:
             for start in starts:
                 several(start)
         else:
@@ -169,7 +191,7 @@ class EncodedImages:
 
     def _decode(self, row: int, size: int | None) -> np.ndarray:
         return self._decoded(
-            row, lambda content: decode(content, mode=self._mode, size=size, background=self._background)
+            row, lambda content: decode(content, mode=self._mode, size=size, background=self.background)
         )
 
     def _decoded(self, row: int, by: Callable[[bytes], Seen]) -> Seen:
@@ -181,6 +203,16 @@ class EncodedImages:
                 f"an image of {shard_name(int(place['shard']))} cannot be decoded here ({error}): delete "
                 "artifacts/data and run `dvc repro`"
             ) from None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {_again(path)}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {_again(path)}") from None
 
 
 def _again(path: Path) -> str:

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.base import memory
+from pipeline.data.cutters import Cutters
 from pipeline.data.encoded import EncodedImages
-from pipeline.data.framing import pixels
-from pipeline.data.render import changed, crops, cut, erased, framed
+from pipeline.data.framing import cut, pixels
+from pipeline.data.render import changed, crops, erased, framed
 from pipeline.data.retouch import retouched
 from pipeline.data.rows import Rows, send
 
@@ -37,7 +39,7 @@ class FramedImages(EncodedImages):
 
     def __init__(self, images: EncodedImages, rendering: Rendering) -> None:
         super().__init__(
-            images._shards, images._places, images.shape[1], rendering.size, images._threads, images._background
+            images._shards, images._places, images.shape[1], rendering.size, images.threads, images.background
         )
         self._rendering = rendering
 
@@ -68,7 +70,7 @@ class Pictures:
         images: As they are stored.
         renderings: At which sizes and framings, one for all networks that are shown images in the same way.
         device: Where views are wanted.
-        budget: Bytes; pictures that fit are decoded once and kept.
+        budget: Bytes; pictures that fit, and into half of the machine's free memory, are decoded once and kept.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Pictures:
         self._shapes_2N = torch.from_numpy(np.ascontiguousarray(images.sizes[:, ::-1].T))  # height and width
         self._channels = images.shape[1]
         whole = BYTES[self._channels] * int(self._shapes_2N.prod(dim=0).sum())
-        self._kept: dict[int, Image.Image] | None = {} if whole <= budget else None
+        keep = whole <= min(budget, memory.free() // 2)
+        self._kept: dict[int, Image.Image] | None = {} if keep else None
         self._on_cpu = device.type == "cpu"
+        self._cutters = None if self._on_cpu else Cutters(images, [each.size for each in renderings], keep)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -95,20 +99,20 @@ class Pictures:
         """What the host has to do for a view of some rows: its crops, in each way; uint8 (B, C, S, S).
 
         drawn: of the whole split, on the CPU. A picture is decoded once for all ways. A thread may do it. What no
-        device is there for is done to them, too, picture by picture.
+        device is there for is done to them, too, picture by picture. Beside a GPU it is work of other processes.
         """
         of_rows = drawn.of(torch.from_numpy(rows_B), CPU)
         shapes_2B = self._shapes_2N[:, torch.from_numpy(rows_B)]
-        boxes_RB4 = [
-            torch.stack(crops(of_rows, shapes_2B, each.framing, each.margin), dim=1).tolist()
-            for each in self._renderings
-        ]
+        boxes_RB4 = torch.stack(
+            [torch.stack(crops(of_rows, shapes_2B, each.framing, each.margin), dim=1) for each in self._renderings]
+        )
+        if self._cutters:
+            return self._cutters.cut(rows_B, boxes_RB4.numpy())
         cut_R = [np.empty((len(rows_B), self._channels, each.size, each.size), np.uint8) for each in self._renderings]
 
         def crop(at: int, picture: Image.Image) -> None:
-            for crop_BCSS, boxes_B4, each in zip(cut_R, boxes_RB4, self._renderings, strict=True):
-                view = cut(picture, boxes_B4[at], each.size)
-                crop_BCSS[at] = pixels(retouched(view, of_rows, at) if self._on_cpu else view, None)
+            for crop_BCSS, box, each in zip(cut_R, boxes_RB4[:, at].tolist(), self._renderings, strict=True):
+                crop_BCSS[at] = pixels(retouched(cut(picture, box, each.size), of_rows, at), None)
 
         self._images.in_threads(lambda at: self._shown(int(rows_B[at]), partial(crop, at)), len(rows_B))
         return cut_R

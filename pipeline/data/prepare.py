@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.base.files import digest, replacing, sha256, write_bytes, write_sealed
+from pipeline.base.files import digest, replacing, sha256, write_bytes, write_json, write_sealed
 from pipeline.base.paths import DATA, resolve
 from pipeline.config.extension import SOURCES
 from pipeline.data.decode import GAP
@@ -20,10 +20,11 @@ from pipeline.data.halves import UNITS
 from pipeline.data.images import Files, Source, names_of
 from pipeline.data.keeping import Keeping
 from pipeline.data.kept_looks import looks_file
+from pipeline.data.left_out import LEFT_OUT
 from pipeline.data.names import SPLITS
 from pipeline.data.origins import Origins, write_origins
 from pipeline.data.prepared import HEADER, LABELS, SCHEMA, TRUE_LABELS, WEIGHTS, DataHeader
-from pipeline.data.remarks import remarks
+from pipeline.data.remarks import left_out, remarks
 from pipeline.data.splits import Chosen, choose
 from pipeline.data.writing import Undecodable, Written, write_splits
 
@@ -57,7 +58,7 @@ def prepare(
     """
     keeping = keeping or Keeping()
     source = grouped(load(data, root), data.group)
-    written, chosen = _written(source, data, root, seed, out, keeping)
+    written, chosen, missing = _written(source, data, root, seed, out, keeping)
     names, rows = source.classes, chosen.rows
     arrays = {
         LABELS["train"]: chosen.labels,
@@ -74,9 +75,13 @@ def prepare(
         content_bytes = io.BytesIO()
         np.save(content_bytes, array, allow_pickle=False)
         write_bytes(out / name, content_bytes.getvalue())
-    content = written.files | {name: sha256(out / name) for name in arrays}
-    # Which images belong together changes none of them, and no label that is stored of them.
-    images = {name: found for name, found in content.items() if name != UNITS}
+    beside = [*arrays]
+    if missing:
+        write_json(out / LEFT_OUT, missing)
+        beside.append(LEFT_OUT)
+    content = written.files | {name: sha256(out / name) for name in beside}
+    # Which images belong together, or are not there, changes none of them, and no label that is stored of them.
+    images = {name: found for name, found in content.items() if name not in (UNITS, LEFT_OUT)}
     bound = {"files": images, "classes": names, "mean": written.mean, "std": written.std}
     if written.storage == "encoded":
         bound |= {"decoded to": written.shapes["train"][1:], "background": data.background}
@@ -119,8 +124,13 @@ def load(data: Data, root: Path) -> Source:
     return importlib.import_module(f"pipeline.data.sources.{data.source}").load(*handed, **data.settings)
 
 
-def _written(source: Source, data: Data, root: Path, seed: int, out: Path, keeping: Keeping) -> tuple[Written, Chosen]:
-    """Look at all images, choose rows, and write their images, once more without those that cannot be decoded."""
+def _written(
+    source: Source, data: Data, root: Path, seed: int, out: Path, keeping: Keeping
+) -> tuple[Written, Chosen, list[str]]:
+    """Look at all images, choose rows, and write their images, once more without those that cannot be decoded.
+
+    The sentences are of what is left out.
+    """
     kept = (
         looks_file(keeping.state(), data.source, root) if keeping.state and isinstance(source.images, Files) else None
     )
@@ -131,11 +141,12 @@ def _written(source: Source, data: Data, root: Path, seed: int, out: Path, keepi
         if data.unreadable == "refuse":
             refuse_unreadable(source, examined.faults)
         chosen = choose(source, examined.ids, data, seed, [*examined.faults])
-        for sentence in remarks(source, examined, chosen.rows):
+        missing = [*left_out(source, examined, chosen.rows)]
+        for sentence in (*missing, *remarks(source, examined, chosen.rows)):
             if sentence not in said:
                 keeping.log(f"prepare: {sentence}")
             said.add(sentence)
         try:
-            return write_splits(out, source.images, chosen.rows, examined.ids, data, keeping), chosen
+            return write_splits(out, source.images, chosen.rows, examined.ids, data, keeping), chosen, missing
         except Undecodable as error:  # what was seen of them before was another file, or seen by less
             examined.faults.update(error.found)

@@ -7,6 +7,8 @@ N, how often each is drawn, where not all are drawn alike), and the images:
 - storage `encoded`: shards/<number>.tar, with images of all splits, and <split>.rows.npy (`shards.PLACE` N), which says
   where in them each row lies.
 
+Beside them, where there is something to say: validation.units.npy (`data.halves`), left_out.json (`data.left_out`).
+
 The header is sealed and has the hash of every file. Those of arrays are compared before any is used, that of a shard
 when something is first read of it, so that a damaged byte is found and named before it trains anything.
 """

@@ -15,36 +15,38 @@ from pipeline.data.names import NO_LABEL, SHOWN, LeftOut, SplitName, some
 from pipeline.data.splits import ID
 
 
-def remarks(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray]) -> Iterator[str]:
-    """Sentences for a person; none of it changes a result. rows: of each split, as they are used."""
+def left_out(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray]) -> Iterator[str]:
+    """What no network is shown, how much of it and why, a sentence each. rows: of each split, as they are used."""
     yield from source.left_out
     names = _Names(source)
     unread = LeftOut()
     for row, why in examined.faults.items():
         unread.add(why, names.of(row))
     yield from (f"unreadable: {sentence}" for sentence in unread.sentences())
-    yield from _unlabelled(source, examined, rows, names)
+    out = np.setdiff1d(_unlabelled(source, examined), rows["train"])
+    if len(out):
+        yield (
+            f"{_images(len(out))} without a label and left out of training, with the bytes or in the group of images "
+            f"that validate or test: {names.some(out)}"
+        )
+
+
+def remarks(source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray]) -> Iterator[str]:
+    """What else a person should know; none of it changes a result. rows: of each split, as they are used."""
+    names = _Names(source)
+    trained = np.intersect1d(_unlabelled(source, examined), rows["train"])
+    if len(trained):
+        many = "1 image trains" if len(trained) == 1 else f"{len(trained):,} images train"
+        yield f"{many} without a label, on what a teacher says of them: {names.some(trained)}"
     yield from _never_drawn(source, rows, names)
     yield from _odd(examined, names)
     yield from _copies(source, examined, rows, names)
     yield from _parted_groups(source, rows)
 
 
-def _unlabelled(
-    source: Source, examined: Examined, rows: Mapping[SplitName, np.ndarray], names: _Names
-) -> Iterator[str]:
-    """Images without a label: how many train, and which do not."""
-    bare = np.setdiff1d(np.flatnonzero(source.labels == NO_LABEL), [*examined.faults])
-    out = np.setdiff1d(bare, rows["train"])
-    if len(bare) > len(out):
-        trained = np.setdiff1d(bare, out)
-        many = "1 image trains" if len(trained) == 1 else f"{len(trained):,} images train"
-        yield f"{many} without a label, on what a teacher says of them: {names.some(trained)}"
-    if len(out):
-        yield (
-            f"{_images(len(out))} without a label and left out of training, with the bytes or in the group of images "
-            f"that validate or test: {names.some(out)}"
-        )
+def _unlabelled(source: Source, examined: Examined) -> np.ndarray:
+    """The rows without a label that can be read."""
+    return np.setdiff1d(np.flatnonzero(source.labels == NO_LABEL), [*examined.faults])
 
 
 def _never_drawn(source: Source, rows: Mapping[SplitName, np.ndarray], names: _Names) -> Iterator[str]:

@@ -19,13 +19,11 @@ from torch import Tensor
 
 from pipeline.data import colour, trivial
 from pipeline.data.drawn import Boxes, Drawn, Jitter, Mixture
-from pipeline.data.framing import pixels
+from pipeline.data.framing import cut, pixels
 from pipeline.data.resample import over, resampled
 from pipeline.data.rows import Rows, groups
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pipeline.config.input import Framing
 
 # uint8: a batch (B, C, H, W) on any device, or images (C, H, W) of any shapes in memory.
@@ -137,17 +135,6 @@ def _inside(boxes: Boxes, size: int) -> Tensor:
     rows_BS = (at_S >= y_B[:, None]) & (at_S < (y_B + h_B)[:, None]) & (boxes.h_N > 0)[:, None]
     columns_BS = (at_S >= x_B[:, None]) & (at_S < (x_B + w_B)[:, None])
     return (rows_BS[:, :, None] & columns_BS[:, None, :])[:, None]
-
-
-def cut(picture: Image.Image, box: Sequence[int], size: int) -> Image.Image:
-    """One crop, of `crops`, by Pillow itself: what `resampled` does to a batch. Outside a picture is black."""
-    from PIL import Image
-
-    y, x, h, w = box
-    crop = picture.crop((x, y, x + w, y + h))
-    for edges in ((size, h), (size, size)):  # in one call, which direction comes first hangs on Pillow's version
-        crop = crop.resize(edges, Image.Resampling.BILINEAR)
-    return crop
 
 
 def _jittered(images_BCSS: Tensor, jitter: Jitter) -> Tensor:

@@ -72,6 +72,12 @@ def test_the_hub_finds_what_it_looks_for() -> None:
     assert values == {"validation": 0.875, "test": 0.8}
 
 
+def test_what_is_in_no_split_is_listed() -> None:
+    assert "In none of these" not in told()
+    text = told(left_out=["left out 2 (no image): a/x.txt, b/*y*.txt", "unreadable: left out 1 (damaged): c.png"])
+    assert "In none of these:\n\n- left out 2 (no image): a/x.txt, b/\\*y\\*.txt\n- unreadable: left out 1" in text
+
+
 def test_own_images_and_no_licence_are_left_open() -> None:
     found = front(told(source="my: images"))
     assert "datasets" not in found

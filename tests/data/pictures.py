@@ -49,13 +49,22 @@ def write(root: Path, counts: dict[str, int], size: tuple[int, int] = (40, 30)) 
     return root
 
 
-def stored(folder: Path, sizes: list[tuple[int, int]], edge: int, threads: int = 1) -> EncodedImages:
+def stored(
+    folder: Path,
+    sizes: list[tuple[int, int]],
+    edge: int,
+    threads: int = 1,
+    channels: int = 3,
+    recorded: dict[str, str] | None = None,
+) -> EncodedImages:
     """Photographs of these (width, height) in a shard below `folder`, as a prepared folder of `data.size` has them."""
     folder.mkdir(parents=True)
+    mode = {1: "L", 3: "RGB"}[channels]
     images = [
-        Stored(f"{row:064x}", "jpg", *size, file(photograph(row, size), quality=90)) for row, size in enumerate(sizes)
+        Stored(f"{row:064x}", "jpg", *size, file(photograph(row, size, mode), quality=90))
+        for row, size in enumerate(sizes)
     ]
     shard = write_shard(folder / shard_name(0), images)
     places = np.zeros(len(sizes), dtype=PLACE)
     places[:] = shard.places
-    return EncodedImages(Shards(folder, None), places, 3, edge, threads)
+    return EncodedImages(Shards(folder, recorded), places, channels, edge, threads)

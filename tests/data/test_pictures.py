@@ -102,7 +102,7 @@ def test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same bits in any batch, by any number of threads, kept or not, beside other renderings or alone."""
-    monkeypatch.setattr(images, "_threads", threads)
+    monkeypatch.setattr(images, "threads", threads)
     inputs = [None, *(Input(each.size, MEAN[::-1], STD, each.framing, each.margin) for each in RENDERINGS[1:])]
     shown = Shown(inputs, MEAN, STD, CPU, RENDERINGS[0])
     assert shown.renderings == RENDERINGS

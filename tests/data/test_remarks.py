@@ -16,6 +16,7 @@ from pipeline.config.yaml import read_yaml
 from pipeline.data import groups
 from pipeline.data.images import Source
 from pipeline.data.keeping import Keeping
+from pipeline.data.left_out import LEFT_OUT, sentences
 from pipeline.data.origins import read_origins
 from pipeline.data.prepare import load, prepare
 from pipeline.data.prepared import read_header
@@ -34,6 +35,26 @@ def said(root: Path, **keys: Any) -> list[str]:
 def test_nothing_is_said_where_nothing_is_odd(tmp_path: Path) -> None:
     assert said(folder(tmp_path / "in", {"a": 5, "b": 5})) == []
     prepare(Data(), tmp_path, 0, tmp_path / "digits", keeping=Keeping(log=pytest.fail))
+
+
+def test_what_is_left_out_is_recorded_and_binds_no_label(tmp_path: Path) -> None:
+    """Beside what is said of it; a folder of which nothing is left out has no such file."""
+    root = folder(tmp_path / "in", {"a": 5, "b": 5})
+    assert said(root, unreadable="skip") == []
+    out = tmp_path / "in out"
+    whole, clean = read_header(out), sentences(out)
+    (root / "a" / "notes.txt").write_text("no image")
+    (root / "b" / "broken.png").write_bytes(b"no image")
+    told = said(root, unreadable="skip")
+    assert sentences(out) == told and clean == [] and LEFT_OUT not in whole.files
+    assert any("notes.txt" in each for each in told) and any("b/broken.png" in each for each in told)
+    assert read_header(out).hash == whole.hash
+    (out / LEFT_OUT).write_text("[]")
+    with pytest.raises(UserError, match=r"left_out\.json is damaged"):
+        sentences(out)
+    (out / LEFT_OUT).unlink()
+    with pytest.raises(UserError, match=r"left_out\.json is missing: delete"):
+        sentences(out)
 
 
 def test_black_and_plain_images_are_named(tmp_path: Path) -> None:

@@ -230,8 +230,8 @@ DATA = [
     Mutant("pipeline/data/batches.py", 'generator(seed, "order", epoch)', 'generator(seed, "order")', BATCHES),
     Mutant(
         "pipeline/data/feed.py",
-        "here, rows.device_B, mean_C",
-        "here, rows.device_B.flip(0), mean_C",
+        "here, rows, mean_C",
+        "here, Rows(rows.host_B, rows.device_B.flip(0)), mean_C",
         "tests/data/test_feed.py",
     ),
     Mutant("pipeline/data/views.py", "(2 * views.shift + 1)", "(2 * views.shift)", VIEWS),

@@ -43,7 +43,12 @@ MUTANTS = [
         "rendering = node.input",
         "tests/training/test_renderings.py::test_what_ships_frames_files_as_its_network_was_shown_images",
     ),
-    Mutant("pipeline/data/framing.py", "Image.Resampling.BILINEAR", "Image.Resampling.BOX", FRAMING),
+    Mutant(
+        "pipeline/data/framing.py",
+        "(size, size), Image.Resampling.BILINEAR",
+        "(size, size), Image.Resampling.BOX",
+        FRAMING,
+    ),
     Mutant(
         "pipeline/data/framing.py",
         "picture.crop(box(*picture.size, framing, margin)).resize((size, size), Image.Resampling.BILINEAR)",

@@ -42,7 +42,7 @@ MUTANTS = [
     # Shards are not compared with what the header records, or each time again.
     Mutant("pipeline/data/encoded.py", "self._checked.add(shard)", "pass", ENCODED),
     Mutant(
-        "pipeline/data/encoded.py", "self._recorded is not None and shard", "self._recorded is None and shard", ENCODED
+        "pipeline/data/encoded.py", "self._recorded is None or shard", "self._recorded is not None or shard", ENCODED
     ),
     # A damaged kept shard goes into the store.
     Mutant(

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 DRAWING = "tests/data/test_drawing.py"
 RENDER = "tests/data/test_render.py"
+CUTTERS = "tests/data/test_cutters.py"
 COLOUR = "tests/data/test_colour.py"
 VIEWS = "tests/config/test_views.py"
 FEED = "tests/data/test_feed.py"
@@ -76,7 +77,7 @@ MUTANTS = [
         f"{RENDER}::test_a_resized_crop_of_a_square_image_is_where_it_ever_was",
     ),
     Mutant(
-        "pipeline/data/render.py",
+        "pipeline/data/framing.py",
         "for edges in ((size, h), (size, size)):",
         "for edges in ((w, size), (size, size)):",
         f"{RENDER}::test_a_batch_on_any_device_is_rendered_as_its_images_one_by_one",
@@ -118,7 +119,7 @@ MUTANTS = [
         "beside",
         f"{FEED}::test_resident_images_need_no_thread",
     ),
-    Mutant("pipeline/data/batches.py", '0 if device.type == "cpu" else 1', "0", FEED),
+    Mutant("pipeline/data/batches.py", '0 if device.type == "cpu" else 2', "0", FEED),
     Mutant("pipeline/data/ahead.py", "if not threads:", "if threads is None:", "tests/data/test_ahead.py"),
     Mutant(
         "pipeline/data/feed.py",
@@ -158,8 +159,8 @@ MUTANTS = [
     ),
     Mutant(
         "pipeline/data/pictures.py",
-        "retouched(view, of_rows, at) if self._on_cpu else view",
-        "view",
+        "retouched(cut(picture, box, each.size), of_rows, at)",
+        "cut(picture, box, each.size)",
         f"{PICTURES}::test_a_view_is_cut_for_each_rendering_and_a_row_has_them_all",
     ),
     Mutant(
@@ -240,6 +241,44 @@ MUTANTS = [
     ),
     Mutant("pipeline/data/colour.py", "(step // 2 + below) // step", "below // step", COLOUR),
     Mutant("pipeline/data/trivial.py", "a * 0.5 + b * 0.5", "0.5", COLOUR),
+    # Which rows are recoloured, known without asking the device; and views that other processes cut.
+    Mutant("pipeline/data/rows.py", "kinds_B.argsort(stable=True)", "torch.arange(len(kinds_B))", COLOUR),
+    Mutant(
+        "pipeline/data/cutters.py",
+        "boxes_RB4[:, at_K]",
+        "boxes_RB4[:, : len(asked_K)]",
+        f"{CUTTERS}::test_views_are_those_of_threads_to_the_bit",
+    ),
+    Mutant(
+        "pipeline/data/cutters.py",
+        "np.cumsum(shapes_N + 1)",
+        "np.cumsum(shapes_N)",
+        f"{CUTTERS}::test_views_are_those_of_threads_to_the_bit",
+    ),
+    Mutant(
+        "pipeline/data/cutters.py",
+        "self._images.verify(rows_B)",
+        "self._images.places(rows_B)",
+        f"{CUTTERS}::test_a_shard_is_verified_before_another_process_reads_it",
+    ),
+    Mutant(
+        "pipeline/data/cutters.py",
+        "weakref.finalize(self, _end, cutters, self._kept)",
+        "weakref.ref(self)",
+        f"{CUTTERS}::test_none_begins_before_it_is_needed_and_none_outlives_what_it_is_for",
+    ),
+    Mutant(
+        "pipeline/data/cutting.py",
+        "kept[start] = 1",
+        "kept[start] = 0",
+        f"{CUTTERS}::test_a_picture_that_is_kept_is_decoded_once",
+    ),
+    Mutant(
+        "pipeline/data/cutting.py",
+        "(signal.SIGINT, signal.SIGTERM)",
+        "(signal.SIGINT,)",
+        f"{CUTTERS}::test_they_end_with_whoever_began_them_and_not_by_its_signals",
+    ),
     # In passes of how many images a network is evaluated.
     Mutant(
         "pipeline/models/activations.py",
