@@ -25,7 +25,7 @@ import numpy as np
 from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE
 from pipeline.data import cutting
-from pipeline.data.cutting import LENGTH, MOST, Asked
+from pipeline.data.cutting import LENGTH, MOST, CutSettings
 from pipeline.data.encoded import EncodedImages
 
 ENDING = 2.0  # seconds that a process has to end by itself
@@ -81,10 +81,10 @@ class Cutters:
             pass
         return cut_R
 
-    def _asked(self, views: int) -> Asked:
+    def _asked(self, views: int) -> CutSettings:
         images, kept = self._images, self._kept
         more = {"kept": kept, "kept_bytes": int(self._starts_N[-1])}
-        return Asked(str(images.folder.resolve()), images.shape[1], images.background, self._sizes, views, **more)
+        return CutSettings(str(images.folder.resolve()), images.shape[1], images.background, self._sizes, views, **more)
 
     def _ready(self) -> SimpleQueue[_Cutter]:
         with self._begun:
@@ -100,7 +100,7 @@ class Cutters:
 class _Cutter:
     """One process, and the memory where its views come back."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CutSettings) -> None:
         self._views_RKCSS = asked.arrays(mmap.mmap(asked.views, asked.bytes))
         more = os.environ.get("PYTHONPATH")
         self.process = subprocess.Popen(

@@ -31,7 +31,7 @@ LENGTH = struct.Struct("<I")  # of what follows it, in bytes or rows
 
 
 @dataclass(frozen=True)
-class Asked:
+class CutSettings:
     """What all requests have in common.
 
     Attributes:
@@ -79,7 +79,7 @@ class Asked:
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer requests to the end: with an empty reply, or with a sentence that says why there are no views."""
     given = json.loads(requests.read(_length(requests)))
-    asked = Asked(**given | {"background": tuple(given["background"])})
+    asked = CutSettings(**given | {"background": tuple(given["background"])})
     views_RKCSS = asked.arrays(mmap.mmap(asked.views, asked.bytes))
     kept = None if asked.kept is None else mmap.mmap(asked.kept, asked.kept_bytes)
     shards = Shards(Path(asked.shards), None)

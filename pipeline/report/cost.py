@@ -1,5 +1,6 @@
 """What the run cost, and what the cache keeps from being paid again."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,8 @@ def bills(run: Reported) -> list[Bill]:
     found = []
     for entry in run.networks:
         after = followers(entry.name, reads)
-        again = took[entry.name] + sum(took[name] for name in after)
+        # In any order the same number: that of a set is another one in each process.
+        again = math.fsum(took[name] for name in {entry.name, *after})
         found.append(Bill(entry.name, entry.family, took[entry.name], again, total - again, len(after)))
     return sorted((bill for bill in found if bill.seconds > 0), key=lambda bill: -bill.again)
 

@@ -130,9 +130,10 @@ def test_none_begins_before_it_is_needed_and_none_outlives_what_it_is_for(images
 
 
 ORPHANS = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background begins without it
 from pipeline.data.cutters import Cutters
 from tests.data.pictures import stored
 cutters = Cutters(stored(Path(sys.argv[1]), [(20, 20)] * 4, 16, threads=2), [16], True)

@@ -203,10 +203,10 @@ def test_copies_of_images_that_validate_or_test_are_left_out_and_named(tmp_path:
     assert after["test"] == files["test"] and after["validation"] == files["validation"]
     assert header["unlabelled"] == 4
     assert sentences == [
-        "4 images train without a label, on what a teacher says of them: unlabelled/copy2.png, unlabelled/one/0.png, "
-        "unlabelled/one/1.png, unlabelled/one/2.png",
         "2 images are without a label and left out of training, with the bytes or in the group of images that validate "
         "or test: unlabelled/copy0.png, unlabelled/copy1.png",
+        "4 images train without a label, on what a teacher says of them: unlabelled/copy2.png, unlabelled/one/0.png, "
+        "unlabelled/one/1.png, unlabelled/one/2.png",
         "3 images are copies of others, byte by byte: no split divides them",
     ], "a copy of an image with a label is none under two labels"
 

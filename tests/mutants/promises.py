@@ -67,7 +67,7 @@ MUTANTS = [
     Mutant(HALVES, 'f"half:{key}".encode()', "bytes(8)", f"{CUT}::test_order_and_what_else_is_there_move_no_image_far"),
     Mutant(
         "pipeline/data/prepare.py",
-        " if name != UNITS}",
+        " if name not in (UNITS, LEFT_OUT)}",
         "}",
         f"{CUT}::test_which_images_belong_together_is_in_no_hash_that_labels_are_bound_to",
     ),

@@ -62,7 +62,18 @@ MUTANTS = [
         "(content_N, source.labels[read_N])",
         COPIES,
     ),
-    Mutant("pipeline/data/remarks.py", 'np.setdiff1d(bare, rows["train"])', "bare[:0]", COPIES),
+    Mutant(
+        "pipeline/data/remarks.py",
+        'np.setdiff1d(_unlabelled(source, examined), rows["train"])',
+        "np.arange(0)",
+        COPIES,
+    ),
+    Mutant(
+        "pipeline/data/prepare.py",
+        "(UNITS, LEFT_OUT)",
+        "(UNITS,)",
+        "tests/data/test_remarks.py::test_what_is_left_out_is_recorded_and_binds_no_label",
+    ),
     # Who learns from them.
     Mutant("pipeline/config/term.py", 'return all("y_B" in', 'return any("y_B" in', LEARNED),
     Mutant(

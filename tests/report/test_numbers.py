@@ -19,7 +19,7 @@ from pipeline.report.agreement import agreement
 from pipeline.report.attention import pick
 from pipeline.report.calibration import reliability
 from pipeline.report.classes import averages, by_class, confusions
-from pipeline.report.cost import followers
+from pipeline.report.cost import bills, followers
 from pipeline.report.generations import description, figure, generations
 from pipeline.report.lineage import GraphRow, rails
 from pipeline.report.methods import arms
@@ -252,6 +252,22 @@ def test_followers_are_all_that_learn_directly_or_not() -> None:
     assert followers("teacher", reads) == {"t1", "student", "e"}
     assert followers("baseline", reads) == {"e"}
     assert followers("student", reads) == set()
+
+
+def test_what_a_change_costs_is_the_same_number_in_every_process() -> None:
+    """Those that learn from a network are a set, whose order is another one in each process."""
+    seconds = {"teacher": 1.0, "large": 1e16, **{f"student {k}": 1.0 for k in range(11)}}
+    networks = [
+        SimpleNamespace(
+            name=name,
+            family="other",
+            taught_by=() if name == "teacher" else ("teacher",),
+            metrics={"cost": {"training_seconds": took}},
+        )
+        for name, took in seconds.items()
+    ]
+    of: Any = SimpleNamespace(networks=networks)
+    assert bills(of)[0].again == 1e16 + 12, "added to the largest one by one they are lost"
 
 
 def row(name: str, *teachers: str, kind: str = "trained") -> GraphRow:
