@@ -77,7 +77,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
         began = now()
         prepare(asked, root, 0, folder / kind.name / "data", keeping=Keeping(threads=1))
         spent = now() - began
-        with _on_a_core():
+        with on_a_core():
             found += _compared(kind, root, prepared.read(folder / kind.name / "data"), edge, rounds, spent)
         data = prepared.read(folder / kind.name / "data")
     assert data is not None
@@ -86,7 +86,7 @@ def measure(folder: Path, tiny: bool) -> list[Figure]:
 
 
 @contextmanager
-def _on_a_core() -> Iterator[None]:
+def on_a_core() -> Iterator[None]:
     """Let this process have one core: several threads wait for each other by computing."""
     cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
     os.sched_setaffinity(0, {min(cores)})
@@ -104,9 +104,9 @@ def _compared(kind: Photographs, root: Path, data: Prepared, edge: int, rounds: 
     for words, jitter in (("cropped, flipped", 0.0), ("with colour jitter", JITTER)):
         views = Views(**CROPPED, brightness=jitter, contrast=jitter, saturation=jitter)
         arms: dict[str, Unit] = {"store": _ours(data, views, steps), "torch": _torch(root, edge, jitter, steps)}
-        with_timm = _timm(root, edge, jitter, steps)
-        if with_timm is not None:
-            arms["timm"] = with_timm
+        loader = timm_loader(root, edge, jitter, BATCH)
+        if loader is not None:
+            arms["timm"] = partial(_read, loader, steps)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # timm's data set leaves its files open
             seconds = interleaved(arms, rounds)
@@ -153,18 +153,18 @@ def _torch(root: Path, edge: int, jitter: float, steps: int) -> Unit:
     return partial(_read, DataLoader(files, BATCH, shuffle=True, drop_last=True), steps)
 
 
-def _timm(root: Path, edge: int, jitter: float, steps: int) -> Unit | None:
-    """As many by timm's loader; None where it is not installed."""
+def timm_loader(root: Path, edge: int, jitter: float, batch: int) -> Iterable[Any] | None:
+    """timm's, of those files; None where it is not installed."""
     try:
         from timm.data.dataset_factory import create_dataset
         from timm.data.loader import create_loader
     except ImportError:
         return None
     files: Any = create_dataset("", root=str(root), is_training=True)
-    loader = create_loader(
+    return create_loader(
         files,
         input_size=(3, edge, edge),
-        batch_size=BATCH,
+        batch_size=batch,
         is_training=True,
         use_prefetcher=False,
         color_jitter=jitter,
@@ -172,14 +172,19 @@ def _timm(root: Path, edge: int, jitter: float, steps: int) -> Unit | None:
         num_workers=0,
         device=CPU,
     )
-    return partial(_read, loader, steps)
 
 
 def _read(loader: Iterable[Any], steps: int) -> None:
-    """Take so many batches, of as many epochs as that needs."""
+    for _ in several(loader, steps):
+        pass
+
+
+def several(loader: Iterable[Any], steps: int) -> Iterator[Any]:
+    """So many batches, of as many epochs as that needs."""
     left = steps
     while left:
-        for _ in zip(range(left), loader, strict=False):
+        for _, batch in zip(range(left), loader, strict=False):
+            yield batch
             left -= 1
 
 

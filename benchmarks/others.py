@@ -133,8 +133,10 @@ def with_torchdistill(
     return epoch
 
 
-def with_timm(data: Prepared, teacher: nn.Module, student: nn.Module, batch: int, on: Device) -> Callable[[], None]:
-    """An epoch as in its train.py with a logit distillation task."""
+def distilled_by_timm(
+    data: Prepared, teacher: nn.Module, student: nn.Module, on: Device
+) -> Callable[[torch.Tensor, torch.Tensor], None]:
+    """A step as in its train.py with a logit distillation task."""
     for model in (teacher, student):
         described: Any = model
         described.num_classes, described.in_chans = len(data.classes), data.channels
@@ -145,15 +147,25 @@ def with_timm(data: Prepared, teacher: nn.Module, student: nn.Module, batch: int
     )  # fmt: skip
     kept = {name: SGD[name] for name in ("lr", "momentum", "weight_decay")}
     optimizer = importlib.import_module("timm.optim").create_optimizer_v2(student, opt="sgd", **kept)
+    task.train()
+
+    def step(x_BCHW: torch.Tensor, y_B: torch.Tensor) -> None:
+        with on.computing():
+            loss = task(on.layout(x_BCHW.to(on.where)), y_B.to(on.where))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def with_timm(data: Prepared, teacher: nn.Module, student: nn.Module, batch: int, on: Device) -> Callable[[], None]:
+    """An epoch of such steps, on images that its loader augments."""
+    step = distilled_by_timm(data, teacher, student, on)
     loader = DataLoader(Pictures(data), batch_size=batch, shuffle=True)
 
     def epoch() -> None:
-        task.train()
         for x_BCHW, y_B in loader:
-            with on.computing():
-                loss = task(on.layout(x_BCHW.to(on.where)), y_B.to(on.where))["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(x_BCHW, y_B)
 
     return epoch

@@ -18,6 +18,7 @@ from pipeline.config.views import Views
 from pipeline.data.batches import Pixels
 from pipeline.data.encoded import SHARDS, EncodedImages, Shards
 from pipeline.data.encoding import QUALITY
+from pipeline.data.feed import fed
 from pipeline.data.prepared import Prepared, Split
 from pipeline.data.rows import Rows
 from pipeline.data.shards import Stored, shard_name, write_shard
@@ -222,13 +223,14 @@ def labels(
 ) -> Labels:
     """The stored labels of a teacher, written as a stage writes them and opened as one opens them."""
     asked = Views(**views)
-    pixels = Pixels(data.train.images, on.where, on.room())
+    shown = Shown([None], data.mean, data.std, on.where, data.rendering(None))
+    images = fed(data.train.images, shown.renderings, on.where, on.room())
     parts = folder.with_name(f"{folder.name} parts")
     for each in (folder, parts):
         each.mkdir(parents=True, exist_ok=True)
     label(
         forward,
-        pixels,
+        images,
         data,
         asked,
         0,
@@ -241,7 +243,7 @@ def labels(
         device=on.where,
         teacher="teacher",
         teacher_hash="0" * 64,
-        shown=Shown([None], data.mean, data.std, on.where),
+        shown=shown,
     )
     return stored(data, folder, views=views, stream=stream)
 
@@ -249,7 +251,7 @@ def labels(
 def stored(data: Prepared, folder: Path, *, views: Mapping[str, Any] = SMALL_VIEWS, stream: str = FIRST) -> Labels:
     """What `labels` wrote there, opened."""
     recorded = digest(read_json(folder / HEADER))
-    described = describe(Views(**views), 0, stream, len(data.train))
+    described = describe(Views(**views), 0, stream, len(data.train), data.renderer)
     return open_labels(folder, recorded=recorded, data_hash=data.hash, views=described, classes=data.classes)
 
 

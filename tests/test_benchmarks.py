@@ -41,6 +41,7 @@ def test_the_names_are_these() -> None:
         "loop",
         "feeding",
         "feed",
+        "job",
         "topk",
         "reads",
         "labelling",
