@@ -132,6 +132,7 @@ MAKERS: dict[str, Maker] = {
     "gradients.json": _gradients,
     "weights.json": _of(weights.table),
     "fast.json": _gpu,
+    "fed.json": _gpu,
     "norms.json": _of(norms.table),
     "unequal.json": _of(unequal.table),
     "unlabelled.json": _of(unlabelled.table),
