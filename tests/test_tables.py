@@ -14,7 +14,7 @@ TABLES = {
     "compression.md": 2,
     "methods.md": 5,
     "labels.md": 2,
-    "performance.md": 3,
+    "performance.md": 4,
     "reliability.md": 1,
     "unequal.md": 1,
     "zoo.md": 1,
