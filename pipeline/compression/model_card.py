@@ -38,6 +38,10 @@ also an image that shows none: let a person decide where being wrong matters, an
 you rely on its probabilities. It was measured on the test images named here and on nothing else; other cameras, other
 places and other shares of the classes are other data."""
 
+CHECK = """
+
+`python check.py` beside the file says whether it answers on a machine as it did here, and how fast: it needs
+onnxruntime, numpy and Pillow, and compares the answers to up to {count} images of the test split (`examples/`)."""
 RUN = """\
 With this pipeline:
 
@@ -129,6 +133,7 @@ def model_card(
     metric: Metric = ACCURACY,
     unlabelled: int = 0,
     left_out: Sequence[str] = (),
+    examples: int = 0,
 ) -> str:
     """The card as Markdown with front matter; equal arguments give equal text.
 
@@ -147,13 +152,14 @@ def model_card(
         metric: The one by which networks were chosen, of which the chain's figures are.
         unlabelled: Of the training images, those without a label.
         left_out: What of the source is in no split, a sentence a reason.
+        examples: How many test images lie beside the file.
     """
     parts = [
         _front(card, name, source, metrics, license),
         f"# {markdown(source)}: {markdown(name)}",
         f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
         f"## Intended use\n\n{USE}",
-        f"## How to run\n\n{_run(card, file, runtime)}",
+        f"## How to run\n\n{_run(card, file, runtime)}{CHECK.format(count=examples) if examples else ''}",
         f"## Metrics\n\n{_metrics(metrics, counts, seeds, metric)}",
         f"## Lineage\n\n{_lineage(chain, lineage, metric)}",
         f"## Data\n\n{_data(card, source, counts, unlabelled, left_out)}",

@@ -55,7 +55,7 @@ class Runtime:
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
             images_BCHW = images_NCHW[start : start + batch_size]
-            logits_BC = self.run(self._resized(images_BCHW.astype(np.float32) / 255))
+            logits_BC = self.run(self._pixels(images_BCHW))
             self._check_answer(logits_BC, len(images_BCHW), start)
             answers.append(logits_BC)
         return np.concatenate(answers)
@@ -94,7 +94,13 @@ class Runtime:
                 "its weights are broken, export it anew"
             )
 
-    def _resized(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+    def at_size(self, images_NCHW: np.ndarray) -> np.ndarray:
+        """Images uint8 (N, C, H, W) as they are at the size that the network takes, in whole levels."""
+        return (255 * self._pixels(images_NCHW)).round().clip(0, 255).astype(np.uint8)
+
+    def _pixels(self, images_BCHW: np.ndarray) -> np.ndarray:
+        """What `run` takes of images uint8."""
+        pixels_BCHW = images_BCHW.astype(np.float32) / 255
         if pixels_BCHW.shape[-1] == self.card.size:
             return pixels_BCHW
         import torch

@@ -73,6 +73,7 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
 
 def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
+    from pipeline.compression.examples import write_examples
     from pipeline.compression.onnx_file import add_probabilities, least_runtime
     from pipeline.compression.promise import promised
     from pipeline.compression.runtime import Runtime
@@ -91,6 +92,8 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         runtime = Runtime(path, threads=threads)
     if made.besides:
         made.besides(folder, card)
+    if made.examples:
+        write_examples(folder, runtime, work.images("test"), made.examples)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
     network = rebuild(previous.architecture)
@@ -135,6 +138,7 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
             counts=counts,
             unlabelled=data.train.unlabelled,
             left_out=left_out.sentences(DATA),
+            examples=made.examples,
             chain=(*teacher.chain[-1:], *chain),
             lineage=lineage(previous),
             metrics={key: value for key, value in metrics.items() if key != "cost"},  # times differ from run to run

@@ -146,11 +146,13 @@ class ShippedFile:
         write: Fills the folder with it and returns what there is to say of the step.
         asked: What it is to promise, where it ships.
         besides: Writes what else ships, when its card is known.
+        examples: How many test images lie beside it, with its answers.
     """
 
     write: Callable[[Path], dict[str, Any]]
     asked: Demand | None = None
     besides: Callable[[Path, Card], None] | None = None
+    examples: int = 0
 
 
 def lineage(of: Node) -> tuple[dict[str, str], ...]:

@@ -22,6 +22,7 @@ Amount = Annotated[int, Field(strict=True, ge=1, le=10**15)]
 Natural = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
 # Of ONNX: the oldest that torch writes, to the oldest that has all forms of `quantise`.
+Examples = Annotated[int, Field(strict=True, ge=0, le=1000)]
 Opset = Annotated[int, Field(strict=True, ge=18, le=21)]
 # What is to be left: a whole number, or a share of what there was.
 Target = Amount | Annotated[float, Field(strict=True, gt=0, lt=1)]

@@ -18,7 +18,17 @@ GIVEN = f"{PROMISED}::test_a_file_gives_probabilities_at_its_temperature"
 COUNTED = f"{PROMISED}::test_what_is_answered_is_said_of_the_second_half_and_counted_on_test"
 MARKED = "tests/commands/test_predict.py::test_what_a_file_is_not_sure_enough_of_is_marked"
 
+EXAMPLES, CHECKER = "pipeline/compression/examples.py", "pipeline/compression/checker.py"
+CHECKED = "tests/compression/test_examples.py"
+
 MUTANTS = [
+    # Of the images beside a file.
+    Mutant(EXAMPLES, 'np.argsort(hashes, kind="stable")[:count]', "np.arange(len(hashes))[:count]", CHECKED),
+    Mutant(EXAMPLES, "runtime.at_size(chosen)", "chosen", CHECKED),
+    Mutant(EXAMPLES, "pixels_CSS.transpose(1, 2, 0)", "pixels_CSS[::-1].transpose(1, 2, 0)", CHECKED),
+    Mutant(CHECKER, "return int(other > 0)", "return 0", CHECKED),
+    Mutant(CHECKER, "logits.argmax(1) != expected.argmax(1)", "logits.argmax(1) != logits.argmax(1)", CHECKED),
+    Mutant(CHECKER, "np.float32) / 255", "np.float32)", CHECKED),
     Mutant(TEMPERATURE, " + (expected_N - mean_N).mean()", "", f"{FITTED}::test_where_all_are_right_it_is_no_zero"),
     Mutant(
         TEMPERATURE,

@@ -11,7 +11,7 @@ from pipeline.compression.card import Card
 from pipeline.compression.costs import CPU
 from pipeline.compression.promise import Demand
 from pipeline.compression.work import ShippedFile, Work
-from pipeline.config.numbers import Between, Opset
+from pipeline.config.numbers import Between, Examples, Opset
 from pipeline.lineage.node import checked_weights
 from pipeline.lineage.predictions import read_predictions
 
@@ -44,25 +44,27 @@ def run(
     opset: Opset = 21,
     max_drop: Between | None = None,
     abstain: dict[Literal["error"], Between] | None = None,
+    examples: Examples = 20,
 ) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from.
 
     program: whether to write torch's exported program, too. opset: of ONNX; an older runtime reads an older one only.
     max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
-    its answers that may be wrong; it says of which images it is not sure enough.
+    its answers that may be wrong; it says of which images it is not sure enough. examples: test images that lie beside
+    it, with what it answers and a program that compares.
     """
     asked = Demand(
         f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None, work.spec.select
     )
     if work.previous.format == "onnx":
-        return ShippedFile(lambda folder: _again(folder, work), asked)
+        return ShippedFile(lambda folder: _again(folder, work), asked, examples=examples)
 
     def besides(folder: Path, card: Card) -> None:
         from pipeline.compression.export_onnx import export_program
 
         export_program(_network(work), folder / "model.pt2", card)
 
-    return ShippedFile(lambda folder: _anew(folder, work, opset), asked, besides if program else None)
+    return ShippedFile(lambda folder: _anew(folder, work, opset), asked, besides if program else None, examples)
 
 
 def _network(work: Work) -> nn.Module:
