@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.data.drawn import Drawn
 
 CPU = torch.device("cpu")
+SHARE = 4  # of the free memory one part: trainings beside each other ask for it before any of them has taken it
 BYTES = {1: 1, 3: 4}  # of a pixel as Pillow has it, by channels
 
 
@@ -70,7 +71,7 @@ class Pictures:
         images: As they are stored.
         renderings: At which sizes and framings, one for all networks that are shown images in the same way.
         device: Where views are wanted.
-        budget: Bytes; pictures that fit, and into half of the machine's free memory, are decoded once and kept.
+        budget: Bytes; pictures that fit, and into a quarter of the free memory, are decoded once and kept.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Pictures:
         self._shapes_2N = torch.from_numpy(np.ascontiguousarray(images.sizes[:, ::-1].T))  # height and width
         self._channels = images.shape[1]
         whole = BYTES[self._channels] * int(self._shapes_2N.prod(dim=0).sum())
-        keep = whole <= min(budget, memory.free() // 2)
+        keep = whole <= min(budget, memory.free() // SHARE)
         self._kept: dict[int, Image.Image] | None = {} if keep else None
         self._on_cpu = device.type == "cpu"
         self._cutters = None if self._on_cpu else Cutters(images, [each.size for each in renderings], keep)
