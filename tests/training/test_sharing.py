@@ -1,0 +1,553 @@
+"""A remote that fails in whatever way changes no byte and stops no training; what it has is used where it is whole."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc_objects.fs.local import LocalFileSystem
+from safetensors.numpy import save
+
+from pipeline.base import files
+from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA, PLAN
+from pipeline.config import params
+from pipeline.data.prepare import prepare
+from pipeline.dvc.remote import RemoteFolder, remote_folder
+from pipeline.dvc.training_state import VARIABLE
+from pipeline.labels.parts import PARTS, WHOLE
+from pipeline.labels.store import view_path
+from pipeline.planning.specs import sharing as asked
+from pipeline.planning.specs.slots import CarrySpec
+from pipeline.planning.specs.spec import read_spec, write_specs
+from pipeline.planning.specs.training import TrainSpec
+from pipeline.training import shared_labels, shared_snapshots, sharing
+from pipeline.training.bringing import Bringing, TooLate
+from pipeline.training.labelling import kept_parts
+from pipeline.training.learn import learn
+from pipeline.training.shared_labels import LabelSender
+from pipeline.training.shared_snapshots import RemoteSnapshot, SnapshotSender, named
+from pipeline.training.sharing import Sharing, place
+from pipeline.training.state import State, holding
+from tests.scratch import ROOT
+from tests.training import runs
+
+KEY = "a" * 64
+HERE, ELSEWHERE = {"threads": 1}, {"threads": 2}
+SLOW = 0.3
+
+
+def body(epoch: int, step: int = 0, environment: dict[str, Any] | None = None, epochs: int = 9) -> bytes:
+    """A snapshot of so much of a training."""
+    position = {"epoch": epoch, "step": step}
+    known = {"environment": environment or HERE, "position": position, "epochs": epochs}
+    return save({}, {"facts": json.dumps(known)})
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> RemoteFolder:
+    return RemoteFolder(LocalFileSystem(), str(tmp_path / "remote"))
+
+
+class Host:
+    """A folder of training state of one node, whose remote is as given."""
+
+    def __init__(self, top: Path, remote: RemoteFolder) -> None:
+        self.top = top
+        self.folder = top / KEY
+        self.remote = remote
+        self.sender = SnapshotSender(remote, set())
+        self.said: list[str] = []
+
+    def save(self, *bodies: bytes) -> None:
+        """Save snapshots, one after the other, and send each."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for each in bodies:
+            State(self.folder).save(each)
+            self.sender.send(self.top, self.folder)
+
+    def bring(self, bringing: Bringing | None = None) -> set[RemoteSnapshot]:
+        known = self.known()
+        return shared_snapshots.bring(self.remote, known, self.top, bringing or Bringing(), self.said.append)
+
+    def known(self) -> set[RemoteSnapshot]:
+        return {each for each in map(named, self.remote.names()) if each}
+
+    def loaded(self) -> bytes | None:
+        return State(self.folder).load(pytest.fail)
+
+
+Hosts = Callable[[str], Host]
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, remote: RemoteFolder) -> Hosts:
+    return lambda name: Host(tmp_path / name, remote)
+
+
+def test_the_furthest_is_brought_and_the_clock_does_not_count(hosts: Hosts, tmp_path: Path) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(1), body(2, 7), body(10, epochs=11))
+    for path in (tmp_path / "remote").rglob("*-of-*"):
+        epoch = int(path.name.split("-")[0])
+        os.utime(path, (10**9 - epoch, 10**9 - epoch))
+    assert second.bring() == set()
+    assert second.loaded() == body(10, epochs=11)
+    assert second.said == ["the state in the remote is further and used: epoch 11, step 1"]
+
+
+@pytest.mark.parametrize(("here", "used"), [((2, 6), True), ((2, 7), False), ((2, 8), False), ((3, 0), False)])
+def test_only_what_is_further_than_here_is_used(hosts: Hosts, here: tuple[int, int], used: bool) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(2, 7))
+    second.folder.mkdir(parents=True)
+    State(second.folder).save(body(*here))
+    assert second.bring() == set()
+    assert second.loaded() == (body(2, 7) if used else body(*here))
+    assert bool(second.said) is used
+
+
+def test_of_another_environment_nothing_takes_the_place_of_what_is_here(hosts: Hosts) -> None:
+    first, second, third = hosts("first"), hosts("second"), hosts("third")
+    first.save(body(5, environment=ELSEWHERE))
+    second.save(body(1))
+    assert second.bring() == set() and second.loaded() == body(1)
+    third.bring()
+    assert third.loaded() == body(5, environment=ELSEWHERE), "training says what it does of it"
+
+
+@pytest.mark.parametrize("length", [0, 31, 45, -1])
+def test_a_torn_one_is_named_and_the_one_before_is_used(hosts: Hosts, tmp_path: Path, length: int) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(1), body(2))
+    (path,) = (tmp_path / "remote").rglob("2-0-of-*")
+    path.write_bytes(path.read_bytes()[:length])
+    assert {each.at for each in second.bring()} == {(2, 0)}
+    assert second.loaded() == body(1)
+    assert second.said[0].endswith(f"{path.name} in the remote is damaged: it is not used")
+    assert len(second.said) == 2
+
+
+def test_a_whole_one_under_the_name_of_another_is_not_used(hosts: Hosts, tmp_path: Path) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(1), body(2))
+    (one,), (two,) = ((tmp_path / "remote").rglob(f"{epoch}-0-of-*") for epoch in (1, 2))
+    two.write_bytes(one.read_bytes())
+    assert len(second.bring()) == 1
+    assert second.loaded() == body(1)
+
+
+def test_the_last_two_stay_and_what_is_further_counts_for_nothing(hosts: Hosts, tmp_path: Path) -> None:
+    """A torn one that is further must not be the reason to remove whole ones."""
+    first, torn, second = hosts("first"), hosts("torn"), hosts("second")
+    first.save(body(1), body(2), body(3))
+    assert {each.at for each in first.known()} == {(2, 0), (3, 0)}
+    torn.save(body(7), body(8))
+    for each in torn.known():
+        if each.epoch > 3:
+            (tmp_path / "remote" / each.name).write_bytes(b"torn")
+    known = second.known()
+    second.sender = SnapshotSender(second.remote, known, second.bring())
+    assert second.loaded() == body(3)
+    second.save(body(4), body(5), body(6))
+    assert {each.epoch for each in first.known()} == {5, 6, 7, 8}
+    second.save(body(7))
+    third = hosts("third")
+    assert {each.epoch for each in third.bring()} == {8}
+    assert third.loaded() == body(7), "it was put there again"
+    second.save(body(9), body(9, 1))
+    assert {each.at for each in first.known()} == {(9, 0), (9, 1)}
+
+
+def test_what_comes_when_nobody_waits_any_more_changes_nothing(hosts: Hosts) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(1))
+    bringing = Bringing()
+    bringing.give_up()
+    with pytest.raises(TooLate):
+        second.bring(bringing)
+    assert second.loaded() is None and second.said == []
+
+
+def test_where_another_process_trains_nothing_is_brought(hosts: Hosts, tmp_path: Path) -> None:
+    first, second = hosts("first"), hosts("second")
+    first.save(body(1))
+    holder = f"""
+import sys
+from pathlib import Path
+from pipeline.base.locks import held
+with held(Path({str(second.folder)!r}), print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command, pipe = [sys.executable, "-c", holder], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        second.bring()
+        assert second.loaded() is None and second.said == []
+        other.communicate()
+    second.bring()
+    assert second.loaded() == body(1)
+
+
+def labelled(root: Path, environment: dict[str, Any], *views: bytes, finished: bool = False) -> Path:
+    """Labels of a node below `root`, of these views."""
+
+    class Killed(Exception):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(root))
+        try:
+            with kept_parts("teacher", KEY, environment) as parts:
+                lines = []
+                for v, view in enumerate(views):
+                    view_path(parts, v).write_bytes(view)
+                    lines.append(f"{v} {len(view)} {hashlib.sha256(view).hexdigest()}\n")
+                (parts / WHOLE).write_text("".join(lines))
+                if not finished:
+                    raise Killed
+        except Killed:
+            pass
+    return root / "labels" / "teacher" / KEY
+
+
+def send_labels(remote: RemoteFolder, folder: Path) -> None:
+    LabelSender(remote, set()).send(folder.parent, folder)
+
+
+def bring_labels(remote: RemoteFolder, root: Path, said: list[str]) -> dict[str, bytes]:
+    """The files that lie there then."""
+    known = {each for each in map(shared_labels.named, remote.names()) if each}
+    shared_labels.bring(remote, known, root / "labels" / "teacher", Bringing(), said.append)
+    folder = root / "labels" / "teacher" / KEY
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_whole_views_come_and_those_here_stay(remote: RemoteFolder, tmp_path: Path) -> None:
+    there = labelled(tmp_path / "first", HERE, b"zero", b"one", b"two")
+    send_labels(remote, there)
+    expected = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    expected.pop("lock")
+    said: list[str] = []
+    assert bring_labels(remote, tmp_path / "second", said) == expected
+    labelled(tmp_path / "third", HERE, b"zero")
+    assert bring_labels(remote, tmp_path / "third", said) == expected
+    before = labelled(tmp_path / "fourth", HERE, b"zero", b"one", b"two", b"three")
+    assert bring_labels(remote, tmp_path / "fourth", said)[f"{PARTS}/view_003.safetensors"] == b"three"
+    assert len((before / PARTS / WHOLE).read_text().splitlines()) == 4
+    assert said == ["3 views of labels come from the remote", "2 views of labels come from the remote"]
+
+
+def test_labels_of_another_environment_do_not_come_to_those_here(remote: RemoteFolder, tmp_path: Path) -> None:
+    send_labels(remote, labelled(tmp_path / "first", ELSEWHERE, b"zero", b"one"))
+    labelled(tmp_path / "second", HERE, b"0000")
+    said: list[str] = []
+    assert bring_labels(remote, tmp_path / "second", said)[f"{PARTS}/view_000.safetensors"] == b"0000"
+    assert said == []
+
+
+def test_a_damaged_view_is_named_and_those_before_it_are_used(remote: RemoteFolder, tmp_path: Path) -> None:
+    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero", b"one", b"two"))
+    (path,) = (tmp_path / "remote").rglob("view-1-*")
+    path.write_bytes(b"onf")
+    said: list[str] = []
+    came = bring_labels(remote, tmp_path / "second", said)
+    assert [name for name in came if "view" in name] == [f"{PARTS}/view_000.safetensors"]
+    assert came[f"{PARTS}/{WHOLE}"].decode().startswith("0 4 ") and came[f"{PARTS}/{WHOLE}"].count(b"\n") == 1
+    assert len(said) == 1 and said[0].endswith(f"{path.name} in the remote is damaged: it is not used")
+
+
+def test_labels_say_in_the_remote_when_they_are_finished(remote: RemoteFolder, tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return [each.what for each in map(shared_labels.named, remote.names()) if each]
+
+    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero"))
+    assert sorted(names()) == ["environment", "view-0"]
+    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero", b"one", finished=True))
+    assert sorted(names()) == ["environment", "finished", "view-0", "view-1"]
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with specs and data, a DVC repository with a remote, and what a training without it leaves."""
+    folder = tmp_path_factory.mktemp("furnished")
+    with runs.inside(folder):
+        write_specs(runs.planned(folder, {"machine": {"state_every": 0}}), PLAN)
+        DATA.parent.mkdir(parents=True)
+        prepare(params.read(folder / "params.yaml").data, folder, 0, DATA)
+        (folder / ".dvc").mkdir()
+        (folder / ".dvc" / "config").write_text("[core]\n    remote = r\n['remote \"r\"']\n    url = ../remote\n")
+        yield folder
+
+
+@contextmanager
+def on(furnished: Path, host: Path) -> Iterator[None]:
+    """Work there with the training state of a host."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(furnished)
+        patch.setenv(VARIABLE, str(host))
+        patch.setattr(sharing, "APART", 0.05)
+        yield
+
+
+def trained(furnished: Path, host: Path, remote: RemoteFolder | None, said: list[str]) -> dict[str, bytes]:
+    """What the baseline leaves, timings apart."""
+    with on(furnished, host):
+        shared = Sharing("baseline", remote, host, said.append) if remote else nullcontext()
+        with shared:
+            learn(read_spec("baseline", TrainSpec))
+            left = Path("artifacts/baseline")
+            found = {path.relative_to(left).as_posix(): path.read_bytes() for path in left.rglob("*") if path.is_file()}
+    assert "model.safetensors" in found
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return trained(furnished, tmp_path_factory.mktemp("host"), None, [])
+
+
+def test_a_training_is_put_there_while_it_runs_and_used_elsewhere(
+    furnished: Path, undisturbed: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with on(furnished, tmp_path / "first"):
+        remote = remote_folder().below(f"baseline/{place('baseline')}")
+    said: list[str] = []
+    assert trained(furnished, tmp_path / "first", remote, said) == undisturbed
+    assert said == []
+    assert (tmp_path / "first").is_dir() and Path(remote.path).is_relative_to(furnished / "remote" / "training-state")
+    assert any(each.is_finished for each in map(named, remote.names()) if each)
+    assert trained(furnished, tmp_path / "second", remote, said) == undisturbed
+    assert said == [
+        "baseline: the state in the remote is further and used: epoch 3, step 1",
+        "baseline: 3 views of labels come from the remote",
+    ]
+    assert "training was finished before" in capsys.readouterr().out
+
+
+class Broken(RemoteFolder):
+    """A remote in which something fails."""
+
+    def names(self) -> list[str]:
+        raise OSError(5, "Input/output error")
+
+    def write(self, name: str, file: Any, size: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+
+class ReadOnly(RemoteFolder):
+    """A remote that can be read."""
+
+    def write(self, name: str, file: Any, size: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+
+REFUSED = (
+    "baseline: the remote does not take what is saved (OSError: [Errno 30] Read-only file system): it goes on without"
+)
+LACKS = "baseline: the remote lacks what was saved last"
+
+
+@pytest.mark.parametrize("kind", ["gone", "broken", "read-only"])
+def test_a_remote_that_fails_is_a_sentence_and_no_byte(
+    furnished: Path, undisturbed: dict[str, bytes], tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "remote"
+    path.write_text("a file where a folder was")
+    remotes = {"gone": RemoteFolder, "broken": Broken, "read-only": ReadOnly}
+    said: list[str] = []
+    assert trained(furnished, tmp_path / "host", remotes[kind](LocalFileSystem(), str(path)), said) == undisturbed
+    if kind == "broken":
+        assert said.pop(0) == (
+            "baseline: nothing comes from the remote (OSError: [Errno 5] Input/output error): what lies here is used"
+        )
+    if kind == "gone":
+        assert said.pop(0).startswith("baseline: the remote does not take what is saved (")
+        assert said == [LACKS]
+    else:
+        assert said == [REFUSED, LACKS]
+
+
+def test_a_remote_that_recovers_has_the_newest(
+    remote: RemoteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "APART", 0.02)
+    monkeypatch.setattr(sharing, "AGAIN", 0.02)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    writes, said, write = 0, list[str](), RemoteFolder.write
+
+    def failing(self: RemoteFolder, name: str, file: Any, size: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes < 3:
+            raise OSError("no route to host")
+        write(self, name, file, size)
+
+    monkeypatch.setattr(RemoteFolder, "write", failing)
+    with Sharing("teacher", remote, tmp_path / "host", said.append), holding("teacher", KEY, pytest.fail) as state:
+        state.save(body(1))
+        while not said:
+            time.sleep(0.01)
+        state.save(body(2))
+        while len(said) < 2:
+            time.sleep(0.01)
+    assert said == [
+        "teacher: the remote does not take what is saved (OSError: no route to host): it goes on without",
+        "teacher: the remote takes what is saved again",
+    ]
+    assert {each.at for each in map(named, remote.names()) if each} == {(2, 0)}
+
+
+class Stuck(RemoteFolder):
+    """A remote that does not answer before it is let."""
+
+    let = threading.Event()
+
+    def names(self) -> list[str]:
+        assert self.let.wait(60)
+        return super().names()
+
+
+def test_a_remote_that_does_not_answer_is_not_waited_for(
+    furnished: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "PATIENCE", SLOW)
+    said: list[str] = []
+    remote = Stuck(LocalFileSystem(), str(tmp_path / "remote"))
+    try:
+        assert trained(furnished, tmp_path / "host", remote, said) == undisturbed
+        assert said == ["baseline: the remote has not answered for 0 s: what lies here is used"]
+    finally:
+        remote.let.set()
+
+
+def test_an_upload_in_flight_is_waited_for_with_a_bound(
+    tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "APART", 0.05)
+    monkeypatch.setattr(sharing, "PATIENCE", SLOW)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    let, begun, write = threading.Event(), threading.Event(), RemoteFolder.write
+
+    def slow(self: RemoteFolder, name: str, file: Any, size: int) -> None:
+        begun.set()
+        assert let.wait(60)
+        write(self, name, file, size)
+
+    monkeypatch.setattr(RemoteFolder, "write", slow)
+    said: list[str] = []
+
+    def share(until: Callable[[], object]) -> None:
+        with Sharing("teacher", remote, tmp_path / "host", said.append), holding("teacher", KEY, pytest.fail) as state:
+            state.save(body(len(said) + 1))
+            assert begun.wait(60)
+            until()
+
+    waits = "teacher: waits up to 0 s for the remote to take what was saved last"
+    try:
+        share(lambda: None)
+        assert said == [waits, "teacher: the remote lacks what was saved last"]
+        assert remote.names() == []
+    finally:
+        monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+        share(lambda: threading.Timer(0.2, let.set).start())
+    assert said[2:] == ["teacher: waits up to 60 s for the remote to take what was saved last"]
+    assert (3, 0) in {each.at for each in map(named, remote.names()) if each}
+
+
+def test_what_others_hold_or_held_before_is_not_put_there(
+    tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    for key, holder in ((KEY, str(os.getpid())), ("b" * 64, "1")):
+        with holding("teacher", key, pytest.fail) as state:
+            state.save(body(1))
+        (state.folder / "lock").write_text(holder)
+    with Sharing("teacher", remote, tmp_path / "host", pytest.fail):
+        (tmp_path / "host" / "teacher" / ("b" * 64) / "lock").write_text("1")
+        with holding("teacher", "c" * 64, pytest.fail) as state:
+            state.save(body(2))
+    assert [each.folder for each in map(named, remote.names()) if each] == ["c" * 64]
+
+
+OFF = """
+import sys, threading
+import stages.__main__ as stages
+import pipeline.training.stage as stage
+late = lambda: [name for name in sys.modules if name.split(".")[0] == "dvc" or "pipeline" in name and "shar" in name]
+def advance(name): print(sorted(late()), [each.name for each in threading.enumerate()])
+stage.advance = advance
+stages._advance("teacher")
+"""
+
+
+def test_off_nothing_of_it_is_there(tmp_path: Path) -> None:
+    """No thread, no code of it and none of DVC's, whatever remote there is; only the question whether it is on."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = missing\n")
+    environment = {key: value for key, value in os.environ.items() if key != asked.VARIABLE} | {"PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-c", OFF]
+    said = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said == "['pipeline.planning.specs.sharing'] ['MainThread']\n"
+    refused = subprocess.run(
+        run, cwd=tmp_path, env=environment | {asked.VARIABLE: "1"}, capture_output=True, text=True, check=False
+    )
+    assert "plan/teacher.json is missing" in refused.stderr, "on it is asked for"
+
+
+def test_a_carried_slot_asks_no_remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_specs({"refinery/g2": CarrySpec(node="refinery/g2", previous="refinery/g1", code={})}, PLAN)
+    with sharing.sharing("refinery/g2"):
+        assert "sharing" not in [each.name for each in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    ("planned", "given", "found"),
+    [(True, None, True), (None, None, False), (True, "0", False), (None, "1", True), (True, "1", True)],
+)
+def test_plan_or_the_environment_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: bool | None, given: str | None, found: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(asked.VARIABLE, raising=False)
+    if planned:
+        write_specs({asked.NAME: asked.SharingSpec(share_state=True)}, PLAN)
+    if given:
+        monkeypatch.setenv(asked.VARIABLE, given)
+    assert asked.is_asked() is found
+    monkeypatch.setenv(asked.VARIABLE, "yes")
+    with pytest.raises(UserError, match="COHOBATE_SHARE_STATE must be 0 or 1, not 'yes'"):
+        asked.is_asked()
+
+
+def test_params_decide_the_place_of_a_stage_and_where_weights_lie_does_not(furnished: Path, tmp_path: Path) -> None:
+    with on(furnished, tmp_path):
+        before = place("baseline")
+        path = PLAN / "baseline.json"
+        text = path.read_text()
+        spec = json.loads(text)
+        spec.pop("seal")
+
+        def changed(**changes: Any) -> str:
+            files.write_sealed(path, {**spec, **changes})
+            return place("baseline")
+
+        try:
+            given = {"file": "a.safetensors", "sha256": KEY}
+            assert changed() == before
+            assert changed(weights=given) == changed(weights={**given, "file": "b.safetensors"}) != before
+            assert changed(weights={**given, "sha256": "b" * 64}) != changed(weights=given)
+            assert changed(teacher="baseline") != before
+        finally:
+            path.write_text(text)
