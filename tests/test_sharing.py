@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scratch import CONFIG, Scratch
-from tests.test_resume import STEP, done, ended, results
+from tests.test_resume import STEP, done, ended, results, struck
 
 STRUCK = Path(__file__).with_name("struck_when_shared.py")
 Hosts = Callable[[str], Scratch]
@@ -38,9 +38,14 @@ def killed(scratch: Scratch, pattern: str, function: str, call: int, *verb: str)
     return said
 
 
-def test_killed_in_training_and_in_labelling_it_goes_on_elsewhere(hosts: Hosts, lineage: Scratch) -> None:
-    first, second, third = hosts("first"), hosts("second"), hosts("third")
-    killed(first, r"7-1-of-60-\w{64}", STEP, 30, "baseline")
+def test_stopped_killed_in_training_and_killed_in_labelling_it_goes_on_elsewhere(
+    hosts: Hosts, lineage: Scratch
+) -> None:
+    zeroth, first, second, third = (hosts(name) for name in ("zeroth", "first", "second", "third"))
+    status, said = ended(struck(zeroth, STEP, 10, "SIGTERM", "baseline"))
+    assert status == 130 and "progress is saved" in said and "remote" not in said
+    said = killed(first, r"7-1-of-60-\w{64}", STEP, 20, "baseline")
+    assert done(said) == 10, "what was saved last is there, too"
     said = killed(second, r"view-1-.*", "pipeline.labels.parts:view_path", 3, "baseline")
     assert "baseline: the state in the remote is further and used: epoch 8, step 2" in said
     assert done(said) == 29
@@ -49,3 +54,15 @@ def test_killed_in_training_and_in_labelling_it_goes_on_elsewhere(hosts: Hosts, 
     assert "baseline: 2 views of labels come from the remote" in said
     assert "baseline: going on with labels at view 2 of 3, " in said
     assert results(third, "baseline") == results(lineage, "baseline")
+
+
+def test_a_plan_without_a_remote_is_refused_where_state_is_shared(fresh: Scratch, tmp_path: Path) -> None:
+    scratch = fresh.copy(tmp_path / "repository")
+    before = sorted((scratch.folder / "plan").rglob("*"))
+    scratch.edit({"machine": {"share_state": True}})
+    said = scratch.stage("plan", code=1)
+    assert said == (
+        "error: training state is to be shared, but DVC has no default remote: add one by "
+        "`dvc remote add --default NAME URL`, or set machine.share_state to false\n"
+    )
+    assert sorted((scratch.folder / "plan").rglob("*")) == before

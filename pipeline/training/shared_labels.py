@@ -7,7 +7,6 @@ environment that made them, whose hash is the folder that they lie in.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.base import files
 from pipeline.base.errors import innermost
@@ -54,6 +53,11 @@ class RemoteLabels(NamedTuple):
     what: str
     bytes: int
     sha256: str
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it says that all views are there."""
+        return self.what == FINISHED
 
     @property
     def name(self) -> str:
@@ -195,26 +199,31 @@ class LabelSender:
         """Put what is new in a folder below `top` there. Raises what the remote raises."""
         lines = whole_lines(folder / PARTS)
         now = (len(lines), (folder / FINISHED).exists())
-        if not lines or self._seen.get(folder) == now:
-            return
-        content = (folder / ENVIRONMENT).read_bytes()
-        place = (folder.relative_to(top).as_posix(), files.digest(json.loads(content)))
-        self._send(RemoteLabels(*place, "environment", *_sealed(content)), io.BytesIO(content))
-        if (folder / PARTS / SEAL).exists():
-            content = (folder / PARTS / BASIS).read_bytes()
-            self._send(RemoteLabels(*place, "basis", *_sealed(content)), io.BytesIO(content))
+        if lines and self._seen.get(folder) != now:
+            for what, path in self._there(folder.relative_to(top).as_posix(), folder, lines):
+                if what in self.known:
+                    continue
+                try:
+                    file = path.open("rb")
+                except FileNotFoundError:
+                    return  # all of it is about to be made again, in another environment
+                with file:
+                    self.remote.write(what.name, file, what.bytes)
+                self.known.add(what)
+            self._seen[folder] = now
+
+    def _there(self, name: str, folder: Path, lines: list[str]) -> Iterator[tuple[RemoteLabels, Path]]:
+        """All files that are to be there, each after those that it needs."""
+        place = (name, files.digest(files.read_json(folder / ENVIRONMENT)))
+        paths = {"environment": folder / ENVIRONMENT, "basis": folder / PARTS / BASIS}
+        for what, path in paths.items():
+            if path.exists():
+                yield RemoteLabels(*place, what, path.stat().st_size, files.sha256(path)), path
         for v, line in enumerate(lines):
             size, sha256 = line.split()[1:]
-            with view_path(folder / PARTS, v).open("rb") as file:
-                self._send(RemoteLabels(*place, f"view-{v}", int(size), sha256), file)
-        if now[1]:
-            self._send(RemoteLabels(*place, FINISHED, *_sealed(b"")), io.BytesIO())
-        self._seen[folder] = now
-
-    def _send(self, what: RemoteLabels, file: BinaryIO) -> None:
-        if what not in self.known:
-            self.remote.write(what.name, file, what.bytes)
-            self.known.add(what)
+            yield RemoteLabels(*place, f"view-{v}", int(size), sha256), view_path(folder / PARTS, v)
+        if (path := folder / FINISHED).exists():
+            yield RemoteLabels(*place, FINISHED, 0, files.sha256(path)), path
 
 
 def whole_lines(parts: Path) -> list[str]:
@@ -235,7 +244,3 @@ def _line(v: int, view: RemoteLabels) -> str:
 def _views(there: dict[str, RemoteLabels]) -> int:
     """How many views there are, one after the other."""
     return next(v for v in itertools.count() if f"view-{v}" not in there)
-
-
-def _sealed(content: bytes) -> tuple[int, str]:
-    return len(content), hashlib.sha256(content).hexdigest()

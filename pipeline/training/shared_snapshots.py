@@ -122,7 +122,7 @@ def _body(remote: RemoteFolder, wanted: RemoteSnapshot, bringing: Bringing, log:
     except Exception as error:  # whatever the library of a remote raises
         log(f"{wanted.name} in the remote cannot be read ({innermost(error)}): it is not used")
         return None
-    seal, body = bytes(content[:DIGEST]), bytes(content[DIGEST:])
+    seal, body = bytes(content[:DIGEST]), bytes(memoryview(content)[DIGEST:])
     if hashlib.sha256(body).digest() != seal or _described(wanted.folder, seal, body) != wanted:
         log(f"{wanted.name} in the remote is damaged: it is not used")
         return None

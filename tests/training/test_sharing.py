@@ -31,6 +31,7 @@ from pipeline.planning.specs.spec import read_spec, write_specs
 from pipeline.planning.specs.training import TrainSpec
 from pipeline.training import shared_labels, shared_snapshots, sharing
 from pipeline.training.bringing import Bringing, TooLate
+from pipeline.training.folders import contents
 from pipeline.training.labelling import kept_parts
 from pipeline.training.learn import learn
 from pipeline.training.shared_labels import LabelSender
@@ -265,6 +266,22 @@ def test_a_damaged_view_is_named_and_those_before_it_are_used(remote: RemoteFold
     assert [name for name in came if "view" in name] == [f"{PARTS}/view_000.safetensors"]
     assert came[f"{PARTS}/{WHOLE}"].decode().startswith("0 4 ") and came[f"{PARTS}/{WHOLE}"].count(b"\n") == 1
     assert len(said) == 1 and said[0].endswith(f"{path.name} in the remote is damaged: it is not used")
+
+
+def test_a_basis_comes_with_the_views_that_are_encoded_in_it(remote: RemoteFolder, tmp_path: Path) -> None:
+    there = labelled(tmp_path / "first", HERE, b"zero")
+    for name, content in (("basis.safetensors", b"fitted"), ("basis", hashlib.sha256(b"fitted").hexdigest().encode())):
+        (there / PARTS / name).write_bytes(content)
+    send_labels(remote, there)
+    came = bring_labels(remote, tmp_path / "second", [])
+    assert came[f"{PARTS}/basis.safetensors"] == b"fitted"
+    assert came[f"{PARTS}/basis"] == (there / PARTS / "basis").read_bytes()
+    folder = tmp_path / "second" / "labels" / "teacher" / KEY
+    (folder / PARTS / ".shared.1.tmp").write_bytes(b"left by a process that was killed")
+    found = contents(folder, tmp_path / "second")
+    assert found is not None and len(found) == len(came) + 2, "gc knows all of it"
+    send_labels(remote, labelled(tmp_path / "third", HERE, b"zero", b"one"))
+    assert f"{PARTS}/.shared.1.tmp" not in bring_labels(remote, tmp_path / "second", [])
 
 
 def test_labels_say_in_the_remote_when_they_are_finished(remote: RemoteFolder, tmp_path: Path) -> None:
