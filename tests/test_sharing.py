@@ -11,6 +11,7 @@ from tests.scratch import CONFIG, Scratch
 from tests.test_resume import STEP, done, ended, results, struck
 
 STRUCK = Path(__file__).with_name("struck_when_shared.py")
+PIPELINE = (sys.executable, "-m", "pipeline")
 Hosts = Callable[[str], Scratch]
 
 
@@ -66,3 +67,9 @@ def test_a_plan_without_a_remote_is_refused_where_state_is_shared(fresh: Scratch
         "`dvc remote add --default NAME URL`, or set machine.share_state to false\n"
     )
     assert sorted((scratch.folder / "plan").rglob("*")) == before
+
+
+def test_no_other_command_sees_a_difference(hosts: Hosts, lineage: Scratch) -> None:
+    sharing = hosts("sharing")
+    for command in (("repro", "--dry"), ("status",), ("tree",), ("accept", "--dry")):
+        assert sharing.run(*PIPELINE, *command) == lineage.run(*PIPELINE, *command)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -38,7 +37,7 @@ from pipeline.training.shared_labels import LabelSender
 from pipeline.training.shared_snapshots import RemoteSnapshot, SnapshotSender, named
 from pipeline.training.sharing import Sharing, place
 from pipeline.training.state import State, holding
-from tests.scratch import ROOT
+from tests.scratch import ROOT, wait
 from tests.training import runs
 
 KEY = "a" * 64
@@ -413,11 +412,9 @@ def test_a_remote_that_recovers_has_the_newest(
     monkeypatch.setattr(RemoteFolder, "write", failing)
     with Sharing("teacher", remote, tmp_path / "host", said.append), holding("teacher", KEY, pytest.fail) as state:
         state.save(body(1))
-        while not said:
-            time.sleep(0.01)
+        wait("the first sentence", lambda: len(said) == 1)
         state.save(body(2))
-        while len(said) < 2:
-            time.sleep(0.01)
+        wait("the second sentence", lambda: len(said) == 2)
     assert said == [
         "teacher: the remote does not take what is saved (OSError: no route to host): it goes on without",
         "teacher: the remote takes what is saved again",
@@ -431,7 +428,7 @@ class Stuck(RemoteFolder):
     let = threading.Event()
 
     def names(self) -> list[str]:
-        assert self.let.wait(60)
+        assert self.let.wait(5)
         return super().names()
 
 
