@@ -1,17 +1,12 @@
 """Remove training state from DVC's default remote that nothing will go on with."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.base.errors import UserError, innermost
+from pipeline.dvc.remote import RemoteFolder
 from pipeline.training import shared_labels, shared_snapshots
-
-if TYPE_CHECKING:
-    from pipeline.dvc.remote import RemoteFolder
 
 SHARED = re.compile(
     r"((?:[A-Za-z0-9_-]+/)+[0-9a-f]{16})/(.+)"

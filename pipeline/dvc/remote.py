@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dvc.config import Config
-from dvc.exceptions import DvcException
-from dvc.fs import get_cloud_fs
-
 from pipeline.base.errors import UserError
 from pipeline.dvc import cache
 
@@ -73,8 +69,15 @@ def remote_folder() -> RemoteFolder:
     Nothing is asked of the remote yet.
 
     Raises:
-        UserError: There is no default remote, or DVC cannot use it.
+        UserError: There is no default remote, or DVC cannot use it, or is not here.
     """
+    # Here, as only DVC knows what its config says, and whoever trains may have none.
+    try:
+        from dvc.config import Config
+        from dvc.exceptions import DvcException
+        from dvc.fs import get_cloud_fs
+    except ModuleNotFoundError:
+        raise UserError("training state is to be shared, but DVC is not installed here: install it") from None
     home = os.environ.get("DVC_ROOT")
     top = Path(home) if home else cache.repository()
     if top is None or not (top / ".dvc").is_dir():

@@ -4,8 +4,6 @@ The view that is being made is not there: that is what a kill costs on another h
 environment that made them, whose hash is the folder that they lie in.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json
@@ -16,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pipeline.base import files
 from pipeline.base.errors import innermost
+from pipeline.dvc.remote import RemoteFolder
 from pipeline.labels.kept_basis import SEAL
 from pipeline.labels.layout import BASIS
 from pipeline.labels.parts import WHOLE
@@ -28,9 +27,6 @@ from pipeline.training.bringing import Bringing
 from pipeline.training.folders import COMING, PARTS, Busy, taken
 from pipeline.training.labelling import ENVIRONMENT
 from pipeline.training.shared_snapshots import PLACE
-
-if TYPE_CHECKING:
-    from pipeline.dvc.remote import RemoteFolder
 
 LABELS = "labels"
 FINISHED = "finished"

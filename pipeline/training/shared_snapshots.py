@@ -4,8 +4,6 @@ A file is what `training.state` writes, sealed by its SHA-256: one that is torn 
 used only in the environment that made it, whose hash is the folder that it lies in.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -14,16 +12,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pipeline.base import files
 from pipeline.base.errors import innermost
+from pipeline.dvc.remote import RemoteFolder
 from pipeline.training.bringing import Bringing, TooLate
 from pipeline.training.folders import Busy, taken
 from pipeline.training.state import DIGEST, State, facts
-
-if TYPE_CHECKING:
-    from pipeline.dvc.remote import RemoteFolder
 
 # A folder of saved training, relative to that of its node.
 PLACE = r"((?:[A-Za-z0-9_-]+/)*[0-9a-f]{64})/([0-9a-f]{64})"

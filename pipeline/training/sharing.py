@@ -8,21 +8,20 @@ In the remote it lies in `training-state/<node>/<place>/`, where the place is wh
 stays when the stage has ended, as another host may be about to use it, until `python -m pipeline gc --remote`.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pipeline.base import files
-from pipeline.base.errors import UserError, innermost
+from pipeline.base.errors import innermost
 from pipeline.base.locks import LOCK
 from pipeline.base.paths import ARTIFACTS, DATA, PLAN
 from pipeline.console.progress import log
 from pipeline.data.prepared import HEADER
+from pipeline.dvc.remote import RemoteFolder, remote_folder
 from pipeline.dvc.training_state import state_root
 from pipeline.planning.specs.slots import CarrySpec, SkipSpec
 from pipeline.planning.specs.spec import read_spec_if
@@ -31,9 +30,6 @@ from pipeline.training.bringing import Bringing, TooLate
 from pipeline.training.folders import KEY, locked_folders
 from pipeline.training.shared_labels import LABELS, LabelSender
 from pipeline.training.shared_snapshots import SnapshotSender
-
-if TYPE_CHECKING:
-    from pipeline.dvc.remote import RemoteFolder
 
 APART = 1.0  # seconds between two looks at what was saved
 AGAIN = 10.0  # seconds before the next one, where the remote has failed
@@ -47,15 +43,11 @@ def sharing(node: str) -> Iterator[None]:
     """Share what the stage of a node saves meanwhile; of one that carries or is skipped, nothing.
 
     Raises:
-        UserError: DVC has no default remote, or cannot use it. What goes wrong there later is a sentence.
+        UserError: There is no default remote, or DVC cannot use it. What goes wrong there later is a sentence.
     """
     if read_spec_if(node, CarrySpec, SkipSpec):
         yield
         return
-    try:
-        from pipeline.dvc.remote import remote_folder
-    except ModuleNotFoundError:
-        raise UserError("training state is to be shared, but DVC is not installed here: install it") from None
     with Sharing(node, remote_folder().below(f"{node}/{place(node)}"), state_root(), log):
         yield
 

@@ -1,6 +1,7 @@
 """Our folder in DVC's default remote: found as DVC finds that, and left alone by DVC."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def test_without_a_remote_that_can_be_used_it_is_one_sentence(repository: Path, 
     with pytest.raises(UserError, match=sentence) as refused:
         remote_folder()
     assert "\n" not in str(refused.value)
+
+
+def test_without_dvc_it_is_one_sentence(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dvc.config", None)
+    with pytest.raises(UserError, match="DVC is not installed here: install it"):
+        remote_folder()
 
 
 def test_outside_of_a_repository_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -445,6 +445,25 @@ def test_a_remote_that_does_not_answer_is_not_waited_for(
         remote.let.set()
 
 
+def test_a_remote_that_answers_late_takes_what_is_saved_and_brings_nothing(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "APART", 0.05)
+    monkeypatch.setattr(sharing, "PATIENCE", SLOW)
+    monkeypatch.setattr(Stuck, "let", threading.Event())
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    hosts("first").save(body(5))
+    said: list[str] = []
+    remote = Stuck(LocalFileSystem(), str(tmp_path / "remote"))
+    with Sharing("teacher", remote, tmp_path / "host", said.append), holding("teacher", KEY, pytest.fail) as state:
+        assert state.load(pytest.fail) is None
+        state.save(body(1))
+        remote.let.set()
+        wait("it to be there", lambda: len(RemoteFolder.names(remote)) == 2)
+        assert state.load(pytest.fail) == body(1)
+    assert said == ["teacher: the remote has not answered for 0 s: what lies here is used"]
+
+
 def test_an_upload_in_flight_is_waited_for_with_a_bound(
     tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
