@@ -6,6 +6,8 @@ SHARING = "pipeline/training/sharing.py"
 SNAPSHOTS = "pipeline/training/shared_snapshots.py"
 LABELS = "pipeline/training/shared_labels.py"
 TESTS = "tests/training/test_sharing.py"
+OF_SNAPSHOTS = "tests/training/test_shared_snapshots.py"
+OF_LABELS = "tests/training/test_shared_labels.py"
 
 MUTANTS = [
     # A torn snapshot is used.
@@ -13,77 +15,77 @@ MUTANTS = [
         SNAPSHOTS,
         "hashlib.sha256(body).digest() != seal or ",
         "",
-        f"{TESTS}::test_a_torn_one_is_named_and_the_one_before_is_used",
+        f"{OF_SNAPSHOTS}::test_a_torn_one_is_named_and_the_one_before_is_used",
     ),
     # A whole one under the name of another is.
     Mutant(
         SNAPSHOTS,
         " or _described(wanted.folder, seal, body) != wanted:",
         ":",
-        f"{TESTS}::test_a_whole_one_under_the_name_of_another_is_not_used",
+        f"{OF_SNAPSHOTS}::test_a_whole_one_under_the_name_of_another_is_not_used",
     ),
     # 9 comes after 10.
     Mutant(
         SNAPSHOTS,
         "key=lambda each: each.at, reverse=True",
         "key=lambda each: each.name, reverse=True",
-        f"{TESTS}::test_the_furthest_is_brought_and_the_clock_does_not_count",
+        f"{OF_SNAPSHOTS}::test_the_furthest_is_brought_and_the_clock_does_not_count",
     ),
     # An older one takes the place of what is here.
     Mutant(
         SNAPSHOTS,
         "(each.at <= here.at or each.environment != here.environment)",
         "each.environment != here.environment",
-        f"{TESTS}::test_only_what_is_further_than_here_is_used",
+        f"{OF_SNAPSHOTS}::test_only_what_is_further_than_here_is_used",
     ),
     # So does one that is of no use here.
     Mutant(
         SNAPSHOTS,
         "(each.at <= here.at or each.environment != here.environment)",
         "each.at <= here.at",
-        f"{TESTS}::test_of_another_environment_nothing_takes_the_place_of_what_is_here",
+        f"{OF_SNAPSHOTS}::test_of_another_environment_nothing_takes_the_place_of_what_is_here",
     ),
     # The last one that is whole is removed before a newer one is there.
     Mutant(
         SNAPSHOTS,
         "_is_needless(each, before)",
         "_is_needless(each, newest)",
-        f"{TESTS}::test_the_last_two_stay_and_what_is_further_counts_for_nothing",
+        f"{OF_SNAPSHOTS}::test_the_last_two_stay_and_what_is_further_counts_for_nothing",
     ),
     # All that was ever put there stays.
     Mutant(
         SNAPSHOTS,
         "                self.remote.remove(old.name)\n",
         "",
-        f"{TESTS}::test_the_last_two_stay_and_what_is_further_counts_for_nothing",
+        f"{OF_SNAPSHOTS}::test_the_last_two_stay_and_what_is_further_counts_for_nothing",
     ),
     # A damaged view is used.
     Mutant(
         LABELS,
         "if seal.hexdigest() != wanted.sha256:",
         "if not wanted.sha256:",
-        f"{TESTS}::test_a_damaged_view_is_named_and_those_before_it_are_used",
+        f"{OF_LABELS}::test_a_damaged_view_is_named_and_those_before_it_are_used",
     ),
     # Labels of another environment follow those that are here.
     Mutant(
         LABELS,
         "if here.exists():",
         "if not here:",
-        f"{TESTS}::test_labels_of_another_environment_do_not_come_to_those_here",
+        f"{OF_LABELS}::test_labels_of_another_environment_do_not_come_to_those_here",
     ),
     # What came too late changes the state of a training that has begun.
     Mutant(
         "pipeline/training/bringing.py",
         "        if self._given_up:\n            raise TooLate\n",
         "",
-        f"{TESTS}::test_what_comes_when_nobody_waits_any_more_changes_nothing",
+        f"{OF_SNAPSHOTS}::test_what_comes_when_nobody_waits_any_more_changes_nothing",
     ),
     # The state of a training that another process does is changed.
     Mutant(
         "pipeline/training/folders.py",
         "            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)\n            is_there",
         "            is_there",
-        f"{TESTS}::test_where_another_process_trains_nothing_is_brought",
+        f"{OF_SNAPSHOTS}::test_where_another_process_trains_nothing_is_brought",
     ),
     # A remote that does not answer is waited for.
     Mutant(

@@ -1,6 +1,5 @@
 """A remote that fails in whatever way changes no byte and stops no training; what it has is used where it is whole."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 from dvc_objects.fs.local import LocalFileSystem
-from safetensors.numpy import save
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
@@ -22,275 +20,20 @@ from pipeline.config import params
 from pipeline.data.prepare import prepare
 from pipeline.dvc.remote import RemoteFolder, remote_folder
 from pipeline.dvc.training_state import VARIABLE
-from pipeline.labels.parts import PARTS, WHOLE
-from pipeline.labels.store import view_path
 from pipeline.planning.specs import sharing as asked
 from pipeline.planning.specs.slots import CarrySpec
 from pipeline.planning.specs.spec import read_spec, write_specs
 from pipeline.planning.specs.training import TrainSpec
-from pipeline.training import shared_labels, shared_snapshots, sharing
-from pipeline.training.bringing import Bringing, TooLate
-from pipeline.training.folders import contents
-from pipeline.training.labelling import kept_parts
+from pipeline.training import sharing
 from pipeline.training.learn import learn
-from pipeline.training.shared_labels import LabelSender
-from pipeline.training.shared_snapshots import RemoteSnapshot, SnapshotSender, named
+from pipeline.training.shared_snapshots import named
 from pipeline.training.sharing import Sharing, place
-from pipeline.training.state import State, holding
+from pipeline.training.state import holding
 from tests.scratch import ROOT, wait
 from tests.training import runs
+from tests.training.hosts import KEY, Hosts, body
 
-KEY = "a" * 64
-HERE, ELSEWHERE = {"threads": 1}, {"threads": 2}
-SLOW = 0.3
-
-
-def body(epoch: int, step: int = 0, environment: dict[str, Any] | None = None, epochs: int = 9) -> bytes:
-    """A snapshot of so much of a training."""
-    position = {"epoch": epoch, "step": step}
-    known = {"environment": environment or HERE, "position": position, "epochs": epochs}
-    return save({}, {"facts": json.dumps(known)})
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> RemoteFolder:
-    return RemoteFolder(LocalFileSystem(), str(tmp_path / "remote"))
-
-
-class Host:
-    """A folder of training state of one node, whose remote is as given."""
-
-    def __init__(self, top: Path, remote: RemoteFolder) -> None:
-        self.top = top
-        self.folder = top / KEY
-        self.remote = remote
-        self.sender = SnapshotSender(remote, set())
-        self.said: list[str] = []
-
-    def save(self, *bodies: bytes) -> None:
-        """Save snapshots, one after the other, and send each."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for each in bodies:
-            State(self.folder).save(each)
-            self.sender.send(self.top, self.folder)
-
-    def bring(self, bringing: Bringing | None = None) -> set[RemoteSnapshot]:
-        known = self.known()
-        return shared_snapshots.bring(self.remote, known, self.top, bringing or Bringing(), self.said.append)
-
-    def known(self) -> set[RemoteSnapshot]:
-        return {each for each in map(named, self.remote.names()) if each}
-
-    def loaded(self) -> bytes | None:
-        return State(self.folder).load(pytest.fail)
-
-
-Hosts = Callable[[str], Host]
-
-
-@pytest.fixture
-def hosts(tmp_path: Path, remote: RemoteFolder) -> Hosts:
-    return lambda name: Host(tmp_path / name, remote)
-
-
-def test_the_furthest_is_brought_and_the_clock_does_not_count(hosts: Hosts, tmp_path: Path) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(1), body(2, 7), body(10, epochs=11))
-    for path in (tmp_path / "remote").rglob("*-of-*"):
-        epoch = int(path.name.split("-")[0])
-        os.utime(path, (10**9 - epoch, 10**9 - epoch))
-    assert second.bring() == set()
-    assert second.loaded() == body(10, epochs=11)
-    assert second.said == ["the state in the remote is further and used: epoch 11, step 1"]
-
-
-@pytest.mark.parametrize(("here", "used"), [((2, 6), True), ((2, 7), False), ((2, 8), False), ((3, 0), False)])
-def test_only_what_is_further_than_here_is_used(hosts: Hosts, here: tuple[int, int], used: bool) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(2, 7))
-    second.folder.mkdir(parents=True)
-    State(second.folder).save(body(*here))
-    assert second.bring() == set()
-    assert second.loaded() == (body(2, 7) if used else body(*here))
-    assert bool(second.said) is used
-
-
-def test_of_another_environment_nothing_takes_the_place_of_what_is_here(hosts: Hosts) -> None:
-    first, second, third = hosts("first"), hosts("second"), hosts("third")
-    first.save(body(5, environment=ELSEWHERE))
-    second.save(body(1))
-    assert second.bring() == set() and second.loaded() == body(1)
-    third.bring()
-    assert third.loaded() == body(5, environment=ELSEWHERE), "training says what it does of it"
-
-
-@pytest.mark.parametrize("length", [0, 31, 45, -1])
-def test_a_torn_one_is_named_and_the_one_before_is_used(hosts: Hosts, tmp_path: Path, length: int) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(1), body(2))
-    (path,) = (tmp_path / "remote").rglob("2-0-of-*")
-    path.write_bytes(path.read_bytes()[:length])
-    assert {each.at for each in second.bring()} == {(2, 0)}
-    assert second.loaded() == body(1)
-    assert second.said[0].endswith(f"{path.name} in the remote is damaged: it is not used")
-    assert len(second.said) == 2
-
-
-def test_a_whole_one_under_the_name_of_another_is_not_used(hosts: Hosts, tmp_path: Path) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(1), body(2))
-    (one,), (two,) = ((tmp_path / "remote").rglob(f"{epoch}-0-of-*") for epoch in (1, 2))
-    two.write_bytes(one.read_bytes())
-    assert len(second.bring()) == 1
-    assert second.loaded() == body(1)
-
-
-def test_the_last_two_stay_and_what_is_further_counts_for_nothing(hosts: Hosts, tmp_path: Path) -> None:
-    """A torn one that is further must not be the reason to remove whole ones."""
-    first, torn, second = hosts("first"), hosts("torn"), hosts("second")
-    first.save(body(1), body(2), body(3))
-    assert {each.at for each in first.known()} == {(2, 0), (3, 0)}
-    torn.save(body(7), body(8))
-    for each in torn.known():
-        if each.epoch > 3:
-            (tmp_path / "remote" / each.name).write_bytes(b"torn")
-    known = second.known()
-    second.sender = SnapshotSender(second.remote, known, second.bring())
-    assert second.loaded() == body(3)
-    second.save(body(4), body(5), body(6))
-    assert {each.epoch for each in first.known()} == {5, 6, 7, 8}
-    second.save(body(7))
-    third = hosts("third")
-    assert {each.epoch for each in third.bring()} == {8}
-    assert third.loaded() == body(7), "it was put there again"
-    second.save(body(9), body(9, 1))
-    assert {each.at for each in first.known()} == {(9, 0), (9, 1)}
-
-
-def test_what_comes_when_nobody_waits_any_more_changes_nothing(hosts: Hosts) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(1))
-    bringing = Bringing()
-    bringing.give_up()
-    with pytest.raises(TooLate):
-        second.bring(bringing)
-    assert second.loaded() is None and second.said == []
-
-
-def test_where_another_process_trains_nothing_is_brought(hosts: Hosts, tmp_path: Path) -> None:
-    first, second = hosts("first"), hosts("second")
-    first.save(body(1))
-    holder = f"""
-import sys
-from pathlib import Path
-from pipeline.base.locks import held
-with held(Path({str(second.folder)!r}), print):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-    command, pipe = [sys.executable, "-c", holder], subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as other:
-        assert other.stdout is not None and other.stdout.readline() == "held\n"
-        second.bring()
-        assert second.loaded() is None and second.said == []
-        other.communicate()
-    second.bring()
-    assert second.loaded() == body(1)
-
-
-def labelled(root: Path, environment: dict[str, Any], *views: bytes, finished: bool = False) -> Path:
-    """Labels of a node below `root`, of these views."""
-
-    class Killed(Exception):
-        pass
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(root))
-        try:
-            with kept_parts("teacher", KEY, environment) as parts:
-                lines = []
-                for v, view in enumerate(views):
-                    view_path(parts, v).write_bytes(view)
-                    lines.append(f"{v} {len(view)} {hashlib.sha256(view).hexdigest()}\n")
-                (parts / WHOLE).write_text("".join(lines))
-                if not finished:
-                    raise Killed
-        except Killed:
-            pass
-    return root / "labels" / "teacher" / KEY
-
-
-def send_labels(remote: RemoteFolder, folder: Path) -> None:
-    LabelSender(remote, set()).send(folder.parent, folder)
-
-
-def bring_labels(remote: RemoteFolder, root: Path, said: list[str]) -> dict[str, bytes]:
-    """The files that lie there then."""
-    known = {each for each in map(shared_labels.named, remote.names()) if each}
-    shared_labels.bring(remote, known, root / "labels" / "teacher", Bringing(), said.append)
-    folder = root / "labels" / "teacher" / KEY
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def test_whole_views_come_and_those_here_stay(remote: RemoteFolder, tmp_path: Path) -> None:
-    there = labelled(tmp_path / "first", HERE, b"zero", b"one", b"two")
-    send_labels(remote, there)
-    expected = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
-    expected.pop("lock")
-    said: list[str] = []
-    assert bring_labels(remote, tmp_path / "second", said) == expected
-    labelled(tmp_path / "third", HERE, b"zero")
-    assert bring_labels(remote, tmp_path / "third", said) == expected
-    before = labelled(tmp_path / "fourth", HERE, b"zero", b"one", b"two", b"three")
-    assert bring_labels(remote, tmp_path / "fourth", said)[f"{PARTS}/view_003.safetensors"] == b"three"
-    assert len((before / PARTS / WHOLE).read_text().splitlines()) == 4
-    assert said == ["3 views of labels come from the remote", "2 views of labels come from the remote"]
-
-
-def test_labels_of_another_environment_do_not_come_to_those_here(remote: RemoteFolder, tmp_path: Path) -> None:
-    send_labels(remote, labelled(tmp_path / "first", ELSEWHERE, b"zero", b"one"))
-    labelled(tmp_path / "second", HERE, b"0000")
-    said: list[str] = []
-    assert bring_labels(remote, tmp_path / "second", said)[f"{PARTS}/view_000.safetensors"] == b"0000"
-    assert said == []
-
-
-def test_a_damaged_view_is_named_and_those_before_it_are_used(remote: RemoteFolder, tmp_path: Path) -> None:
-    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero", b"one", b"two"))
-    (path,) = (tmp_path / "remote").rglob("view-1-*")
-    path.write_bytes(b"onf")
-    said: list[str] = []
-    came = bring_labels(remote, tmp_path / "second", said)
-    assert [name for name in came if "view" in name] == [f"{PARTS}/view_000.safetensors"]
-    assert came[f"{PARTS}/{WHOLE}"].decode().startswith("0 4 ") and came[f"{PARTS}/{WHOLE}"].count(b"\n") == 1
-    assert len(said) == 1 and said[0].endswith(f"{path.name} in the remote is damaged: it is not used")
-
-
-def test_a_basis_comes_with_the_views_that_are_encoded_in_it(remote: RemoteFolder, tmp_path: Path) -> None:
-    there = labelled(tmp_path / "first", HERE, b"zero")
-    for name, content in (("basis.safetensors", b"fitted"), ("basis", hashlib.sha256(b"fitted").hexdigest().encode())):
-        (there / PARTS / name).write_bytes(content)
-    send_labels(remote, there)
-    came = bring_labels(remote, tmp_path / "second", [])
-    assert came[f"{PARTS}/basis.safetensors"] == b"fitted"
-    assert came[f"{PARTS}/basis"] == (there / PARTS / "basis").read_bytes()
-    folder = tmp_path / "second" / "labels" / "teacher" / KEY
-    (folder / PARTS / ".shared.1.tmp").write_bytes(b"left by a process that was killed")
-    found = contents(folder, tmp_path / "second")
-    assert found is not None and len(found) == len(came) + 2, "gc knows all of it"
-    send_labels(remote, labelled(tmp_path / "third", HERE, b"zero", b"one"))
-    assert f"{PARTS}/.shared.1.tmp" not in bring_labels(remote, tmp_path / "second", [])
-
-
-def test_labels_say_in_the_remote_when_they_are_finished(remote: RemoteFolder, tmp_path: Path) -> None:
-    def names() -> list[str]:
-        return [each.what for each in map(shared_labels.named, remote.names()) if each]
-
-    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero"))
-    assert sorted(names()) == ["environment", "view-0"]
-    send_labels(remote, labelled(tmp_path / "first", HERE, b"zero", b"one", finished=True))
-    assert sorted(names()) == ["environment", "finished", "view-0", "view-1"]
+SLOW = 0.3  # seconds
 
 
 @pytest.fixture(scope="module")
