@@ -83,7 +83,7 @@ class Sharing:
         self._bringing = Bringing()
         self._brought, self._begun, self._ending, self._ended = (threading.Event() for _ in range(4))
         self._snapshots, self._labels = SnapshotSender(remote, set()), LabelSender(remote, set())
-        self._locks: dict[Path, int | None] = {}
+        self._taken: dict[Path, tuple[int, str] | None] = {}
         self._failing = False
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class Sharing:
                 self._bringing.give_up()
                 self._log(f"the remote has not answered for {PATIENCE:.0f} s: what lies here is used")
                 break
-        self._locks = {folder: _changed(folder) for _, folder in self._folders()}
+        self._taken = {folder: _taken(folder) for _, folder in self._folders()}
         self._begun.set()
         return self
 
@@ -136,7 +136,8 @@ class Sharing:
         """Put there what is new in the folders that this process has held since the stage began."""
         try:
             for sender, folder in self._folders():
-                if _changed(folder) != self._locks.get(folder) and _holder(folder) == str(os.getpid()):
+                taken = _taken(folder)
+                if taken != self._taken.get(folder) and taken and taken[1] == str(os.getpid()):
                     top = self.top if sender is self._snapshots else self.labels_top
                     sender.send(top, folder)
         except Exception as error:  # whatever the library of a remote raises
@@ -159,18 +160,13 @@ class Sharing:
         self._print(f"{self.node}: {sentence}")
 
 
-def _holder(folder: Path) -> str:
-    """Who holds a folder, or held it last; empty where that is changing."""
-    try:
-        return (folder / LOCK).read_text()
-    except FileNotFoundError:
-        return ""
+def _taken(folder: Path) -> tuple[int, str] | None:
+    """When a folder was taken last, and by which process: to tell two times apart by, whatever the clock says.
 
-
-def _changed(folder: Path) -> int | None:
-    """When somebody took a folder last: a number to tell two times apart by, whatever the clock says."""
+    A file system may tell no two moments of one second apart.
+    """
     try:
-        return (folder / LOCK).stat().st_mtime_ns
+        return (folder / LOCK).stat().st_mtime_ns, (folder / LOCK).read_text()
     except FileNotFoundError:
         return None
 

@@ -111,8 +111,22 @@ MUTANTS = [
     # What other processes hold is put there in the name of this stage.
     Mutant(
         SHARING,
-        " and _holder(folder) == str(os.getpid())",
+        " and taken[1] == str(os.getpid())",
         "",
+        f"{TESTS}::test_what_others_hold_or_held_before_is_not_put_there",
+    ),
+    # So is what an earlier process held that had our number, as in containers.
+    Mutant(
+        SHARING,
+        "taken != self._taken.get(folder) and taken and",
+        "taken and",
+        f"{TESTS}::test_what_others_hold_or_held_before_is_not_put_there",
+    ),
+    # Where the clock of a file system stands still, nothing is put there.
+    Mutant(
+        SHARING,
+        "(folder / LOCK).stat().st_mtime_ns, ",
+        "0, ",
         f"{TESTS}::test_what_others_hold_or_held_before_is_not_put_there",
     ),
     # It is on where nobody has asked for it.

@@ -244,16 +244,34 @@ def test_an_upload_in_flight_is_waited_for_with_a_bound(
 def test_what_others_hold_or_held_before_is_not_put_there(
     tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In containers each process may have the number of the one before."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
-    for key, holder in ((KEY, str(os.getpid())), ("b" * 64, "1")):
+    others, before, again, new = (letter * 64 for letter in "abcd")
+    for key in (others, before, again):
         with holding("teacher", key, pytest.fail) as state:
             state.save(body(1))
-        (state.folder / "lock").write_text(holder)
+        os.utime(state.folder / "lock", (10**9, 10**9))
     with Sharing("teacher", remote, tmp_path / "host", pytest.fail):
-        (tmp_path / "host" / "teacher" / ("b" * 64) / "lock").write_text("1")
-        with holding("teacher", "c" * 64, pytest.fail) as state:
+        (tmp_path / "host" / "teacher" / others / "lock").write_text("1")
+        for key in (again, new):
+            with holding("teacher", key, pytest.fail) as state:
+                state.save(body(2))
+    assert [each.folder for each in map(named, remote.names()) if each] == [again, new]
+
+
+def test_a_folder_that_is_taken_in_the_second_of_the_start_is_shared(
+    hosts: Hosts, tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as a file system with whole seconds can tell."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    hosts("first").save(body(1))
+    lock = tmp_path / "host" / "teacher" / KEY / "lock"
+    with Sharing("teacher", remote, tmp_path / "host", lambda sentence: None):
+        begun = lock.stat().st_mtime_ns
+        with holding("teacher", KEY, pytest.fail) as state:
             state.save(body(2))
-    assert [each.folder for each in map(named, remote.names()) if each] == ["c" * 64]
+        os.utime(lock, ns=(begun, begun))
+    assert {each.epoch for each in map(named, remote.names()) if each} == {1, 2}
 
 
 OFF = """
