@@ -31,14 +31,21 @@ MUTANTS = [
         "key=lambda each: each.name, reverse=True",
         f"{OF_SNAPSHOTS}::test_the_furthest_is_brought_and_the_clock_does_not_count",
     ),
-    # An older one takes the place of what is here.
+    # What is older than what is here is read, for nothing.
     Mutant(
         SNAPSHOTS,
         "(each.at <= here.at or each.environment != here.environment)",
         "each.environment != here.environment",
-        f"{OF_SNAPSHOTS}::test_only_what_is_further_than_here_is_used",
+        f"{OF_SNAPSHOTS}::test_only_what_is_further_than_here_is_read_and_used",
     ),
-    # So does one that is of no use here.
+    # An older one takes the place of what is here.
+    Mutant(
+        SNAPSHOTS,
+        "if now is None or now.at < each.at:",
+        "if now is None or now.at > each.at:",
+        f"{OF_SNAPSHOTS}::test_only_what_is_further_than_here_is_read_and_used",
+    ),
+    # One that is of no use here does.
     Mutant(
         SNAPSHOTS,
         "(each.at <= here.at or each.environment != here.environment)",

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.dvc.remote import RemoteFolder
 from pipeline.training.bringing import Bringing, TooLate
 from pipeline.training.shared_snapshots import SnapshotSender
 from pipeline.training.state import State
@@ -26,14 +28,23 @@ def test_the_furthest_is_brought_and_the_clock_does_not_count(hosts: Hosts, tmp_
 
 
 @pytest.mark.parametrize(("here", "used"), [((2, 6), True), ((2, 7), False), ((2, 8), False), ((3, 0), False)])
-def test_only_what_is_further_than_here_is_used(hosts: Hosts, here: tuple[int, int], used: bool) -> None:
+def test_only_what_is_further_than_here_is_read_and_used(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, here: tuple[int, int], used: bool
+) -> None:
     first, second = hosts("first"), hosts("second")
     first.save(body(2, 7))
     second.folder.mkdir(parents=True)
     State(second.folder).save(body(*here))
+    reads, read = list[str](), RemoteFolder.read
+
+    def reading(self: RemoteFolder, name: str) -> Iterator[bytes]:
+        reads.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(RemoteFolder, "read", reading)
     assert second.bring() == set()
     assert second.loaded() == (body(2, 7) if used else body(*here))
-    assert bool(second.said) is used
+    assert bool(second.said) is bool(reads) is used
 
 
 def test_of_another_environment_nothing_takes_the_place_of_what_is_here(hosts: Hosts) -> None:
@@ -103,6 +114,7 @@ def test_where_another_process_trains_nothing_is_brought(hosts: Hosts, tmp_path:
     first.save(body(1))
     holder = f"""
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from pipeline.base.locks import held
 with held(Path({str(second.folder)!r}), print):
