@@ -148,7 +148,7 @@ MUTANTS = [
         "pipeline/commands/accept.py",
         '("machine", sharing.NAME)',
         '("machine",)',
-        "tests/test_sharing.py::test_no_other_command_sees_a_difference",
+        "tests/commands/test_accept.py::test_what_plan_writes_for_no_stage_is_none_that_runs_again",
     ),
     # Unfinished training is removed from the remote.
     Mutant(
