@@ -44,7 +44,7 @@ def test_stopped_killed_in_training_and_killed_in_labelling_it_goes_on_elsewhere
 ) -> None:
     zeroth, first, second, third = (hosts(name) for name in ("zeroth", "first", "second", "third"))
     status, said = ended(struck(zeroth, STEP, 10, "SIGTERM", "baseline"))
-    assert status == 130 and "progress is saved" in said and "remote" not in said
+    assert status == 130 and "progress is saved" in said and "lacks" not in said
     said = killed(first, r"7-1-of-60-\w{64}", STEP, 20, "baseline")
     assert done(said) == 10, "what was saved last is there, too"
     said = killed(second, r"view-1-.*", "pipeline.labels.parts:view_path", 3, "baseline")

@@ -32,6 +32,7 @@ from pipeline.training.shared_labels import LABELS, LabelSender
 from pipeline.training.shared_snapshots import SnapshotSender
 
 APART = 1.0  # seconds between two looks at what was saved
+SOON = 1.0  # seconds that a stage waits at its end without a word
 AGAIN = 10.0  # seconds before the next one, where the remote has failed
 PATIENCE = 60.0  # seconds: without a part that comes, before a stage begins; and for the last state, at its end
 READS = ("teacher", "initial", "previous", "unlimited", "members")  # keys of specs that name nodes
@@ -102,7 +103,7 @@ class Sharing:
         self._ending.set()
         if not self._brought.is_set():
             return
-        if not self._ended.wait(APART):
+        if not self._ended.wait(SOON):
             self._log(f"waits up to {PATIENCE:.0f} s for the remote to take what was saved last")
             self._ended.wait(PATIENCE)
         if self._failing or not self._ended.is_set():

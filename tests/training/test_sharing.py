@@ -36,6 +36,14 @@ from tests.training.hosts import KEY, Hosts, body
 SLOW = 0.3  # seconds
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often at what is saved, and wait at the end without a word, however busy the machine is."""
+    monkeypatch.setattr(sharing, "APART", 0.05)
+    monkeypatch.setattr(sharing, "AGAIN", 0.05)
+    monkeypatch.setattr(sharing, "SOON", 60.0)
+
+
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A workspace with specs and data, a DVC repository with a remote, and what a training without it leaves."""
@@ -55,7 +63,6 @@ def on(furnished: Path, host: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(furnished)
         patch.setenv(VARIABLE, str(host))
-        patch.setattr(sharing, "APART", 0.05)
         yield
 
 
@@ -140,8 +147,6 @@ def test_a_remote_that_fails_is_a_sentence_and_no_byte(
 def test_a_remote_that_recovers_has_the_newest(
     remote: RemoteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "APART", 0.02)
-    monkeypatch.setattr(sharing, "AGAIN", 0.02)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
     writes, said, write = 0, list[str](), RemoteFolder.write
 
@@ -171,7 +176,7 @@ class Stuck(RemoteFolder):
     let = threading.Event()
 
     def names(self) -> list[str]:
-        assert self.let.wait(5)
+        assert self.let.wait(60)
         return super().names()
 
 
@@ -191,7 +196,6 @@ def test_a_remote_that_does_not_answer_is_not_waited_for(
 def test_a_remote_that_answers_late_takes_what_is_saved_and_brings_nothing(
     hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "APART", 0.05)
     monkeypatch.setattr(sharing, "PATIENCE", SLOW)
     monkeypatch.setattr(Stuck, "let", threading.Event())
     monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
@@ -210,7 +214,7 @@ def test_a_remote_that_answers_late_takes_what_is_saved_and_brings_nothing(
 def test_an_upload_in_flight_is_waited_for_with_a_bound(
     tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "APART", 0.05)
+    monkeypatch.setattr(sharing, "SOON", 0.05)
     monkeypatch.setattr(sharing, "PATIENCE", SLOW)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
     let, begun, write = threading.Event(), threading.Event(), RemoteFolder.write
@@ -244,7 +248,8 @@ def test_an_upload_in_flight_is_waited_for_with_a_bound(
 def test_what_others_hold_or_held_before_is_not_put_there(
     tmp_path: Path, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In containers each process may have the number of the one before."""
+    """In containers each process may have the number of the one before. Nothing is put there before the end."""
+    monkeypatch.setattr(sharing, "APART", 600.0)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
     others, before, again, new = (letter * 64 for letter in "abcd")
     for key in (others, before, again):
