@@ -424,6 +424,9 @@ def gc(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Remove that of unfinished training, too, and all kept images.")
     ] = False,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Remove saved state from DVC's default remote, too (docs/sharing.md).")
+    ] = False,
 ) -> None:
     """Remove saved state of finished training, and what is kept of images other than the present ones.
 
@@ -450,6 +453,16 @@ def gc(
         log(
             f"{done.strange[0]}{more} stay: there is something that is no saved training or encoded image; look into "
             f"it, or set {VARIABLE} to a folder for training state alone (it is {root})"
+        )
+    if remote:
+        from pipeline.commands.gc_remote import collect_remote
+        from pipeline.dvc.remote import remote_folder
+
+        there = collect_remote(remote_folder(), unfinished=unfinished)
+        log(
+            f"removed {there.removed} states from the remote, {there.files} files"
+            + (f"; {there.unfinished} unfinished stay (--unfinished removes them)" if there.unfinished else "")
+            + (f"; {there.strange} files that are no saved training stay" if there.strange else "")
         )
 
 

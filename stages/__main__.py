@@ -3,6 +3,7 @@
 # A command hands its spec to what does the work, which it imports only then. It decides nothing about a result, so that
 # this file is in no fingerprint: `BODIES` of pipeline/planning/units.py names the code that is.
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -26,10 +27,16 @@ def plan() -> None:
     from pipeline.dvc import place
     from pipeline.planning import graph
     from pipeline.planning.build import build
+    from pipeline.planning.specs import sharing
     from pipeline.planning.specs.spec import write_specs
 
     place.check()
-    write_specs(build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml"))), PLAN)
+    specs = build(params.read(Path("params.yaml")), graph.read(Path("dvc.yaml")))
+    if sharing.NAME in specs:
+        from pipeline.dvc.remote import remote_folder
+
+        remote_folder()  # that there is none is told now, and not when the images are prepared
+    write_specs(specs, PLAN)
 
 
 @app.command()
@@ -71,11 +78,13 @@ def teacher() -> None:
     elif isinstance(foreign, AnswersSpec):
         from pipeline.training import foreign as answers
 
-        perform(answers.take, foreign)
+        with _sharing("teacher"):
+            perform(answers.take, foreign)
     else:
         from pipeline.training import onnx_teacher
 
-        perform(onnx_teacher.take, foreign)
+        with _sharing("teacher"):
+            perform(onnx_teacher.take, foreign)
 
 
 @app.command()
@@ -139,7 +148,8 @@ def ensemble() -> None:
     from pipeline.planning.specs.spec import read_spec
     from pipeline.training.ensemble import write_ensemble
 
-    write_ensemble(read_spec("ensemble", EnsembleSpec))
+    with _sharing("ensemble"):
+        write_ensemble(read_spec("ensemble", EnsembleSpec))
 
 
 @app.command()
@@ -172,7 +182,8 @@ def compress(slot: Slot) -> None:
     from pipeline.planning.specs.compress import ComputeStepSpec, TrainStepSpec
     from pipeline.planning.specs.spec import read_spec
 
-    perform(run, read_spec(name, TrainStepSpec, ComputeStepSpec))
+    with _sharing(name):
+        perform(run, read_spec(name, TrainStepSpec, ComputeStepSpec))
 
 
 @app.command()
@@ -204,7 +215,19 @@ def main() -> None:
 def _advance(name: str) -> None:
     from pipeline.training.stage import advance
 
-    advance(name)
+    with _sharing(name):
+        advance(name)
+
+
+def _sharing(name: str) -> AbstractContextManager[None]:
+    """Share what a node's stage saves, where that is asked for; else nothing of it is imported."""
+    from pipeline.planning.specs.sharing import is_asked
+
+    if not is_asked():
+        return nullcontext()
+    from pipeline.training.sharing import sharing
+
+    return sharing(name)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here, in `looking`, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC has changed. It
-takes long to import: nothing but `python -m pipeline repro` does.
+Here, in `looking`, in `remote`, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC
+has changed. It takes long to import: nothing but `python -m pipeline repro` does.
 """
 
 import re

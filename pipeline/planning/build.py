@@ -18,6 +18,7 @@ from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, weights_file
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
+from pipeline.planning.specs.sharing import SharingSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
 from pipeline.planning.units import code
 
@@ -50,7 +51,9 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     shown = networks(specs)
     specs["summary"] = readers.summary(planner, shown)
     specs["report"] = readers.report(planner, shown)
-    specs["machine"] = MachineSpec(**params.machine.model_dump())
+    specs["machine"] = MachineSpec(**params.machine.model_dump(exclude={"share_state"}))
+    if params.machine.share_state:
+        specs["sharing"] = SharingSpec(share_state=True)
     return specs
 
 

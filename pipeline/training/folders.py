@@ -1,10 +1,11 @@
 """Folders of saved training on the disk: which are ours, and to remove one. Nothing here imports torch."""
 
+import fcntl
 import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.base.locks import LOCK
@@ -17,7 +18,31 @@ FILES = re.compile(
     r"|environment\.json|\.environment\.json\.\d+(\.old)?\.tmp"  # training.labelling
 )
 PARTS = "parts"  # training.labelling, too
-IN_PARTS = re.compile(r"whole|parts|view_\d{3,}\.(safetensors|tmp)")  # labels.parts
+COMING = ".shared.{}.tmp"  # training.shared_labels, with the number of a process
+IN_PARTS = re.compile(
+    r"whole|parts|view_\d{3,}\.(safetensors|tmp)"  # labels.parts
+    r"|basis|basis\.safetensors|\.basis(\.safetensors)?\.\d+(\.old)?\.tmp"  # labels.kept_basis
+    r"|\.shared\.\d+\.tmp"
+)
+
+
+class Busy(Exception):
+    """Another process holds a folder, and to wait for it would be to wait for its whole training."""
+
+
+@contextmanager
+def taken(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made where it is missing, for a moment. Raises `Busy`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat())
+        except (BlockingIOError, FileNotFoundError):
+            raise Busy from None
+        if not is_there:  # another process has removed the folder, and a third one made it
+            raise Busy
+        yield
 
 
 def locked_folders(root: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.commands.accept import _trains_the_same
+from pipeline.commands.accept import _compared, _trains_the_same
 from pipeline.config import params
 from pipeline.dvc import cache, lock
 from pipeline.dvc.relock import relocked
@@ -22,6 +22,9 @@ from pipeline.dvc.training_state import state_root
 from pipeline.planning import graph, releases, units
 from pipeline.planning.build import build
 from pipeline.planning.releases import Releases
+from pipeline.planning.specs.machine import MachineSpec
+from pipeline.planning.specs.sharing import SharingSpec
+from pipeline.planning.specs.spec import Spec
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training import moved_state
 from tests.faults.compare import difference, results
@@ -344,3 +347,11 @@ def test_what_is_taken_over_from_a_release_is_what_today_would_make(lineage: Scr
     assert "teacher runs again: its code was changed (model plain)" in said.splitlines()
     assert "nodes taken over: 0, " in said
     assert "teacher" in old.repro("teacher")
+
+
+def test_what_plan_writes_for_no_stage_is_none_that_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    machine = MachineSpec(device="cpu", precision="auto", threads=1, state_every=20)
+    specs: dict[str, Spec] = {"machine": machine, "sharing": SharingSpec(share_state=True)}
+    taken = _compared(specs)
+    assert (taken.same, taken.relocked, taken.again) == ([], {}, {})

@@ -16,6 +16,7 @@ from pipeline.config import params
 from pipeline.planning import build as plan
 from pipeline.planning import compress, graph, methods, planner
 from pipeline.planning.specs.readers import EnsembleSpec
+from pipeline.planning.specs.sharing import SharingSpec
 from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import NetworkSpec, StopRule, TrainingSpec
 from tests.scratch import PARAMS, ROOT, merged
@@ -108,6 +109,13 @@ def test_slots_in_the_asked_length_train_and_the_others_carry() -> None:
 )
 def test_a_change_reaches_the_specs_that_it_concerns(changes: dict[str, Any], concerned: set[str]) -> None:
     assert changed(changes) - {"report"} == concerned
+
+
+def test_where_state_is_shared_plan_has_a_file_more_and_no_other_is_another_one() -> None:
+    before, after = build(), build({"machine": {"share_state": True}})
+    assert after.pop("sharing") == SharingSpec(share_state=True)
+    assert {name: spec.as_json() for name, spec in before.items()} == {n: spec.as_json() for n, spec in after.items()}
+    assert build({"machine": {"share_state": False}}).keys() == before.keys()
 
 
 @pytest.mark.parametrize(

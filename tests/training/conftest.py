@@ -1,10 +1,14 @@
-"""Torch's switches are one for the whole process: who makes up a GPU gives them back."""
+"""Torch's switches are one for the whole process: who makes up a GPU gives them back. And a remote, with hosts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from dvc_objects.fs.local import LocalFileSystem
 
+from pipeline.dvc.remote import RemoteFolder
 from pipeline.training import exactness
+from tests.training.hosts import Host, Hosts
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +25,15 @@ def switches() -> Iterator[None]:
     enable = cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp
     for switch, was in zip(enable, attentions, strict=True):
         switch(was)
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> RemoteFolder:
+    """A folder that several hosts reach, empty."""
+    return RemoteFolder(LocalFileSystem(), str(tmp_path / "remote"))
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, remote: RemoteFolder) -> Hosts:
+    """Hosts by name, which know nothing but this remote."""
+    return lambda name: Host(tmp_path / name, remote)
