@@ -12,12 +12,13 @@ from pipeline.config import params
 from pipeline.dvc import cache, internals, lock
 from pipeline.dvc.relock import relocked, spec_path
 from pipeline.planning import build, graph, releases
+from pipeline.planning.specs.cpu import NAME as CPU
 from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.moved_state import MovedState
 
 LOCK = Path("dvc.lock")
-NO_STAGE = "machine"
+NO_STAGE = ("machine", CPU)
 
 
 @dataclass
@@ -75,7 +76,7 @@ def _compared(specs: dict[str, Spec]) -> Taken:
     """Compare each spec with that of the node's last result, and with that of the training that was begun last."""
     recorded, root, listed, taken = lock.read(LOCK).stages, cache.folder(), releases.read(), Taken()
     for name, spec in specs.items():
-        if name == NO_STAGE:
+        if name in NO_STAGE:
             continue
         new = spec.as_json()
         deps = recorded.get(_stage(name), {}).get("deps", [])

@@ -3,6 +3,7 @@
 By hash, and of this stage alone: a `dvc pull` or `push` looks at the whole repository each time.
 """
 
+import logging
 import os
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from pipeline.base.errors import UserError, innermost
 from pipeline.dvc import internals
 
+DVC = logging.getLogger("dvc")
 ADD = "`dvc remote add --default NAME URL` adds one"
 PLAN = "plan"
 
@@ -46,7 +48,7 @@ def remote() -> Remote:
         UserError: There is none, or it cannot be reached.
     """
     with internals.worded(), Repo() as repo:
-        common = repo.config.load_one("repo")
+        common: Any = repo.config.load_one("repo")
         name = str(common["core"].get("remote") or "")
         url = str(common["remote"].get(name, {}).get("url") or "")
         if not name:
@@ -72,7 +74,7 @@ def fetch(stage: str) -> None:
         paths = [PLAN, *(str(dep) for dep in found.deps)]
         needed = {path: made[path] for each in paths if (path := _above(each, made))}
         for path, out in needed.items():
-            if out.exists and not out.changed_checksum():
+            if out.stage.addressing == stage or (out.exists and not out.changed_checksum()):
                 continue
             if not out.hash_info:
                 raise UserError(
@@ -159,6 +161,7 @@ def merge(entries: Mapping[str, dict[str, Any]]) -> None:
     """
     with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
         repo.scm_context.quiet = True
+        DVC.setLevel(logging.WARNING)  # whoever ran the stage has shown what DVC says of it
         for name, entry in entries.items():
             (stage,) = repo.stage.collect(name)
             StageLoader.fill_from_lock(stage, entry)
@@ -236,7 +239,8 @@ def settle(folder: Path, remote: Remote, cache: Path, aside: Path) -> None:
     """Write into the DVC folder of a workspace where its remote, its cache and all that DVC notes are."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
-    with Config(dvc_dir=str(folder), validate=False).edit("local", validate=False) as config:
+    with Config(dvc_dir=str(folder), validate=False).edit("local", validate=False) as opened:
+        config: Any = opened
         config["core"] |= {"no_scm": True, "analytics": False, "check_update": False, "remote": remote.name}
         config["core"]["site_cache_dir"] = str(aside)
         config["cache"] = {"dir": str(cache), "type": "reflink,hardlink,copy"}

@@ -16,6 +16,8 @@ from pipeline.planning import chains, compress, foreign, methods, readers, units
 from pipeline.planning.asked_views import asked_views
 from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, weights_file
+from pipeline.planning.specs import cpu
+from pipeline.planning.specs.cpu import CpuSpec
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.spec import NodeSpec, Spec
@@ -50,7 +52,9 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     shown = networks(specs)
     specs["summary"] = readers.summary(planner, shown)
     specs["report"] = readers.report(planner, shown)
-    specs["machine"] = MachineSpec(**params.machine.model_dump())
+    specs["machine"] = MachineSpec(**params.machine.model_dump(exclude={"cpu"}))
+    if params.machine.cpu is not None:
+        specs[cpu.NAME] = CpuSpec(instructions=params.machine.cpu)
     return specs
 
 
