@@ -3,17 +3,24 @@
 import logging
 import os
 import signal
+import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Ray reads these when it is imported. Without the second its own log stands between the stages' lines.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
 import ray
 from ray.exceptions import AuthenticationError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.base.errors import UserError, innermost
+from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE
 from pipeline.config.resources import Request
 from pipeline.engines import hosts, worker
@@ -21,7 +28,6 @@ from pipeline.engines.elsewhere import Offer
 from pipeline.engines.hosts import Host
 from pipeline.engines.worker import Ended, Errand
 
-MODE = "RAY_AUTH_MODE"
 # What is no code; files that git ignores are left out by Ray itself.
 EXCLUDED = (
     *("/.git", "/.dvc/config.local", "/.dvc/cache", "/.dvc/tmp", "/.dvc/training-state", "/dvc.lock"),
@@ -31,6 +37,7 @@ EXCLUDED = (
 RETRIES = 5  # where the machine is lost; what a stage itself cannot do is not tried again
 AGAIN = 1.0  # seconds between two questions for what machines there are
 ANSWER = 300.0  # seconds for all machines to say what they are
+CONNECTING = 10.0  # seconds
 GIB = 2**30
 
 
@@ -43,29 +50,59 @@ def connected(images: Path) -> Iterator["RayMachines"]:
     Raises:
         UserError: There is none, or it is not for us.
     """
-    os.environ.setdefault(MODE, "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray.init(
-            address="auto",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=_environment(images),
-        )
-    except AuthenticationError:
-        raise UserError(
-            "the Ray cluster asks for a token, and this machine has none, or another: `ray get-auth-token --generate` "
-            f"makes one, which must lie in ~/.ray/auth_token on each machine ({MODE}=disabled does without)"
-        ) from None
-    except (ConnectionError, RayError, RuntimeError, ValueError, TimeoutError) as error:
-        raise UserError(
-            f"no Ray cluster can be used from here ({innermost(error)}): `ray start` begins one, or joins one, and "
-            "RAY_ADDRESS names one"
-        ) from None
+    _check(os.environ.get("RAY_ADDRESS", ""))
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _errors_to(log.fileno()):
+                ray.init(
+                    address="auto", log_to_driver=False, logging_level=logging.ERROR, runtime_env=_environment(images)
+                )
+        except (ConnectionError, RayError, RuntimeError, ValueError, TimeoutError) as error:
+            log.seek(0)
+            raise UserError(_refusal(error, log.read().decode(errors="replace"))) from None
     try:
         yield RayMachines()
     finally:
         ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Refuse an address at which nobody answers: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address in ("", "auto", "local"):
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECTING).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"nobody answers at RAY_ADDRESS, which is {address} ({error}): give the address that `ray start --head` "
+            "prints, as host:port"
+        ) from None
+
+
+@contextmanager
+def _errors_to(descriptor: int) -> Iterator[None]:
+    """Let what Ray's own C++ prints on standard error go elsewhere: a line for each of its tries."""
+    before = os.dup(2)
+    try:
+        os.dup2(descriptor, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _refusal(error: Exception, log: str) -> str:
+    """The sentence for a cluster that cannot be used."""
+    if isinstance(error, AuthenticationError) or "AuthToken" in log:
+        return (
+            "the Ray cluster asks for a token, and this machine has none, or another: `ray get-auth-token --generate` "
+            "makes one, which must lie in ~/.ray/auth_token on each machine (RAY_AUTH_MODE=disabled does without)"
+        )
+    return (
+        f"no Ray cluster can be used from here ({_sentence(error)}): `ray start` begins one, or joins one, and "
+        "RAY_ADDRESS names one"
+    )
 
 
 def _environment(images: Path) -> dict[str, Any]:
@@ -173,4 +210,4 @@ def _execute(errand: Errand) -> Ended:
 def _sentence(error: BaseException) -> str:
     """The line of Ray's many that tells most."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[-1]
+    return (lines or [type(error).__name__])[-1].rstrip(".")
