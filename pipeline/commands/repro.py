@@ -12,7 +12,7 @@ from pipeline.config import params
 from pipeline.console.progress import log, warn
 from pipeline.dvc import internals, place
 from pipeline.engines import gpus, schedule
-from pipeline.engines.engine import Engine, Here, Work
+from pipeline.engines.engine import Engine, Here, StageWork
 from pipeline.engines.room import Room
 from pipeline.engines.schedule import Before
 from pipeline.engines.screen import showing
@@ -40,7 +40,7 @@ def repro(targets: list[str], jobs: int | None) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *targets])
     began = time.monotonic()
     needs = internals.needs(targets)
-    run = Run()
+    run = StageRuns()
     # `plan` always runs, and only after it can be known what else is due.
     run.together(schedule.among(needs, {PLAN}), Here([{}], Room([None], [])))
     rest = schedule.among(needs, needs.keys() - {PLAN})
@@ -61,7 +61,7 @@ def _gpus() -> list[str]:
     return found
 
 
-class Run:
+class StageRuns:
     """Stages that run side by side, and what became of them.
 
     Attributes:
@@ -70,7 +70,7 @@ class Run:
     """
 
     def __init__(self) -> None:
-        self.ended: dict[str, Work] = {}
+        self.ended: dict[str, StageWork] = {}
         self.failed: list[str] = []
         self.stopped: list[str] = []
         self.not_begun: list[str] = []
@@ -83,7 +83,7 @@ class Run:
 
     def together(self, needs: Before, engine: Engine) -> None:
         """Run these stages, as many at a time as the engine has places and room for."""
-        running: list[Work] = []
+        running: list[StageWork] = []
         waited: set[str] = set()
         stopping = False
         with deferred() as stop_asked, showing(len(needs)) as screen:
@@ -95,7 +95,7 @@ class Run:
                     screen.waits(stage, found)
                 return found if isinstance(found, int) else None
 
-            def begin(stage: str, place: int) -> Work:
+            def begin(stage: str, place: int) -> StageWork:
                 screen.begins(stage)
                 running.append(engine.begin(stage, place))
                 return running[-1]

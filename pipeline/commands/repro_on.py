@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.base import cpu
 from pipeline.base.errors import UserError
 from pipeline.base.paths import resolve
-from pipeline.commands.repro import PLAN, Run
+from pipeline.commands.repro import PLAN, StageRuns
 from pipeline.config import params, resources
 from pipeline.config.machine import Machine
 from pipeline.config.params import Params
@@ -73,7 +73,7 @@ def repro_on(connect: Connect, targets: list[str], jobs: int | None) -> int:
     remote = travel.remote()
     with connect(resolve(read.data.root)) as machines:
         environment = _alike(machines.hosts(), read, any(taken.of(name).gpus for name in needs))
-        run = Run()
+        run = StageRuns()
 
         def engine(near: set[str]) -> Elsewhere:
             return Elsewhere(machines, remote, taken, needs, near, environment, jobs)

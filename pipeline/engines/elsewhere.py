@@ -16,7 +16,7 @@ from pipeline.config.resources import Request, Resources
 from pipeline.dvc import lock, travel
 from pipeline.dvc.travel import Remote
 from pipeline.engines import worker
-from pipeline.engines.engine import EVERY, Work
+from pipeline.engines.engine import EVERY, StageWork
 from pipeline.engines.process import UNCHANGED, Process, reason
 from pipeline.engines.schedule import Before
 from pipeline.engines.worker import Ended, Errand
@@ -111,7 +111,7 @@ class Elsewhere:
             return f"no machine has {described(request)}"
         return min(free) if fits([*self._there.values(), request], offers) else None
 
-    def begin(self, stage: str, place: int) -> Work:
+    def begin(self, stage: str, place: int) -> StageWork:
         """Here, or there."""
         if stage in self.near:
             self._here.add(stage)
@@ -125,11 +125,11 @@ class Elsewhere:
         except UserError as error:  # others run, and go on
             return Sent(stage, Refused(str(error)))
 
-    def wait(self, running: Sequence[Work]) -> None:
+    def wait(self, running: Sequence[StageWork]) -> None:
         """A moment: what ends elsewhere has taken longer."""
         time.sleep(EVERY)
 
-    def leave(self, work: Work) -> None:
+    def leave(self, work: StageWork) -> None:
         """Its room is free."""
         self._here.discard(work.stage)
         self._there.pop(work.stage, None)

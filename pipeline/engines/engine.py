@@ -10,7 +10,7 @@ from pipeline.engines.room import Room
 EVERY = 0.2  # seconds between checks of what runs
 
 
-class Work(Protocol):
+class StageWork(Protocol):
     """A stage that runs somewhere, and what became of it.
 
     Attributes:
@@ -61,15 +61,15 @@ class Engine(Protocol):
         """The place at which a stage may begin; else why it waits, None where that is clear."""
         ...
 
-    def begin(self, stage: str, place: int) -> Work:
+    def begin(self, stage: str, place: int) -> StageWork:
         """Begin a stage."""
         ...
 
-    def wait(self, running: Sequence[Work]) -> None:
+    def wait(self, running: Sequence[StageWork]) -> None:
         """Return when one of these may have ended, or after a moment."""
         ...
 
-    def leave(self, work: Work) -> None:
+    def leave(self, work: StageWork) -> None:
         """A stage has ended: what it took is free."""
         ...
 
@@ -102,11 +102,11 @@ class Here:
         self._running[stage] = Process(stage, self.environments[place])
         return self._running[stage]
 
-    def wait(self, running: Sequence[Work]) -> None:
+    def wait(self, running: Sequence[StageWork]) -> None:
         """Wait for the end of a process."""
         wait([each.sentinel for each in self._running.values()], EVERY)
 
-    def leave(self, work: Work) -> None:
+    def leave(self, work: StageWork) -> None:
         """Its place, and its memory on a GPU."""
         del self._running[work.stage]
         self.room.leave(work.stage)

@@ -163,7 +163,7 @@ class RayMachines:
             ]
         return self._offers
 
-    def send(self, errand: Errand, request: Request) -> "Task":
+    def send(self, errand: Errand, request: Request) -> "RayTask":
         """As a task of Ray's, which it begins again where the machine is lost."""
         options: dict[str, Any] = {"num_cpus": request.cpus, "num_gpus": request.gpus, "max_retries": RETRIES}
         if request.memory:
@@ -172,13 +172,13 @@ class RayMachines:
             key, _, value = request.label.partition("=")
             options["label_selector"] = {key: value}
         made: Any = ray.remote(_execute)
-        return Task(made.options(name=errand.stage, **options).remote(errand))
+        return RayTask(made.options(name=errand.stage, **options).remote(errand))
 
     def _alive(self) -> list[dict[str, Any]]:
         return [each for each in ray.nodes() if each["Alive"] and each["Resources"].get("CPU", 0)]
 
 
-class Task:
+class RayTask:
     """An errand as a task of Ray's."""
 
     def __init__(self, reference: Any) -> None:

@@ -74,7 +74,7 @@ def test_three_nodes_do_what_one_machine_would(graph: Graph) -> None:
 
 
 def test_a_cluster_that_is_not_for_us_is_one_sentence() -> None:
-    log = "gcs_client.cc:210: Failed to get cluster ID: Unauthenticated: InvalidAuthToken: Authentication token is missing"
+    log = "gcs_client.cc:210: Failed to get cluster ID: InvalidAuthToken: Authentication token is missing"
     assert on_ray._refusal(RuntimeError("x"), log).startswith("the Ray cluster asks for a token, and this machine has")
     refused = on_ray._refusal(ConnectionError("Traceback:\n  x\nCould not find any running Ray instance.\n"), "")
     assert refused.startswith(
