@@ -23,7 +23,8 @@ def repro(
         typer.Option(
             min=1,
             show_default=False,
-            help="How many stages at a time; each needs memory of its own. Not given: one a GPU, or one.",
+            help="How many stages at a time; each needs memory of its own. Not given: one a GPU, or one, or all that "
+            "fit on a cluster.",
         ),
     ] = None,
     dry: Annotated[
@@ -32,6 +33,10 @@ def repro(
             "--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."
         ),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(show_default=False, help="Where they run: `ray`, a cluster (docs/cluster.md). Not given: here."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
@@ -42,6 +47,10 @@ def repro(
         return
     if as_json:
         raise UserError("--json is for what --dry prints: give both, or neither")
+    if on is not None:
+        from pipeline.commands.repro_on import connection, repro_on
+
+        raise typer.Exit(repro_on(connection(on), targets or [], jobs))
     from pipeline.commands.repro import repro
 
     raise typer.Exit(repro(targets or [], jobs))

@@ -3,6 +3,7 @@
 # A command hands its spec to what does the work, which it imports only then. It decides nothing about a result, so that
 # this file is in no fingerprint: `BODIES` of pipeline/planning/units.py names the code that is.
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
@@ -209,7 +210,20 @@ def report() -> None:
 def main() -> None:
     """Run a verb, as long as whoever asked for it lives."""
     end_with_parent()
-    run(app)
+    run(_begin)
+
+
+def _begin() -> None:
+    """Before anything imports torch, which chooses its kernels for good."""
+    from pipeline.base.paths import PLAN
+    from pipeline.planning.specs.cpu import NAME, CpuSpec
+
+    if (PLAN / f"{NAME}.json").exists() and sys.argv[1:2] != ["plan"]:
+        from pipeline.base import cpu
+        from pipeline.planning.specs.spec import read_spec
+
+        cpu.fix(read_spec(NAME, CpuSpec).instructions)
+    app()
 
 
 def _advance(name: str) -> None:

@@ -12,13 +12,13 @@ from pipeline.config import params
 from pipeline.dvc import cache, internals, lock
 from pipeline.dvc.relock import relocked, spec_path
 from pipeline.planning import build, graph, releases
-from pipeline.planning.specs import sharing
+from pipeline.planning.specs import cpu, sharing
 from pipeline.planning.specs.spec import Spec, write_specs
 from pipeline.planning.specs.training import TrainingSpec
 from pipeline.training.moved_state import MovedState
 
 LOCK = Path("dvc.lock")
-NO_STAGES = ("machine", sharing.NAME)
+NO_STAGES = ("machine", sharing.NAME, cpu.NAME)
 
 
 @dataclass

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from pipeline.base.signals import deferred
@@ -13,14 +12,13 @@ from pipeline.config import params
 from pipeline.console.progress import log, warn
 from pipeline.dvc import internals, place
 from pipeline.engines import gpus, schedule
-from pipeline.engines.process import Process
+from pipeline.engines.engine import Engine, Here, StageWork
 from pipeline.engines.room import Room
 from pipeline.engines.schedule import Before
 from pipeline.engines.screen import showing
 from pipeline.planning.specs.machine import read_machine
 
 PLAN = "plan"
-EVERY = 0.2  # seconds between checks of what runs
 NAMED = 8  # stages that a closing line names
 
 
@@ -42,14 +40,15 @@ def repro(targets: list[str], jobs: int | None) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", *targets])
     began = time.monotonic()
     needs = internals.needs(targets)
-    run = _Run(gpus.environments(jobs, own))
+    run = StageRuns()
     # `plan` always runs, and only after it can be known what else is due.
-    run.together(schedule.among(needs, {PLAN}), Room([None] * jobs, []))
+    run.together(schedule.among(needs, {PLAN}), Here([{}], Room([None], [])))
     rest = schedule.among(needs, needs.keys() - {PLAN})
     run.not_begun = [*rest]
     if run.status == 0:
         cards = gpus.of_places(jobs, read_machine().device, gpus.visible(os.environ))
-        run.together(schedule.among(rest, schedule.due(rest, internals.changed())), Room(cards, rest))
+        here = Here(gpus.environments(jobs, own), Room(cards, rest))
+        run.together(schedule.among(rest, schedule.due(rest, internals.changed())), here)
     run.close(len(rest), time.monotonic() - began)
     return run.status
 
@@ -62,18 +61,16 @@ def _gpus() -> list[str]:
     return found
 
 
-class _Run:
+class StageRuns:
     """Stages that run side by side, and what became of them.
 
     Attributes:
-        environments: Of each place, what to add to the environment.
-        ended: The processes of stages that are done, failed or stopped, by stage.
+        ended: Those that are done, failed or stopped, by stage.
         signal: What asked for a stop; 0 where nothing did.
     """
 
-    def __init__(self, environments: Sequence[dict[str, str]]) -> None:
-        self.environments = environments
-        self.ended: dict[str, Process] = {}
+    def __init__(self) -> None:
+        self.ended: dict[str, StageWork] = {}
         self.failed: list[str] = []
         self.stopped: list[str] = []
         self.not_begun: list[str] = []
@@ -84,27 +81,23 @@ class _Run:
         """To exit with."""
         return 128 + self.signal if self.signal else int(bool(self.failed))
 
-    def together(self, needs: Before, room: Room) -> None:
-        """Run these stages, as many at a time as there are places, and room on their GPUs."""
-        running: list[Process] = []
+    def together(self, needs: Before, engine: Engine) -> None:
+        """Run these stages, as many at a time as the engine has places and room for."""
+        running: list[StageWork] = []
         waited: set[str] = set()
         stopping = False
         with deferred() as stop_asked, showing(len(needs)) as screen:
 
             def find(stage: str, free: Collection[int]) -> int | None:
-                why = ""
-                for place in free:
-                    why = room.why_not(stage, place)
-                    if why is None:
-                        return place
-                if stage not in waited:
+                found = engine.find(stage, free)
+                if isinstance(found, str) and stage not in waited:
                     waited.add(stage)
-                    screen.waits(stage, why)
-                return None
+                    screen.waits(stage, found)
+                return found if isinstance(found, int) else None
 
-            def begin(stage: str, place: int) -> Process:
+            def begin(stage: str, place: int) -> StageWork:
                 screen.begins(stage)
-                running.append(Process(stage, self.environments[place]))
+                running.append(engine.begin(stage, place))
                 return running[-1]
 
             def check() -> None:
@@ -112,15 +105,15 @@ class _Run:
                 if stop_asked() and running and not stopping:
                     stopping = True
                     screen.stops(_named([each.stage for each in running]))
-                wait([each.sentinel for each in running], EVERY)
+                engine.wait(running)
                 for each in [each for each in running if each.has_ended]:
                     running.remove(each)
-                    room.leave(each.stage)
+                    engine.leave(each)
                     self.ended[each.stage] = each
                     screen.ends(each.close())
                 screen.draw(running)
 
-            outcome = schedule.run(needs, len(self.environments), find, begin, check, stop_asked)
+            outcome = schedule.run(needs, engine.places, find, begin, check, stop_asked)
             self.signal = stop_asked()
         self.failed += outcome.failed
         self.stopped += outcome.stopped

@@ -5,7 +5,7 @@ and `direct` from `student`), so that a stage's spec is complete and nothing els
 A part that is null, or is not there, is off (see `config.parts`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,7 +124,7 @@ def check(raw: Any, name: str) -> Params:
     try:
         found = Params.model_validate(whole)
     except ValidationError as error:
-        raise UserError(_explain(error, name)) from None
+        raise UserError(explain(error.errors(), name)) from None
     for sentence in across.idle_keys(raw, found.training, found.trained, found.compress, found.views):
         raise UserError(f"{name}: {sentence}")
     return found
@@ -191,9 +191,9 @@ def _merged(base: Any, change: Any) -> Any:
     return {**base, **change} if isinstance(base, dict) and isinstance(change, dict) else change
 
 
-def _explain(error: ValidationError, file: str) -> str:
-    """The first fault of a validation as one sentence; the others are often only its copies in other sections."""
-    first = error.errors()[0]
+def explain(faults: Sequence[Any], file: str) -> str:
+    """The first of pydantic's faults as one sentence; the others are often only its copies in other sections."""
+    first = faults[0]
     path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("["))
     message = wording(first)
     # A fault within what code declares begins with its own key, from where the section ends.

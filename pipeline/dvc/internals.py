@@ -1,7 +1,7 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here, in `looking`, in `remote`, in `tasks` and in `cache` alone we use DVC's Python, and a test names what a new DVC
-has changed. It takes long to import: nothing but `python -m pipeline repro` does.
+Here, in `looking`, in `remote`, in `tasks`, in `travel` and in `cache` alone we use DVC's Python, and a test names what
+a new DVC has changed. It takes long to import: nothing but `python -m pipeline repro` does.
 """
 
 import re
@@ -16,7 +16,7 @@ from dvc import rwlock
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
-from dvc.repo.reproduce import get_active_graph, reproduce
+from dvc.repo.reproduce import _reproduce, get_active_graph, reproduce
 
 from pipeline.base.errors import UserError
 from pipeline.config.section import unknown
@@ -59,6 +59,15 @@ def understood() -> Iterator[None]:
 
 
 @contextmanager
+def worded() -> Iterator[None]:
+    """Raise what DVC says, in its words, as a `UserError`, and what keeps it from its work as that is."""
+    try:
+        yield
+    except DvcException as error:
+        raise _named(error) from None
+
+
+@contextmanager
 def locked() -> Iterator[None]:
     """Keep DVC from this repository's dvc.lock meanwhile.
 
@@ -80,8 +89,10 @@ def changed() -> set[str]:
         return set(repo.status())
 
 
-def run(stage: str) -> bool:
+def run(stage: str, pull: bool = False) -> bool:
     """`dvc repro --single-item`; whether the stage was due.
+
+    pull: Whether outputs of an earlier run, which DVC knows of and the cache does not hold, may come from the remote.
 
     Raises:
         UserError: It failed, or DVC cannot run it; in DVC's words.
@@ -89,12 +100,13 @@ def run(stage: str) -> bool:
     # DVC takes a process that was killed for one that works as long as nobody has asked how it ended: in a container
     # whose first process asks for nothing, that is for ever.
     rwlock.psutil = SimpleNamespace(pid_exists=_works)  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        with Repo(_wait_for_lock=True) as repo:
-            repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
+    with worded(), Repo(_wait_for_lock=True) as repo:
+        repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
+        if not pull:
             return bool(reproduce(repo, stage, single_item=True))
-    except DvcException as error:
-        raise _named(error) from None
+        (found,) = repo.stage.collect(stage)
+        with lock_repo(repo):  # and not by `reproduce`, which would bring the remote's whole cache of runs
+            return bool(_reproduce([found], interactive=False, pull=True))
 
 
 def _works(pid: int) -> bool:

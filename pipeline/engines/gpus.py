@@ -41,6 +41,19 @@ def identifiers(listed: str) -> list[str]:
     return found
 
 
+def models() -> list[str]:
+    """What each GPU of this machine is, in the driver's words; instances (MIG) as such."""
+    return [
+        found.strip()
+        for found in re.findall(r"^\s*(?:GPU \d+: |MIG )(.*?)(?:Device\s+\d+: )?\(UUID", _ask("-L") or "", re.M)
+    ]
+
+
+def driver() -> str:
+    """The version of the GPUs' driver; empty where there is none."""
+    return (_ask("--query-gpu=driver_version", "--format=csv,noheader") or "").strip().partition("\n")[0]
+
+
 def of_places(jobs: int, device: str, gpus: Sequence[str]) -> list[str | None]:
     """The GPU that a stage at each place uses; None where it uses none, or an unknown one.
 

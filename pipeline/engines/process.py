@@ -12,7 +12,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 import psutil
 
@@ -41,14 +43,20 @@ class Process:
         why: Where it failed, for what reason: in its own words, if it has printed any.
     """
 
-    def __init__(self, stage: str, environment: dict[str, str]) -> None:
-        """Begin; `environment` is added to ours."""
+    def __init__(
+        self, stage: str, environment: dict[str, str], bring_about: Callable[[str], bool] | None = None
+    ) -> None:
+        """Begin; `environment` is added to ours.
+
+        bring_about: What runs the stage in the new process, and returns whether it was due; DVC alone where not given.
+        """
         self.stage = stage
         self.began = time.monotonic()
         self.why = ""
         self._status: int | None = None
         self._output = tempfile.TemporaryFile()  # noqa: SIM115, it is open as long as the stage runs
-        arguments = (stage, environment, self._output.fileno(), os.getpid())
+        work = partial(bring_about or internals.run, stage)
+        arguments = (work, environment, self._output.fileno(), os.getpid())
         self._process = FORK.Process(target=_run, args=arguments, name=stage, daemon=True)
         sys.stdout.flush()
         # Until the new process has its own handlers, a request to stop would be lost in it.
@@ -91,16 +99,8 @@ class Process:
         output = self._read()
         self._output.close()
         self._status = 0 if self.unchanged else self._process.exitcode
-        self.why = self._reason(output.splitlines())
+        self.why = reason(output, self._process.exitcode or 0)
         return output
-
-    def _reason(self, lines: list[str]) -> str:
-        """The stage's own sentence, else DVC's, else what ended the process."""
-        for mark in ("error: ", "ERROR: "):
-            if found := [line for line in lines if line.startswith(mark)]:
-                return found[-1].removeprefix(mark)
-        status = self._process.exitcode or 0
-        return f"{signal.Signals(-status).name} ended it" if status < 0 else f"it exited with {status}"
 
     def _read(self, last: int | None = None) -> str:
         """The last so many bytes, or all; the position in the file belongs to those who write."""
@@ -110,7 +110,15 @@ class Process:
         return os.pread(file, size - start, start).decode(errors="replace")
 
 
-def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> None:
+def reason(output: str, status: int) -> str:
+    """Why a process failed that printed this: the stage's own sentence, else DVC's, else what ended the process."""
+    for mark in ("error: ", "ERROR: "):
+        if found := [line for line in output.splitlines() if line.startswith(mark)]:
+            return found[-1].removeprefix(mark)
+    return f"{signal.Signals(-status).name} ended it" if status < 0 else f"it exited with {status}"
+
+
+def _run(work: Callable[[], bool], environment: dict[str, str], output: int, parent: int) -> None:
     """`dvc repro --single-item`, in the new process."""
     os.setpgid(0, 0)  # a terminal's Ctrl-C is for the command alone, which tells each stage once
     end_with_parent()
@@ -121,10 +129,18 @@ def _run(stage: str, environment: dict[str, str], output: int, parent: int) -> N
     for stream in (1, 2):
         os.dup2(output, stream)
     os.environ.update(environment)
+    guarded(work)
+
+
+def guarded(work: Callable[[], bool]) -> NoReturn:
+    """Run a stage, whose command is told of requests to stop, and exit: what kept it from its work is one sentence.
+
+    work: Returns whether the stage was due.
+    """
     was_stopped = _tell_the_stage()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
-        ran = internals.run(stage)
+        ran = work()
     except Exception as error:
         if was_stopped():
             sys.exit(1)  # what DVC makes of a stage that ended as it was asked to tells a person nothing

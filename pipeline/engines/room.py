@@ -38,7 +38,7 @@ class Room:
     def why_not(self, stage: str, place: int) -> str | None:
         """None where the stage may begin at that place, which is promised what it needs; else why it has to wait."""
         card = self.cards[place]
-        if card is None or not _trains(stage):
+        if card is None or not computes(stage):
             return None
         looked = self._look(card)
         if looked is None:
@@ -89,7 +89,7 @@ def _node(stage: str) -> str:
     return stage.replace("@", "/", 1)
 
 
-def _trains(stage: str) -> bool:
+def computes(stage: str) -> bool:
     """Whether its spec has something to compute on a GPU; slots that carry have not, nor has what only reads."""
     name = _node(stage)
     return (PLAN / f"{name}.json").is_file() and bool(read_spec_if(name, TrainSpec, TrainStepSpec, ComputeStepSpec))

@@ -39,7 +39,7 @@ class Screen:
             log(f"{stage} begins, {self.ended} of {self.total} are through")
 
     def waits(self, stage: str, why: str) -> None:
-        """Print that a stage waits for room on a GPU."""
+        """Print that a stage waits for room."""
         log(f"{stage} waits: {why}")
 
     def stops(self, stages: str) -> None:

@@ -16,6 +16,8 @@ from pipeline.planning import chains, compress, foreign, methods, readers, units
 from pipeline.planning.asked_views import asked_views
 from pipeline.planning.parts import skip
 from pipeline.planning.planner import Planner, weights_file
+from pipeline.planning.specs import cpu
+from pipeline.planning.specs.cpu import CpuSpec
 from pipeline.planning.specs.machine import MachineSpec
 from pipeline.planning.specs.prepare import PrepareSpec
 from pipeline.planning.specs.sharing import SharingSpec
@@ -51,9 +53,11 @@ def build(params: Params, stages: dict[str, Any]) -> dict[str, Spec]:
     shown = networks(specs)
     specs["summary"] = readers.summary(planner, shown)
     specs["report"] = readers.report(planner, shown)
-    specs["machine"] = MachineSpec(**params.machine.model_dump(exclude={"share_state"}))
+    specs["machine"] = MachineSpec(**params.machine.model_dump(exclude={"share_state", "cpu"}))
     if params.machine.share_state:
         specs["sharing"] = SharingSpec(share_state=True)
+    if params.machine.cpu is not None:
+        specs[cpu.NAME] = CpuSpec(instructions=params.machine.cpu)
     return specs
 
 

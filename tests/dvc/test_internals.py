@@ -20,13 +20,16 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.dvc import cache, internals, looking, queue, remote, run_cache, tasks
+from pipeline.dvc import cache, internals, looking, queue, remote, run_cache, tasks, travel
 from tests.scratch import ROOT, Scratch, wait
 
 # Module, name within it, parameters that we give.
 USED = [
     ("dvc.config", "Config", ("dvc_dir", "validate")),
     ("dvc.config", "Config.get", ()),
+    ("dvc.config", "Config.edit", ("level", "validate")),
+    ("dvc.config", "Config.load_one", ("level",)),
+    ("dvc.exceptions", "CollectCacheError", ()),
     ("dvc.exceptions", "DvcException", ()),
     ("dvc.fs", "get_cloud_fs", ("repo_config",)),
     ("dvc_objects.fs.base", "FileSystem.find", ("path",)),
@@ -37,9 +40,18 @@ USED = [
     ("dvc.dependency.base", "Dependency", ()),
     ("dvc.dependency.base", "Dependency.status", ()),
     ("dvc.lock", "LockError", ()),
+    ("dvc.data_cloud", "DataCloud.get_remote", ("name", "command")),
+    ("dvc.data_cloud", "DataCloud.get_remote_odb", ("name", "command", "hash_name")),
+    ("dvc.data_cloud", "DataCloud.pull", ("objs", "odb")),
+    ("dvc.data_cloud", "DataCloud.push", ("objs",)),
+    ("dvc.data_cloud", "DataCloud.status", ("objs",)),
+    ("dvc.output", "Output.changed_cache", ()),
     ("dvc.output", "Output.changed_checksum", ()),
+    ("dvc.output", "Output.checkout", ("force",)),
     ("dvc.output", "Output.exists", ()),
     ("dvc.output", "Output.get_hash", ()),
+    ("dvc.output", "Output.get_used_objs", ()),
+    ("dvc.output", "Output.remove", ()),
     ("dvc.ui", "ui.enable", ()),
     ("dvc.repo", "Repo", ("_wait_for_lock",)),
     ("dvc.repo", "Repo.__enter__", ()),
@@ -62,14 +74,22 @@ USED = [
     ("dvc_task.proc.manager", "ProcessManager.__setitem__", ("key", "value")),
     ("dvc.repo.index", "Index.graph", ()),
     ("dvc.repo.reproduce", "get_active_graph", ("graph",)),
+    ("dvc.repo.reproduce", "_reproduce", ("stages", "kwargs")),
     ("dvc.repo.reproduce", "reproduce", ("self", "targets", "single_item")),
     ("dvc.repo.scm_context", "SCMContext", ("quiet",)),
     ("dvc.repo.stage", "StageLoad.collect", ("target",)),
     ("dvc", "rwlock.psutil.pid_exists", ("pid",)),
     ("dvc.stage", "Stage.addressing", ()),
+    ("dvc.stage", "Stage.changed", ("allow_missing", "upstream")),
+    ("dvc.stage", "Stage.dump", ("kwargs",)),
+    ("dvc.stage", "Stage.save_deps", ()),
     ("dvc.stage", "PipelineStage.changed_stage", ()),
     ("dvc.stage", "Stage.is_callback", ()),
     ("dvc.stage.cache", "_get_cache_hash", ("cache", "key")),
+    ("dvc.stage.cache", "_can_hash", ("stage",)),
+    ("dvc.stage.cache", "_get_stage_hash", ("stage",)),
+    ("dvc.stage.cache", "StageCache._get_cache_dir", ("key",)),
+    ("dvc.stage.loader", "StageLoader.fill_from_lock", ("stage", "lock_data")),
     ("dvc.stage.serialize", "to_single_stage_lockfile", ("stage",)),
     ("dvc_data.hashfile.hash_info", "HashInfo", ("name", "value")),
     ("dvc_data.hashfile.meta", "Meta", ("isexec",)),
@@ -110,7 +130,8 @@ def _accepted(value: Any) -> list[str]:
 
 
 def test_the_table_names_all_that_is_imported() -> None:
-    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in (cache, internals, looking, remote, tasks)]
+    used = (cache, internals, looking, remote, tasks, travel)
+    trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in used]
     named = {(module, name.split(".")[0]) for module, name, _ in USED}
     imported = {
         (each.module or "", alias.name)
@@ -129,6 +150,13 @@ def test_dvc_has_the_commands_that_we_call(command: str) -> None:
         get_main_parser().parse_args(command.split())
     except Exception as error:
         pytest.fail(f"DVC {dvc.__version__} does not understand `dvc {command}`: {error}")
+
+
+def test_a_repository_has_the_remote_and_the_cache_of_runs_by_these_names() -> None:
+    """It makes them when it is opened."""
+    source = inspect.getsource(found("dvc.repo", "Repo.__init__"))
+    assert "self.cloud: DataCloud = DataCloud(self)" in source
+    assert "self.stage_cache = StageCache(self)" in source
 
 
 def test_workers_are_where_and_what_we_look_for() -> None:
@@ -254,4 +282,5 @@ def test_no_other_file_of_ours_imports_dvc() -> None:
                 names = [str(argument.value) for argument in each.args if isinstance(argument, ast.Constant)]
             if {name.split(".")[0] for name in names} & OF_DVC:
                 importing.add(path.relative_to(ROOT).as_posix())
-    assert importing == {f"pipeline/dvc/{name}.py" for name in ("cache", "internals", "looking", "remote", "tasks")}
+    ours = ("cache", "internals", "looking", "remote", "tasks", "travel")
+    assert importing == {f"pipeline/dvc/{name}.py" for name in ours}

@@ -384,3 +384,12 @@ def test_what_is_no_network_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch
 def test_every_node_of_the_lineage_is_a_network() -> None:
     specs = build()
     assert specs.keys() - plan.networks(specs) == {"prepare", "summary", "report", "machine"}
+
+
+def test_the_cpus_instructions_stand_apart_and_only_where_params_name_them() -> None:
+    before, after = build(), build({"machine": {"cpu": "avx2"}})
+    assert after.keys() - before.keys() == {"cpu"}
+    assert after["cpu"].as_json() == {"instructions": "avx2"}
+    assert {name: spec.as_json() for name, spec in after.items() if name in before} == {
+        name: spec.as_json() for name, spec in before.items()
+    }

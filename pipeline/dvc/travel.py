@@ -1,0 +1,247 @@
+"""What goes between a workspace and the remote: what one stage reads, what it leaves, and DVC's record of its run.
+
+By hash, and of this stage alone: a `dvc pull` or `push` looks at the whole repository each time.
+"""
+
+import logging
+import os
+import platform
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.config import Config
+from dvc.exceptions import CollectCacheError, DvcException
+from dvc.repo import Repo, lock_repo
+from dvc.repo.reproduce import get_active_graph
+from dvc.stage.cache import _can_hash, _get_stage_hash
+from dvc.stage.loader import StageLoader
+from dvc.stage.serialize import to_single_stage_lockfile
+
+from pipeline.base.errors import UserError, innermost
+from pipeline.dvc import internals
+
+DVC = logging.getLogger("dvc")
+ADD = "`dvc remote add --default NAME URL` adds one"
+PLAN = "plan"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where all machines put and find what stages leave.
+
+    url: A folder as an absolute path, which each machine must see; else as .dvc/config has it.
+    """
+
+    name: str
+    url: str
+
+
+def remote() -> Remote:
+    """The default remote of .dvc/config, which was reached.
+
+    What other files of DVC's config say stays on this machine, secrets above all, and counts for it alone.
+
+    Raises:
+        UserError: There is none, or it cannot be reached.
+    """
+    with internals.worded(), Repo() as repo:
+        common: Any = repo.config.load_one("repo")
+        name = str(common["core"].get("remote") or "")
+        url = str(common["remote"].get(name, {}).get("url") or "")
+        if not name:
+            raise UserError(f".dvc/config has no default remote, by which machines exchange what stages leave: {ADD}")
+        if not url:
+            raise UserError(
+                f".dvc/config has no url of the remote {name!r}, so that other machines cannot know it: {ADD}"
+            )
+        _check(repo)
+        return Remote(name, url)
+
+
+def fetch(stage: str) -> None:
+    """Bring what a stage reads to where it reads it: each output of others by the hash in dvc.lock, and the plan.
+
+    Raises:
+        UserError: dvc.lock does not name it, or the remote does not have it.
+    """
+    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        _check(repo)
+        (found,) = repo.stage.collect(stage)
+        made = {str(out): out for each in repo.index.stages for out in each.outs}
+        paths = [PLAN, *(str(dep) for dep in found.deps)]
+        needed = {path: made[path] for each in paths if (path := _above(each, made))}
+        for path, out in needed.items():
+            if out.stage.addressing == stage or (out.exists and not out.changed_checksum()):
+                continue
+            if not out.hash_info:
+                raise UserError(
+                    f"{stage} needs {path}, of which dvc.lock has no hash: run {out.stage.addressing} before it"
+                )
+            with _reached(repo.cloud.get_remote(None, "fetch").path), suppress(CollectCacheError):
+                for odb, objs in out.get_used_objs().items():
+                    repo.cloud.pull(objs, odb=odb)
+            if out.changed_cache():
+                raise UserError(
+                    f"{stage} needs {path}, which the remote does not have as dvc.lock has it: `dvc push` it"
+                )
+            out.checkout(force=True)
+
+
+def recall(stage: str) -> None:
+    """Bring DVC's record of an earlier run of a stage on the same inputs from the remote, where it has one."""
+    # On a stage object of its own: with the hashes of now it would look unchanged, and be recorded without a run.
+    with internals.worded(), Repo() as repo:
+        (found,) = repo.stage.collect(stage)
+        if not _can_hash(found):
+            return
+        found.save_deps()
+        key = _get_stage_hash(found)
+        here, aside = Path(repo.stage_cache._get_cache_dir(key)), Path(str(repo.tmp_dir))
+        odb = _runs_there(repo)
+        with _reached(odb.path):
+            there = odb.fs.join(odb.path, "runs", key[:2], key)
+            for path in odb.fs.find(there) if odb.fs.exists(there) else ():
+                name = odb.fs.name(path)
+                odb.fs.get_file(path, str(aside / name))
+                here.mkdir(parents=True, exist_ok=True)
+                os.replace(aside / name, here / name)
+
+
+def send(stage: str) -> None:
+    """Put what a stage left, and DVC's record of its run, to the remote.
+
+    Raises:
+        UserError: The remote does not take it.
+    """
+    with internals.worded(), Repo() as repo:
+        (found,) = repo.stage.collect(stage)
+        if missing := _offered(repo, found.outs):
+            raise UserError(f"{stage}: DVC's cache does not have all of {', '.join(missing)}: run it again")
+        if not _can_hash(found):
+            return
+        key = _get_stage_hash(found)
+        here = Path(repo.stage_cache._get_cache_dir(key))
+        odb = _runs_there(repo)
+        with _reached(odb.path):
+            there = odb.fs.join(odb.path, "runs", key[:2], key)
+            for path in sorted(here.iterdir()) if here.is_dir() else ():
+                odb.fs.makedirs(there, exist_ok=True)
+                odb.fs.put_file(str(path), odb.fs.join(there, path.name))
+
+
+def offer(stages: Iterable[str]) -> set[str]:
+    """Put what these stages left to the remote; those of which neither it nor the cache here has all are returned."""
+    with internals.worded(), Repo() as repo:
+        lost = set()
+        for name in stages:
+            (found,) = repo.stage.collect(name)
+            if _offered(repo, found.outs):
+                lost.add(name)
+        return lost
+
+
+def outdated() -> set[str]:
+    """The stages of which the command or an input is not what dvc.lock records, or an output that lies here.
+
+    An output that does not lie here is taken for what dvc.lock says: it is in the remote, or `offer` finds it lost.
+    """
+    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        graph = get_active_graph(repo.index.graph)
+        return {each.addressing for each in graph if _is_outdated(each, [*graph.successors(each)])}
+
+
+def merge(entries: Mapping[str, dict[str, Any]]) -> None:
+    """Record runs of stages that were elsewhere in dvc.lock, as DVC would; of older outputs here none stays.
+
+    Raises:
+        UserError: dvc.yaml has no longer the stage that was run.
+    """
+    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        repo.scm_context.quiet = True
+        DVC.setLevel(logging.WARNING)  # whoever ran the stage has shown what DVC says of it
+        for name, entry in entries.items():
+            (stage,) = repo.stage.collect(name)
+            StageLoader.fill_from_lock(stage, entry)
+            if to_single_stage_lockfile(stage) != entry:
+                raise UserError(
+                    f"{name} is another stage in dvc.yaml than the one that was run: give the command again"
+                )
+            stage.dump(update_pipeline=False)
+            for out in stage.outs:
+                if out.exists and out.changed_checksum():
+                    out.remove()
+
+
+def _is_outdated(stage: Any, upstream: list[Any]) -> bool:
+    # Of one that never ran DVC takes outputs that do not lie here for unchanged, too.
+    return not all(out.hash_info for out in stage.outs) or stage.changed(allow_missing=True, upstream=upstream)
+
+
+def _above(path: str, made: Collection[str]) -> str | None:
+    """The output that a path is, or lies in."""
+    return next((each for each in (path, *map(str, Path(path).parents)) if each in made), None)
+
+
+def _check(repo: Repo) -> None:
+    """Refuse a remote that is not there."""
+    odb = _runs_there(repo)
+    with _reached(odb.path):
+        there = odb.fs.exists(odb.path)
+    if not there and odb.fs.protocol == "local":
+        raise UserError(
+            f"the remote's folder {odb.path} is not on {platform.node()}: make it, where all machines see it"
+        )
+
+
+def _offered(repo: Repo, outs: Iterable[Any]) -> list[str]:
+    """Put outputs to the remote; those are returned of which neither it nor the cache has all."""
+    missing = []
+    with _reached(repo.cloud.get_remote(None, "push").path):
+        for out in outs:
+            try:
+                used = out.get_used_objs()
+            except CollectCacheError:
+                missing.append(str(out))
+                continue
+            objs = {each for found in used.values() for each in found}
+            state = repo.cloud.status(objs)
+            if state.missing or not objs:
+                missing.append(str(out))
+            elif state.new and repo.cloud.push(state.new).failed:
+                raise UserError(
+                    f"the remote did not take all of {out}: see whether it is full, and give the command again"
+                )
+    return missing
+
+
+def _runs_there(repo: Repo) -> Any:
+    """The remote, as DVC's cache of runs takes it."""
+    return repo.cloud.get_remote_odb(None, "run cache", hash_name="md5-dos2unix")
+
+
+@contextmanager
+def _reached(where: str) -> Iterator[None]:
+    """Each kind of remote has errors of its own: what one says is one sentence."""
+    try:
+        yield
+    except (UserError, DvcException):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"the remote {where} cannot be used from here ({innermost(error)}): see whether it can be reached"
+        ) from None
+
+
+def settle(folder: Path, remote: Remote, cache: Path, aside: Path) -> None:
+    """Write into the DVC folder of a workspace where its remote, its cache and all that DVC notes are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").mkdir(exist_ok=True)
+    with Config(dvc_dir=str(folder), validate=False).edit("local", validate=False) as opened:
+        config: Any = opened
+        config["core"] |= {"no_scm": True, "analytics": False, "check_update": False, "remote": remote.name}
+        config["core"]["site_cache_dir"] = str(aside)
+        config["cache"] = {"dir": str(cache), "type": "reflink,hardlink,copy"}
+        config["remote"][remote.name] = {"url": remote.url}
