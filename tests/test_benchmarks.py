@@ -214,9 +214,9 @@ def test_files_that_ship_have_a_temperature_each(tmp_path: Path) -> None:
     places = ["--data", str(drawn(tmp_path / "images")), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
     said = CliRunner().invoke(app, ["calibrated", "--tiny", *places, "--out", str(out)], catch_exceptions=False).output
     found = json.loads(out.read_text())["sets"]
-    assert [*found] == [calibrated.DIGITS, calibrated.CIFAR] and all(name in said for name in found)
+    assert found.keys() == {calibrated.DIGITS, calibrated.CIFAR} and all(name in said for name in found)
     for forms in found.values():
-        assert [*forms] == [*calibrated.FILES]
+        assert forms.keys() == calibrated.FILES.keys()
         assert all(each["drop"] <= each["most"] and each["temperature"] > 0 for each in forms.values())
 
 

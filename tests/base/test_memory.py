@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -123,3 +124,14 @@ def test_a_containers_limit_counts_and_its_pages_of_files_make_way(tmp_path: Pat
 def test_without_a_limit_the_machines_memory_counts(tmp_path: Path) -> None:
     for folder in (tmp_path / "absent", cgroup(tmp_path / "limitless", 2, "max")):
         assert 0 < memory.free(folder) <= psutil.virtual_memory().total
+
+
+def test_without_linux_another_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = memory._available()
+    assert abs(found - psutil.virtual_memory().available) < 1 << 30, "both ask the machine, a moment apart"
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=17))
+    assert memory._available(tmp_path / "none") == 17
+    (tmp_path / "other").write_text("MemTotal: 5 kB\n")
+    assert memory._available(tmp_path / "other") == 17
+    (tmp_path / "own").write_text("MemTotal: 5 kB\nMemAvailable:     3 kB\n")
+    assert memory._available(tmp_path / "own") == 3 << 10
