@@ -11,8 +11,8 @@ from pipeline.config.section import Section, fault
 class Machine(Section):
     """`auto` follows the device; `threads` null leaves torch's own choice; `state_every` is in seconds,
     0 saves each step and waits for it. `share_state` puts what is saved to DVC's default remote, too
-    (`training.sharing`). `cpu` is what libraries keep to of the CPU's instructions, null all that it has. `trackers` are
-    told each epoch's figures (`console.trackers`)."""
+    (`training.sharing`). `cpu` is what libraries keep to of the CPU's instructions, null all that it has. `trackers`
+    are told each epoch's figures (`console.trackers`)."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
