@@ -41,10 +41,10 @@ Patch = pytest.MonkeyPatch
 
 
 def repro(patch: Patch, folder: Path) -> Lines:
-    from pipeline.commands.repro import _Run
+    from pipeline.commands.repro import StageRuns
 
     def failing(targets: list[str], jobs: int | None) -> int:
-        run = _Run([])
+        run = StageRuns()
         run.failed, run.not_begun = [HOSTILE], [HOSTILE]
         run.ended = {HOSTILE: SimpleNamespace(why=HOSTILE)}  # pyright: ignore[reportAttributeAccessIssue]
         run.close(1, 0.0)

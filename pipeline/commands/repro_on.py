@@ -14,6 +14,7 @@ from pipeline.config import params, resources
 from pipeline.config.machine import Machine
 from pipeline.config.params import Params
 from pipeline.config.resources import Resources
+from pipeline.config.yaml import read_yaml
 from pipeline.console.progress import log
 from pipeline.dvc import internals, place, travel
 from pipeline.engines import elsewhere, hosts, schedule
@@ -68,7 +69,7 @@ def repro_on(connect: Connect, targets: list[str], jobs: int | None) -> int:
     began = time.monotonic()
     read = params.read(Path("params.yaml"))
     needs = internals.needs(targets)
-    taken = resources.read(sorted({name.partition("@")[0] for name in needs} - {PLAN}))
+    taken = resources.read([name for name in read_yaml(Path("dvc.yaml"))["stages"] if name != PLAN])
     _check(read.machine, [*needs], taken)
     remote = travel.remote()
     with connect(resolve(read.data.root)) as machines:
@@ -85,6 +86,7 @@ def repro_on(connect: Connect, targets: list[str], jobs: int | None) -> int:
             due = _due(rest)
             near = elsewhere.near(due, taken)
             _check_room(due - near, read.machine, taken, machines)
+            _check_near(near, read.machine)
             run.together(schedule.among(rest, due), engine(near))
         run.close(len(rest), time.monotonic() - began)
     if run.status == 0 and len(run.ended) > 1:
@@ -119,6 +121,15 @@ def _check_room(stages: set[str], machine: Machine, taken: Resources, machines: 
                 f"params.yaml: machine.device is cuda, and {stage} takes no GPU: give `gpus: 1` to {family} in "
                 "resources.yaml"
             )
+
+
+def _check_near(stages: set[str], machine: Machine) -> None:
+    """Refuse a device that this machine would choose for itself."""
+    if machine.device == "auto" and (computing := sorted(filter(computes, stages))):
+        raise UserError(
+            f"params.yaml: machine.device is auto, and {computing[0]} reads a file and so runs here, where another "
+            "device may be found than on the other machines: name cpu or cuda"
+        )
 
 
 def _alike(workers: list[Host], read: Params, with_gpus: bool) -> dict[str, str]:

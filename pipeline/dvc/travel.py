@@ -99,15 +99,16 @@ def recall(stage: str) -> None:
             return
         found.save_deps()
         key = _get_stage_hash(found)
-        here, aside = Path(repo.stage_cache._get_cache_dir(key)), Path(str(repo.tmp_dir))
+        here = Path(repo.stage_cache._get_cache_dir(key))
+        aside = here.with_name(f".{key}.{os.getpid()}.tmp")
         odb = _runs_there(repo)
         with _reached(odb.path):
             there = odb.fs.join(odb.path, "runs", key[:2], key)
             for path in odb.fs.find(there) if odb.fs.exists(there) else ():
                 name = odb.fs.name(path)
-                odb.fs.get_file(path, str(aside / name))
                 here.mkdir(parents=True, exist_ok=True)
-                os.replace(aside / name, here / name)
+                odb.fs.get_file(path, str(aside))
+                os.replace(aside, here / name)
 
 
 def send(stage: str) -> None:

@@ -42,11 +42,15 @@ def identifiers(listed: str) -> list[str]:
 
 
 def models() -> list[str]:
-    """What each GPU of this machine is, in the driver's words; instances (MIG) as such."""
-    return [
-        found.strip()
-        for found in re.findall(r"^\s*(?:GPU \d+: |MIG )(.*?)(?:Device\s+\d+: )?\(UUID", _ask("-L") or "", re.M)
-    ]
+    """What each GPU of this machine is, in the driver's words; of one that is cut into instances (MIG), these."""
+    found: list[tuple[str, str]] = []
+    for kind, name in re.findall(
+        r"^\s*(GPU \d+:|MIG) (.*?)\s*(?:Device +\d+: )?\(UUID", _ask("-L") or "", re.MULTILINE
+    ):
+        if kind == "MIG" and found and found[-1][0] != "MIG":
+            found.pop()
+        found.append((kind, name))
+    return [name for _, name in found]
 
 
 def driver() -> str:

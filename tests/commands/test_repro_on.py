@@ -5,11 +5,15 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.base.errors import UserError
 from pipeline.commands import repro_on as command
+from pipeline.config.machine import Machine
+from pipeline.config.resources import Resources
+from tests.engines.fake_machines import FakeMachines
 from tests.engines.small_graph import Graph, contents, create
 from tests.scratch import RAN, wait
 
@@ -114,6 +118,31 @@ def test_a_stage_whose_machines_see_the_files_runs_there(graph: Graph) -> None:
     (graph.folder / "resources.yaml").write_text("prepare: {label: sees=images, sees_files: true}\n")
     graph.scratch.run(*DRIVE, "prepare")
     assert graph.ran == [("prepare", "b")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"device": "cuda:1"}, "machine.device is cuda:1, which names one of this machine: use auto"),
+        ({"threads": None}, "machine.threads is null, which is another number on each machine: give one"),
+        ({"device": "cpu"}, "resources.yaml: teacher.gpus is 1, but params.yaml: machine.device is cpu"),
+    ],
+)
+def test_settings_that_each_machine_would_take_otherwise_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    machine = Machine(**{"threads": 1, **changes})
+    with pytest.raises(UserError, match=f"{re.escape(sentence)}$"):
+        command._check(machine, ["teacher"], Resources({"teacher": {"gpus": 1}}, ["teacher"]))
+    command._check(Machine(threads=1), ["teacher"], Resources({"teacher": {"gpus": 1}}, ["teacher"]))
+
+
+def test_a_device_is_named_where_machines_would_find_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "computes", lambda stage: stage == "teacher")
+    command._check_near({"prepare"}, Machine(threads=1))
+    command._check_near({"prepare", "teacher"}, Machine(threads=1, device="cuda"))
+    with pytest.raises(UserError, match=r"machine.device is auto, and teacher reads a file and so runs here"):
+        command._check_near({"prepare", "teacher"}, Machine(threads=1))
+    with pytest.raises(UserError, match=r"machine.device is cuda, and teacher takes no GPU: give `gpus: 1` to teacher"):
+        command._check_room({"teacher"}, Machine(threads=1, device="cuda"), Resources(None, []), FakeMachines(Path()))
 
 
 def test_there_is_no_other_engine() -> None:

@@ -88,3 +88,16 @@ def test_the_driver_is_asked_for_memory_and_not_waited_for(
     assert time.monotonic() - begun < 10
     if "sleep" in body:
         assert gpus.visible({}) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "models"),
+    [(LISTED, ["NVIDIA H100 80GB HBM3"] * 2), (CUT, ["3g.20gb", "3g.20gb", "NVIDIA A100-SXM4-40GB"])],
+)
+def test_what_the_gpus_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str, models: list[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n[ $1 = -L ] && cat <<'END' || echo 550.54.15\n{listed}END\n")
+    tool.chmod(0o755)
+    assert gpus.models() == models
+    assert gpus.driver() == "550.54.15"
