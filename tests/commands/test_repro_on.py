@@ -54,6 +54,7 @@ def test_two_machines_do_what_one_would_and_then_nothing_is_to_be_done(graph: Gr
     assert '"device": "cpu"' in found["second/all"], "which the driver resolved once for all"
 
 
+@pytest.mark.long
 def test_what_was_made_here_goes_to_the_machines_and_what_is_lost_is_made_again(graph: Graph) -> None:
     graph.scratch.run("dvc", "repro", "third")
     graph.give("last", 2)
@@ -153,5 +154,6 @@ def test_there_is_no_other_engine() -> None:
 def test_without_ray_the_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "pipeline.engines.on_ray", raising=False)
+    monkeypatch.delattr("pipeline.engines.on_ray", raising=False)
     with pytest.raises(UserError, match=r"^--on ray needs Ray, which is not installed here: `pip install "):
         command.connection("ray")
