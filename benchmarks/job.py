@@ -6,7 +6,9 @@ kind, float32 and channels last, on one core. Photographs are made (`store.gener
 a job has 2,000 of them and 30 epochs, which is arithmetic: an epoch costs what the one before it did.
 """
 
+import gc
 import itertools
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -72,7 +74,10 @@ def _job(kind: feed.Photographs, folder: Path, edge: int, tiny: bool) -> list[Fi
         "a step from the store": _ours(data, teacher, folder / "stored", on, SMALL if tiny else STUDENT),
         "a step of timm": _timm(data, root, teacher, steps, edge, on, SMALL if tiny else STUDENT),
     }
-    seconds = interleaved(arms, rounds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # timm's data set leaves its files open
+        seconds = interleaved(arms, rounds)
+        gc.collect()
     of = {arm: median(each) / len(data.train) for arm, each in seconds.items()}
     of["labelling a view"] /= 2  # the clean one is labelled, too
     of["a step of timm"] = median(seconds["a step of timm"]) / (steps * BATCH)

@@ -21,6 +21,8 @@ COMPARING = {
     "pipeline/labels/kept_basis.py",  # nor such a basis
     "pipeline/dvc/run_cache.py",  # nor what the cache does not bring back
     "pipeline/dvc/cache.py",  # nor what the cache has lost: it is missing
+    "pipeline/training/shared_snapshots.py",  # nor what comes damaged from a remote: what lies here is taken
+    "pipeline/training/shared_labels.py",  # likewise
     "pipeline/training/given.py",  # a hash that the user gave, and who is told the right one
 }
 # What takes the weights' path of a node without comparing it, and why.

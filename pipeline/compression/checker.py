@@ -19,7 +19,7 @@ def main() -> int:
     expected = np.load(here / "examples" / "logits.npy")
     session, seconds, found = ort.InferenceSession(str(here / "model.onnx")), [], []
     for path in sorted((here / "examples").glob("*.png")):
-        pixels = np.asarray(Image.open(path), np.float32) / 255
+        pixels = np.asarray(Image.open(path, formats=["PNG"]), np.float32) / 255
         pixels = pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
         session.run(["logits"], {"pixels": pixels})  # the first of its kind takes longer
         began = time.perf_counter()

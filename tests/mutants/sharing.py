@@ -146,8 +146,8 @@ MUTANTS = [
     # A release is asked to take over a file of the plan that is no stage's.
     Mutant(
         "pipeline/commands/accept.py",
-        '("machine", sharing.NAME)',
-        '("machine",)',
+        '("machine", sharing.NAME, cpu.NAME)',
+        '("machine", cpu.NAME)',
         "tests/commands/test_accept.py::test_what_plan_writes_for_no_stage_is_none_that_runs_again",
     ),
     # Unfinished training is removed from the remote.
