@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.base.paths import DATA
 from pipeline.compression.prune import Masks, magnitude
-from pipeline.config.views import Views
+from pipeline.config.views import Preset, Views
 from pipeline.data import prepared, render
 from pipeline.data import rows as rows_module
 from pipeline.models.fake_quantise import fake_quantise
@@ -101,7 +101,7 @@ def test_nor_does_a_step_on_mixed_views(specs: dict[str, Any], meta: Device) -> 
 
 @pytest.mark.parametrize("preset", ["standard", "strong"])
 def test_nor_does_a_step_whose_views_are_recoloured(
-    specs: dict[str, Any], preset: str, monkeypatch: pytest.MonkeyPatch
+    specs: dict[str, Any], preset: Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which rows an operation is done to is known where it was drawn."""
     monkeypatch.setattr("pipeline.data.feed.AHEAD_BYTES", {"cpu": 0})  # each step makes its own views
