@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.base.errors import UserError
-from pipeline.base.files import verify
 from pipeline.data.encoded import EncodedImages
-from pipeline.data.prepared import Split, read_header
+from pipeline.data.prepared import Split, beside
 from pipeline.data.splits import borders
 
 # In the prepared folder, where the source has groups: of each image of validation the number of its unit, uint64 (N,).
@@ -59,14 +57,8 @@ def halves(folder: Path, validation: Split) -> Halves:
 
 
 def _of_groups(folder: Path) -> list[str] | None:
-    path, recorded = folder / UNITS, read_header(folder).files
-    if UNITS not in recorded:
+    if (path := beside(folder, UNITS)) is None:
         return None
-    again = f"delete {folder} and run `dvc repro`"
-    try:
-        verify(path, recorded[UNITS], again)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {again}") from None
     return [f"{unit:016x}" for unit in np.load(path, allow_pickle=False).tolist()]
 
 

@@ -237,3 +237,20 @@ def _array(path: Path, header: DataHeader, dtype: np.dtype, shape: tuple[int, ..
     if array.dtype != dtype or array.shape != shape:
         raise UserError(f"{path} holds {array.dtype} {array.shape} and {HEADER} says {dtype} {shape}: {again}")
     return array
+
+
+def beside(folder: Path, name: str) -> Path | None:
+    """A file that is there only where there is something to say, compared; None where the header has none.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    path, recorded = folder / name, read_header(folder).files
+    if name not in recorded:
+        return None
+    again = f"delete {folder} and run `dvc repro`"
+    try:
+        verify(path, recorded[name], again)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {again}") from None
+    return path

@@ -67,7 +67,7 @@ MUTANTS = [
         "float(sure_N[answered])",
         f"{ANSWERED}::test_equally_sure_images_are_answered_together",
     ),
-    Mutant(HALVES, "    if UNITS not in recorded:\n", "    if True:\n", GROUPS),
+    Mutant(HALVES, "if (path := beside(folder, UNITS)) is None:", "if (path := beside(folder, UNITS)):", GROUPS),
     Mutant(
         HALVES,
         "borders(size_U[order], [0.5])",
