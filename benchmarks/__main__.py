@@ -209,6 +209,20 @@ def store(
         show(table(measure(out, where.resolve(), 60 if tiny else count, log, (120, 90) if tiny else SIZE)))
 
 
+Runs = Annotated[int, typer.Option(help="Changes in all, those that the file holds included.", min=1)]
+Made = Annotated[Path, typer.Option(help="Folder that the repository is made in.")]
+
+
+@app.command()
+def forecast(work: Made, out: Kept = Path("forecast.json"), runs: Runs = 10, tiny: Tiny = False) -> None:
+    """What `repro --dry` tells of random changes in the default graph against what `dvc repro` then does."""
+    from benchmarks.forecast import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out, work.resolve(), runs, log, tiny)))
+
+
 Names = Annotated[list[str] | None, typer.Argument(help="Networks of timm; those of `benchmarks/zoo.py` without.")]
 Limit = Annotated[float, typer.Option(help="Seconds that one network may take.")]
 

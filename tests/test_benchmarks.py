@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import calibrated, lowrank, pretrained, ways, zoo
+from benchmarks import calibrated, forecast, lowrank, pretrained, ways, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -292,3 +292,41 @@ def test_what_was_not_measured_is_called_so() -> None:
     assert lines([Figure("x", None, goal=2.0, unit=" s", note="no GPU")])[1] == (
         "x", "not measured", "", "≤ 2 s", "", "no GPU",
     )  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_forecast_is_held_against_what_ran(tmp_path: Path) -> None:
+    out = tmp_path / "forecast.json"
+    asked = ["forecast", "--tiny", "--runs", "1", "--work", str(tmp_path), "--out", str(out)]
+    said = CliRunner().invoke(app, asked, catch_exceptions=False).output
+    (found,) = json.loads(out.read_text())
+    assert (
+        found["change"]["key"] == "student.recipe.lr" and found["wrong"] == [] and [*found["by_stage"]] == ["student"]
+    )
+    assert found["took"] > 0 and found["told"] > 0 and found["least"] == found["most"] == found["told"]
+    assert "student.recipe.lr" in said
+
+
+def test_a_forecast_is_wrong_where_another_stage_runs_and_off_by_its_seconds() -> None:
+    said = [
+        {"stage": name, "state": state, "seconds": seconds}
+        for name, state, seconds in (
+            ("a", "runs", 2.0),
+            ("b", "may run", 5.0),
+            ("c", "cached", None),
+            ("d", "runs", 1.0),
+            ("e", "runs", None),
+        )
+    ]
+    found = forecast.compared(said, {"plan": 9.0, "a": 6.0, "c": 1.0, "e": 4.0})
+    assert found["wrong"] == ["c", "d"] and found["stages"] == 3
+    assert (found["told"], found["took"], found["unknown"]) == (2.0, 6.0, 5.0)
+    assert (found["least"], found["most"]) == (3.0, 8.0)
+    assert forecast.factor(found) == pytest.approx(3.0) and forecast.factor({**found, "took": 2 / 3}) == pytest.approx(
+        3
+    )
+    assert forecast.factor({**found, "told": 0.0}) is None
+    cells = forecast.table(
+        [{"change": {"key": "lr", "value": 1}, **found}, {"change": {"key": "k", "value": 2}, **found}]
+    )
+    assert {len(row) for row in cells} == {7} and cells[-1][2:] == ("4", "", "", "**3.00 ×**", "")
