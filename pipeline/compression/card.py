@@ -16,6 +16,7 @@ from pipeline.config.numbers import Between, Count, Positive, Share
 
 SCHEMA = 1
 PREFIX = "cohobate."
+WITH_PIXELS, IMAGE = "model-pixels.onnx", "image"  # the file that crops and resizes by itself, and what it takes
 BLACK = (0, 0, 0)  # the background of files that were exported before they told it
 
 

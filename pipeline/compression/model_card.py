@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.compression.card import BLACK, Card
+from pipeline.compression.card import BLACK, WITH_PIXELS, Card
 from pipeline.config.select import ACCURACY, Metric
 from pipeline.config.yaml import dump
 from pipeline.console.text import code, markdown, visible, word
@@ -92,6 +92,11 @@ image = image.convert("{mode}")
 {answer}
 ```"""
 
+PIXELS = """
+
+Where that code is not at hand, `{file}` beside it needs none of the cropping, resizing and normalising: it takes
+`image`, uint8 (batch, height, width, {channels}) of any height and width, decoded, upright and in sRGB, and gives the
+same outputs. From the same picture its pixels are within one grey level of those above (two in noise)."""
 BARE = """\
 (logits,) = session.run(None, {"pixels": pixels})
 print(classes[int(logits[0].argmax())])"""
@@ -209,7 +214,8 @@ def _run(card: Card, file: str, runtime: str) -> str:
     texts["answer"] = CALIBRATED if card.temperature else BARE
     if card.threshold:
         texts["answer"] += ABSTAINING.format(threshold=card.threshold)
-    return RUN.format(background=card.background or BLACK, **texts, **numbers, **modes)
+    pixels = PIXELS.format(file=WITH_PIXELS, **numbers)
+    return RUN.format(background=card.background or BLACK, **texts, **numbers, **modes) + pixels
 
 
 def _square(card: Card) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from pipeline.base.errors import UserError
-from pipeline.compression.card import Card, read_card
+from pipeline.compression.card import IMAGE, Card, read_card
 from pipeline.data.encoded import EncodedImages
 
 LARGEST = 1 << 30  # bytes: a classifier above a gigabyte is none that this pipeline made
@@ -114,6 +114,8 @@ class Runtime:
         expected = [("pixels", "tensor(float)", [card.channels, card.size, card.size])]
         outputs = ["logits", *(["probabilities"] if card.temperature else [])]
         expected += [(name, "tensor(float)", [len(card.classes)]) for name in outputs]
+        if [each.name for each in self._session.get_inputs()] == [IMAGE]:
+            raise UserError(f"{path} crops and resizes by itself, for other programs: name the model.onnx beside it")
         ends = [*self._session.get_inputs(), *self._session.get_outputs()]
         if [(end.name, end.type, end.shape[1:]) for end in ends] != expected:
             raise UserError(f"{path} takes or gives other tensors than its metadata say: export it anew")

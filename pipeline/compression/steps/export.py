@@ -56,15 +56,20 @@ def run(
     asked = Demand(
         f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None, work.spec.select
     )
-    if work.previous.format == "onnx":
-        return ShippedFile(lambda folder: _again(folder, work), asked, examples=examples)
 
     def besides(folder: Path, card: Card) -> None:
-        from pipeline.compression.export_onnx import export_program
+        from pipeline.compression.pixels_in import write_with_pixels
 
-        export_program(_network(work), folder / "model.pt2", card)
+        write_with_pixels(folder / "model.onnx")
+        if program:
+            from pipeline.compression.export_onnx import export_program
 
-    return ShippedFile(lambda folder: _anew(folder, work, opset), asked, besides if program else None, examples)
+            export_program(_network(work), folder / "model.pt2", card)
+
+    again = work.previous.format == "onnx"
+    return ShippedFile(
+        lambda folder: _again(folder, work) if again else _anew(folder, work, opset), asked, besides, examples
+    )
 
 
 def _network(work: Work) -> nn.Module:
