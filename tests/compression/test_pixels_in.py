@@ -1,5 +1,6 @@
 """The file that takes a decoded picture of any size, against the crop and the resize that `predict` makes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +12,21 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from pipeline.base.errors import UserError
+from pipeline.base.paths import DATA
 from pipeline.compression.card import IMAGE, WITH_PIXELS, Card, read_card
 from pipeline.compression.export_onnx import export
 from pipeline.compression.onnx_file import add_probabilities, write_onnx
 from pipeline.compression.pixels_in import write_with_pixels
 from pipeline.compression.runtime import Runtime
 from pipeline.config.input import Framing
+from pipeline.data import prepared
 from pipeline.data.decode import decode
 from pipeline.data.framing import pixels
+from pipeline.lineage.predictions import read_predictions
 from pipeline.models.build import build
+from tests.compression.chains import run, workshop
 from tests.data.photos import PHOTOS, photos
+from tests.training.runs import furnish, inside
 
 SIZES = ((8, 8), (37, 101), (301, 7), (5, 6), (33, 32))  # odd and even differences, larger and smaller
 
@@ -126,3 +132,23 @@ def test_photographs_differ_by_one_level_at_most(tmp_path: Path, every: int) -> 
         expected = pixels(Image.fromarray(whole_CHW.transpose(1, 2, 0)), 224, "crop", 0.125)
         found = seen(session, np.ascontiguousarray(whole_CHW.transpose(1, 2, 0)))
         assert np.abs(found - expected.astype(np.float64)).max() < 1.01, path.name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("pixels")
+    with inside(made):
+        furnish(made)
+    with workshop(made):
+        yield made
+
+
+@pytest.mark.parametrize("form", [None, "int8", "float16", "int4_weights"])
+def test_what_ships_has_it_beside(folder: Path, form: str | None) -> None:
+    """Whatever form the numbers of a file have."""
+    made = run(folder, [*([form] if form else []), "export"])[-1]
+    session, images_NCHW = opened(made.folder / WITH_PIXELS), np.asarray(prepared.read(DATA).test.images)
+    found, shares = map(np.asarray, session.run(None, {IMAGE: images_NCHW.transpose(0, 2, 3, 1)}))
+    np.testing.assert_allclose(found, read_predictions(made)["test"].numpy(), atol=1e-4)
+    np.testing.assert_allclose(shares, Runtime(made.weights).probabilities(images_NCHW), atol=1e-4)
+    assert f"`{WITH_PIXELS}` beside it" in (made.folder / "MODEL_CARD.md").read_text()
