@@ -21,6 +21,7 @@ NAMES = {
     "feeding": "The share of an epoch that is fetching, augmenting and reading labels.",
     "feed": "Photographs at 224 from the store against torch's DataLoader and timm's loader on the same files.",
     "job": "From photographs of a phone to a student, whole: ours against timm's distillation of the same networks.",
+    "predict": "Classifying files by a shipped file against onnxruntime fed by Pillow in a plain loop.",
     "topk": "The top-k label store against the dense one: bytes, and accuracy of a student.",
     "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
     "labelling": "Writing the labels of all views against the bare forward passes.",

@@ -60,7 +60,7 @@ def measure(out: Path, folder: Path, count: int, log: Log, size: tuple[int, int]
 
 def generate(root: Path, count: int, size: tuple[int, int]) -> int:
     """Make what is missing of so many JPEGs, in folders of classes; their bytes."""
-    made = [_photograph(number, size) for number in range(min(PICTURES, count))]
+    made = [photograph(number, size) for number in range(min(PICTURES, count))]
     for number in range(count):
         path = _path(root, number)
         if not path.exists():
@@ -98,7 +98,7 @@ def _of(folder: Path, kind: str, count: int, size: tuple[int, int], edge: int, l
     log(f"store: prepared in {found['prepare']['seconds']:.0f} s")
     more = one_more(root, count)
     more.parent.mkdir(parents=True, exist_ok=True)
-    more.write_bytes(_numbered(_photograph(PICTURES, size), count))
+    more.write_bytes(_numbered(photograph(PICTURES, size), count))
     before = _names(places["workspace"] / "shards")
     found["one_more"] = _spent(scratch, "dvc", "repro", "prepare")
     after = _names(places["workspace"] / "shards")
@@ -156,7 +156,7 @@ def _two(spent: Figures) -> str:
     return f"{spent['written'] / 1e6:,.1f} MB, {spent['read'] / 1e6:,.0f} MB"
 
 
-def _photograph(seed: int, size: tuple[int, int]) -> bytes:
+def photograph(seed: int, size: tuple[int, int]) -> bytes:
     """A JPEG with about as many bytes as a photograph of its size: smooth shapes, and the noise of a sensor."""
     drawn = np.random.default_rng(seed)
     few = Image.fromarray(drawn.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)

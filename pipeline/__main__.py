@@ -248,20 +248,9 @@ def predict(
 
     In paths and classes a tab is written \\t, a line break \\n or \\r, a backslash \\\\, what is not seen \\x1b.
     """
-    from pipeline.commands.predict import Unreadable, classify, opened
-    from pipeline.console.progress import emit, warn
-    from pipeline.console.text import json_line, named, row
+    from pipeline.commands.predict import classify, opened, tell
 
-    skipped = False
-    for found in classify(opened(model), images):
-        if isinstance(found, Unreadable):
-            warn(f"{named(str(found.path))}: skipped, it is no image that can be read ({found.reason})")
-            skipped = True
-        elif as_json:
-            emit(json_line(found.as_json))
-        else:
-            emit(row(*found.cells))
-    if skipped:
+    if tell(classify(opened(model), images), as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -42,6 +42,7 @@ def test_the_names_are_these() -> None:
         "feeding",
         "feed",
         "job",
+        "predict",
         "topk",
         "reads",
         "labelling",

@@ -5,10 +5,10 @@ Legend: N images, B batch, C channels or classes, H = W edge in pixels.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from pipeline.base.files import verify
 from pipeline.base.kinds import unlike_file
 from pipeline.compression.card import BLACK, Card
 from pipeline.compression.runtime import Runtime
+from pipeline.console.progress import emit, warn
+from pipeline.console.text import json_line, named, row
 from pipeline.data.ahead import cores, in_order
 from pipeline.data.decode import NotDecoded, decode
 from pipeline.data.formats import SUFFIXES
@@ -26,8 +28,9 @@ from pipeline.lineage import node
 from pipeline.models.declared import check_fits
 from pipeline.planning import graph
 
+MANY = 100  # images from which on it is said how fast they were answered
 MODES = {1: "L", 3: "RGB"}
-BATCH = 64
+BATCH = 16  # images a pass, at most: it decides the last bits, and does not follow from cores or memory
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,9 @@ def opened(model: Path | None) -> Runtime:
 def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
     """Classify files, and the images in folders (by their suffix, at any depth, sorted), in order.
 
-    Images are read, made square and scaled as those that the model was trained on, by all cores, a few
-    ahead of the model. A damaged one is yielded as `Unreadable`, and the rest goes on.
+    Images are read, made square and scaled as those that the model was trained on. Each core reads a batch of its own
+    and answers it, so that none waits for another; as many as memory has room for. A damaged image is yielded as
+    `Unreadable`, and the rest goes on.
 
     Raises:
         UserError: A path does not exist, a folder has no images, or the model takes images that files do not hold.
@@ -112,18 +116,42 @@ def classify(runtime: Runtime, paths: Iterable[Path]) -> Iterator[Prediction | U
     if mode is None:
         raise UserError(f"the model takes images of {card.channels} channels: image files have 1 or 3")
     files = [file for path in paths for file in _files(path)]
-    read = partial(_open, mode=mode, card=card)
-    found = zip(files, in_order(read, files, cores()), strict=True)
-    while batch := [*islice(found, BATCH)]:
-        images = [item for _, item in batch if isinstance(item, np.ndarray)]
-        answers = iter(_answers(runtime, np.stack(images)) if images else [])
-        for file, item in batch:
-            yield Unreadable(file, item) if isinstance(item, str) else Prediction(file, *next(answers))
+    size = min(BATCH, runtime.images_a_pass)
+    batches = [files[first : first + size] for first in range(0, len(files), size)]
+    for found in in_order(partial(_classified, runtime, mode), batches, runtime.passes_at_once(size, cores())):
+        yield from found
+
+
+def tell(found: Iterable[Prediction | Unreadable], *, as_json: bool) -> int:
+    """Print what was found, a line each, and name what is no image; how many those are."""
+    answered = unread = 0
+    began = time.monotonic()
+    for each in found:
+        if isinstance(each, Unreadable):
+            warn(f"{named(str(each.path))}: skipped, it is no image that can be read ({each.reason})")
+            unread += 1
+        else:
+            emit(json_line(each.as_json) if as_json else row(*each.cells))
+            answered += 1
+    if answered >= MANY:
+        warn(f"{answered:,} images, {answered / (time.monotonic() - began):,.0f} a second")
+    return unread
+
+
+def _classified(runtime: Runtime, mode: str, files: list[Path]) -> list[Prediction | Unreadable]:
+    """What a batch of files shows."""
+    read = [_open(file, mode, runtime.card) for file in files]
+    images = [item for item in read if isinstance(item, np.ndarray)]
+    answers = iter(_answers(runtime, np.stack(images)) if images else [])
+    return [
+        Unreadable(file, item) if isinstance(item, str) else Prediction(file, *next(answers))
+        for file, item in zip(files, read, strict=True)
+    ]
 
 
 def _answers(runtime: Runtime, images_BCHW: np.ndarray) -> list[tuple[str, float, bool | None]]:
     card = runtime.card
-    shares_BC = runtime.probabilities(images_BCHW, batch_size=BATCH)
+    shares_BC = runtime.probabilities(images_BCHW, batch_size=len(images_BCHW))
     best_B = [(int(shares_C.argmax()), float(shares_C.max())) for shares_C in shares_BC]
     return [(card.classes[c], share, None if card.threshold is None else share < card.threshold) for c, share in best_B]
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from pipeline.base import memory
 from pipeline.base.errors import UserError
+from pipeline.base.passes import images_a_pass
 from pipeline.compression.card import IMAGE, Card, read_card
 from pipeline.data.encoded import EncodedImages
 
@@ -36,12 +38,20 @@ class Runtime:
         self.card: Card = read_card(self._session.get_modelmeta().custom_metadata_map, str(path))
         self._check(path)
 
-    @cached_property
+    @property
     def images_a_pass(self) -> int:
         """How many images go through it at once, where nobody asks for a number."""
-        from pipeline.models.declared import pass_of  # which imports onnx: who asks for a number does without
+        return images_a_pass(self._bytes_an_image)
 
-        return pass_of(self.path.read_bytes())
+    def passes_at_once(self, images: int, most: int) -> int:
+        """How many threads may run a pass of so many images each, in half of the memory that is free: 1 to `most`."""
+        return max(1, min(most, memory.free() // 2 // max(1, images * self._bytes_an_image)))
+
+    @cached_property
+    def _bytes_an_image(self) -> int:
+        from pipeline.models.declared import bytes_an_image  # which imports onnx: not everybody needs it
+
+        return bytes_an_image(self.path.read_bytes())
 
     def logits(self, images_NCHW: np.ndarray | EncodedImages, *, batch_size: int | None = None) -> np.ndarray:
         """Logits float32 (N, C) of uint8 images (N, C, H, W), which are resized where the network has another size.

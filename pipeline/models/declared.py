@@ -10,7 +10,6 @@ from onnx import GraphProto, ModelProto, TypeProto
 
 from pipeline.base import memory
 from pipeline.base.errors import UserError
-from pipeline.base.passes import images_a_pass
 
 # Numbers of a tensor up to which it may be a shape, which shape inference reads; weights would only slow it down.
 SHAPE = 1024
@@ -36,12 +35,12 @@ def check_fits(path: Path, batch: int) -> None:
         )
 
 
-def pass_of(content: bytes) -> int:
-    """Images that go through a model at once, by what it declares of one; as many as may be where it says nothing."""
+def bytes_an_image(content: bytes) -> int:
+    """What a model declares of the activations of one image, as of `activation_bytes`; 0 where it says nothing."""
     try:
-        return images_a_pass(activation_bytes(onnx.load_model_from_string(content), 1))
+        return activation_bytes(onnx.load_model_from_string(content), 1)
     except Exception:  # as in `check_fits`
-        return images_a_pass(0)
+        return 0
 
 
 def declared_bytes(model: ModelProto, batch: int) -> int:

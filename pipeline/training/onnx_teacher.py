@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_bytes
+from pipeline.base.passes import images_a_pass
 from pipeline.base.paths import DATA
 from pipeline.config.input import Input, complete
 from pipeline.config.select import metric_of
@@ -25,7 +26,7 @@ from pipeline.labels.labeller import predict
 from pipeline.lineage import node
 from pipeline.lineage.node import EMPTY_CURVE, Node
 from pipeline.lineage.predictions import write_predictions
-from pipeline.models.declared import pass_of
+from pipeline.models.declared import bytes_an_image
 from pipeline.models.shown import Show, Shown
 from pipeline.planning.specs.foreign import OnnxFile, OnnxSpec
 from pipeline.planning.specs.machine import read_machine
@@ -65,7 +66,7 @@ def take(spec: OnnxSpec) -> None:
                 Pixels(clean(getattr(data, split).images, data.rendering(input)), CPU.where, CPU.room()),
                 shown.mean_C,
                 shown.std_C,
-                batch_size=pass_of(content),
+                batch_size=images_a_pass(bytes_an_image(content)),
             )
             for split in ("validation", "test")
         }

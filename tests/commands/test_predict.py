@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -20,7 +21,7 @@ pytest.importorskip("onnxruntime", reason="running a model needs the package onn
 
 import onnx
 
-from pipeline.base import files
+from pipeline.base import files, memory
 from pipeline.base.errors import UserError
 from pipeline.commands import predict
 from pipeline.commands.predict import Prediction, Unreadable, classify, opened
@@ -32,6 +33,7 @@ from pipeline.data.ahead import AHEAD
 from pipeline.data.formats import FORMATS
 from pipeline.lineage import node
 from pipeline.lineage.node import Node
+from pipeline.models import declared
 from pipeline.models.build import build
 from tests.compression.ships import convolution, exported
 from tests.data.folders import HEIF
@@ -196,15 +198,16 @@ def test_a_picture_of_a_format_that_is_not_read_is_named_and_skipped(runtime: Ru
     assert found.reason.startswith("its content is none of JPEG, PNG")
 
 
-def test_images_are_read_by_threads_and_few_of_them_ahead(
+def test_each_core_answers_batches_of_its_own_and_few_of_them_ahead(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two are in the reader at a time, in a folder of three batches."""
-    pictures(tmp_path / "in", 3 * predict.BATCH)
-    both, alone, begun = threading.Barrier(2, timeout=20), threading.Event(), []
+    """The first two batches are in work at a time, and what is found comes in order."""
+    count = 9 * predict.BATCH
+    pictures(tmp_path / "in", count)
+    both, alone, begun = threading.Barrier(2, timeout=20), threading.Event(), set[int]()
 
     def decode(path: Path, **settings: Any) -> np.ndarray:
-        begun.append(path)
+        begun.add(int(path.stem) // predict.BATCH)
         if not alone.is_set():
             both.wait()
             alone.set()
@@ -214,11 +217,32 @@ def test_images_are_read_by_threads_and_few_of_them_ahead(
     monkeypatch.setattr(predict, "decode", decode)
     monkeypatch.setattr(predict, "cores", lambda: 2)
     found = classify(runtime, [tmp_path / "in"])
-    for taken in range(3 * predict.BATCH):
+    for taken in range(count):
         assert next(found).path.name == f"{taken:03}.png"
         if taken == 0:
-            assert len(begun) <= predict.BATCH + 2 * AHEAD
+            assert len(begun) <= 2 * AHEAD
     assert next(found, None) is None
+
+
+def test_what_memory_has_no_room_for_is_not_begun(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads follow from what is free, and the batch, which decides the last bits, does not."""
+    need = declared.activation_bytes(onnx.load(runtime.path), 16)
+    for free, threads in ((1, 1), (2 * need, 1), (6 * need, 3), (100 * need, 8)):
+        monkeypatch.setattr(memory, "free", lambda free=free: free)
+        assert runtime.passes_at_once(16, 8) == threads
+
+
+def test_how_fast_many_images_were_answered_is_said(
+    runtime: Runtime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures(tmp_path / "in", predict.MANY)
+    (tmp_path / "in" / "torn.png").write_bytes(b"no picture")
+    few = [*classify(runtime, [tmp_path / "in" / "000.png"])]
+    assert predict.tell(few, as_json=False) == 0 and capsys.readouterr().err == ""
+    assert predict.tell(classify(runtime, [tmp_path / "in"]), as_json=True) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == predict.MANY
+    assert "torn.png: skipped" in printed.err and re.search(r"\n100 images, [\d,]+ a second\n$", printed.err)
 
 
 @pytest.mark.parametrize(("told", "level"), [(None, 0), ((255, 255, 255), 255), ((10, 10, 10), 10)])
@@ -230,6 +254,10 @@ def test_what_is_transparent_shows_the_background_of_the_training(
 
     class Stub:
         card = dataclasses.replace(GREY, background=told)
+        images_a_pass = 1
+
+        def passes_at_once(self, images: int, most: int) -> int:
+            return images
 
         def probabilities(self, images_NCHW: np.ndarray, **_: object) -> np.ndarray:
             seen.append(images_NCHW)

@@ -40,8 +40,8 @@ def opened(path: Path) -> onnxruntime.InferenceSession:
 def bare(folder: Path, card: Card, opset: int = 21) -> onnxruntime.InferenceSession:
     """A file whose answer is what it is fed, with pixels in."""
     shape = ["batch", card.channels, card.size, card.size]
-    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name in ("pixels", "logits")]
-    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["logits"])], "bare", *ends)
+    fed, answer = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("pixels", "logits"))
+    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["logits"])], "bare", [fed], [answer])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = helper.find_min_ir_version_for([*model.opset_import])
     write_onnx(model, folder / "model.onnx", card)

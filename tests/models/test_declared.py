@@ -13,10 +13,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from pipeline.base import memory, passes
 from pipeline.base.errors import UserError
+from pipeline.base.passes import images_a_pass
 from pipeline.commands import predict
 from pipeline.compression import runtime
 from pipeline.models import declared
-from pipeline.models.declared import check_fits, declared_bytes, pass_of
+from pipeline.models.declared import bytes_an_image, check_fits, declared_bytes
 from tests.compression.ships import convolution
 
 WEIGHTS = 5 * 2 * 4  # bytes of the one convolution
@@ -54,10 +55,10 @@ def test_a_pass_is_of_as_many_images_as_fit_and_of_256_where_nothing_is_declared
     model: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = (tmp_path / "model.onnx").read_bytes()
-    assert pass_of(content) == pass_of(b"no model") == 256
+    assert images_a_pass(bytes_an_image(content)) == images_a_pass(bytes_an_image(b"no model")) == 256
     for bound, images in ((9 * MAPS, 8), (8 * MAPS, 8), (8 * MAPS - 1, 4), (1, 1)):
         monkeypatch.setattr(passes, "BYTES", bound)
-        assert pass_of(content) == images
+        assert images_a_pass(bytes_an_image(content)) == images
     seen: list[int] = []
     shipped = runtime.Runtime(tmp_path / "model.onnx")
     monkeypatch.setattr(passes, "BYTES", 4 * MAPS)
@@ -94,7 +95,7 @@ def test_a_model_that_declares_160_gb_is_refused_before_it_runs(
     monkeypatch.setattr(runtime.ort, "InferenceSession", session)
     monkeypatch.setattr(memory, "free", lambda: 16 << 30)
     with pytest.raises(
-        UserError, match=r"model\.onnx declares 149\.0 GiB .* 64 images, and 16\.0 GiB of memory are free"
+        UserError, match=r"model\.onnx declares 149\.0 GiB .* 16 images, and 16\.0 GiB of memory are free"
     ):
         predict.opened(path)
 

@@ -77,7 +77,8 @@ MUTANTS = [
         AHEAD,
     ),
     Mutant("pipeline/commands/predict.py", "card.background or BLACK", "BLACK", PREDICT),
-    Mutant("pipeline/commands/predict.py", "in_order(read, files, cores())", "map(read, files)", PREDICT),
+    Mutant("pipeline/commands/predict.py", "runtime.passes_at_once(size, cores())", "1", PREDICT),
+    Mutant("pipeline/compression/runtime.py", "memory.free() // 2 // max", "memory.free() // max", PREDICT),
     Mutant(
         "pipeline/compression/model_card.py",
         "    image.draft(None, ({enough}, {enough}))",
