@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
-from pipeline.compression.target import absolute, measure, only
+from pipeline.compression.target import absolute, check_runs, measure, only
 from pipeline.config.numbers import Count, Share
 from pipeline.config.section import unknown
+from pipeline.evaluation import cost
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ class Factored:
 
 
 class _Layer:
-    """A layer's decomposition: W_MN = U diag(s) V."""
+    """A layer's decomposition: W_MN = U diag(s) V. flops: What it takes of one image."""
 
-    def __init__(self, module: nn.Conv2d | nn.Linear) -> None:
+    def __init__(self, module: nn.Conv2d | nn.Linear, flops: int = 0) -> None:
         self.module = module
+        self.flops = flops
         # In double: the decomposition must not add an error of its own.
         self.u_MK, self.s_K, self.v_KN = torch.linalg.svd(module.weight.detach().double().flatten(1), False)
         # On the host: a GPU adds up a running sum in no fixed order.
@@ -56,6 +58,11 @@ class _Layer:
 
     def saves(self, rank: int) -> bool:
         return self.weights(rank) < self.module.weight.numel()
+
+    def saved(self, measure: str, rank: int) -> int:
+        """How many of its `parameters` or `flops` it is spared by a rank: both fall as its weights do."""
+        whole = self.module.weight.numel()
+        return (whole if measure == "parameters" else self.flops) * (whole - self.weights(rank)) // whole
 
     def rank(self, energy: float) -> int:
         """The smallest rank that keeps this share of the squared norm."""
@@ -101,7 +108,8 @@ def factorise(
 ) -> tuple[nn.Module, list[Factored]]:
     """A copy of `model` with factorised layers, and what became of each of them; exactly one target is given.
 
-    A layer that would not get smaller is left as it is; grouped convolutions are, too.
+    A layer that would not get smaller is left as it is; so are grouped convolutions, and layers whose weights a network
+    reads without calling them.
 
     Args:
         model: For images (B, channels, size, size).
@@ -116,47 +124,57 @@ def factorise(
         UserError: The target cannot be reached, or a layer's name is unknown.
     """
     name, target = only("factorise", rank=rank, energy=energy, parameters=parameters, flops=flops)
-    found = _decompose(model, layers)
+    found = _decompose(model, layers, channels, size)
     if name == "rank":
         ranks = {key: min(target, len(layer.s_K)) for key, layer in found.items()}
     elif name == "energy":
         ranks = {key: layer.rank(target) for key, layer in found.items()}
     else:
-        count = measure(name, channels, size)
-        before = count(model)
+        before = measure(name, channels, size)(model)
         goal = absolute(target, before)
+        if before <= goal:
+            return copy.deepcopy(model), []
         # Only at these shares does a rank change; from one to the next the cost rises.
         shares = sorted({share for layer in found.values() for share in layer.energy_K.tolist()})
         costs = [*shares, 1.0]
 
         def cost_at(share: float) -> int:
-            return count(_applied(model, found, {key: layer.rank(share) for key, layer in found.items()})[0])
+            ranks = {layer: layer.rank(share) for layer in found.values()}
+            return before - sum(layer.saved(name, rank) for layer, rank in ranks.items() if layer.saves(rank))
 
         fitting = bisect_right(costs, goal, key=cost_at)
-        if before <= goal:
-            return copy.deepcopy(model), []
         if fitting == 0:
             raise UserError(
                 f"params.yaml, compress.steps: factorise.{name} {target} leaves {goal:,} of {before:,}, but even at "
                 f"rank 1 there are {cost_at(costs[0]):,}: raise it, or prune as well"
             )
         ranks = {key: layer.rank(costs[fitting - 1]) for key, layer in found.items()}
-    return _applied(model, found, ranks)
+    made, factored = _applied(model, found, ranks)
+    check_runs(
+        made,
+        channels,
+        size,
+        "factorise: this architecture does not run with layers in two",
+        "name the layers that may be, by layers, or leave the step out",
+    )
+    return made, factored
 
 
-def _decompose(model: nn.Module, layers: tuple[str, ...] | None) -> dict[str, _Layer]:
+def _decompose(model: nn.Module, layers: tuple[str, ...] | None, channels: int, size: int) -> dict[str, _Layer]:
     """The layers that can be factorised, by name. A tapped head, which is more than a linear layer, is not."""
-    able = {
+    plain = {
         name: module
         for name, module in model.named_modules()
         if type(module) is nn.Linear
         or (type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros")
     }
+    flops = cost.flops_by_layer(model, channels, size, plain)
+    able = {name: module for name, module in plain.items() if name in flops}
     for name in layers or ():
         if name not in able:
             raise UserError(f"params.yaml, compress.steps: factorise.layers: {unknown('layer', name, able)}")
     return {
-        name: _Layer(module)
+        name: _Layer(module, flops[name])
         for name, module in able.items()
         if isinstance(module, nn.Conv2d | nn.Linear) and (layers is None or name in layers)
     }

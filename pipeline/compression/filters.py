@@ -5,12 +5,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
 from pipeline.base.errors import UserError
 from pipeline.compression.coupling import Place, Unit, cut, least, units
-from pipeline.compression.target import absolute, measure, only
+from pipeline.compression.target import absolute, check_runs, measure, only
 from pipeline.config.numbers import Count, Share
 
 
@@ -56,7 +55,13 @@ def shrink(
                 f"{floor:,} stay"
             )
         model = cut(model, removable[:needed])
-        _check_runs(model, channels, size)
+        check_runs(
+            model,
+            channels,
+            size,
+            "prune: this architecture does not run without some of its channels",
+            "set what to weights and give sparsity, which keeps the shapes",
+        )
     return model
 
 
@@ -84,18 +89,3 @@ def _enough(
         return remaining - aim if remaining - aim <= len(removable) else None
     number = bisect_left(range(len(removable) + 1), True, key=lambda n: count(cut(model, removable[:n])) <= aim)
     return number if number <= len(removable) else None
-
-
-def _check_runs(model: nn.Module, channels: int, size: int) -> None:
-    """Some networks of torchvision rearrange channels in ways that no graph of layers shows."""
-    some = next(model.parameters())
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype))
-    except RuntimeError as error:
-        raise UserError(
-            f"prune: this architecture does not run without some of its channels ({' '.join(str(error).split())}): "
-            "set what to weights and give sparsity, which keeps the shapes"
-        ) from None
-    model.train(training)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
-from pipeline.base.errors import UserError
+from pipeline.base.errors import UserError, innermost
 from pipeline.evaluation import cost
 
 
@@ -30,3 +31,23 @@ def measure(name: str, channels: int, size: int) -> Callable[[nn.Module], int]:
 def absolute(target: int | float, before: int) -> int:
     """A whole number stands for itself, a share is of what there was `before`."""
     return target if isinstance(target, int) else int(target * before)
+
+
+def check_runs(model: nn.Module, channels: int, size: int, complaint: str, advice: str) -> None:
+    """Refuse a network that a step has changed and that does not run: some read their layers in ways that no list of
+    layers shows.
+
+    Raises:
+        UserError: "complaint (what torch says): advice".
+    """
+    some = next(model.parameters())
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype))
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # of whatever class: it is the network's own code
+        raise UserError(f"{complaint} ({innermost(error)}): {advice}") from None
+    for module, mode in modes.items():
+        module.training = mode

@@ -3,7 +3,7 @@
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from inspect import unwrap
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
 WARM_UP = 5  # runs before the clock starts: the first ones choose kernels and fill caches
 PATIENCE = 3.0  # seconds after which slow things are not run more often than they must be
@@ -31,10 +32,41 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     Convolutions, matrix products, recurrent layers and attention are counted; normalisation, activations, pooling
     and distances are not. Any device and any precision give the same figure. The model is left as it was.
     """
+    return _counted(model, channels, size).total
+
+
+def flops_by_layer(model: nn.Module, channels: int, size: int, layers: Collection[str]) -> dict[str, int]:
+    """Those of `flops` that each of some modules takes, of the ones that are called: a network may read the weights of
+    others by itself."""
+    found: dict[str, int] = {}
+
+    def counting(name: str, counter: _Operations) -> Iterator[RemovableHandle]:
+        def begin(*_: object) -> None:
+            found[name] = found.get(name, 0) - counter.total
+
+        def end(*_: object) -> None:
+            found[name] += counter.total
+
+        module = model.get_submodule(name)
+        yield module.register_forward_pre_hook(begin)
+        yield module.register_forward_hook(end)
+
+    counter = _Operations()
+    handles = [handle for name in layers for handle in counting(name, counter)]
+    try:
+        _counted(model, channels, size, counter)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _counted(model: nn.Module, channels: int, size: int, counter: "_Operations | None" = None) -> "_Operations":
+    """What has seen a pass of one image."""
     some = next(model.parameters())
     x_BCHW = torch.zeros(1, channels, size, size, device=some.device, dtype=some.dtype)
     training = {module: module.training for module in model.modules()}
-    counter = _Operations()
+    counter = counter or _Operations()
     try:
         model.eval()
         with torch.no_grad(), _unfused(), counter:
@@ -42,7 +74,7 @@ def flops(model: nn.Module, channels: int, size: int) -> int:
     finally:
         for module, mode in training.items():
             module.training = mode
-    return counter.total
+    return counter
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pipeline.evaluation.cost import (
     compressed_bytes,
     file_bytes,
     flops,
+    flops_by_layer,
     latency_ms,
     parameters,
 )
@@ -184,6 +185,22 @@ def test_flops_are_those_of_torchs_own_counter(architecture: dict[str, Any]) -> 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 3, 16, 16))
     assert flops(model, 3, 16) == counter.get_total_flops() > 0
+
+
+def test_layers_that_are_called_have_their_part_of_the_whole() -> None:
+    """One that is called twice counts twice, and hooks do not stay."""
+    twice = nn.Linear(8, 8)
+    model = nn.Sequential(twice, nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Linear(8, 8), twice)
+    model.add_module("idle", nn.Identity())
+    found = flops_by_layer(model, 1, 8, ["0", "1", "3"])
+    assert found == {"0": 2 * 8 * 64 + 2 * 8 * 4 * 64, "1": 2 * 9 * 4 * 64, "3": 2 * 8 * 4 * 64}
+    assert sum(found.values()) == flops(model, 1, 8)
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
+    lonely = nn.Sequential(nn.Flatten(0), nn.Linear(64, 2))
+    lonely.extra = nn.Linear(3, 3)  # in no pass: `Sequential` runs it last, where it would not fit
+    with pytest.raises(RuntimeError):
+        flops_by_layer(lonely, 1, 8, ["1"])
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in lonely.modules())
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:
