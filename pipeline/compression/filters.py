@@ -4,13 +4,16 @@ import copy
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
-from pipeline.base.errors import UserError
+from pipeline.base.errors import UserError, innermost
 from pipeline.compression.coupling import Place, Unit, cut, least, units
 from pipeline.compression.target import absolute, check_runs, measure, only
 from pipeline.config.numbers import Count, Share
+
+INSTEAD = "set what to weights and give sparsity, which keeps the shapes"
 
 
 def shrink(
@@ -36,7 +39,19 @@ def shrink(
     Raises:
         UserError: The target cannot be reached, or channels cannot be taken out of this network.
     """
-    name, target = only("prune", sparsity=sparsity, parameters=parameters, flops=flops)
+    target: dict[str, Any] = {"sparsity": sparsity, "parameters": parameters, "flops": flops}
+    try:
+        return _shrunk(model, channels, size, target, rounds)
+    except (UserError, MemoryError, OSError):
+        raise
+    except Exception as error:  # of whatever class: what follows channels stumbles over what it does not know
+        raise UserError(
+            f"prune: the channels of this architecture cannot be followed ({innermost(error)}): {INSTEAD}"
+        ) from error
+
+
+def _shrunk(model: nn.Module, channels: int, size: int, target_of: dict[str, Any], rounds: int) -> nn.Module:
+    name, target = only("prune", **target_of)
     model = copy.deepcopy(model)
     count = (lambda each: len(units(each, channels, size))) if name == "sparsity" else measure(name, channels, size)
     before = count(model)
@@ -60,7 +75,7 @@ def shrink(
             channels,
             size,
             "prune: this architecture does not run without some of its channels",
-            "set what to weights and give sparsity, which keeps the shapes",
+            INSTEAD,
         )
     return model
 

@@ -191,9 +191,9 @@ class LabelSender:
     known: set[RemoteLabels]
     _seen: dict[Path, tuple[int, bool]] = field(default_factory=dict)
 
-    def send(self, top: Path, folder: Path) -> None:
-        """Put what is new in a folder below `top` there. Raises what the remote raises."""
-        lines = whole_lines(folder / PARTS)
+    def send(self, top: Path, folder: Path) -> bool:
+        """Put what is new in a folder below `top` there; whether there was anything. Raises what the remote raises."""
+        lines, put = whole_lines(folder / PARTS), False
         now = (len(lines), (folder / FINISHED).exists())
         if lines and self._seen.get(folder) != now:
             for what, path in self._there(folder.relative_to(top).as_posix(), folder, lines):
@@ -202,11 +202,13 @@ class LabelSender:
                 try:
                     file = path.open("rb")
                 except FileNotFoundError:
-                    return  # all of it is about to be made again, in another environment
+                    return put  # all of it is about to be made again, in another environment
                 with file:
                     self.remote.write(what.name, file, what.bytes)
                 self.known.add(what)
+                put = True
             self._seen[folder] = now
+        return put
 
     def _there(self, name: str, folder: Path, lines: list[str]) -> Iterator[tuple[RemoteLabels, Path]]:
         """All files that are to be there, each after those that it needs."""

@@ -159,19 +159,20 @@ class SnapshotSender:
     unusable: set[RemoteSnapshot] = field(default_factory=set)
     _sent: dict[str, RemoteSnapshot] = field(default_factory=dict)
 
-    def send(self, top: Path, folder: Path) -> None:
-        """Put the newest snapshot of a folder below `top` there, if it is not. Raises what the remote raises."""
+    def send(self, top: Path, folder: Path) -> bool:
+        """Put the newest snapshot of a folder below `top` there, if it is not; whether it did. Raises what the remote
+        raises, but where it keeps what is needless: that is tried again with the next one, or by `gc --remote`."""
         name = folder.relative_to(top).as_posix()
         try:
             file = State(folder).current.open("rb")
         except FileNotFoundError:
-            return
+            return False
         with file:  # of one snapshot, whatever is renamed meanwhile
             newest = _read(name, file)
             before = self._sent.get(name)
             if newest is None or newest == before:
-                return
-            if newest not in self.known or newest in self.unusable:
+                return False
+            if put := newest not in self.known or newest in self.unusable:
                 file.seek(0)
                 self.remote.write(newest.name, file, os.fstat(file.fileno()).st_size)
         self.known.add(newest)
@@ -179,8 +180,10 @@ class SnapshotSender:
         self._sent[name] = newest
         if before is not None:
             for old in [each for each in self.known if _is_needless(each, before)]:
-                self.remote.remove(old.name)
-                self.known.remove(old)
+                with suppress(Exception):  # whatever the library of a remote raises
+                    self.remote.remove(old.name)
+                    self.known.remove(old)
+        return put
 
 
 def _read(folder: str, file: BinaryIO) -> RemoteSnapshot | None:

@@ -134,21 +134,25 @@ class Sharing:
         self._labels = LabelSender(self.remote, views - unusable)
 
     def _send(self) -> None:
-        """Put there what is new in the folders that this process has held since the stage began."""
+        """Put there what is new in the folders that this process has held since the stage began.
+
+        Only what it takes shows that a remote works again: there may be nothing to put there for a moment.
+        """
+        put = False
         try:
             for sender, folder in self._folders():
                 taken = _taken(folder)
                 if taken != self._taken.get(folder) and taken and taken[1] == str(os.getpid()):
                     top = self.top if sender is self._snapshots else self.labels_top
-                    sender.send(top, folder)
+                    put |= sender.send(top, folder)
         except Exception as error:  # whatever the library of a remote raises
             if not self._failing:
                 self._log(f"the remote does not take what is saved ({innermost(error)}): it goes on without")
             self._failing = True
             return
-        if self._failing:
+        if self._failing and put:
             self._log("the remote takes what is saved again")
-        self._failing = False
+            self._failing = False
 
     def _folders(self) -> Iterator[tuple[SnapshotSender | LabelSender, Path]]:
         """All folders of the node's saved training, and of its labels."""

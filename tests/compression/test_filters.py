@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.base.errors import UserError
+from pipeline.compression import filters
 from pipeline.compression.coupling import Unit, cut, units
 from pipeline.compression.factorise import factorise
 from pipeline.compression.filters import shrink
@@ -211,3 +212,18 @@ def test_channels_that_cannot_be_followed_are_named():
 def test_a_target_that_cannot_be_reached_is_one_sentence(target: dict[str, Any], message: str):
     with pytest.raises(UserError, match=message):
         shrink(trained(ARCHITECTURES[2]), **DATA, **target)
+
+
+@pytest.mark.parametrize("where", ["units", "cut"])
+def test_what_cannot_be_followed_is_one_sentence(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever class of error that is, as of layers that torch-pruning takes for others."""
+
+    def stumble(*_: object) -> None:
+        raise IndexError("index 128 is out of bounds")
+
+    monkeypatch.setattr(filters, where, stumble)
+    wanted = (
+        r"prune: the channels of this architecture cannot be followed \(.*index 128 .*: set what to weights and give"
+    )
+    with pytest.raises(UserError, match=wanted):
+        shrink(trained(ARCHITECTURES[2]), **DATA, flops=0.7)

@@ -83,6 +83,30 @@ MUTANTS = [
         "tests/compression/test_tune.py",
     ),
     Mutant(
+        "pipeline/compression/factorise.py",
+        "for name, module in plain.items() if name in flops}",
+        "for name, module in plain.items()}",
+        "tests/compression/test_factorise.py::test_a_layer_whose_weights_are_read_without_calling_it_is_left",
+    ),
+    Mutant(
+        "pipeline/compression/factorise.py",
+        "* (whole - self.weights(rank)) // whole",
+        "* self.weights(rank) // whole",
+        "tests/compression/test_factorise.py::test_the_search_counts_without_building",
+    ),
+    Mutant(
+        "pipeline/compression/target.py",
+        "except Exception as error:  # of whatever class: it is",
+        "except ValueError as error:  # of whatever class: it is",
+        "tests/compression/test_factorise.py::test_a_network_that_does_not_run_in_two_is_one_sentence",
+    ),
+    Mutant(
+        "pipeline/compression/filters.py",
+        "except Exception as error:  # of whatever class: what",
+        "except TypeError as error:  # of whatever class: what",
+        "tests/compression/test_filters.py::test_what_cannot_be_followed_is_one_sentence",
+    ),
+    Mutant(
         "pipeline/compression/filters.py",
         "before - (before - goal) * number // rounds",
         "goal",

@@ -62,7 +62,7 @@ MUTANTS = [
     # All that was ever put there stays.
     Mutant(
         SNAPSHOTS,
-        "                self.remote.remove(old.name)\n",
+        "                    self.remote.remove(old.name)\n",
         "",
         f"{OF_SNAPSHOTS}::test_the_last_two_stay_and_what_is_further_counts_for_nothing",
     ),
@@ -114,6 +114,20 @@ MUTANTS = [
         "            self._failing = True\n            return\n",
         "            raise\n",
         f"{TESTS}::test_a_remote_that_recovers_has_the_newest",
+    ),
+    # A look that finds nothing to put there is taken for a remote that works again.
+    Mutant(
+        SHARING,
+        "if self._failing and put:",
+        "if self._failing:",
+        f"{TESTS}::test_a_remote_that_was_given_nothing_has_not_recovered",
+    ),
+    # A remote that lets nothing be removed is taken for one that takes nothing.
+    Mutant(
+        SNAPSHOTS,
+        "                with suppress(Exception):  # whatever",
+        "                with suppress(KeyError):  # whatever",
+        f"{OF_SNAPSHOTS}::test_where_nothing_can_be_removed_the_newest_comes_all_the_same",
     ),
     # What other processes hold is put there in the name of this stage.
     Mutant(

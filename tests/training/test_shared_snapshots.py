@@ -99,6 +99,23 @@ def test_the_last_two_stay_and_what_is_further_counts_for_nothing(hosts: Hosts, 
     assert {each.at for each in first.known()} == {(9, 0), (9, 1)}
 
 
+def test_where_nothing_can_be_removed_the_newest_comes_all_the_same(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is needless goes as soon as it can."""
+
+    def refuse(self: RemoteFolder, name: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    first = hosts("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteFolder, "remove", refuse)
+        first.save(*map(body, range(4)))
+    assert {each.at for each in first.known()} == {(at, 0) for at in range(4)}
+    first.save(body(4))
+    assert {each.at for each in first.known()} == {(3, 0), (4, 0)}
+
+
 def test_what_comes_when_nobody_waits_any_more_changes_nothing(hosts: Hosts) -> None:
     first, second = hosts("first"), hosts("second")
     first.save(body(1))

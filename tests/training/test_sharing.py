@@ -170,6 +170,30 @@ def test_a_remote_that_recovers_has_the_newest(
     assert {each.at for each in map(named, remote.names()) if each} == {(2, 0)}
 
 
+def test_a_remote_that_was_given_nothing_has_not_recovered(
+    remote: RemoteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A saved state may be away for a moment, and then there is nothing to put there."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "host"))
+    said, looks, look = list[str](), 0, Sharing._send
+
+    def looking(self: Sharing) -> None:
+        nonlocal looks
+        look(self)
+        looks += 1
+
+    monkeypatch.setattr(Sharing, "_send", looking)
+    broken = ReadOnly(remote.system, remote.path)
+    with Sharing("teacher", broken, tmp_path / "host", said.append), holding("teacher", KEY, pytest.fail) as state:
+        state.save(body(1))
+        wait("the sentence", lambda: len(said) == 1)
+        state.current.unlink()
+        seen = looks
+        wait("two more looks", lambda: looks > seen + 1)
+        assert said == ["teacher" + REFUSED.removeprefix("baseline")]
+    assert said[1:] == ["teacher" + LACKS.removeprefix("baseline")]
+
+
 class Stuck(RemoteFolder):
     """A remote that does not answer before it is let."""
 
