@@ -195,19 +195,26 @@ def streams(out: Kept = Path("streams.json"), data: Root = Path("data"), seeds: 
 Photographs = Annotated[int, typer.Option(help="Photographs, which are made.")]
 Where = Annotated[Path | None, typer.Option(help="Folder to make them in, and to find them again; a temporary one.")]
 
+Edge = Annotated[int, typer.Option(help="data.size; photographs are larger by as much as 500×375 is than 224.", min=8)]
+
 
 @app.command()
 def store(
-    count: Photographs = 300_000, out: Kept = Path("store.json"), folder: Where = None, tiny: Tiny = False
+    count: Photographs = 300_000,
+    edge: Edge = 224,
+    out: Kept = Path("store.json"),
+    folder: Where = None,
+    tiny: Tiny = False,
 ) -> None:
     """The store of encoded photographs: seconds, memory, disk, one photograph more, experiments, a second clone."""
-    from benchmarks.store import SIZE, measure, table
+    from benchmarks.store import EDGE, SIZE, measure, table
     from pipeline.console.progress import log
     from pipeline.lineage.results import show
 
     with tempfile.TemporaryDirectory() as temporary:
         where = folder or Path(temporary)
-        show(table(measure(out, where.resolve(), 60 if tiny else count, log, (120, 90) if tiny else SIZE)))
+        width, height = (120, 90) if tiny else (round(each * edge / EDGE) for each in SIZE)
+        show(table(measure(out, where.resolve(), 60 if tiny else count, log, (width, height), edge)))
 
 
 Runs = Annotated[int, typer.Option(help="Changes in all, those that the file holds included.", min=1)]

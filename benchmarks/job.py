@@ -38,6 +38,7 @@ TEACHER = {"family": "timm", "name": "tf_efficientnet_lite0"}
 STUDENT = {"family": "torchvision", "name": "mobilenet_v3_small", "pretrained": False}
 SMALL = {"family": "plain", "widths": [4]}
 BATCH = 16
+VIEWS = (1, 3)  # labelled, of which the difference is what a view takes
 STANDARD = {**PRESETS["standard"]}
 
 
@@ -70,7 +71,10 @@ def _job(kind: feed.Photographs, folder: Path, edge: int, tiny: bool) -> list[Fi
     steps = len(data.train) // BATCH
     rounds = 1 if tiny else 3
     arms: dict[str, Unit] = {
-        "labelling a view": partial(_label, data, on.forward(teacher), folder, itertools.count(), on),
+        **{
+            f"labelling {views} views": partial(_label, data, on.forward(teacher), folder, itertools.count(), on, views)
+            for views in VIEWS
+        },
         "a step from the store": _ours(data, teacher, folder / "stored", on, SMALL if tiny else STUDENT),
         "a step of timm": _timm(data, root, teacher, steps, edge, on, SMALL if tiny else STUDENT),
     }
@@ -78,12 +82,19 @@ def _job(kind: feed.Photographs, folder: Path, edge: int, tiny: bool) -> list[Fi
         warnings.simplefilter("ignore", ResourceWarning)  # timm's data set leaves its files open
         seconds = interleaved(arms, rounds)
         gc.collect()
-    of = {arm: median(each) / len(data.train) for arm, each in seconds.items()}
-    of["labelling a view"] /= 2  # the clean one is labelled, too
-    of["a step of timm"] = median(seconds["a step of timm"]) / (steps * BATCH)
+    spent = {arm: median(each) for arm, each in seconds.items()}
+    few, many = (spent[f"labelling {views} views"] for views in VIEWS)
+    # A stage begins once, however many views and images there are.
+    a_view = (many - few) / (VIEWS[1] - VIEWS[0])
+    beginning = max(0.0, few - (VIEWS[0] + 1) * a_view)  # the clean one is labelled, too
+    of = {
+        "labelling a view": a_view / len(data.train),
+        "a step from the store": spent["a step from the store"] / len(data.train),
+        "a step of timm": spent["a step of timm"] / (steps * BATCH),
+    }
     found = [Figure(f"{kind.name}: preparing", 1000 * preparing, unit=" ms an image")]
     found += [Figure(f"{kind.name}: {arm}", 1000 * each, unit=" ms an image") for arm, each in of.items()]
-    once = IMAGES * (preparing + (EPOCHS + 1) * of["labelling a view"])
+    once = IMAGES * (preparing + (EPOCHS + 1) * of["labelling a view"]) + beginning
     trained, theirs = IMAGES * EPOCHS * of["a step from the store"], IMAGES * EPOCHS * of["a step of timm"]
     name = f"{kind.name}: timm ÷ ours, {IMAGES:,} photographs, {EPOCHS} epochs"
     goal = kind.goal or None
@@ -93,10 +104,10 @@ def _job(kind: feed.Photographs, folder: Path, edge: int, tiny: bool) -> list[Fi
     return found
 
 
-def _label(data: Prepared, forward: Forward, folder: Path, number: Iterator[int], on: Device) -> None:
-    """One view of all, and the clean one; in a folder of its own, as what is there is not labelled again."""
+def _label(data: Prepared, forward: Forward, folder: Path, number: Iterator[int], on: Device, count: int) -> None:
+    """So many views of all, and the clean one; in a folder of its own, as what is there is not labelled again."""
     where = folder / f"labels {next(number)}"
-    world.labels(data, forward, where, on, views=Views(**STANDARD).model_dump(), count=1, batch=BATCH)
+    world.labels(data, forward, where, on, views=Views(**STANDARD).model_dump(), count=count, batch=BATCH)
 
 
 def _ours(data: Prepared, teacher: nn.Module, folder: Path, on: Device, network: dict[str, Any]) -> Unit:

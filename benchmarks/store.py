@@ -55,6 +55,7 @@ def measure(out: Path, folder: Path, count: int, log: Log, size: tuple[int, int]
         shutil.rmtree(folder / kind, ignore_errors=True)
         whole["kinds"][kind] = _of(folder, kind, count, size, edge, log)
         write_json(out, whole)
+        shutil.rmtree(folder / kind)  # the next one needs as much room
     return whole
 
 

@@ -1,13 +1,22 @@
 """A stage that is killed on one host goes on on another, which has nothing but the remote, to the very same bytes."""
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.scratch import CONFIG, Scratch
+from pipeline.dvc import lock, training_state, travel
+from pipeline.engines import worker
+from pipeline.engines.worker import Ended, Errand
+from pipeline.engines.workspace import VARIABLE
+from pipeline.planning.specs import sharing
+from tests.scratch import CONFIG, Scratch, wait
 from tests.test_resume import STEP, done, ended, results, struck
 
 STRUCK = Path(__file__).with_name("struck_when_shared.py")
@@ -73,3 +82,39 @@ def test_no_other_command_sees_a_difference(hosts: Hosts, lineage: Scratch) -> N
     sharing = hosts("sharing")
     for command in (("repro", "--dry"), ("status",), ("tree",), ("accept", "--dry")):
         assert sharing.run(*PIPELINE, *command) == lineage.run(*PIPELINE, *command)
+
+
+def test_a_stage_that_a_machine_of_a_cluster_is_lost_with_goes_on_on_another(lineage: Scratch, tmp_path: Path) -> None:
+    """As the driver sends it: what the second machine has is code, a remote, and what the first one put there."""
+    driver = lineage.copy(tmp_path / "driver", tmp_path / "state")
+    remote = travel.Remote("shared", str(tmp_path / "remote"))
+    (driver.folder / ".dvc" / "config").write_text(CONFIG)
+    driver.run("dvc", "remote", "add", "--default", remote.name, remote.url)
+    driver.run("dvc", "push", "plan", "prepare")
+    no_code = shutil.ignore_patterns(".git", "plan", "artifacts", "metrics", "curves", "tmp", "cache", "dvc.lock")
+    shutil.copytree(driver.folder, tmp_path / "code", ignore=no_code)
+    recorded = lock.read(driver.folder / "dvc.lock").stages
+    entries = {name: recorded[name] for name in ("plan", "prepare")}
+
+    def sent(machine: str) -> Ended:
+        own = {**driver.environment, VARIABLE: str(tmp_path / machine), sharing.VARIABLE: "1"}
+        own.pop(training_state.VARIABLE)
+        return worker.execute(Errand("baseline", entries, remote, "cpu", own), tmp_path / "code", lambda: False)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(sent, "a")
+        wait(
+            "a state in the remote", lambda: [*(tmp_path / "remote").glob("training-state/baseline/**/*-of-60-*")] != []
+        )
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if "stages" in process.cmdline() or "pipeline.engines.worker" in process.cmdline():
+                    process.kill()
+        assert first.result().entry is None, first.result().output
+    second = sent("b")
+    assert second.status == 0 and second.entry, second.output
+    assert "baseline: the state in the remote is further and used: epoch" in second.output
+    made, expected = (
+        {each["path"]: each["md5"] for each in found["outs"]} for found in (second.entry, recorded["baseline"])
+    )
+    assert made["artifacts/baseline"] == expected["artifacts/baseline"]

@@ -1,5 +1,6 @@
 """`python -m pipeline repro --on`: the stages run on machines that share a DVC remote with this one."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from pipeline.engines.elsewhere import Elsewhere, Machines, described, fits
 from pipeline.engines.hosts import Host
 from pipeline.engines.room import computes
 from pipeline.engines.schedule import Before
+from pipeline.planning.specs import sharing
 
 EXTRA = "pip install 'cohobate[ray]'"
 
@@ -142,7 +144,9 @@ def _alike(workers: list[Host], read: Params, with_gpus: bool) -> dict[str, str]
     unused = sum(len(each.gpus) for each in workers)
     if unused and not with_gpus:
         log(f"the cluster has {unused} GPUs, which no stage takes: give stages `gpus: 1` in resources.yaml")
-    return {"OMP_NUM_THREADS": str(read.machine.threads), **fixed}
+    # A machine that is lost takes what was saved there with it, and another one begins the stage.
+    shared = {sharing.VARIABLE: os.environ.get(sharing.VARIABLE, "1")}
+    return {"OMP_NUM_THREADS": str(read.machine.threads), **shared, **fixed}
 
 
 def _due(rest: Before) -> set[str]:

@@ -10,15 +10,19 @@ import copy
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
-from pipeline.compression.target import absolute, check_runs, measure, only
+from pipeline.compression.target import absolute, check_runs, measure, only, runs
 from pipeline.config.numbers import Count, Share
 from pipeline.config.section import unknown
+from pipeline.console.progress import log
 from pipeline.evaluation import cost
+
+NAMED = 8  # layers that a line names
 
 
 @dataclass(frozen=True)
@@ -125,31 +129,16 @@ def factorise(
     """
     name, target = only("factorise", rank=rank, energy=energy, parameters=parameters, flops=flops)
     found = _decompose(model, layers, channels, size)
-    if name == "rank":
-        ranks = {key: min(target, len(layer.s_K)) for key, layer in found.items()}
-    elif name == "energy":
-        ranks = {key: layer.rank(target) for key, layer in found.items()}
-    else:
-        before = measure(name, channels, size)(model)
-        goal = absolute(target, before)
-        if before <= goal:
-            return copy.deepcopy(model), []
-        # Only at these shares does a rank change; from one to the next the cost rises.
-        shares = sorted({share for layer in found.values() for share in layer.energy_K.tolist()})
-        costs = [*shares, 1.0]
-
-        def cost_at(share: float) -> int:
-            ranks = {layer: layer.rank(share) for layer in found.values()}
-            return before - sum(layer.saved(name, rank) for layer, rank in ranks.items() if layer.saves(rank))
-
-        fitting = bisect_right(costs, goal, key=cost_at)
-        if fitting == 0:
-            raise UserError(
-                f"params.yaml, compress.steps: factorise.{name} {target} leaves {goal:,} of {before:,}, but even at "
-                f"rank 1 there are {cost_at(costs[0]):,}: raise it, or prune as well"
-            )
-        ranks = {key: layer.rank(costs[fitting - 1]) for key, layer in found.items()}
-    made, factored = _applied(model, found, ranks)
+    made, factored = _applied(model, found, _ranks(model, found, name, target, channels, size))
+    if not factored or runs(made, channels, size):
+        return made, factored
+    # Some networks call a layer and read its weight, too: for its device, say.
+    whole = {key for key, layer in found.items() if not _runs_with(model, key, layer, channels, size)}
+    if whole:
+        more = f" and {len(whole) - NAMED} more" if len(whole) > NAMED else ""
+        log(f"factorise: left whole, as the network looks at them by itself: {', '.join(sorted(whole)[:NAMED])}{more}")
+    found = {key: layer for key, layer in found.items() if key not in whole}
+    made, factored = _applied(model, found, _ranks(model, found, name, target, channels, size))
     check_runs(
         made,
         channels,
@@ -158,6 +147,44 @@ def factorise(
         "name the layers that may be, by layers, or leave the step out",
     )
     return made, factored
+
+
+def _ranks(
+    model: nn.Module, found: Mapping[str, _Layer], name: str, target: Any, channels: int, size: int
+) -> dict[str, int]:
+    """The rank of each layer; none where the target holds already."""
+    if name == "rank":
+        return {key: min(target, len(layer.s_K)) for key, layer in found.items()}
+    if name == "energy":
+        return {key: layer.rank(target) for key, layer in found.items()}
+    before = measure(name, channels, size)(model)
+    goal = absolute(target, before)
+    if before <= goal:
+        return {}
+    # Only at these shares does a rank change; from one to the next the cost rises.
+    shares = sorted({share for layer in found.values() for share in layer.energy_K.tolist()})
+    costs = [*shares, 1.0]
+
+    def cost_at(share: float) -> int:
+        ranks = {layer: layer.rank(share) for layer in found.values()}
+        return before - sum(layer.saved(name, rank) for layer, rank in ranks.items() if layer.saves(rank))
+
+    fitting = bisect_right(costs, goal, key=cost_at)
+    if fitting == 0:
+        raise UserError(
+            f"params.yaml, compress.steps: factorise.{name} {target} leaves {goal:,} of {before:,}, but even at "
+            f"rank 1 there are {cost_at(costs[0]):,}: raise it, or prune as well"
+        )
+    return {key: layer.rank(costs[fitting - 1]) for key, layer in found.items()}
+
+
+def _runs_with(model: nn.Module, name: str, layer: _Layer, channels: int, size: int) -> bool:
+    """Whether the network runs with this one layer in two."""
+    model.set_submodule(name, layer.factors(1))
+    try:
+        return runs(model, channels, size)
+    finally:
+        model.set_submodule(name, layer.module)
 
 
 def _decompose(model: nn.Module, layers: tuple[str, ...] | None, channels: int, size: int) -> dict[str, _Layer]:

@@ -40,6 +40,17 @@ def check_runs(model: nn.Module, channels: int, size: int, complaint: str, advic
     Raises:
         UserError: "complaint (what torch says): advice".
     """
+    if why := _stumbles(model, channels, size):
+        raise UserError(f"{complaint} ({why}): {advice}")
+
+
+def runs(model: nn.Module, channels: int, size: int) -> bool:
+    """Whether a network answers an image."""
+    return not _stumbles(model, channels, size)
+
+
+def _stumbles(model: nn.Module, channels: int, size: int) -> str:
+    """What a network says that does not answer an image, or nothing. It is left as it was."""
     some = next(model.parameters())
     modes = {module: module.training for module in model.modules()}
     try:
@@ -48,6 +59,8 @@ def check_runs(model: nn.Module, channels: int, size: int, complaint: str, advic
     except (MemoryError, OSError):
         raise
     except Exception as error:  # of whatever class: it is the network's own code
-        raise UserError(f"{complaint} ({innermost(error)}): {advice}") from None
-    for module, mode in modes.items():
-        module.training = mode
+        return innermost(error)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return ""

@@ -136,13 +136,36 @@ def test_a_layer_whose_weights_are_read_without_calling_it_is_left(target: dict[
         factorise(_Reading(), **DATA, rank=2, layers=("read",))
 
 
+class _Looking(nn.Sequential):
+    """It also looks at its first layer, as some do for its device."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).to(cast(nn.Linear, self[0]).weight.dtype)
+
+
+@pytest.mark.parametrize("target", [{"rank": 2}, {"energy": 0.5}, {"parameters": 0.8}, {"flops": 0.8}], ids=str)
+def test_a_layer_that_the_network_looks_at_stays_whole_and_is_named(
+    target: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = _Looking(nn.Linear(SIZE, 40), nn.Linear(40, SIZE), nn.Linear(SIZE, SIZE)).train()
+    before = {name: [*each.parameters()] for name, each in net.named_modules()}
+    small, report = factorise(net, **DATA, **target)
+    assert "1" in {each.name for each in report} <= {"1", "2"}
+    assert capsys.readouterr().out == "factorise: left whole, as the network looks at them by itself: 0\n"
+    small(images())
+    assert {name: [*each.parameters()] for name, each in net.named_modules()} == before and net.training
+    if target == {"parameters": 0.8}:
+        assert cost.parameters(small) <= 0.8 * cost.parameters(net)
+
+
 def test_a_network_that_does_not_run_in_two_is_one_sentence() -> None:
     class Odd(nn.Sequential):
         def forward(self, input: Tensor) -> Tensor:
-            return super().forward(input) * cast(nn.Linear, self[0]).out_features
+            assert len([*self.modules()]) != 7, "two layers in two"
+            return super().forward(input)
 
-    with pytest.raises(UserError, match=r"architecture does not run with layers in two \(.*out_features"):
-        factorise(Odd(nn.Linear(SIZE, 40)), **DATA, rank=2)
+    with pytest.raises(UserError, match=r"architecture does not run with layers in two \(.*two layers in two"):
+        factorise(Odd(nn.Linear(SIZE, 40), nn.Linear(40, SIZE)), **DATA, rank=2)
 
 
 @pytest.mark.parametrize("measure", ["parameters", "flops"])
