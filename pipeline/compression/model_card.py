@@ -97,6 +97,16 @@ PIXELS = """
 Where that code is not at hand, `{file}` beside it needs none of the cropping, resizing and normalising: it takes
 `image`, uint8 (batch, height, width, {channels}) of any height and width, decoded, upright and in sRGB, and gives the
 same outputs. From the same picture its pixels are within one grey level of those above (two in noise)."""
+FILES = {"onnx": "model.onnx", "openvino": "openvino/model.xml", "torch": "torch/model.pt2"}
+CALLS = {
+    "openvino": """\
+- OpenVINO, an image a call: `openvino.compile_model("openvino/model.xml", "CPU")({"pixels": pixels})["logits"]`""",
+    "torch": """\
+- torch, logits and probabilities: `torch.export.load("torch/model.pt2").module()(torch.from_numpy(pixels))`""",
+}
+OTHERS = """\
+For other runtimes there are files of their own. Each was run in its runtime on the test images, and compared with the
+answers of `model.onnx`; `pixels` are those above."""
 BARE = """\
 (logits,) = session.run(None, {"pixels": pixels})
 print(classes[int(logits[0].argmax())])"""
@@ -164,7 +174,8 @@ def model_card(
         f"# {markdown(source)}: {markdown(name)}",
         f"An image classifier of {len(card.classes):,} classes, distilled and compressed over several stages.",
         f"## Intended use\n\n{USE}",
-        f"## How to run\n\n{_run(card, file, runtime)}{CHECK.format(count=examples) if examples else ''}",
+        f"## How to run\n\n{_run(card, file, runtime)}{CHECK.format(count=examples) if examples else ''}"
+        f"{_formats(metrics.get('runtimes', {}))}",
         f"## Metrics\n\n{_metrics(metrics, counts, seeds, metric)}",
         f"## Lineage\n\n{_lineage(chain, lineage, metric)}",
         f"## Data\n\n{_data(card, source, counts, unlabelled, left_out)}",
@@ -216,6 +227,22 @@ def _run(card: Card, file: str, runtime: str) -> str:
         texts["answer"] += ABSTAINING.format(threshold=card.threshold)
     pixels = PIXELS.format(file=WITH_PIXELS, **numbers)
     return RUN.format(background=card.background or BLACK, **texts, **numbers, **modes) + pixels
+
+
+def _formats(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The files for other runtimes, by what they answer beside the first one; nothing where that is the only one."""
+    if len(rows) < 2:
+        return ""
+    header = ["for", "file", "precision", "bytes", "same answer, test", "largest difference", "accuracy lost"]
+    cells = []
+    for name, row in rows.items():
+        if "not_run" in row:
+            cells.append([name, f"not run: {row['not_run']}", "", "", "", "", ""])
+            continue
+        numbers = [f"{row['agreement']:.4f}", f"{row['maximal_difference']:.2g}", f"{row['drop']:.4f}"]
+        cells.append([name, FILES[name], row["precision"], f"{row['bytes']:,}", *numbers])
+    calls = "\n".join(CALLS[name] for name, row in rows.items() if name in CALLS and "not_run" not in row)
+    return "\n\n".join(["", OTHERS, _table(header, cells), *filter(None, [calls])])
 
 
 def _square(card: Card) -> dict[str, str]:

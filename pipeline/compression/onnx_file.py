@@ -48,6 +48,22 @@ def least_runtime(path: Path) -> str:
     return f"{major}.{minor}"
 
 
+def precision(path: Path) -> str:
+    """In which numbers the file at `path` holds weights, and computes: as of `quantise.form`, or float32."""
+    graph = read_onnx(path)[0].graph
+    kinds, steps = {item.data_type for item in graph.initializer}, {node.op_type for node in graph.node}
+    if "QuantizeLinear" in steps:
+        return "int8"
+    if kinds & {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}:
+        return "int4_weights"
+    if kinds & {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}:
+        return "int8_weights"
+    for name in ("float16", "bfloat16"):
+        if getattr(onnx.TensorProto, name.upper()) in kinds:
+            return name
+    return "float32"
+
+
 def _ir(opset: int) -> int:
     """The version of the file format that came with an opset."""
     return onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])

@@ -65,7 +65,7 @@ class Runtime:
         answers = [np.empty((0, len(self.card.classes)), np.float32)]
         for start in range(0, len(images_NCHW), batch_size):
             images_BCHW = images_NCHW[start : start + batch_size]
-            logits_BC = self.run(self._pixels(images_BCHW))
+            logits_BC = self.run(self.pixels(images_BCHW))
             self._check_answer(logits_BC, len(images_BCHW), start)
             answers.append(logits_BC)
         return np.concatenate(answers)
@@ -106,9 +106,9 @@ class Runtime:
 
     def at_size(self, images_NCHW: np.ndarray) -> np.ndarray:
         """Images uint8 (N, C, H, W) as they are at the size that the network takes, in whole levels."""
-        return (255 * self._pixels(images_NCHW)).round().clip(0, 255).astype(np.uint8)
+        return (255 * self.pixels(images_NCHW)).round().clip(0, 255).astype(np.uint8)
 
-    def _pixels(self, images_BCHW: np.ndarray) -> np.ndarray:
+    def pixels(self, images_BCHW: np.ndarray) -> np.ndarray:
         """What `run` takes of images uint8."""
         pixels_BCHW = images_BCHW.astype(np.float32) / 255
         if pixels_BCHW.shape[-1] == self.card.size:

@@ -90,8 +90,17 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         card, found["promises"] = promised(made.asked, card, logits, read_predictions(teacher), data)
         add_probabilities(path, card)
         runtime = Runtime(path, threads=threads)
-    if made.besides:
-        made.besides(folder, card)
+    ships: dict[str, Any] = {}
+    spent: dict[str, float] = {}
+    if made.formats:
+        from pipeline.compression.formats.original import Original
+        from pipeline.compression.formats.rows import write_formats
+        from pipeline.compression.pixels_in import write_with_pixels
+
+        write_with_pixels(path)
+        original, images = Original(path, card, made.network), {split: work.images(split) for split in SPLITS}
+        rows, spent = write_formats(folder, made.formats, original, runtime, images, logits, data.test.labels, threads)
+        ships = {"runtimes": rows}
     if made.examples:
         write_examples(folder, runtime, work.images("test"), made.examples)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
@@ -103,9 +112,11 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         "flops": cost.flops(network, **work.of_images),
         "bytes": cost.file_bytes(path),
         **found,
+        **ships,
         **_of_step(work, report, path),
         "nonzeros": costs.nonzeros_of_file(path),
         "cost": {
+            **({"runtimes_ms": spent} if spent else {}),
             "training_seconds": 0.0,
             "latency": costs.of_file(runtime, teacher, data, threads),
             "timed_on": costs.CPU.name,

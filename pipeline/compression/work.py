@@ -145,13 +145,15 @@ class ShippedFile:
     Attributes:
         write: Fills the folder with it and returns what there is to say of the step.
         asked: What it is to promise, where it ships.
-        besides: Writes what else ships, when its card is known.
+        formats: In which it ships, the first of them this one; none of a file that does not ship.
+        network: Builds it in torch, where it is a network there.
         examples: How many test images lie beside it, with its answers.
     """
 
     write: Callable[[Path], dict[str, Any]]
     asked: Demand | None = None
-    besides: Callable[[Path, Card], None] | None = None
+    formats: tuple[str, ...] = ()
+    network: Callable[[], nn.Module] | None = None
     examples: int = 0
 
 

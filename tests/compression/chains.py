@@ -36,7 +36,7 @@ STEPS: dict[str, Any] = {
     "int8_weights": {"kind": "quantise", "form": "int8_weights"},
     "int4_weights": {"kind": "quantise", "form": "int4_weights"},
     "export": {},
-    "program": {"kind": "export", "program": True},
+    "program": {"kind": "export", "formats": ["onnx", "torch"]},
 }
 
 

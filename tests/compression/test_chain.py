@@ -94,7 +94,7 @@ def test_a_file_answers_as_its_node_says(shop: Path, step: str) -> None:
     assert found["parameters"] == teacher["parameters"]
     if step in ("export", "program"):
         assert found["report"]["against_torch"]["maximal_difference"] < 1e-3
-        assert (made.folder / "model.pt2").exists() == (step == "program")
+        assert (made.folder / "torch" / "model.pt2").exists() == (step == "program")
     else:
         assert found["bytes"] < 0.7 * teacher["bytes"]
 

@@ -1,11 +1,16 @@
-"""Small faults of the file that takes decoded pictures."""
+"""Small faults of the file that takes decoded pictures, and of those for other runtimes."""
 
 from tests.mutants.mutant import Mutant
 
-PIXELS, EXPORT = "pipeline/compression/pixels_in.py", "pipeline/compression/steps/export.py"
+PIXELS, STAGE = "pipeline/compression/pixels_in.py", "pipeline/compression/stage.py"
+ROWS, OPENVINO = "pipeline/compression/formats/rows.py", "pipeline/compression/formats/of_openvino.py"
 FED = "tests/compression/test_pixels_in.py"
 FRAMED = f"{FED}::test_it_crops_and_resizes_as_predict_does"
 ALIKE = f"{FED}::test_answers_and_metadata_are_those_of_the_file_beside_it"
+FORMATS = "tests/compression/test_formats.py"
+FAILS, LOSES = "test_what_fails_there_is_named_as_not_run", "test_what_is_compared_is_of_the_test_images"
+EQUAL = "test_openvino_has_the_card_and_a_fixed_batch_and_equal_bytes"
+RUN = f"{FORMATS}::test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored"
 
 MUTANTS = [
     Mutant(PIXELS, '"ReduceMin" if framing == "crop"', '"ReduceMax" if framing == "crop"', FRAMED),
@@ -19,5 +24,15 @@ MUTANTS = [
     Mutant(PIXELS, "perm=[0, 3, 1, 2]", "perm=[0, 3, 2, 1]", FRAMED),
     Mutant(PIXELS, "np.float32(255)", "np.float32(256)", f"{FED}::test_what_needs_no_resize_is_fed_as_it_is"),
     Mutant(PIXELS, "path.with_name(WITH_PIXELS)", "path", ALIKE),
-    Mutant(EXPORT, '        write_with_pixels(folder / "model.onnx")\n', "", f"{FED}::test_what_ships_has_it_beside"),
+    Mutant(STAGE, "        write_with_pixels(path)\n", "", f"{FED}::test_what_ships_has_it_beside"),
+    Mutant(ROWS, "shutil.rmtree(own)", "pass", f"{FORMATS}::test_what_fails_there_is_named_as_not_run"),
+    Mutant(ROWS, "except Exception as error:", "except ValueError as error:", f"{FORMATS}::{FAILS}"),
+    Mutant(ROWS, "(before - right) / len(y_N)", "(right - before) / len(y_N)", f"{FORMATS}::{LOSES}"),
+    Mutant(
+        ROWS, '_compared(logits["test"], stored["test"], y_N)', '_compared(stored["test"], stored["test"], y_N)', RUN
+    ),
+    Mutant(ROWS, "write_predictions(own, logits)", 'write_predictions(own, {**logits, "test": stored["test"]})', RUN),
+    Mutant(OPENVINO, "operation.set_friendly_name(", "str(", f"{FORMATS}::{EQUAL}"),
+    Mutant(OPENVINO, "    model.reshape(", "    str(", f"{FORMATS}::{EQUAL}"),
+    Mutant(OPENVINO, "compress_to_fp16=False", "compress_to_fp16=True", RUN),
 ]

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from pipeline.base.files import write_bytes
-from pipeline.compression.card import Card
 from pipeline.compression.costs import CPU
 from pipeline.compression.promise import Demand
 from pipeline.compression.work import ShippedFile, Work
@@ -19,20 +18,25 @@ MAKES = "shipped"
 
 
 def check(settings: dict[str, Any]) -> str | None:
-    """What is answered has an error that it may have."""
+    """What is answered has an error that it may have, and the first format is the one that is measured."""
+    formats = [*settings["formats"]]
+    if formats[:1] != ["onnx"]:
+        return ".formats begins with onnx, whose answers are stored and compared with: write [onnx, …]"
+    if twice := [name for name in formats if formats.count(name) > 1]:
+        return f".formats names {twice[0]} twice: name it once"
     if settings["abstain"] is not None and not settings["abstain"]:
         return ".abstain names no error: write {error: 0.02}, or null to answer every image"
     return None
 
 
 def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None) -> str | None:
-    """torch's program is made of a network, and a file that is there has its opset."""
+    """torch's format is made of a network, and a file that is there has its opset."""
     if shipped and settings["opset"] != 21:
         return f".opset has no effect where {shipped!r} before it leaves an ONNX file: leave {shipped!r} or opset out"
-    if shipped and settings["program"]:
+    if shipped and "torch" in settings["formats"]:
         return (
-            f".program needs torch weights, but {shipped!r} before it leaves an ONNX file: "
-            f"set it to false, or leave {shipped!r} out"
+            f".formats names torch, which needs torch weights, but {shipped!r} before it leaves an ONNX file: "
+            f"leave torch or {shipped!r} out"
         )
     return None
 
@@ -40,7 +44,7 @@ def check_place(settings: dict[str, Any], shipped: str | None, grids: str | None
 def run(
     work: Work,
     *,
-    program: bool = False,
+    formats: tuple[Literal["onnx", "openvino", "torch"], ...] = ("onnx",),
     opset: Opset = 21,
     max_drop: Between | None = None,
     abstain: dict[Literal["error"], Between] | None = None,
@@ -48,7 +52,7 @@ def run(
 ) -> ShippedFile:
     """Write it and compare its answers, on the whole test split, with those of what it was made from.
 
-    program: whether to write torch's exported program, too. opset: of ONNX; an older runtime reads an older one only.
+    formats: which files to write, onnx first. opset: of ONNX; an older runtime reads an older one only.
     max_drop: the share of images that it may lose to the teacher, proven on half of validation. abstain: the share of
     its answers that may be wrong; it says of which images it is not sure enough. examples: test images that lie beside
     it, with what it answers and a program that compares.
@@ -56,19 +60,13 @@ def run(
     asked = Demand(
         f"compress.steps.{work.spec.step}", max_drop, abstain["error"] if abstain else None, work.spec.select
     )
-
-    def besides(folder: Path, card: Card) -> None:
-        from pipeline.compression.pixels_in import write_with_pixels
-
-        write_with_pixels(folder / "model.onnx")
-        if program:
-            from pipeline.compression.export_onnx import export_program
-
-            export_program(_network(work), folder / "model.pt2", card)
-
     again = work.previous.format == "onnx"
     return ShippedFile(
-        lambda folder: _again(folder, work) if again else _anew(folder, work, opset), asked, besides, examples
+        lambda folder: _again(folder, work) if again else _anew(folder, work, opset),
+        asked,
+        formats,
+        None if again else lambda: _network(work),
+        examples,
     )
 
 
