@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,32 @@ ONE = 1.0  # seconds
 
 class Stopped(Exception):
     """Training was asked to stop, and its state is saved."""
+
+
+class TookTooLong(Exception):
+    """A block of `limited` has used up its time."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `TookTooLong` in the block once it has taken so long: for searches in Python of unknown length.
+
+    Only the first thread can be told; in others there is no limit.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TookTooLong
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def end_with_parent() -> None:

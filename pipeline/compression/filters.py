@@ -9,10 +9,12 @@ from typing import Any
 from torch import nn
 
 from pipeline.base.errors import UserError, innermost
+from pipeline.base.signals import TookTooLong, limited
 from pipeline.compression.coupling import Place, Unit, cut, least, units
 from pipeline.compression.target import absolute, check_runs, measure, only
 from pipeline.config.numbers import Count, Share
 
+PATIENCE = 120.0  # seconds for following the channels once: of a Swin-T it takes about 3
 INSTEAD = "set what to weights and give sparsity, which keeps the shapes"
 
 
@@ -53,12 +55,12 @@ def shrink(
 def _shrunk(model: nn.Module, channels: int, size: int, target_of: dict[str, Any], rounds: int) -> nn.Module:
     name, target = only("prune", **target_of)
     model = copy.deepcopy(model)
-    count = (lambda each: len(units(each, channels, size))) if name == "sparsity" else measure(name, channels, size)
+    count = (lambda each: len(_followed(each, channels, size))) if name == "sparsity" else measure(name, channels, size)
     before = count(model)
     goal = before - round(target * before) if name == "sparsity" else absolute(target, before)
     for number in range(1, rounds + 1):
         aim = before - (before - goal) * number // rounds
-        found = units(model, channels, size)
+        found = _followed(model, channels, size)
         removable = _removable(model, found)
         remaining = len(found) if name == "sparsity" else None
         needed = _enough(model, removable, aim, count, remaining)
@@ -78,6 +80,17 @@ def _shrunk(model: nn.Module, channels: int, size: int, target_of: dict[str, Any
             INSTEAD,
         )
     return model
+
+
+def _followed(model: nn.Module, channels: int, size: int) -> list[Unit]:
+    """Its channels that only go together. Where tensors are flattened, torch-pruning may list millions of places."""
+    try:
+        with limited(PATIENCE):
+            return units(model, channels, size)
+    except TookTooLong:
+        raise UserError(
+            f"prune: following the channels of this architecture takes more than {PATIENCE / 60:.0f} minutes: {INSTEAD}"
+        ) from None
 
 
 def _removable(model: nn.Module, found: list[Unit]) -> list[Unit]:

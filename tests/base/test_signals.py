@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -44,3 +46,27 @@ print(told_at_parents_death())
 def test_whoever_was_asked_to_stop_is_not_ended_by_the_end_of_dvcs_other_threads() -> None:
     said = subprocess.run([sys.executable, "-c", TOLD], check=True, capture_output=True, text=True).stdout
     assert said.split() == [str(int(signal.SIGTERM)), "0"]
+
+
+def test_a_block_has_so_much_time_and_what_comes_after_has_no_limit() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(signals.TookTooLong), signals.limited(0.02):
+        time.sleep(5)
+    with signals.limited(0.02):
+        pass
+    time.sleep(0.04)
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_another_thread_than_the_first_has_no_limit() -> None:
+    done: list[bool] = []
+
+    def work() -> None:
+        with signals.limited(0.01):
+            time.sleep(0.03)
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from statistics import fmean
 from typing import Any
 
@@ -226,4 +227,15 @@ def test_what_cannot_be_followed_is_one_sentence(where: str, monkeypatch: pytest
         r"prune: the channels of this architecture cannot be followed \(.*index 128 .*: set what to weights and give"
     )
     with pytest.raises(UserError, match=wanted):
+        shrink(trained(ARCHITECTURES[2]), **DATA, flops=0.7)
+
+
+def test_a_search_without_an_end_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(*_: object) -> None:
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(filters, "units", search)
+    monkeypatch.setattr(filters, "PATIENCE", 0.05)
+    with pytest.raises(UserError, match=r"prune: following the channels .* takes more than 0 minutes: set what to"):
         shrink(trained(ARCHITECTURES[2]), **DATA, flops=0.7)
