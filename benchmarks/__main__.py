@@ -248,6 +248,21 @@ def zoo(names: Names = None, out: Kept = Path("zoo.json"), limit: Limit = 600.0)
     log(f"{len(whole)} of {len(networks)} came through")
 
 
+@app.command()
+def smaller(names: Names = None, out: Kept = Path("smaller.json"), limit: Limit = 900.0) -> None:
+    """timm's networks of many families pruned, factorised and quantised: what runs, how small and how fast it is."""
+    from benchmarks.apart import failed
+    from benchmarks.smaller import NAMES, Smaller, measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    networks = measure(out, names or NAMES, limit, log)["networks"]
+    show(table(networks))
+    for name, found in sorted(networks.items()):
+        for step, why in failed(Smaller, found).items():
+            log(f"{name}, {step}: {why}")
+
+
 Folder = Annotated[Path, typer.Option("--data", help="Image folder with train/<class> and test/<class>.")]
 Weights = Annotated[Path, typer.Option(help="EfficientNet-Lite0's ImageNet weights under timm's names, safetensors.")]
 Work = Annotated[Path, typer.Option(help="Folder for images and a repository, which a run that was killed goes on in.")]

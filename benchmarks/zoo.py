@@ -6,20 +6,18 @@ resumed, exported to ONNX. Each runs in a process of its own, and what it reache
 Legend: B batch, C classes.
 """
 
-import multiprocessing
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.base.errors import UserError, innermost
-from pipeline.base.files import read_json, write_json
+from benchmarks import apart
+from benchmarks.apart import Way
+from pipeline.base.errors import UserError
 from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import check, export
 from pipeline.config.recipe import Recipe
@@ -56,27 +54,16 @@ STEPS = ("built", "features", "trained", "resumed", "exported")
 
 
 def measure(out: Path, names: Iterable[str], limit: float, log: Callable[[str], None]) -> dict[str, Any]:
-    """Try the networks that `out` lacks, and write it anew after each; return what it holds.
-
-    limit: seconds that one may take. A failure is named in the place of what was to be reached.
-    """
+    """Try the networks that `out` lacks, as of `apart.measure`."""
     import timm  # pyright: ignore[reportMissingImports] an extra
 
     asked = {"benchmark": "zoo", "timm": timm.__version__, "torch": torch.__version__, "classes": CLASSES}
-    whole: dict[str, Any] = read_json(out) if out.exists() else {**asked, "networks": {}}
-    if {key: whole.get(key) for key in asked} != asked:
-        raise UserError(f"{out} is of another timm or torch: name another file")
-    for name in names:
-        if name not in whole["networks"]:
-            whole["networks"][name] = found = _alone(name, limit)
-            write_json(out, whole)
-            log(f"{name}: {_line(found)}")
-    return whole
+    return apart.measure(out, asked, Zoo, names, limit, log)
 
 
 def failed(found: Mapping[str, Any]) -> dict[str, str]:
     """What a network did not reach, and why."""
-    return {step: found[step] for step in STEPS if isinstance(found.get(step), str)}
+    return apart.failed(Zoo, found)
 
 
 def table(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -95,55 +82,12 @@ def _shape(name: str, shape: list[int]) -> str:
     return f"{name} {'x'.join(str(each) for each in shape)}"
 
 
-def _line(found: Mapping[str, Any]) -> str:
-    wrong = failed(found)
-    return "; ".join(f"{step}: {reason}" for step, reason in wrong.items()) or f"all, {found['seconds']:.0f} s"
+class Zoo(Way):
+    """One network on its way."""
 
-
-def _alone(name: str, limit: float) -> dict[str, Any]:
-    """Try one in a process of its own, which may run out of memory or time."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "found.json"
-        process = multiprocessing.get_context("spawn").Process(target=_try, args=(name, path))
-        process.start()
-        process.join(limit)
-        stopped = process.is_alive()
-        if stopped:
-            process.kill()
-            process.join()
-        found: dict[str, Any] = read_json(path) if path.exists() else {}
-    if stopped or process.exitcode:
-        step = next(step for step in STEPS if step not in found)
-        found[step] = f"took more than {limit:.0f} s" if stopped else f"ended with status {process.exitcode}"
-    return found
-
-
-def _try(name: str, path: Path) -> None:
-    """Write to `path`, after each step, how far the network came."""
-    torch.set_num_threads(1)
-    started = time.monotonic()
-    found: dict[str, Any] = {}
-    at = Zoo(name, path.parent)
-    for step in STEPS:
-        if step == "resumed" and found["trained"] is not True:
-            continue
-        try:
-            found |= getattr(at, step)()
-        except Exception as error:  # of whatever class the network, or the exporter, raises
-            found[step] = innermost(error)
-            if step in ("built", "features"):
-                break
-        found["seconds"] = round(time.monotonic() - started, 1)
-        write_json(path, found)
-    write_json(path, found)
-
-
-class Zoo:
-    """One network on its way; each method gives what is to be recorded of it."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
+    STEPS = STEPS
+    FIRST = ("built", "features")
+    NEEDS: ClassVar[Mapping[str, str]] = {"resumed": "trained"}
 
     def built(self) -> dict[str, Any]:
         """A network, and the size that it is made for."""

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import calibrated, forecast, lowrank, pretrained, ways, zoo
+from benchmarks import apart, calibrated, forecast, lowrank, pretrained, smaller, ways, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -152,12 +152,12 @@ def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failure
     pytest.importorskip("timm")
     tried: list[str] = []
 
-    def alone(name: str, limit: float) -> dict[str, Any]:
+    def alone(way: type[apart.Way], name: str, limit: float) -> dict[str, Any]:
         tried.append(name)
         found = dict.fromkeys(("built", "trained", "resumed"), True) | {"features": [["layer1", [4, 2, 2]]], "size": 8}
         return found | {"exported": "logits differ" if name == "bad" else True, "seconds": 1.0}
 
-    monkeypatch.setattr(zoo, "_alone", alone)
+    monkeypatch.setattr(apart, "_alone", alone)
     out = tmp_path / "zoo.json"
     for names in (["good"], ["good", "bad"]):
         said = CliRunner().invoke(app, ["zoo", "--out", str(out), *names], catch_exceptions=False).output
@@ -167,6 +167,22 @@ def test_the_zoo_goes_on_with_the_networks_that_its_file_lacks_and_names_failure
         ("bad", "8", "layer1 4x2x2", "yes", "yes", "yes", "no"),
         ("good", "8", "layer1 4x2x2", "yes", "yes", "yes", "yes"),
     ]
+
+
+@pytest.mark.long
+def test_a_network_is_made_smaller_in_each_way_and_what_fails_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    out = tmp_path / "smaller.json"
+    asked = ["smaller", "--out", str(out), "lcnet_035", "levit_128s"]
+    said = CliRunner().invoke(app, asked, catch_exceptions=False).output
+    whole, failing = json.loads(out.read_text())["networks"].values()
+    for step in ("pruned", "factorised"):
+        assert 0.5 < whole[step]["flops"] <= smaller.LEFT and whole[step]["ms"] > 0
+    assert whole["quantised"]["bytes"] < 0.5 * whole["exported"]["bytes"] and whole["peak_bytes"] > 2**27
+    assert apart.failed(smaller.Smaller, whole) == {} and apart.failed(smaller.Smaller, failing).keys() == {"pruned"}
+    assert "levit_128s, pruned: TypeError: a BatchNorm1d is not followed" in said
+    cells = {row[0]: row for row in smaller.table({"lcnet_035": whole, "levit_128s": failing})}
+    assert cells["levit_128s"][3] == "-" and cells["lcnet_035"][3].startswith("0.") and len(cells["network"]) == 7
 
 
 @pytest.mark.long
