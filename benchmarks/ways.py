@@ -79,9 +79,9 @@ class Ways:
         """Train the teacher and its student in the graph, and export the teacher; once."""
         if self.here.exists():
             return
-        shipped = {"seed": None, "order": ["export"], "steps": {"export": {"program": False, "opset": 21}}}
+        shipped = {"seed": None, "order": ["export"], "steps": {"export": {"formats": ["onnx"], "opset": 21}}}
         self._run({**self.params, "compress": shipped})
-        (exported,) = self.repository.folder.glob("artifacts/compress/*/*.onnx")
+        (exported,) = self.repository.folder.glob("artifacts/compress/*/model.onnx")
         self.files.mkdir(exist_ok=True)
         shutil.copyfile(exported, self.files / "model.onnx")
         part = self.files / "part"
