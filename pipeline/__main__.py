@@ -110,13 +110,18 @@ def tree(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def summary(as_json: AsJson = False) -> None:
+def summary(
+    measured: Annotated[
+        list[Path] | None, typer.Option(help="What check.py printed where the file is to run; can be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """The table of what has run: each network, who taught it, what it reached, what it cost; and what is missing."""
     from pipeline.commands.summary import gather
     from pipeline.console.progress import warn
     from pipeline.lineage.results import show
 
-    found = gather()
+    found = gather(measured or [])
     for cells in found.tables:
         show(cells, as_json=as_json)
     if found.missing:

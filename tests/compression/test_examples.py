@@ -14,6 +14,7 @@ from pipeline.compression.card import Card
 from pipeline.compression.examples import chosen_rows, write_examples
 from pipeline.compression.export_onnx import export
 from pipeline.compression.runtime import Runtime
+from pipeline.lineage.runtimes import PRINTED
 from pipeline.models.build import build
 from tests.data.pictures import stored
 
@@ -54,6 +55,7 @@ def test_a_file_answers_as_it_did_wherever_the_folder_is_copied(
     status, said = checked(there)
     assert (status, said.splitlines()[:1]) == (0, [f"0 of {COUNT} images are answered differently"]), said
     assert "largest difference of a logit: 0\n" in said and " ms an image, peak memory " in said
+    assert PRINTED.search(said), "as the summary reads it"
     logits_NC = np.load(folder / "examples" / "logits.npy")
     assert logits_NC.shape == (COUNT, 5) and logits_NC.dtype == np.float32
     if stored_size == 8:

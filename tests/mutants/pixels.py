@@ -10,6 +10,8 @@ ALIKE = f"{FED}::test_answers_and_metadata_are_those_of_the_file_beside_it"
 FORMATS = "tests/compression/test_formats.py"
 FAILS, LOSES = "test_what_fails_there_is_named_as_not_run", "test_what_is_compared_is_of_the_test_images"
 EQUAL = "test_openvino_has_the_card_and_a_fixed_batch_and_equal_bytes"
+TABLE, LISTED = "pipeline/lineage/runtimes.py", "tests/lineage/test_runtimes.py"
+LINE, ELSEWHERE = "test_each_format_of_what_ships_is_a_line", "test_what_was_measured_elsewhere_is_a_line"
 RUN = f"{FORMATS}::test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored"
 
 MUTANTS = [
@@ -35,4 +37,6 @@ MUTANTS = [
     Mutant(OPENVINO, "operation.set_friendly_name(", "str(", f"{FORMATS}::{EQUAL}"),
     Mutant(OPENVINO, "    model.reshape(", "    str(", f"{FORMATS}::{EQUAL}"),
     Mutant(OPENVINO, "compress_to_fp16=False", "compress_to_fp16=True", RUN),
+    Mutant(TABLE, 'int(found["count"]) - int(found["other"])', 'int(found["count"])', f"{LISTED}::{ELSEWHERE}"),
+    Mutant(TABLE, '        if row.node.status != "carried"\n', "", f"{LISTED}::{LINE}"),
 ]
