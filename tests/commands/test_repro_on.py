@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.base.errors import UserError
 from pipeline.commands import repro_on as command
 from pipeline.config.machine import Machine
 from pipeline.config.resources import Resources
+from pipeline.planning.specs import sharing
 from tests.engines.fake_machines import FakeMachines
 from tests.engines.small_graph import Graph, contents, create
 from tests.scratch import RAN, wait
@@ -144,6 +146,15 @@ def test_a_device_is_named_where_machines_would_find_another(monkeypatch: pytest
         command._check_near({"prepare", "teacher"}, Machine(threads=1))
     with pytest.raises(UserError, match=r"machine.device is cuda, and teacher takes no GPU: give `gpus: 1` to teacher"):
         command._check_room({"teacher"}, Machine(threads=1, device="cuda"), Resources(None, []), FakeMachines(Path()))
+
+
+def test_saved_training_travels_unless_the_environment_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Any = SimpleNamespace(machine=Machine(threads=2))
+    machines = FakeMachines(Path()).hosts()
+    monkeypatch.delenv(sharing.VARIABLE, raising=False)
+    assert command._alike(machines, read, False) == {"OMP_NUM_THREADS": "2", sharing.VARIABLE: "1"}
+    monkeypatch.setenv(sharing.VARIABLE, "0")
+    assert command._alike(machines, read, False)[sharing.VARIABLE] == "0"
 
 
 def test_there_is_no_other_engine() -> None:

@@ -129,6 +129,13 @@ MUTANTS = [
         "                with suppress(KeyError):  # whatever",
         f"{OF_SNAPSHOTS}::test_where_nothing_can_be_removed_the_newest_comes_all_the_same",
     ),
+    # On a cluster a stage whose machine is lost begins anew.
+    Mutant(
+        "pipeline/commands/repro_on.py",
+        'os.environ.get(sharing.VARIABLE, "1")',
+        'os.environ.get(sharing.VARIABLE, "0")',
+        "tests/commands/test_repro_on.py::test_saved_training_travels_unless_the_environment_says_no",
+    ),
     # What other processes hold is put there in the name of this stage.
     Mutant(
         SHARING,
