@@ -142,7 +142,7 @@ def table(rounds: list[Round]) -> list[tuple[str, ...]]:
     for each in rounds:
         cells.append(
             (
-                f"`{each['change']['key']}: {each['change']['value']}`",
+                f"{each['change']['key']}: {each['change']['value']}",
                 str(each["stages"]),
                 ", ".join(each["wrong"]) or "0",
                 f"{each['told']:.0f}",

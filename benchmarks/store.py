@@ -120,7 +120,8 @@ def _of(folder: Path, kind: str, count: int, size: tuple[int, int], edge: int, l
     found["clone"] = _spent(clone, "dvc", "checkout", "prepare")
     found["clone_repro"] = _spent(clone, "dvc", "repro", "prepare")
     read = "from pathlib import Path; from pipeline.data.prepared import read; d = read(Path('artifacts/data')); "
-    first = f"{read} [d.train.images.content(row) for row in range(len(d.train))]"
+    # One by one: what several processes have held at most is told of all since the first.
+    first = f"{read} [len(d.train.images.content(row)) for row in range(len(d.train))]"
     found["first_read"] = _spent(clone, sys.executable, "-c", first)
     shutil.rmtree(clone.folder)
     return found
@@ -129,28 +130,32 @@ def _of(folder: Path, kind: str, count: int, size: tuple[int, int], edge: int, l
 def table(figures: Figures) -> list[tuple[str, ...]]:
     """Rows of cells, the head first: a kind of cache a column."""
     kinds, given = figures["kinds"], figures["input_bytes"]
-    rows: list[tuple[str, ...]] = [("", *(f"`{TYPES[kind]}`" for kind in kinds))]
+    rows: list[tuple[str, ...]] = [("what", *(f"cache.type {TYPES[kind]}" for kind in kinds))]
 
     def row(name: str, of: Callable[[Figures], str]) -> None:
         rows.append((name, *(of(found) for found in kinds.values())))
 
     row("prepare, seconds", lambda found: f"{found['prepare']['seconds']:.0f}")
-    row("peak memory of a process", lambda found: f"{found['peak_bytes'] / 2**20:.0f} MiB")
+    row("peak memory of a process", lambda found: _mebibytes(found["peak_bytes"]))
     for name in ("workspace", "cache", "kept", "together"):
         row(f"{name} ÷ photographs", lambda found, name=name: f"{found['bytes'][name] / given:.2f}")
     for name, words in (
-        ("nothing_new", "`dvc repro` with nothing to do"),
+        ("nothing_new", "dvc repro with nothing to do"),
         ("one_more", "one more photograph"),
-        ("exp_temp", "`dvc exp run --temp`"),
+        ("exp_temp", "dvc exp run --temp"),
         ("exp_queue", "a queued experiment"),
-        ("clone", "`dvc checkout` in a second clone"),
-        ("clone_repro", "`dvc repro` there"),
+        ("clone", "dvc checkout in a second clone"),
+        ("clone_repro", "dvc repro there"),
         ("first_read", "every stored image read there once"),
     ):
-        row(f"{words}: seconds", lambda found, name=name: f"{found[name]['seconds']:.1f}")
+        row(f"{words}, seconds", lambda found, name=name: f"{found[name]['seconds']:.1f}")
         if name != "exp_queue":
-            row(f"{words}: written, read", lambda found, name=name: _two(found[name]))
+            row(f"{words}, written and read", lambda found, name=name: _two(found[name]))
     return rows
+
+
+def _mebibytes(size: int | None) -> str:
+    return "not measured" if size is None else f"{size / 2**20:.0f} MiB"
 
 
 def _two(spent: Figures) -> str:

@@ -15,12 +15,14 @@ from typing import Any
 
 from benchmarks import (
     calibrated,
+    forecast,
     gradients,
     labels,
     lowrank,
     measure,
     norms,
     pretrained,
+    store,
     unequal,
     unlabelled,
     ways,
@@ -53,6 +55,8 @@ NAMES = (
     "networks",
     "teacher",
     "promises",
+    "store",
+    "dry",
 )
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 RUN = DOCS / "study/default.json"
@@ -142,6 +146,8 @@ MAKERS: dict[str, Maker] = {
     "pretrained.json": _of(pretrained.table),
     "ways.json": _of(ways.table),
     "calibrated.json": _of(calibrated.table),
+    "store.json": _of(store.table),
+    "forecast.json": _of(forecast.table),
     "zoo.json": _of(lambda whole: zoo.table(whole["networks"])),
     "faults.json": _faults,
     RUN.name: _run,

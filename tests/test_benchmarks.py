@@ -256,7 +256,7 @@ def test_the_store_is_measured_and_goes_on_with_the_kind_that_its_file_lacks(tmp
     given = ["store", "--tiny", "--out", str(out), "--folder", str(tmp_path / "made")]
     said = CliRunner().invoke(app, given, catch_exceptions=False).output
     kinds = json.loads(out.read_text())["kinds"]
-    assert kinds.keys() == {"copy", "links"} and "one more photograph: seconds" in said
+    assert kinds.keys() == {"copy", "links"} and "one more photograph, seconds" in said
     for found in kinds.values():
         assert found["shards"] == found["one_more"]["shards_changed"] == 1
     linked, copied = (kinds[name]["bytes"] for name in ("links", "copy"))
@@ -321,7 +321,7 @@ def test_a_forecast_is_held_against_what_ran(tmp_path: Path) -> None:
         found["change"]["key"] == "student.recipe.lr" and found["wrong"] == [] and [*found["by_stage"]] == ["student"]
     )
     assert found["took"] > 0 and found["told"] > 0 and found["least"] == found["most"] == found["told"]
-    assert "student.recipe.lr" in said
+    assert "student.recipe.lr: " in said
 
 
 def test_a_forecast_is_wrong_where_another_stage_runs_and_off_by_its_seconds() -> None:

@@ -21,6 +21,8 @@ TABLES = {
     "networks.md": 1,
     "teacher.md": 1,
     "promises.md": 1,
+    "store.md": 1,
+    "dry.md": 1,
 }
 
 
