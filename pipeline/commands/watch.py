@@ -1,6 +1,7 @@
 """What runs now, here and in the workspaces of queued experiments: how far it is, how fast, how long it will take."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +31,7 @@ def _line(of: Activity, now: float) -> tuple[str, ...]:
     loss, accuracy = row.get("loss"), row.get("validation_accuracy")
     return (
         str(first["node"]),
-        str(first.get("experiment") or Path(str(first.get("workspace", ""))).name),
+        _experiment(first),
         _doing(first, done),
         f"{100 * min(1.0, done / whole):.0f} %" if whole else "-",
         "-" if loss is None else f"{loss:.4f}",
@@ -39,6 +40,10 @@ def _line(of: Activity, now: float) -> tuple[str, ...]:
         duration((whole - done) / speed) if speed and whole > done else "-",
         str(first.get("machine") or "-"),
     )
+
+
+def _experiment(first: Event) -> str:
+    return str(first.get("experiment") or Path(str(first.get("workspace", ""))).name)
 
 
 def _whole(first: Event) -> int:
@@ -74,13 +79,16 @@ def _speed(of: Activity, now: float) -> float | None:
 
 def curves(found: Sequence[Activity]) -> Iterator[str]:
     """Lines that draw loss and validation of each training, an epoch a column, or the mean of a few."""
+    runs = Counter(each.first["node"] for each in found)
     for each in found:
+        node = str(each.first["node"])
+        name = node if runs[node] == 1 else f"{node} of {_experiment(each.first)}"
         rows = {line["row"]["epoch"]: line["row"] for line in (*each.before, *each.lines) if line.get("row")}
         for title, key, factor, unit in (("loss", "loss", 1, ""), ("validation", "validation_accuracy", 100, " %")):
             values = [rows[epoch][key] for epoch in sorted(rows) if rows[epoch].get(key) is not None]
             if values:
                 low, high = (f"{factor * bound(values):.4g}{unit}" for bound in (min, max))
-                yield f"{each.first['node']}, {title}: {bars(values)}  {low} to {high}, epoch {max(rows)}"
+                yield f"{name}, {title}: {bars(values)}  {low} to {high}, epoch {max(rows)}"
 
 
 def bars(values: Sequence[float]) -> str:

@@ -68,6 +68,13 @@ def test_curves_go_on_from_what_ran_before() -> None:
     loss, accuracy = watch.curves([Activity(TRAINING, lines, before), Activity(LABELS, [], [])])
     assert loss == "student, loss: █▅▁  0 to 4, epoch 3"
     assert accuracy == "student, validation: ▁█  10 % to 30 %, epoch 3"
+    several = [Activity({**TRAINING, "experiment": name}, lines, before) for name in ("suave-dunt", "myoid-over")]
+    assert [line.partition(":")[0] for line in watch.curves(several)] == [
+        "student of suave-dunt, loss",
+        "student of suave-dunt, validation",
+        "student of myoid-over, loss",
+        "student of myoid-over, validation",
+    ]
     assert watch.bars([1.0] * 5) == "▁▁▁▁▁"
     assert len(watch.bars([float(n) for n in range(1000)])) <= watch.WIDTH
 
