@@ -79,7 +79,7 @@ def _speed(of: Activity, now: float) -> float | None:
 
 def curves(found: Sequence[Activity]) -> Iterator[str]:
     """Lines that draw loss and validation of each training, an epoch a column, or the mean of a few."""
-    runs = Counter(each.first["node"] for each in found)
+    runs = Counter(node for node, _ in {(str(each.first["node"]), _experiment(each.first)) for each in found})
     for each in found:
         node = str(each.first["node"])
         name = node if runs[node] == 1 else f"{node} of {_experiment(each.first)}"
