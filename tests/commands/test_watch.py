@@ -65,7 +65,8 @@ def test_what_has_just_begun_or_is_done_has_no_time_left() -> None:
 def test_curves_go_on_from_what_ran_before() -> None:
     before = [{"time": 1.0, "row": row(1, 4.0, 0.1)}, {"time": 2.0, "row": row(2, 3.0, 0.3)}]
     lines = [{"time": 3.0, "row": row(2, 2.0, 0.3)}, {"time": 4.0, "row": row(3, 0.0, None)}]
-    loss, accuracy = watch.curves([Activity(TRAINING, lines, before), Activity(LABELS, [], [])])
+    labels = Activity({**LABELS, "experiment": None}, [], [])
+    loss, accuracy = watch.curves([Activity(TRAINING, lines, before), labels])
     assert loss == "student, loss: █▅▁  0 to 4, epoch 3"
     assert accuracy == "student, validation: ▁█  10 % to 30 %, epoch 3"
     several = [Activity({**TRAINING, "experiment": name}, lines, before) for name in ("suave-dunt", "myoid-over")]
