@@ -23,21 +23,21 @@ PRINTED = re.compile(
 
 def lines(table: Iterable[Row], measured: Iterable[Path] = ()) -> list[tuple[str, ...]]:
     """Cells, header first: of each node that ships, a line a format, and then a line for each file of `measured`, with
-    what `check.py` printed; [] where there is none.
+    what `check.py` printed; [] where there is nothing to compare, as with one format.
 
     Answers are compared with the stored ones, on test, elsewhere on the examples that lie beside the file.
 
     Raises:
         UserError: A file of `measured` is missing, or holds something else.
     """
+    elsewhere = [_elsewhere(path) for path in measured]
     found = [
         _of_stage(row.node.name, name, told, row.metrics["cost"].get("runtimes_ms", {}).get(name))
         for row in table
-        if row.node.status != "carried"
+        if row.node.status != "carried" and (elsewhere or len(row.metrics.get("runtimes", {})) > 1)
         for name, told in row.metrics.get("runtimes", {}).items()
     ]
-    found += [_elsewhere(path) for path in measured]
-    return [HEADER, *found] if found else []
+    return [HEADER, *found, *elsewhere] if found or elsewhere else []
 
 
 def _of_stage(node: str, name: str, told: dict[str, Any], ms: float | None) -> tuple[str, ...]:

@@ -35,14 +35,17 @@ def test_each_format_of_what_ships_is_a_line() -> None:
         ("compress/c5", "onnx", "int8", "1,234,567", "99.75 %", "0.052", "-0.25", "0.500", ""),
         ("compress/c5", "openvino", "not run: OpenVINO is not installed", "", "", "", "", "", ""),
     ]
-    assert lines([row("teacher")]) == []
+    alone = row("compress/c5", runtimes={"onnx": TOLD})
+    assert lines([row("teacher"), alone]) == [], "one format is compared with nothing"
 
 
 def test_what_was_measured_elsewhere_is_a_line(tmp_path: Path) -> None:
     (tmp_path / "phone.txt").write_text(PRINTED)
     (tmp_path / "old.txt").write_text(PRINTED.replace("peak memory 45 MiB", "peak memory not known"))
-    assert lines([], [tmp_path / "phone.txt", tmp_path / "old.txt"]) == [
+    alone = row("compress/c5", runtimes={"onnx": TOLD})
+    assert lines([alone], [tmp_path / "phone.txt", tmp_path / "old.txt"]) == [
         HEADER,
+        ("compress/c5", "onnx", "int8", "1,234,567", "99.75 %", "0.052", "-0.25", "", ""),
         ("phone.txt", "onnxruntime 1.32.0", "", "", "19 of 20", "0.0123", "", "1.234", "47"),
         ("old.txt", "onnxruntime 1.32.0", "", "", "19 of 20", "0.0123", "", "1.234", ""),
     ]

@@ -38,5 +38,5 @@ MUTANTS = [
     Mutant(OPENVINO, "    model.reshape(", "    str(", f"{FORMATS}::{EQUAL}"),
     Mutant(OPENVINO, "compress_to_fp16=False", "compress_to_fp16=True", RUN),
     Mutant(TABLE, 'int(found["count"]) - int(found["other"])', 'int(found["count"])', f"{LISTED}::{ELSEWHERE}"),
-    Mutant(TABLE, '        if row.node.status != "carried"\n', "", f"{LISTED}::{LINE}"),
+    Mutant(TABLE, 'row.node.status != "carried" and ', "", f"{LISTED}::{LINE}"),
 ]
