@@ -29,7 +29,7 @@ def test_each_format_of_what_ships_is_a_line() -> None:
         runtimes={"onnx": TOLD, "openvino": {"not_run": "OpenVINO is not installed"}},
         cost={"runtimes_ms": {"onnx": 0.5}},
     )
-    carried = row("compress/c6", "carried", runtimes={"onnx": TOLD})
+    carried = row("compress/c6", "carried", runtimes={"onnx": TOLD, "openvino": TOLD})
     assert lines([row("teacher"), ships, carried]) == [
         HEADER,
         ("compress/c5", "onnx", "int8", "1,234,567", "99.75 %", "0.052", "-0.25", "0.500", ""),
