@@ -28,7 +28,7 @@ class TookTooLong(Exception):
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise `TookTooLong` in the block once it has taken so long: for searches in Python of unknown length.
+    """Raise `TookTooLong` in the block once it has taken so long: for searches of unknown length in Python.
 
     Only the first thread can be told; in others there is no limit.
     """

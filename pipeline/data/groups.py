@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from pipeline.base.errors import UserError
+from pipeline.base.signals import TookTooLong, limited
 from pipeline.data.images import Source, names_of
 from pipeline.data.names import nfc, some
 
@@ -33,8 +30,15 @@ def grouped(source: Source, pattern: str | None) -> Source:
     if source.groups is not None:
         raise UserError("params.yaml: data.group has no effect where the source names groups itself: leave it out")
     search = re.compile(pattern).search
-    with _bounded(pattern, SECONDS * (1 + len(names) // 10**6)):
-        found = [search(nfc(name)) for name in names]
+    seconds = SECONDS * (1 + len(names) // 10**6)
+    try:
+        with limited(seconds):  # `(a+)+b` takes for ever; Python asks for signals while it searches
+            found = [search(nfc(name)) for name in names]
+    except TookTooLong:
+        raise UserError(
+            f"params.yaml: data.group {pattern!r} takes more than {seconds} seconds: write it without a repetition "
+            "within another"
+        ) from None
     groups = tuple((each[1] or None) if each else None for each in found)
     if not any(groups):
         raise UserError(
@@ -47,25 +51,3 @@ def grouped(source: Source, pattern: str | None) -> Source:
         else []
     )
     return replace(source, groups=groups, left_out=[*source.left_out, *said])
-
-
-@contextmanager
-def _bounded(pattern: str, seconds: int) -> Iterator[None]:
-    """End a search that takes for ever, as that for `(a+)+b` does: Python asks for signals while it searches."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: object) -> None:
-        raise UserError(
-            f"params.yaml: data.group {pattern!r} takes more than {seconds} seconds: write it without a repetition "
-            "within another"
-        )
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

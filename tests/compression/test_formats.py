@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from pipeline.base.paths import DATA
 from pipeline.compression.formats import of_openvino, of_torch, rows
-from pipeline.compression.formats.original import NotRun, Original
+from pipeline.compression.formats.original import Answer, NotRun, Original
 from pipeline.compression.onnx_file import precision, read_onnx
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
@@ -100,6 +100,19 @@ def test_what_fails_there_is_named_as_not_run(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(of_torch, where, fail)
     (made,) = run(folder, ["program"])
     assert row(made, "torch") == {"not_run": "ZeroDivisionError: no such operation in this runtime"}
+    assert not (made.folder / "torch").exists() and made.provides == ("weights", "predictions")
+
+
+def test_logits_that_are_not_finite_are_named_as_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = of_torch.opened
+
+    def overflown(own: Path, threads: int | None) -> Answer:
+        answer = opened(own, threads)
+        return lambda x_BCHW: answer(x_BCHW) * np.float32(np.inf)
+
+    monkeypatch.setattr(of_torch, "opened", overflown)
+    (made,) = run(folder, ["program"])
+    assert row(made, "torch") == {"not_run": "its logits are not finite there"}
     assert not (made.folder / "torch").exists() and made.provides == ("weights", "predictions")
 
 

@@ -9,6 +9,7 @@ FRAMED = f"{FED}::test_it_crops_and_resizes_as_predict_does"
 ALIKE = f"{FED}::test_answers_and_metadata_are_those_of_the_file_beside_it"
 FORMATS = "tests/compression/test_formats.py"
 FAILS, LOSES = "test_what_fails_there_is_named_as_not_run", "test_what_is_compared_is_of_the_test_images"
+OVERFLOWN = "test_logits_that_are_not_finite_are_named_as_not_run"
 EQUAL = "test_openvino_has_the_card_and_a_fixed_batch_and_equal_bytes"
 TABLE, LISTED = "pipeline/lineage/runtimes.py", "tests/lineage/test_runtimes.py"
 LINE, ELSEWHERE = "test_each_format_of_what_ships_is_a_line", "test_what_was_measured_elsewhere_is_a_line"
@@ -29,6 +30,7 @@ MUTANTS = [
     Mutant(STAGE, "        write_with_pixels(path)\n", "", f"{FED}::test_what_ships_has_it_beside"),
     Mutant(ROWS, "shutil.rmtree(own)", "pass", f"{FORMATS}::test_what_fails_there_is_named_as_not_run"),
     Mutant(ROWS, "except Exception as error:", "except ValueError as error:", f"{FORMATS}::{FAILS}"),
+    Mutant(ROWS, "if not all(z_NC.isfinite().all() for", "if not any(False for", f"{FORMATS}::{OVERFLOWN}"),
     Mutant(ROWS, "(before - right) / len(y_N)", "(right - before) / len(y_N)", f"{FORMATS}::{LOSES}"),
     Mutant(
         ROWS, '_compared(logits["test"], stored["test"], y_N)', '_compared(stored["test"], stored["test"], y_N)', RUN

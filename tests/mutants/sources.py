@@ -51,8 +51,8 @@ MUTANTS = [
     Mutant(REMARKS, "examined.dark & ~examined.flat", "examined.dark", R),
     Mutant(
         "pipeline/data/groups.py",
-        "signal.setitimer(signal.ITIMER_REAL, seconds)",
-        "signal.setitimer(signal.ITIMER_REAL, 40)",
+        "with limited(seconds):",
+        "with limited(40):",
         f"{R}::test_a_pattern_that_takes_for_ever_is_ended",
     ),
     Mutant("pipeline/data/groups.py", "(each[1] or None) if each", "(each[0] or None) if each", R),

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.compression.formats.original import Answer, NotRun, Original
 
-BATCH = 1  # images a call: a batch of any size costs up to ten times as much
+BATCH = 1  # images a call: made for any number, it answers one more slowly
 NAME = "model.xml"
 
 

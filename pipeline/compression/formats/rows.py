@@ -58,6 +58,8 @@ def write_formats(
         try:
             answer, batch = _written(name, original, own, threads)
             logits = {split: _logits(answer, runtime, each, batch) for split, each in images.items()}
+            if not all(z_NC.isfinite().all() for z_NC in logits.values()):
+                raise NotRun("its logits are not finite there")
             (spent,) = cost.medians_ms([partial(answer, x_BCHW)])
         except (MemoryError, OSError):
             raise
