@@ -30,7 +30,7 @@ MUTANTS = [
     Mutant(STAGE, "        write_with_pixels(path)\n", "", f"{FED}::test_what_ships_has_it_beside"),
     Mutant(ROWS, "shutil.rmtree(own)", "pass", f"{FORMATS}::test_what_fails_there_is_named_as_not_run"),
     Mutant(ROWS, "except Exception as error:", "except ValueError as error:", f"{FORMATS}::{FAILS}"),
-    Mutant(ROWS, "if not all(z_NC.isfinite().all() for", "if not any(False for", f"{FORMATS}::{OVERFLOWN}"),
+    Mutant(ROWS, "if not all(z_NC.isfinite().all() for", "if not all(True for", f"{FORMATS}::{OVERFLOWN}"),
     Mutant(ROWS, "(before - right) / len(y_N)", "(right - before) / len(y_N)", f"{FORMATS}::{LOSES}"),
     Mutant(
         ROWS, '_compared(logits["test"], stored["test"], y_N)', '_compared(stored["test"], stored["test"], y_N)', RUN
