@@ -329,7 +329,13 @@ def test_what_is_taken_over_from_a_release_is_what_today_would_make(lineage: Scr
     resize(old.folder, LENGTHS, [*METHODS, SKIPPED])
     told = re.fullmatch(r"error: params\.yaml: edges\.refinery, .* is missing: add it, .*\n", old.run(*ACCEPT, code=1))
     assert told, "params.yaml is still the release's, which had no `edges`"
-    old.edit({"edges": yaml.safe_load(PARAMS.read_text())["edges"]})
+    ours = yaml.safe_load(PARAMS.read_text())
+    old.edit({"edges": ours["edges"]})
+    assert "compress.steps.export: unknown key 'program', valid: abstain, " in old.run(*ACCEPT, code=1)
+    theirs = yaml.safe_load((old.folder / "params.yaml").read_text())
+    del theirs["compress"]["steps"]["export"]["program"]
+    theirs["compress"]["steps"]["export"]["formats"] = ours["compress"]["steps"]["export"]["formats"]
+    (old.folder / "params.yaml").write_text(yaml.safe_dump(theirs, sort_keys=False))
     said = old.run(*ACCEPT)
     again = {line.split(" runs again")[0] for line in said.splitlines() if " runs again: " in line}
     assert "prepare" not in again, f"every result is another: `python -m tests.release --baseline COMMIT`\n{said}"
