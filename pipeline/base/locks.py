@@ -39,6 +39,22 @@ def held(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Hold `folder` as `held` does, where no other process does; yield whether none did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        try:
+            yield _is_at(lock.fileno(), folder / LOCK)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open, too
+
+
 def _is_at(descriptor: int, path: Path) -> bool:
     """Whether an open file still lies at `path`."""
     try:

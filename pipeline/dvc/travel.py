@@ -48,7 +48,9 @@ def remote() -> Remote:
         UserError: There is none, or it cannot be reached.
     """
     with internals.worded(), Repo() as repo:
-        common: Any = repo.config.load_one("repo")
+        home = os.environ.get("DVC_ROOT")  # an experiment's folder is not where the path of a remote begins
+        config = Config(dvc_dir=str(Path(home, ".dvc"))) if home else repo.config
+        common: Any = config.load_one("repo")
         name = str(common["core"].get("remote") or "")
         url = str(common["remote"].get(name, {}).get("url") or "")
         if not name:
@@ -80,14 +82,20 @@ def fetch(stage: str) -> None:
                 raise UserError(
                     f"{stage} needs {path}, of which dvc.lock has no hash: run {out.stage.addressing} before it"
                 )
-            with _reached(repo.cloud.get_remote(None, "fetch").path), suppress(CollectCacheError):
-                for odb, objs in out.get_used_objs().items():
-                    repo.cloud.pull(objs, odb=odb)
-            if out.changed_cache():
+            if not _pulled(repo, out):
                 raise UserError(
                     f"{stage} needs {path}, which the remote does not have as dvc.lock has it: `dvc push` it"
                 )
             out.checkout(force=True)
+
+
+def bring(folder: Path) -> None:
+    """Bring all that stages left below a folder here, as far as the remote has it."""
+    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        for stage in repo.index.stages:
+            for out in stage.outs:
+                if folder in Path(str(out)).parents and out.hash_info and _pulled(repo, out):
+                    out.checkout(force=True)
 
 
 def recall(stage: str) -> None:
@@ -195,6 +203,14 @@ def _check(repo: Repo) -> None:
         raise UserError(
             f"the remote's folder {odb.path} is not on {platform.node()}: make it, where all machines see it"
         )
+
+
+def _pulled(repo: Repo, out: Any) -> bool:
+    """Whether the cache has all of an output, after what it lacks was brought from the remote."""
+    with _reached(repo.cloud.get_remote(None, "fetch").path), suppress(CollectCacheError):
+        for odb, objs in out.get_used_objs().items():
+            repo.cloud.pull(objs, odb=odb)
+    return not out.changed_cache()
 
 
 def _offered(repo: Repo, outs: Iterable[Any]) -> list[str]:

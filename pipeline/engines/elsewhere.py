@@ -15,8 +15,9 @@ from pipeline.base.paths import PLAN
 from pipeline.config.resources import Request, Resources
 from pipeline.dvc import lock, travel
 from pipeline.dvc.travel import Remote
-from pipeline.engines import worker
+from pipeline.engines import once, worker
 from pipeline.engines.engine import EVERY, StageWork
+from pipeline.engines.once import Once
 from pipeline.engines.process import UNCHANGED, Process, reason
 from pipeline.engines.schedule import Before
 from pipeline.engines.worker import Ended, Errand
@@ -101,15 +102,20 @@ class Elsewhere:
         self.places = most or len(needs)
         self._here: set[str] = set()
         self._there: dict[str, Request] = {}
+        self._once = Once(_entries)
 
     def find(self, stage: str, free: Collection[int]) -> int | str | None:
-        """Any, where a machine has room beside all that run."""
+        """Any, where a machine has room beside all that run, and no other run of the repository is at the same."""
         if stage in self.near:
-            return None if self._here else min(free)
-        request, offers = self.resources.of(stage), self.machines.offers()
-        if not fits([request], offers):
-            return f"no machine has {described(request)}"
-        return min(free) if fits([*self._there.values(), request], offers) else None
+            if self._here:
+                return None
+        else:
+            request, offers = self.resources.of(stage), self.machines.offers()
+            if not fits([request], offers):
+                return f"no machine has {described(request)}"
+            if not fits([*self._there.values(), request], offers):
+                return None
+        return min(free) if self._once.begins(stage, self.needs[stage]) else once.WORDS
 
     def begin(self, stage: str, place: int) -> StageWork:
         """Here, or there."""
@@ -118,8 +124,7 @@ class Elsewhere:
             return Process(stage, self.environment, worker.bring_about)
         self._there[stage] = request = self.resources.of(stage)
         try:
-            recorded = lock.read(Path("dvc.lock")).stages
-            entries = {name: recorded[name] for name in (stage, *self.needs[stage]) if name in recorded}
+            entries = _entries((stage, *self.needs[stage]))
             errand = Errand(stage, entries, self.remote, "cuda" if request.gpus else "cpu", self.environment)
             return Sent(stage, self.machines.send(errand, request))
         except UserError as error:  # others run, and go on
@@ -133,6 +138,7 @@ class Elsewhere:
         """Its room is free."""
         self._here.discard(work.stage)
         self._there.pop(work.stage, None)
+        self._once.ends(work.stage)
 
 
 class Sent:
@@ -188,6 +194,12 @@ class Sent:
             self.why = str(error)
             return 1
         return 0
+
+
+def _entries(stages: Collection[str]) -> dict[str, Any]:
+    """What dvc.lock says of stages that have run."""
+    recorded = lock.read(Path("dvc.lock")).stages
+    return {name: recorded[name] for name in stages if name in recorded}
 
 
 def fits(requests: Sequence[Request], offers: Sequence[Offer]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class FakeMachines:
         label = dict([request.label.split("=")]) if request.label else {}
         free = [name for name in OFFERS if name not in self.busy or self.busy[name].ended()]
         name = next(name for name in free if label.items() <= OFFERS[name].labels.items())
-        home = str(Path("..", name).resolve())
+        home = str(_top() / name)
         self.busy[name] = FakeHandle(replace(errand, environment={**errand.environment, VARIABLE: home}), self.code)
         return self.busy[name]
 
@@ -69,12 +70,14 @@ class FakeHandle:
 
 @contextmanager
 def connected(images: Path) -> Iterator[FakeMachines]:
-    import shutil
-
-    code = Path("../code").resolve()
-    shutil.rmtree(code, ignore_errors=True)
+    code = Path(tempfile.mkdtemp(prefix="code.", dir=_top()), "repository")
     shutil.copytree(Path.cwd(), code, ignore=NOT_CODE)
     yield FakeMachines(code)
+
+
+def _top() -> Path:
+    """The folder of the machines, beside the repository, also from an experiment's folder."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve().parent
 
 
 def work(code: Path, result: Path) -> None:
