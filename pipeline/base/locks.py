@@ -41,18 +41,20 @@ def held(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
-    """Hold `folder` as `held` does, where no other process does; yield whether none did."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as lock:
+    """Hold `folder` as `held` does, where no other process does; yield whether none did. Remove it to let it go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+")
+    except FileNotFoundError:  # whoever held it removes it just now
+        yield False
+        return
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
-        try:
-            yield _is_at(lock.fileno(), folder / LOCK)
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open, too
+        yield _is_at(lock.fileno(), folder / LOCK)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

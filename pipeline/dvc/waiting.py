@@ -79,7 +79,7 @@ def unpacked(name: str, log: Log) -> Iterator[Unpacked]:
                     shutil.rmtree(left)
                 yield _unpacked(repo, name, folder)
             finally:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # another may look at it just now
 
 
 def _unpacked(repo: Repo, name: str, folder: Path) -> Unpacked:

@@ -35,7 +35,7 @@ class Once:
         if not held.enter_context(locks.alone(folder)):
             held.close()
             return False
-        held.callback(shutil.rmtree, folder)
+        held.callback(shutil.rmtree, folder, ignore_errors=True)  # another may look at it just now
         self._held[stage] = held
         return True
 

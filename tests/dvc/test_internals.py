@@ -111,6 +111,7 @@ USED = [
     ("dvc.stage.cache", "StageCache._get_cache_dir", ("key",)),
     ("dvc.stage.loader", "StageLoader.fill_from_lock", ("stage", "lock_data")),
     ("dvc.stage.serialize", "to_single_stage_lockfile", ("stage",)),
+    ("dvc.utils.serialize", "dumps_yaml", ("d",)),
     ("dvc_data.hashfile.hash_info", "HashInfo", ("name", "value")),
     ("dvc_data.hashfile.meta", "Meta", ("isexec",)),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.base.errors import UserError
 from pipeline.dvc import travel
 from tests.engines.small_graph import Graph, create
 
@@ -38,3 +39,40 @@ def test_an_experiments_folder_is_not_where_the_path_of_a_remote_begins(
     monkeypatch.chdir(inside)
     graph.scratch.run("git", "init", "--quiet", str(inside))
     assert travel.remote() == graph.remote
+
+
+def test_dvc_lock_is_written_as_dvc_writes_it(graph: Graph) -> None:
+    graph.scratch.run("dvc", "repro", "third")
+    path, written = Path("dvc.lock"), Path("dvc.lock").read_text()
+    entries = graph.entries("plan", "first", "third")
+    for name, entry in entries.items():
+        travel.merge(name, entry, planned=True)
+        assert path.read_text() == written, "in its place"
+    path.write_text(written.partition("  third:\n")[0])
+    travel.merge("third", entries["third"], planned=True)
+    assert path.read_text() == written, "at the end"
+    path.unlink()
+    for name in [*yaml.safe_load(written)["stages"]]:
+        travel.merge(name, yaml.safe_load(written)["stages"][name], planned=False)
+    assert path.read_text() == written, "as the first"
+
+
+def test_what_lies_here_of_an_older_run_is_removed(graph: Graph) -> None:
+    graph.scratch.run("dvc", "repro", "third")
+    entry = graph.entries("third")["third"]
+    travel.merge("third", entry, planned=True)
+    assert Path("third").exists(), "it is what was recorded"
+    (out,) = entry["outs"]
+    travel.merge("third", {**entry, "outs": [{**out, "md5": "0" * 32}]}, planned=True)
+    assert not Path("third").exists() and Path("first").exists()
+
+
+def test_a_stage_that_is_another_by_now_is_not_recorded(graph: Graph) -> None:
+    graph.scratch.run("dvc", "repro", "third")
+    before, entry = Path("dvc.lock").read_bytes(), graph.entries("third")["third"]
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())
+    stages["stages"]["third"]["cmd"] = "cat first > third"
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    with pytest.raises(UserError, match=r"^third is another stage in dvc\.yaml than the one that was run: "):
+        travel.merge("third", entry, planned=False)
+    assert Path("dvc.lock").read_bytes() == before
