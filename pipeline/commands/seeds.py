@@ -81,10 +81,8 @@ def run(asked: dict[str, list[str]], jobs: int | None, only_queue: bool, on: str
         run_on(on, waiting, jobs)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
-        raise UserError(
-            f"{missing[0]} is not done: `dvc queue status` and `dvc queue logs {missing[0]}` tell why; "
-            "give the command again to run what is missing"
-        )
+        why = f"`dvc queue status` and `dvc queue logs {missing[0]}` tell why" if on is None else "see above"
+        raise UserError(f"{missing[0]} is not done: {why}; give the command again to run what is missing")
     return [done[name] for name in asked]
 
 
