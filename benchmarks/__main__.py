@@ -26,6 +26,7 @@ NAMES = {
     "reads": "Reading a batch of labels against a raw memory map and against a file a sample.",
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
+    "driver": "What the driver of `repro --on` spends on a stage, in a graph of 1,000 on 100 machines that only wait.",
     "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
     "layout": "Channels last against images as torch lays them out, in float32.",
     "together": "Several small students as one grouped network against one after the other.",

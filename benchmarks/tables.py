@@ -39,6 +39,7 @@ from pipeline.lineage.results import Row, markdown, show
 from pipeline.planning.specs.readers import SummarySpec
 from pipeline.planning.specs.spec import read_spec
 from tests.faults import record
+from tests.faults.cluster import CLUSTER
 from tests.faults.runs import RUNS
 
 ROOT = Path(__file__).parents[1]
@@ -105,7 +106,8 @@ def _gpu(path: Path, which: str) -> str:
 
 
 def _faults(path: Path, which: str) -> str:
-    return record.table(record.read(path), {name: (run.__doc__ or "").strip() for name, run in RUNS.items()})
+    every = {**RUNS, **CLUSTER}
+    return record.table(record.read(path), {name: (run.__doc__ or "").strip() for name, run in every.items()})
 
 
 def _run(path: Path, which: str) -> str:
@@ -129,6 +131,7 @@ def _node(value: dict[str, Any]) -> Node:
 
 
 MAKERS: dict[str, Maker] = {
+    "cluster.json": _faults,
     "digits.json": _study,
     "fashion.json": _study,
     "compress-bits.json": _orders,

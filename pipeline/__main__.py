@@ -11,6 +11,14 @@ from pipeline.console.app import made
 from pipeline.console.errors import run
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program: each row as a JSON object, one a line.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="How many at a time. Not given: one, or eight on a cluster."),
+]
+On = Annotated[
+    str | None,
+    typer.Option(show_default=False, help="Where stages run: `ray`, a cluster (docs/cluster.md). Not given: here."),
+]
 
 app = made(__doc__)
 
@@ -33,10 +41,7 @@ def repro(
             "--dry", help="Only say what would run, why, how long it takes and what it writes; write nothing."
         ),
     ] = False,
-    on: Annotated[
-        str | None,
-        typer.Option(show_default=False, help="Where they run: `ray`, a cluster (docs/cluster.md). Not given: here."),
-    ] = None,
+    on: On = None,
     as_json: AsJson = False,
 ) -> None:
     """As `dvc repro`, with several stages at a time: each when those that it needs are done."""
@@ -173,7 +178,8 @@ def seeds(
     ] = None,
     vary: Annotated[list[str] | None, typer.Option(help="train (if not given), data, views; can be repeated.")] = None,
     name: Annotated[str, typer.Option(help="How the experiments' names begin.")] = "seeds",
-    jobs: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
+    jobs: Jobs = None,
+    on: On = None,
     queue: Annotated[bool, typer.Option(help="Queue them only.")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file to write; the table goes beside it as Markdown.")] = None,
 ) -> None:
@@ -182,7 +188,7 @@ def seeds(
     from pipeline.commands import seeds
     from pipeline.lineage.results import markdown, show
 
-    found = seeds.run(seeds.names(count, set_param or [], vary or ["train"], name), jobs, queue)
+    found = seeds.run(seeds.names(count, set_param or [], vary or ["train"], name), jobs, queue, on)
     if not found:
         return
     cells = seeds.lines(found)
@@ -190,6 +196,20 @@ def seeds(
         files.write_json(out, seeds.as_json(found))
         files.write_text(out.with_suffix(".md"), markdown(cells))
     show(cells)
+
+
+@app.command()
+def queue(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Experiments that wait in DVC's queue; all without.")
+    ] = None,
+    jobs: Jobs = None,
+    on: On = None,
+) -> None:
+    """Run what waits in DVC's queue to its end; on a cluster, too."""
+    from pipeline.commands import queue
+
+    raise typer.Exit(queue.run(names or [], jobs, on))
 
 
 @app.command()

@@ -47,6 +47,7 @@ def test_the_names_are_these() -> None:
         "reads",
         "labelling",
         "graph",
+        "driver",
         "precision",
         "layout",
         "together",

@@ -23,8 +23,8 @@ STAGES = (
     "compress summary report"
 )
 PIPELINE = (
-    "repro status watch tree summary layers compare seeds study orders predict flips import views pictures use fastest "
-    "init upgrade wire accept gc"
+    "repro status watch tree summary layers compare seeds queue study orders predict flips import views pictures use "
+    "fastest init upgrade wire accept gc"
 )
 SLOTS = {"assistant", "refinery", "born_again", "method", "compress"}
 

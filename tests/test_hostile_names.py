@@ -125,6 +125,12 @@ def seeds(patch: Patch, folder: Path) -> Lines:
     return [["seeds", "--out", str(folder / "table.json")]]
 
 
+def queue(patch: Patch, folder: Path) -> Lines:
+    patch.setattr("pipeline.dvc.queue.check", lambda: None)
+    patch.setattr("pipeline.dvc.waiting.names", lambda: [HOSTILE])
+    return [["queue", f"{HOSTILE}?"], ["queue", HOSTILE, "--on", HOSTILE]]
+
+
 def study(patch: Patch, folder: Path) -> Lines:
     from pipeline.commands.study import Arm
 
@@ -231,7 +237,7 @@ def gc(patch: Patch, folder: Path) -> Lines:
 ROWS: dict[str, Callable[[Patch, Path], Lines]] = {
     each.__name__.rstrip("_"): each
     for each in (
-        *(repro, status, watch, tree, summary, layers, compare, seeds, study),
+        *(repro, status, watch, tree, summary, layers, compare, seeds, queue, study),
         *(orders, predict, flips, import_, views, pictures, use, fastest, init, upgrade, wire, accept, gc),
     )
 }

@@ -39,6 +39,24 @@ def held(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Hold `folder` as `held` does, where no other process does; yield whether none did. Remove it to let it go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+")
+    except FileNotFoundError:  # whoever held it removes it just now
+        yield False
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield _is_at(lock.fileno(), folder / LOCK)
+
+
 def _is_at(descriptor: int, path: Path) -> bool:
     """Whether an open file still lies at `path`."""
     try:

@@ -119,8 +119,8 @@ class StageRuns:
         self.stopped += outcome.stopped
         self.not_begun = outcome.not_begun
 
-    def close(self, total: int, seconds: float) -> None:
-        """Print what came of it all."""
+    def close(self, total: int, seconds: float, what: str = "stages") -> None:
+        """Print what came of it all; `what` ran, in the plural."""
         for stage in self.failed:
             warn(f"error: {stage} failed: {self.ended[stage].why}")
         if self.signal:
@@ -130,9 +130,9 @@ class StageRuns:
             if self.not_begun:
                 warn(f"not begun, as they need what failed: {_named(self.not_begun)}")
         elif ran := [stage for stage, each in self.ended.items() if not each.unchanged and stage != PLAN]:
-            log(f"{len(ran)} of {total} stages were due, and ran in {timedelta(seconds=round(seconds))}")
+            log(f"{len(ran)} of {total} {what} were due, and ran in {timedelta(seconds=round(seconds))}")
         else:
-            log(f"nothing to do: all {total} stages are up to date")
+            log(f"nothing to do: all {total} {what} are up to date")
 
 
 def _named(stages: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.commands.compare import Cells
+from pipeline.commands.queue import run_on
 from pipeline.config import params
 from pipeline.config.section import unknown
 from pipeline.config.select import ACCURACY, Metric, metric_of
@@ -51,8 +52,12 @@ def names(count: int, overrides: Sequence[str], vary: Sequence[str], label: str)
     }
 
 
-def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experiment]:
+def run(asked: dict[str, list[str]], jobs: int | None, only_queue: bool, on: str | None) -> list[Experiment]:
     """Queue what is neither done nor waiting, and run the queue to its end; return the experiments that are done.
+
+    Args:
+        asked: What to override, by the experiment's name.
+        jobs, on: As of `queue.run`.
 
     Raises:
         UserError: DVC refuses an experiment, one has failed, or no worker is left to run those that wait.
@@ -65,18 +70,19 @@ def run(asked: dict[str, list[str]], jobs: int, only_queue: bool) -> list[Experi
     for name, overrides in asked.items():
         state = known[name].state if name in known else "failed"
         if state == "failed":
-            queue.add(name, overrides, again=name in known)
+            queue.add(name, overrides)
     if only_queue:
         log(f"queued {', '.join(asked)}: `dvc queue start` runs them, and this command again shows the result")
         return []
-    if any(each.state is not None for each in experiments.read() if each.name in asked):
-        queue.run(asked, jobs, log)
+    left = {each.name: each.state for each in experiments.read() if each.name in asked and each.state is not None}
+    if on is None and left:
+        queue.run(asked, jobs or 1, log)
+    elif on is not None and (waiting := [name for name in asked if left.get(name) == "queued"]):
+        run_on(on, waiting, jobs)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:
-        raise UserError(
-            f"{missing[0]} is not done: `dvc queue status` and `dvc queue logs {missing[0]}` tell why; "
-            "give the command again to run what is missing"
-        )
+        why = f"`dvc queue status` and `dvc queue logs {missing[0]}` tell why" if on is None else "see above"
+        raise UserError(f"{missing[0]} is not done: {why}; give the command again to run what is missing")
     return [done[name] for name in asked]
 
 

@@ -1,6 +1,6 @@
 """The stages as DVC has them: what each needs, which have changed, and to run one.
 
-Here, in `looking`, in `remote`, in `tasks`, in `travel` and in `cache` alone we use DVC's Python, and a test names what
+Here, in `looking`, `remote`, `tasks`, `travel`, `waiting` and `cache` alone we use DVC's Python, and a test names what
 a new DVC has changed. It takes long to import: nothing but `python -m pipeline repro` does.
 """
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,25 @@ def read(path: Path) -> Lock:
     return parse(path.read_bytes(), path.name) if path.exists() else Lock({})
 
 
-def read_stage(path: Path, name: str) -> Lock:
-    """The record of one stage, all others unread: the whole of dvc.lock would take a stage longer than its start."""
+def read_stages(path: Path, names: Iterable[str]) -> Lock:
+    """The records of some stages, all others unread: the whole of dvc.lock would take a stage longer than its start."""
     text = path.read_text() if path.exists() else ""
-    found = re.search(rf"^  {re.escape(name)}:\n(?:   .*\n)*", text, re.MULTILINE)
-    return parse(f"stages:\n{found[0]}".encode(), path.name) if found else Lock({})
+    found = [each[0] for name in names if (each := _entry(text, f"  {name}:\n"))]
+    return parse(f"stages:\n{''.join(found)}".encode(), path.name) if found else Lock({})
+
+
+def with_entry(text: str, entry: str) -> str:
+    """The text of dvc.lock with another entry of a stage, in its place or at the end.
+
+    entry: As it stands there, from the line with the stage's name on.
+    """
+    found = _entry(text, entry.partition("\n")[0] + "\n")
+    return f"{text[: found.start()]}{entry}{text[found.end() :]}" if found else f"{text}{entry}"
+
+
+def _entry(text: str, line: str) -> re.Match[str] | None:
+    """Where the entry that begins with that line stands, as DVC writes it."""
+    return re.search(rf"^{re.escape(line)}(?:   .*\n)*", text, re.MULTILINE)
 
 
 def parse(content: bytes, name: str) -> Lock:

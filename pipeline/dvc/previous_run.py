@@ -29,7 +29,7 @@ class PreviousRun:
 
 def read(node: str) -> PreviousRun | None:
     """What dvc.lock recorded of the node's stage; None where there is none that the cache still holds."""
-    record = lock.read_stage(Path("dvc.lock"), node.replace("/", "@", 1))
+    record = lock.read_stages(Path("dvc.lock"), [node.replace("/", "@", 1)])
     outs = record.outs
     if not outs or (root := cache.folder()) is None:
         return None
@@ -43,7 +43,7 @@ def read(node: str) -> PreviousRun | None:
     rates = [float(row["images_per_second"]) for row in csv.DictReader(curve.splitlines())]
     deps = [dep for stage in record.stages.values() for dep in stage.get("deps", [])]
     read_data = {dep.get("md5") for dep in deps if dep["path"] == str(DATA)}
-    prepared = lock.read_stage(Path("dvc.lock"), "prepare").outs.get(str(DATA))
+    prepared = lock.read_stages(Path("dvc.lock"), ["prepare"]).outs.get(str(DATA))
     return PreviousRun(
         metrics,
         statistics.median(rates) if rates else None,

@@ -37,13 +37,14 @@ def check() -> None:
         )
 
 
-def add(name: str, overrides: Sequence[str], again: bool) -> None:
-    """Queue one experiment: params.yaml with `overrides`, each `key=value`. With `again`, one that failed.
+def add(name: str, overrides: Sequence[str]) -> None:
+    """Queue one experiment: params.yaml with `overrides`, each `key=value`.
 
     Raises:
         UserError: DVC refuses it; in DVC's words.
     """
-    arguments = ["exp", "run", "--queue", "--name", name, *(["--force"] if again else [])]
+    # Without --force, which would run again what is done already: of one that failed DVC holds no name.
+    arguments = ["exp", "run", "--queue", "--name", name]
     arguments += [word for each in overrides for word in ("-S", each)]
     ran = programs.run([sys.executable, "-m", "dvc", *arguments], ADDING)
     if ran.returncode != 0:

@@ -3,10 +3,9 @@
 By hash, and of this stage alone: a `dvc pull` or `push` looks at the whole repository each time.
 """
 
-import logging
 import os
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ from dvc.repo.reproduce import get_active_graph
 from dvc.stage.cache import _can_hash, _get_stage_hash
 from dvc.stage.loader import StageLoader
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc.utils.serialize import dumps_yaml
 
+from pipeline.base import files
 from pipeline.base.errors import UserError, innermost
-from pipeline.dvc import internals
+from pipeline.dvc import internals, lock
 
-DVC = logging.getLogger("dvc")
 ADD = "`dvc remote add --default NAME URL` adds one"
 PLAN = "plan"
 
@@ -48,7 +48,9 @@ def remote() -> Remote:
         UserError: There is none, or it cannot be reached.
     """
     with internals.worded(), Repo() as repo:
-        common: Any = repo.config.load_one("repo")
+        home = os.environ.get("DVC_ROOT")  # an experiment's folder is not where the path of a remote begins
+        config = Config(dvc_dir=str(Path(home, ".dvc"))) if home else repo.config
+        common: Any = config.load_one("repo")
         name = str(common["core"].get("remote") or "")
         url = str(common["remote"].get(name, {}).get("url") or "")
         if not name:
@@ -80,14 +82,20 @@ def fetch(stage: str) -> None:
                 raise UserError(
                     f"{stage} needs {path}, of which dvc.lock has no hash: run {out.stage.addressing} before it"
                 )
-            with _reached(repo.cloud.get_remote(None, "fetch").path), suppress(CollectCacheError):
-                for odb, objs in out.get_used_objs().items():
-                    repo.cloud.pull(objs, odb=odb)
-            if out.changed_cache():
+            if not _pulled(repo, out):
                 raise UserError(
                     f"{stage} needs {path}, which the remote does not have as dvc.lock has it: `dvc push` it"
                 )
             out.checkout(force=True)
+
+
+def bring(folder: Path) -> None:
+    """Bring all that stages left below a folder here, as far as the remote has it."""
+    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+        for stage in repo.index.stages:
+            for out in stage.outs:
+                if folder in Path(str(out)).parents and out.hash_info and _pulled(repo, out):
+                    out.checkout(force=True)
 
 
 def recall(stage: str) -> None:
@@ -154,26 +162,32 @@ def outdated() -> set[str]:
         return {each.addressing for each in graph if _is_outdated(each, [*graph.successors(each)])}
 
 
-def merge(entries: Mapping[str, dict[str, Any]]) -> None:
-    """Record runs of stages that were elsewhere in dvc.lock, as DVC would; of older outputs here none stays.
+def merge(name: str, entry: dict[str, Any], planned: bool) -> None:
+    """Record the run of a stage that was elsewhere in dvc.lock, as DVC would; of older outputs here none stays.
+
+    DVC's own way reads all stages, and writes them again: in a graph of hundreds, seconds for each.
+
+    Args:
+        planned: Whether dvc.yaml is known to be as it was when the stage was sent.
 
     Raises:
         UserError: dvc.yaml has no longer the stage that was run.
     """
     with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
-        repo.scm_context.quiet = True
-        DVC.setLevel(logging.WARNING)  # whoever ran the stage has shown what DVC says of it
-        for name, entry in entries.items():
+        lies_here = [each["path"] for each in entry["outs"] if os.path.lexists(each["path"])]
+        if lies_here or not planned:
             (stage,) = repo.stage.collect(name)
             StageLoader.fill_from_lock(stage, entry)
             if to_single_stage_lockfile(stage) != entry:
                 raise UserError(
                     f"{name} is another stage in dvc.yaml than the one that was run: give the command again"
                 )
-            stage.dump(update_pipeline=False)
             for out in stage.outs:
                 if out.exists and out.changed_checksum():
                     out.remove()
+        path = Path("dvc.lock")
+        text = path.read_text() if path.exists() else "schema: '2.0'\nstages:\n"
+        files.write_text(path, lock.with_entry(text, dumps_yaml({"stages": {name: entry}}).partition("\n")[2]))
 
 
 def _is_outdated(stage: Any, upstream: list[Any]) -> bool:
@@ -195,6 +209,14 @@ def _check(repo: Repo) -> None:
         raise UserError(
             f"the remote's folder {odb.path} is not on {platform.node()}: make it, where all machines see it"
         )
+
+
+def _pulled(repo: Repo, out: Any) -> bool:
+    """Whether the cache has all of an output, after what it lacks was brought from the remote."""
+    with _reached(repo.cloud.get_remote(None, "fetch").path), suppress(CollectCacheError):
+        for odb, objs in out.get_used_objs().items():
+            repo.cloud.pull(objs, odb=odb)
+    return not out.changed_cache()
 
 
 def _offered(repo: Repo, outs: Iterable[Any]) -> list[str]:

@@ -15,12 +15,14 @@ from pipeline.base.paths import PLAN
 from pipeline.config.resources import Request, Resources
 from pipeline.dvc import lock, travel
 from pipeline.dvc.travel import Remote
-from pipeline.engines import worker
+from pipeline.engines import once, worker
 from pipeline.engines.engine import EVERY, StageWork
+from pipeline.engines.once import Once
 from pipeline.engines.process import UNCHANGED, Process, reason
 from pipeline.engines.schedule import Before
 from pipeline.engines.worker import Ended, Errand
 
+GRAPH = Path("dvc.yaml")
 PREPARE = "prepare"  # it reads the images
 
 
@@ -101,15 +103,28 @@ class Elsewhere:
         self.places = most or len(needs)
         self._here: set[str] = set()
         self._there: dict[str, Request] = {}
+        self._offers: list[Offer] = []
+        self._full: list[Request] = []  # for what there is no room until a stage ends
+        self._once = Once(_entries)
+        self._graph = GRAPH.read_bytes()
 
     def find(self, stage: str, free: Collection[int]) -> int | str | None:
-        """Any, where a machine has room beside all that run."""
+        """Any, where a machine has room beside all that run, and no other run of the repository is at the same."""
         if stage in self.near:
-            return None if self._here else min(free)
-        request, offers = self.resources.of(stage), self.machines.offers()
-        if not fits([request], offers):
-            return f"no machine has {described(request)}"
-        return min(free) if fits([*self._there.values(), request], offers) else None
+            if self._here:
+                return None
+        else:
+            request, offers = self.resources.of(stage), self.machines.offers()
+            if offers is not self._offers:
+                self._offers, self._full = offers, []
+            if request in self._full:
+                return None
+            if not fits([request], offers):
+                return f"no machine has {described(request)}"
+            if not fits([*self._there.values(), request], offers):
+                self._full.append(request)
+                return None
+        return min(free) if self._once.begins(stage, self.needs[stage]) else once.WORDS
 
     def begin(self, stage: str, place: int) -> StageWork:
         """Here, or there."""
@@ -118,12 +133,11 @@ class Elsewhere:
             return Process(stage, self.environment, worker.bring_about)
         self._there[stage] = request = self.resources.of(stage)
         try:
-            recorded = lock.read(Path("dvc.lock")).stages
-            entries = {name: recorded[name] for name in (stage, *self.needs[stage]) if name in recorded}
+            entries = _entries((stage, *self.needs[stage]))
             errand = Errand(stage, entries, self.remote, "cuda" if request.gpus else "cpu", self.environment)
-            return Sent(stage, self.machines.send(errand, request))
+            return Sent(stage, self.machines.send(errand, request), self._graph)
         except UserError as error:  # others run, and go on
-            return Sent(stage, Refused(str(error)))
+            return Sent(stage, Refused(str(error)), self._graph)
 
     def wait(self, running: Sequence[StageWork]) -> None:
         """A moment: what ends elsewhere has taken longer."""
@@ -133,13 +147,20 @@ class Elsewhere:
         """Its room is free."""
         self._here.discard(work.stage)
         self._there.pop(work.stage, None)
+        self._full = []
+        self._once.ends(work.stage)
 
 
 class Sent:
-    """A stage that runs on another machine."""
+    """A stage that runs on another machine.
 
-    def __init__(self, stage: str, handle: Handle) -> None:
+    Args:
+        graph: What dvc.yaml holds as it is sent.
+    """
+
+    def __init__(self, stage: str, handle: Handle, graph: bytes) -> None:
         self.stage = stage
+        self.graph = graph
         self.began = time.monotonic()
         self.why = ""
         self._handle = handle
@@ -183,11 +204,16 @@ class Sent:
 
     def _record(self, entry: dict[str, Any]) -> int:
         try:
-            travel.merge({self.stage: entry})
+            travel.merge(self.stage, entry, planned=GRAPH.read_bytes() == self.graph)
         except UserError as error:
             self.why = str(error)
             return 1
         return 0
+
+
+def _entries(stages: Collection[str]) -> dict[str, Any]:
+    """What dvc.lock says of stages that have run."""
+    return lock.read_stages(Path("dvc.lock"), stages).stages
 
 
 def fits(requests: Sequence[Request], offers: Sequence[Offer]) -> bool:

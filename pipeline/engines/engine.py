@@ -1,6 +1,6 @@
 """Where stages run: what `repro` asks of it. This machine is one such engine."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import wait
 from typing import Protocol
 
@@ -80,11 +80,18 @@ class Here:
     Args:
         environments: Of each place, what to add to the environment.
         room: The memory of the GPUs.
+        bring_about: As of `Process`.
     """
 
-    def __init__(self, environments: Sequence[dict[str, str]], room: Room) -> None:
+    def __init__(
+        self,
+        environments: Sequence[dict[str, str]],
+        room: Room,
+        bring_about: Callable[[str], bool] | None = None,
+    ) -> None:
         self.environments = environments
         self.room = room
+        self.bring_about = bring_about
         self.places = len(environments)
         self._running: dict[str, Process] = {}
 
@@ -99,7 +106,7 @@ class Here:
 
     def begin(self, stage: str, place: int) -> Process:
         """In a process of its own."""
-        self._running[stage] = Process(stage, self.environments[place])
+        self._running[stage] = Process(stage, self.environments[place], self.bring_about)
         return self._running[stage]
 
     def wait(self, running: Sequence[StageWork]) -> None:

@@ -112,7 +112,7 @@ def main() -> None:
 
     def work() -> bool:
         ran = _complete(errand.stage)
-        files.write_json(target, lock.read_stage(Path("dvc.lock"), errand.stage).stages[errand.stage])
+        files.write_json(target, lock.read_stages(Path("dvc.lock"), [errand.stage]).stages[errand.stage])
         return ran
 
     with workspace(Path.cwd(), errand.remote, errand.entries) as folder:

@@ -20,7 +20,7 @@ from dvc.cli.parser import get_main_parser
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.dvc import cache, internals, looking, queue, remote, run_cache, tasks, travel
+from pipeline.dvc import cache, internals, looking, queue, remote, run_cache, tasks, travel, waiting
 from tests.scratch import ROOT, Scratch, wait
 
 # Module, name within it, parameters that we give.
@@ -70,6 +70,26 @@ USED = [
     ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.iter_queued", ()),
     ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.kill", ("revs",)),
     ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.proc", ()),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.remove", ()),
+    ("dvc.repo.experiments.queue.celery", "LocalCeleryQueue.stash", ()),
+    ("dvc.repo.experiments.queue.base", "BaseStashQueue.collect_executor", ("exp", "executor", "exec_result")),
+    ("dvc.repo.experiments.queue.base", "QueueEntry", ("stash_rev", "name")),
+    ("dvc.repo.experiments.stash", "ExpStash.stash_revs", ()),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor", ()),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.PACKED_ARGS_FILE", ()),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor._update_config", ("update",)),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.cleanup", ()),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.from_stash_entry", ("repo", "entry", "wdir")),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.info", ()),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.init_cache", ("repo", "rev")),
+    (
+        "dvc.repo.experiments.executor.local",
+        "TempDirExecutor.init_git",
+        ("repo", "scm", "stash_rev", "entry", "infofile", "branch"),
+    ),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.save", ("info", "targets", "force")),
+    ("dvc.repo.experiments.executor.local", "TempDirExecutor.unpack_repro_args", ("path",)),
+    ("dvc.scm", "Git", ()),
     ("dvc_task.proc.manager", "ProcessManager.get", ("key",)),
     ("dvc_task.proc.manager", "ProcessManager.__setitem__", ("key", "value")),
     ("dvc.repo.index", "Index.graph", ()),
@@ -91,13 +111,14 @@ USED = [
     ("dvc.stage.cache", "StageCache._get_cache_dir", ("key",)),
     ("dvc.stage.loader", "StageLoader.fill_from_lock", ("stage", "lock_data")),
     ("dvc.stage.serialize", "to_single_stage_lockfile", ("stage",)),
+    ("dvc.utils.serialize", "dumps_yaml", ("d",)),
     ("dvc_data.hashfile.hash_info", "HashInfo", ("name", "value")),
     ("dvc_data.hashfile.meta", "Meta", ("isexec",)),
 ]
 COMMANDS = [
     "repro teacher",
     "exp show --json",
-    "exp run --queue --name x --force -S a=1 -S b=2",
+    "exp run --queue --name x -S a=1 -S b=2",
     "queue status",
     "queue logs x",
     "queue kill x",
@@ -130,7 +151,7 @@ def _accepted(value: Any) -> list[str]:
 
 
 def test_the_table_names_all_that_is_imported() -> None:
-    used = (cache, internals, looking, remote, tasks, travel)
+    used = (cache, internals, looking, remote, tasks, travel, waiting)
     trees = [ast.parse(Path(str(module.__file__)).read_text()) for module in used]
     named = {(module, name.split(".")[0]) for module, name, _ in USED}
     imported = {
@@ -282,5 +303,5 @@ def test_no_other_file_of_ours_imports_dvc() -> None:
                 names = [str(argument.value) for argument in each.args if isinstance(argument, ast.Constant)]
             if {name.split(".")[0] for name in names} & OF_DVC:
                 importing.add(path.relative_to(ROOT).as_posix())
-    ours = ("cache", "internals", "looking", "remote", "tasks", "travel")
+    ours = ("cache", "internals", "looking", "remote", "tasks", "travel", "waiting")
     assert importing == {f"pipeline/dvc/{name}.py" for name in ours}

@@ -63,5 +63,5 @@ def test_one_stage_is_read_as_it_is_among_all(tmp_path: Path) -> None:
         "  student2:\n    outs:\n    - path: s2\n      md5: s2\n"
     )
     assert lock.read(path).outs == {"s": "s1", "s2": "s2"}
-    assert lock.read_stage(path, "student").outs == {"s": "s1"}
-    assert lock.read_stage(path, "stud") == Lock({})
+    assert lock.read_stages(path, ["student"]).outs == {"s": "s1"}
+    assert lock.read_stages(path, ["stud"]) == Lock({})

@@ -26,7 +26,7 @@ def test_what_was_reached_before_is_found(
     assert [network["size"] for network in found.networks] == [8] * (2 if name == "mutual" else 1)
     assert found.same_data
     record = Path("dvc.lock").read_text()
-    prepared = lock.read_stage(Path("dvc.lock"), "prepare").outs["artifacts/data"]
+    prepared = lock.read_stages(Path("dvc.lock"), ["prepare"]).outs["artifacts/data"]
     own = re.search(rf"^  {name}:\n(?:    .*\n)*", record, re.MULTILINE)
     assert own
     other = record.replace(own[0], own[0].replace(prepared, prepared[::-1]))
@@ -52,14 +52,14 @@ def test_without_a_cache_there_is_none(fresh: Scratch, copied: Scratch, monkeypa
 def test_a_dvc_lock_that_is_just_being_written_is_no_error(lineage: Scratch, tmp_path: Path) -> None:
     """Other stages end beside this one, and DVC writes their records in place."""
     content = (lineage.folder / "dvc.lock").read_text()
-    whole = lock.read_stage(lineage.folder / "dvc.lock", "student").outs
+    whole = lock.read_stages(lineage.folder / "dvc.lock", ["student"]).outs
     assert len(whole) == 3
     record = re.search(r"^  student:\n(?:    .*\n)*", content, re.MULTILINE)
     assert record
     cut = tmp_path / "dvc.lock"
     for end in range(*record.span(), 5):
         cut.write_text(content[:end])
-        found = lock.read_stage(cut, "student").outs
+        found = lock.read_stages(cut, ["student"]).outs
         assert all(md5 in ("", whole[path]) for path, md5 in found.items())
 
 

@@ -151,15 +151,17 @@ def test_a_killed_worker_of_dvcs_own_holds_nobody(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(scratch.folder)
     for name, value in {**scratch.environment, "PYTHONPATH": str(ROOT)}.items():
         monkeypatch.setenv(name, value)
-    (scratch.folder / "params.yaml").write_text("a: 0\n")
+    for name in ("params.yaml", "given"):
+        (scratch.folder / name).write_text("a: 0\n")
     command = f"touch {tmp_path}/begun${{a}}; test -e {tmp_path}/go || sleep 300; echo ${{a}} > out"
-    stage = {"cmd": command, "params": ["a"], "outs": [{"out": {"cache": False}}]}
-    (scratch.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"only": stage}}))
+    first = {"cmd": f"echo ran >> {tmp_path}/first; cp given made", "deps": ["given"], "outs": ["made"]}
+    second = {"cmd": command, "params": ["a"], "deps": ["made"], "outs": [{"out": {"cache": False}}]}
+    (scratch.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"first": first, "second": second}}))
     scratch.run("git", "init", "--quiet")
     scratch.run("git", "add", ".")
     scratch.run(*COMMIT)
-    queue.add("other", ["a=1"], again=False)
-    queue.add("mine", ["a=2"], again=False)
+    queue.add("other", ["a=1"])
+    queue.add("mine", ["a=2"])
     ask = "from pipeline.dvc import queue; queue.run(['mine'], 2, print)"
     waiting = scratch.start(sys.executable, "-c", ask)
     begun = [tmp_path / f"begun{number}" for number in (1, 2)]
@@ -176,10 +178,12 @@ def test_a_killed_worker_of_dvcs_own_holds_nobody(tmp_path: Path, monkeypatch: p
     psutil.wait_procs(killed, 10)
     (tmp_path / "go").touch()
 
+    ran = (tmp_path / "first").read_text()
     assert queue.clear(["mine"], print) == ["mine"]
-    queue.add("mine", ["a=2"], again=True)
+    queue.add("mine", ["a=2"])
     queue.run(["mine"], 1, print)
     assert ("mine", None) in [(each.name, each.state) for each in experiments.read()], "it is done"
+    assert (tmp_path / "first").read_text() == ran, "and what was done before was not done again"
     assert [task.name for task in queue.tasks().running()] == ["other"], "which is not ours to end"
     assert queue.clear(["mine"], print) == []
 

@@ -1,6 +1,5 @@
-"""What goes to the remote and comes from it, and what the driver records of it."""
+"""What goes between a workspace and the remote, beyond what a stage on a machine shows."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,7 @@ import yaml
 
 from pipeline.base.errors import UserError
 from pipeline.dvc import travel
-from tests.engines.small_graph import STAGES, Graph, create
-
-# Of a library of DVC's.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+from tests.engines.small_graph import Graph, create
 
 
 @pytest.fixture
@@ -19,63 +15,64 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     return create(tmp_path, monkeypatch)
 
 
-def test_the_remote_is_that_which_all_machines_know(graph: Graph) -> None:
-    assert travel.remote() == graph.remote, "its folder as an absolute path"
-    Path(".dvc/config.local").write_text("['remote \"common\"']\n    url = /elsewhere/mine\n")
-    with pytest.raises(UserError, match=r"^the remote's folder /elsewhere/mine is not on .+: make it"):
-        travel.remote()
-    Path(".dvc/config.local").write_text("['remote \"mine\"']\n    url = ../../remote\n[core]\n    remote = mine\n")
+def test_all_below_a_folder_is_brought_and_nothing_else(graph: Graph) -> None:
+    write = "mkdir -p metrics made && echo 1 > metrics/one.json && echo 2 > made/two"
+    stage = {"cmd": write, "deps": ["given/first.json"], "outs": ["metrics/one.json", "made"]}
+    never = {"cmd": "exit 1", "deps": ["given/first.json"], "outs": ["metrics/never.json"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"writes": stage, "never": never}}))
+    graph.share("writes")
+    graph.scratch.run("rm", "-r", ".dvc/cache", "metrics", "made")
+    travel.bring(Path("metrics"))
+    assert Path("metrics/one.json").read_text() == "1\n"
+    assert not Path("made").exists() and not Path("metrics/never.json").exists()
+
+
+def test_an_experiments_folder_is_not_where_the_path_of_a_remote_begins(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert travel.remote() == graph.remote
-    Path(".dvc/config").write_text("[core]\n    analytics = false\n")
-    with pytest.raises(UserError, match=r"^\.dvc/config has no default remote, by which machines exchange"):
-        travel.remote()
-    Path(".dvc/config").write_text("[core]\n    remote = mine\n")
-    with pytest.raises(UserError, match=r"^\.dvc/config has no url of the remote 'mine'"):
-        travel.remote()
+    inside = tmp_path / "deep" / "down" / "experiment"
+    (inside / ".dvc").mkdir(parents=True)
+    (inside / ".dvc/config").write_bytes(Path(".dvc/config").read_bytes())
+    (inside / ".dvc/config.local").write_text(f"['remote \"common\"']\n    url = {graph.remote.url}\n")
+    monkeypatch.setenv("DVC_ROOT", str(graph.folder))
+    monkeypatch.chdir(inside)
+    graph.scratch.run("git", "init", "--quiet", str(inside))
+    assert travel.remote() == graph.remote
 
 
-def test_what_is_outdated_and_what_is_lost(graph: Graph) -> None:
-    graph.scratch.run("dvc", "repro", "last")
-    others = {"slow", "wrong"}
-    assert travel.outdated() - {"plan"} == others, "which never ran"
-    for name in ("first", "second"):
-        graph.scratch.run("rm", "-r", name)
-    assert travel.outdated() - {"plan"} == others, "what does not lie here is taken for what is recorded"
-    Path("third").unlink()
-    Path("third").write_text("mine")
-    assert travel.outdated() - {"plan"} == {"third", "last"} | others, "what lies here and is another is not"
-    Path("third").unlink()
-    lock = graph.lock
-    lock["first"]["outs"][0]["md5"] = "0" * 32
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
-    assert travel.outdated() - {"plan"} == {"second", "third"} | others, "they read another one"
-
-    assert travel.offer(["prepare", "third", "first"]) == {"first"}, "of which nobody has what is recorded"
-    shutil.rmtree(".dvc/cache")
-    assert travel.offer(["prepare", "third", "second"]) == {"second"}, "the others are in the remote by now"
-
-
-def test_a_run_elsewhere_is_recorded_as_dvc_would_and_what_is_old_here_goes(graph: Graph) -> None:
+def test_dvc_lock_is_written_as_dvc_writes_it(graph: Graph) -> None:
     graph.scratch.run("dvc", "repro", "third")
-    text, entry = Path("dvc.lock").read_text(), graph.lock["third"]
-    graph.give("third", 2)
-    graph.scratch.run("dvc", "repro", "third")
-    newer = Path("dvc.lock").read_text()
-    assert newer != text
-    travel.merge({"third": entry})
-    assert graph.lock["third"] == entry and not Path("third").exists()
-    assert Path("first").exists() and Path("prepare").exists()
-    graph.give("third", 1)
-    graph.scratch.run("dvc", "repro", "third")
-    assert Path("dvc.lock").read_text() == text, "byte for byte"
-    assert graph.names.count("third") == 2
+    path, written = Path("dvc.lock"), Path("dvc.lock").read_text()
+    entries = graph.entries("plan", "first", "third")
+    for name, entry in entries.items():
+        travel.merge(name, entry, planned=True)
+        assert path.read_text() == written, "in its place"
+    path.write_text(written.partition("  third:\n")[0])
+    travel.merge("third", entries["third"], planned=True)
+    assert path.read_text() == written, "at the end"
+    path.unlink()
+    for name in [*yaml.safe_load(written)["stages"]]:
+        travel.merge(name, yaml.safe_load(written)["stages"][name], planned=False)
+    assert path.read_text() == written, "as the first"
 
 
-def test_a_stage_that_is_another_one_by_now_is_not_recorded(graph: Graph) -> None:
+def test_what_lies_here_of_an_older_run_is_removed(graph: Graph) -> None:
     graph.scratch.run("dvc", "repro", "third")
-    before = graph.lock
-    stages = {**STAGES, "third": {**STAGES["third"], "deps": ["first"]}}
-    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-    with pytest.raises(UserError, match=r"^third is another stage in dvc.yaml than the one that was run"):
-        travel.merge({"third": before["third"]})
-    assert graph.lock == before
+    entry = graph.entries("third")["third"]
+    travel.merge("third", entry, planned=True)
+    assert Path("third").exists(), "it is what was recorded"
+    (out,) = entry["outs"]
+    travel.merge("third", {**entry, "outs": [{**out, "md5": "0" * 32}]}, planned=True)
+    assert not Path("third").exists() and Path("first").exists()
+
+
+def test_a_stage_that_is_another_by_now_is_not_recorded(graph: Graph) -> None:
+    graph.scratch.run("dvc", "repro", "third")
+    before, entry = Path("dvc.lock").read_bytes(), graph.entries("third")["third"]
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())
+    stages["stages"]["third"]["cmd"] = "cat first > third"
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    with pytest.raises(UserError, match=r"^third is another stage in dvc\.yaml than the one that was run: "):
+        travel.merge("third", entry, planned=False)
+    assert Path("dvc.lock").read_bytes() == before

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from pipeline.commands.repro_on import repro_on
 from pipeline.config.resources import Request
 from pipeline.console.errors import run
+from pipeline.dvc.training_state import VARIABLE as STATE
 from pipeline.dvc.travel import Remote
 from pipeline.engines import hosts, worker
 from pipeline.engines.elsewhere import Offer
@@ -42,24 +44,39 @@ class FakeMachines:
         label = dict([request.label.split("=")]) if request.label else {}
         free = [name for name in OFFERS if name not in self.busy or self.busy[name].ended()]
         name = next(name for name in free if label.items() <= OFFERS[name].labels.items())
-        home = str(Path("..", name).resolve())
-        self.busy[name] = FakeHandle(replace(errand, environment={**errand.environment, VARIABLE: home}), self.code)
+        self.busy[name] = FakeHandle(errand, self.code, [name, *(each for each in free if each != name)])
         return self.busy[name]
 
 
 class FakeHandle:
-    """A process that does the errand."""
+    """A process that does the errand, on one of these machines; where it is lost, another, on the next of them."""
 
-    def __init__(self, errand: Errand, code: Path) -> None:
+    def __init__(self, errand: Errand, code: Path, names: list[str]) -> None:
+        self.errand = errand
+        self.code = code
+        self.names = names
         self.result = Path(tempfile.mkdtemp(prefix="cohobate.")) / "ended.json"
-        command = [sys.executable, "-m", "tests.engines.fake_machines", "work", str(code), str(self.result)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        home = _top() / self.names[0]
+        self.names = [*self.names[1:], self.names[0]]
+        # Each has a state of its own, as it has a cache; what belongs to the repository is known by the old value.
+        own = {VARIABLE: str(home), STATE: str(home / "training-state"), "OF": os.environ.get(STATE, "")}
+        errand = replace(self.errand, environment={**self.errand.environment, **own})
+        command = [sys.executable, "-m", "tests.engines.fake_machines", "work", str(self.code), str(self.result)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, env={**os.environ, **own}, start_new_session=True
+        )
         assert self.process.stdin
         with self.process.stdin as given:
             given.write(json.dumps(asdict(errand)).encode())
 
     def ended(self) -> Ended | None:
         if self.process.poll() is None:
+            return None
+        if not self.result.exists():
+            self._begin()
             return None
         return Ended(**json.loads(self.result.read_text()))
 
@@ -69,12 +86,14 @@ class FakeHandle:
 
 @contextmanager
 def connected(images: Path) -> Iterator[FakeMachines]:
-    import shutil
-
-    code = Path("../code").resolve()
-    shutil.rmtree(code, ignore_errors=True)
+    code = Path(tempfile.mkdtemp(prefix="code.", dir=_top()), "repository")
     shutil.copytree(Path.cwd(), code, ignore=NOT_CODE)
     yield FakeMachines(code)
+
+
+def _top() -> Path:
+    """The folder of the machines, beside the repository, also from an experiment's folder."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve().parent
 
 
 def work(code: Path, result: Path) -> None:

@@ -19,7 +19,9 @@ from tests.scratch import COMMIT, CONFIG, PARAMS, ROOT, Scratch
 RUNS = "RUNS"  # the file in which each stage that runs writes its name and its machine
 OUTSIDE = "OUTSIDE"  # a file that only the driver's machine is to read
 NAMES = ("prepare", "first", "second", "third", "last", "slow", "wrong")
-NOT_CODE = shutil.ignore_patterns(".git", "plan", *NAMES, "tmp", "cache", "config.local", "dvc.lock")
+NOT_CODE = shutil.ignore_patterns(
+    ".git", "plan", "artifacts", "metrics", "curves", *NAMES, "tmp", "cache", "config.local", "dvc.lock"
+)
 HALT = "trap 'echo saved >> \"$RUNS\"; exit 130' TERM; sleep 60 & wait"
 
 

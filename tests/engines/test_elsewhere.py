@@ -57,7 +57,7 @@ def test_stages_that_read_files_stay_here(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_never_went_out_has_failed() -> None:
-    work = Sent("teacher", Refused("dvc.lock is damaged"))
+    work = Sent("teacher", Refused("dvc.lock is damaged"), b"")
     assert work.has_ended and not work.unchanged
     work.close()
     assert (work.poll(), work.why) == (1, "dvc.lock is damaged")

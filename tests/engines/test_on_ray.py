@@ -14,6 +14,7 @@ from tests.scratch import RAN
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 from pipeline.base.errors import UserError
+from pipeline.dvc import experiments
 from pipeline.engines import on_ray
 
 FIVE = ("prepare", "first", "second", "third", "last")
@@ -71,6 +72,20 @@ def test_three_nodes_do_what_one_machine_would(graph: Graph) -> None:
     assert sorted(RAN.findall(graph.scratch.run("dvc", "repro", "last"))) == sorted(("plan", *FIVE))
     expected = {**contents(graph.folder, FIVE), "second/all": found["second/all"].replace('"cpu"', '"auto"')}
     assert {**found, "second/all": ""} == {**expected, "second/all": ""}
+
+
+@pytest.mark.long
+def test_experiments_of_the_queue_run_there(graph: Graph) -> None:
+    for name, value in {"two": 2, "three": 3}.items():
+        graph.give("third", value)
+        graph.scratch.run("dvc", "exp", "run", "--queue", "--name", name, "last")
+    said = graph.scratch.run(sys.executable, "-m", "pipeline", "queue", "--on", "ray")
+    assert "2 of 2 experiments were due, and ran in " in said
+    assert sorted(graph.names) == sorted([*FIVE, "third", "last"]), said
+    assert {machine for name, machine in graph.ran if name != "prepare"} == {"a", "b"}
+    known = {each.name: each.state for each in experiments.read()}
+    assert (known["two"], known["three"]) == (None, None)
+    assert "nothing waits in DVC's queue" in graph.scratch.run(sys.executable, "-m", "pipeline", "queue", "--on", "ray")
 
 
 def test_a_cluster_that_is_not_for_us_is_one_sentence() -> None:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.faults import small
+from tests.faults.cluster import CLUSTER
 from tests.faults.disks import DISKS
 from tests.faults.driver import strike as kill
 from tests.faults.families import FAMILIES
@@ -26,6 +27,7 @@ from tests.faults.world import build
 from tests.scratch import Scratch
 
 STAGES = {**FAMILIES, **DISKS}
+WHOLE = {**RUNS, **CLUSTER}
 Strike = Callable[[random.Random, Path], str]
 
 
@@ -35,9 +37,9 @@ def strikes(names: list[str], folder: Path) -> dict[str, Strike]:
     if of_stages := [name for name in names if name in STAGES]:
         world, _ = build(folder / "reference")
         found |= {name: lambda draw, own, name=name: STAGES[name](world, draw, own) for name in of_stages}
-    if of_runs := [name for name in names if name in RUNS]:
+    if of_runs := [name for name in names if name in WHOLE]:
         lineage = small.build(folder / "small")
-        found |= {name: lambda draw, own, name=name: _run(RUNS[name], lineage, draw, own) for name in of_runs}
+        found |= {name: lambda draw, own, name=name: _run(WHOLE[name], lineage, draw, own) for name in of_runs}
     return found
 
 
@@ -66,8 +68,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--families", help=f"comma-separated: {', '.join((*STAGES, *RUNS))}; those in a stage without")
+    parser.add_argument("--families", help=f"comma-separated: {', '.join((*STAGES, *WHOLE))}; those in a stage without")
     parser.add_argument("--runs", action="store_true", help=f"those of whole runs: {', '.join(RUNS)}")
+    parser.add_argument("--cluster", action="store_true", help=f"those of machines: {', '.join(CLUSTER)}")
     parser.add_argument("--jobs", type=int, default=1, help="how many faults at a time")
     parser.add_argument("--record", type=Path, help="JSON file to which what came of each is added")
     asked = parser.parse_args()
@@ -77,9 +80,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults.") as temporary, ThreadPoolExecutor(asked.jobs) as pool:
         mounts = mountable(Path(temporary) / "mounted")
         names = [*RUNS] if asked.runs else [*FAMILIES, *(DISKS if mounts else ())]
+        names = [*CLUSTER] if asked.cluster else names
         names = asked.families.split(",") if asked.families else names
-        if unknown := {*names} - {*STAGES, *RUNS}:
-            parser.error(f"unknown family {min(unknown)!r}: there are {', '.join((*STAGES, *RUNS))}")
+        if unknown := {*names} - {*STAGES, *WHOLE}:
+            parser.error(f"unknown family {min(unknown)!r}: there are {', '.join((*STAGES, *WHOLE))}")
         numbers = [number for number in every if not record.has(asked.seed, number)]
         of = {number: names[number % len(names)] for number in numbers}
         found = strikes([name for name in {*of.values()} if mounts or name not in {*DISKS, *MOUNTED}], Path(temporary))

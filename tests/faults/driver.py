@@ -11,13 +11,14 @@ from contextlib import suppress
 import psutil
 
 from tests.faults.small import TARGETS, running, wait
-from tests.scratch import Scratch
+from tests.scratch import ROOT, Scratch
 
 DVC = ("dvc", "repro", *TARGETS)
 JOBS = (sys.executable, "-m", "pipeline", "repro", "--jobs", "2", *TARGETS)
 SEEDS = (sys.executable, "-m", "pipeline", "seeds", "--count", "2")
+ON = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.engines.fake_machines", "drive", *TARGETS)
 OTHER = {DVC: JOBS, JOBS: DVC}
-NAMED = {DVC: "dvc repro", JOBS: "repro --jobs 2", SEEDS: "seeds"}
+NAMED = {DVC: "dvc repro", JOBS: "repro --jobs 2", SEEDS: "seeds", ON: "repro --on"}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WHOM = ("the driver", "its group", "a stage", "all")
 LONGEST = 600.0  # seconds
@@ -96,7 +97,7 @@ class Driver:
             return "had finished"
         if status == -self.sent:
             return f"ended by {signal.Signals(self.sent).name}"  # at once: it can say nothing
-        if self.command == JOBS and status > 128:
+        if self.command in (JOBS, ON) and status > 128:
             assert STOPPED.search(said), f"stopped without a word:\n{self.tail}"
             return "stopped"
         assert re.search(r"^(error|ERROR): ", said, re.MULTILINE), f"status {status} without a word:\n{self.tail}"

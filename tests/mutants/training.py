@@ -370,7 +370,12 @@ MUTANTS = [
         "if content[:DIGEST]:",
         STATE,
     ),
-    Mutant("pipeline/base/locks.py", "fcntl.LOCK_EX", "fcntl.LOCK_SH", STATE),
+    Mutant(
+        "pipeline/base/locks.py",
+        "fcntl.flock(descriptor, fcntl.LOCK_EX",
+        "fcntl.flock(descriptor, fcntl.LOCK_SH",
+        STATE,
+    ),
     # What a node records.
     Mutant(
         "pipeline/training/learn.py",
