@@ -58,6 +58,7 @@ def test_the_names_are_these() -> None:
     assert all(name in said for name in NAMES)
 
 
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of a library of DVC's
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES if name != "others"],

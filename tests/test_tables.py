@@ -15,7 +15,7 @@ TABLES = {
     "methods.md": 5,
     "labels.md": 2,
     "performance.md": 4,
-    "reliability.md": 1,
+    "reliability.md": 2,
     "unequal.md": 1,
     "zoo.md": 1,
     "networks.md": 1,
