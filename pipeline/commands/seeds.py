@@ -11,7 +11,6 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.commands.compare import Cells
-from pipeline.commands.queue import run_on
 from pipeline.config import params
 from pipeline.config.section import unknown
 from pipeline.config.select import ACCURACY, Metric, metric_of
@@ -78,6 +77,8 @@ def run(asked: dict[str, list[str]], jobs: int | None, only_queue: bool, on: str
     if on is None and left:
         queue.run(asked, jobs or 1, log)
     elif on is not None and (waiting := [name for name in asked if left.get(name) == "queued"]):
+        from pipeline.commands.queue import run_on  # and with it DVC's Python
+
         run_on(on, waiting, jobs)
     done = {each.name: each for each in experiments.read() if each.name in asked and each.state is None}
     if missing := [name for name in asked if name not in done]:

@@ -6,7 +6,7 @@ Each gets a folder of its own, as DVC's workers have it, and is recorded from th
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class Unpacked:
             BaseStashQueue.collect_executor(experiments, self._executor, saved)
             experiments.celery_queue.remove([self._entry.stash_rev])
 
+    def close(self) -> None:
+        """Remove the folder, and close DVC's hold of its Git repository."""
+        self._executor.cleanup()
+
 
 def names() -> list[str]:
     """The experiments that wait, in their order."""
@@ -77,7 +81,8 @@ def unpacked(name: str, log: Log) -> Iterator[Unpacked]:
             try:
                 for left in folder.glob("*/"):  # by one that was killed
                     shutil.rmtree(left)
-                yield _unpacked(repo, name, folder)
+                with closing(_unpacked(repo, name, folder)) as experiment:
+                    yield experiment
             finally:
                 shutil.rmtree(folder, ignore_errors=True)  # another may look at it just now
 

@@ -78,7 +78,10 @@ def test_files_are_written_listed_read_and_removed(tmp_path: Path, system: Calla
         ("[core", r"DVC cannot use its default remote \(config file error"),
     ],
 )
-def test_without_a_remote_that_can_be_used_it_is_one_sentence(repository: Path, text: str, sentence: str) -> None:
+def test_without_a_remote_that_can_be_used_it_is_one_sentence(
+    repository: Path, text: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dvc_s3", None)  # it may be installed, as for the tests on S3
     configure(repository, text)
     with pytest.raises(UserError, match=sentence) as refused:
         remote_folder()

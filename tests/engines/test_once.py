@@ -28,7 +28,8 @@ def once(**changed: str) -> Once:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    files.write_sealed(Path("plan/student.json"), {"epochs": 1})
+    for name in ("student", "direct"):
+        files.write_sealed(Path(f"plan/{name}.json"), {"epochs": 1})
 
 
 def test_one_runs_it_and_the_other_waits_until_it_has_ended() -> None:
