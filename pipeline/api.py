@@ -96,6 +96,7 @@ class Run:
         """What the stages made, by name; a slot that stands for another node has its `origin`."""
         top = self.folder / ARTIFACTS
         names = sorted(path.parent.relative_to(top).as_posix() for path in top.rglob("node.json"))
+        names = [name for name in names if not name.endswith(f"/{node.FLOAT}")]  # a part of the node around it
         return {name: node.read(name, self.folder) for name in names}
 
     @cached_property

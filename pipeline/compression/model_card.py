@@ -97,10 +97,22 @@ PIXELS = """
 Where that code is not at hand, `{file}` beside it needs none of the cropping, resizing and normalising: it takes
 `image`, uint8 (batch, height, width, {channels}) of any height and width, decoded, upright and in sRGB, and gives the
 same outputs. From the same picture its pixels are within one grey level of those above (two in noise)."""
-FILES = {"onnx": "model.onnx", "openvino": "openvino/model.xml", "torch": "torch/model.pt2"}
+FILES = {
+    "onnx": "model.onnx",
+    "openvino": "openvino/model.xml",
+    "ncnn": "ncnn/model.param",
+    "litert": "litert/model.tflite",
+    "torch": "torch/model.pt2",
+}
 CALLS = {
     "openvino": """\
 - OpenVINO, an image a call: `openvino.compile_model("openvino/model.xml", "CPU")({"pixels": pixels})["logits"]`""",
+    "ncnn": """\
+- ncnn, an image a call: `net = ncnn.Net()`, `net.load_param("ncnn/model.param")`, `net.load_model("ncnn/model.bin")`,
+  `run = net.create_extractor()`, `run.input("in0", ncnn.Mat(pixels[0]).clone())`, `logits = run.extract("out0")[1]`""",
+    "litert": """\
+- LiteRT, an image a call: `from ai_edge_litert.interpreter import Interpreter`,
+  `Interpreter("litert/model.tflite").get_signature_runner()(args_0=pixels)["output_0"]`""",
     "torch": """\
 - torch, logits and probabilities: `torch.export.load("torch/model.pt2").module()(torch.from_numpy(pixels))`""",
 }

@@ -17,7 +17,7 @@ from pipeline.console.progress import log
 from pipeline.data import left_out, prepared
 from pipeline.evaluation import cost
 from pipeline.lineage import node
-from pipeline.lineage.node import EMPTY_CURVE, Node
+from pipeline.lineage.node import EMPTY_CURVE, FLOAT, Node
 from pipeline.lineage.predictions import read_predictions, write_predictions
 from pipeline.models.build import rebuild
 from pipeline.planning.specs.compress import ComputeStepSpec, StepSpec
@@ -98,9 +98,14 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         from pipeline.compression.pixels_in import write_with_pixels
 
         write_with_pixels(path)
-        original, images = Original(path, card, made.network), {split: work.images(split) for split in SPLITS}
+        original, images = (
+            Original(path, card, made.network, made.litert),
+            {split: work.images(split) for split in SPLITS},
+        )
         rows, spent = write_formats(folder, made.formats, original, runtime, images, logits, data.test.labels, threads)
         ships = {"runtimes": rows}
+    if made.keeps_float:
+        node.keep_weights(previous, folder, f"{spec.node}/{FLOAT}")
     if made.examples:
         write_examples(folder, runtime, work.images("test"), made.examples)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}

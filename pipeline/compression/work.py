@@ -148,6 +148,8 @@ class ShippedFile:
         formats: In which it ships, the first of them this one; none of a file that does not ship.
         network: Builds it in torch, where it is a network there.
         examples: How many test images lie beside it, with its answers.
+        litert: The interpreter in which litert-torch is installed, where that is asked for.
+        keeps_float: Whether the network that it was made from lies beside it, for runtimes that read no such file.
     """
 
     write: Callable[[Path], dict[str, Any]]
@@ -155,6 +157,8 @@ class ShippedFile:
     formats: tuple[str, ...] = ()
     network: Callable[[], nn.Module] | None = None
     examples: int = 0
+    litert: str | None = None
+    keeps_float: bool = False
 
 
 def lineage(of: Node) -> tuple[dict[str, str], ...]:

@@ -21,6 +21,7 @@ from pipeline.config.select import Metric, Select, metric_of
 SCHEMA = 1
 CURVE_COLUMNS = ("epoch", "learning_rate", "images_per_second", "validation_accuracy", "loss")
 EMPTY_CURVE = ",".join(CURVE_COLUMNS) + "\n"
+FLOAT = "float"  # in the folder of a quantised file: the network that it was made from, itself a node
 Status = Literal["trained", "carried", "imported", "computed", "skipped"]
 FileFormat = Literal["safetensors", "onnx", "pt2"]
 NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
@@ -191,6 +192,15 @@ def writing(name: str) -> Iterator[Path]:
 def write(folder: Path, node: Node) -> None:
     """Write `node.json` into the folder."""
     files.write_sealed(folder / "node.json", {"schema": SCHEMA, **node.as_json})
+
+
+def keep_weights(of: Node, folder: Path, name: str) -> None:
+    """Write a node's weights again as the node `name`, whose last part is its folder within `folder`."""
+    kept = replace(of, name=name, origin=None, provides=("weights",), hashes={"weights": of.hashes["weights"]})
+    own = folder / name.rpartition("/")[2]
+    own.mkdir()
+    shutil.copyfile(checked_weights(of), own / kept.weights.name)
+    write(own, kept)
 
 
 def write_numbers(name: str, metrics: dict[str, Any], curve: str) -> None:

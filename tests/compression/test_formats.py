@@ -1,7 +1,9 @@
 """Files for other runtimes: each answers in its own as the one that ships, or is named as not run."""
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
+from pipeline.base import files
+from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
-from pipeline.compression.formats import of_openvino, of_torch, rows
+from pipeline.compression import costs
+from pipeline.compression.formats import of_litert, of_ncnn, of_openvino, of_torch, rows
 from pipeline.compression.formats.original import Answer, NotRun, Original
 from pipeline.compression.onnx_file import precision, read_onnx
 from pipeline.compression.runtime import Runtime
 from pipeline.data import prepared
+from pipeline.lineage import node
 from pipeline.lineage.node import Node, read_numbers
 from pipeline.lineage.predictions import read_predictions
+from pipeline.training.learn import load
+from stages.__main__ import compress
 from tests.compression.chains import STEPS, run, workshop
 from tests.training.runs import furnish, inside
 
-ASKED = {"steps": {"all": {"kind": "export", "formats": ["onnx", "openvino", "torch"]}}}
+FROM_NETWORK = ("ncnn", "litert", "torch")
+ASKED = {"steps": {"all": {"kind": "export", "formats": ["onnx", "openvino", "ncnn", "torch"]}}}
 WITHOUT = {"steps": {"all": {"kind": "export", "formats": ["onnx", "openvino"]}}}
 FORMS = ["int8", "float16", "bfloat16", "int8_weights", "int4_weights"]
 
@@ -45,9 +55,10 @@ def row(made: Node, name: str) -> dict[str, Any]:
 
 def test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored(folder: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    (made,) = run(folder, ["all"], steps(ASKED))
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    _, made = run(folder, ["small", "all"], steps(ASKED))
     stored, told = read_predictions(made), read_numbers(made.name)
-    assert [*told["runtimes"]] == ["onnx", "openvino", "torch"] == [*told["cost"]["runtimes_ms"]]
+    assert [*told["runtimes"]] == ["ncnn", "onnx", "openvino", "torch"] == [*told["cost"]["runtimes_ms"]]
     assert row(made, "onnx") == {
         "precision": "float32",
         "bytes": made.weights.stat().st_size,
@@ -56,7 +67,7 @@ def test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored(folder:
         "drop": 0.0,
     }
     y_N = prepared.read(DATA).test.labels
-    for name in ("openvino", "torch"):
+    for name in ("openvino", "ncnn", "torch"):
         own = load_file(made.folder / name / "predictions" / "logits.safetensors")
         for split, z_NC in stored.items():
             torch.testing.assert_close(own[split], z_NC, rtol=0, atol=1e-4)
@@ -68,6 +79,7 @@ def test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored(folder:
         assert found["bytes"] == sum(each.stat().st_size for each in (made.folder / name).iterdir() if each.is_file())
     card = (made.folder / "MODEL_CARD.md").read_text()
     assert "| openvino | openvino/model.xml | float32 |" in card and "`openvino.compile_model(" in card
+    assert "| ncnn | ncnn/model.param | float32 |" in card and "`net = ncnn.Net()`" in card
     assert "| torch | torch/model.pt2 | float32 |" in card and "`torch.export.load(" in card
 
 
@@ -116,10 +128,101 @@ def test_logits_that_are_not_finite_are_named_as_not_run(folder: Path, monkeypat
     assert not (made.folder / "torch").exists() and made.provides == ("weights", "predictions")
 
 
-def test_a_quantised_file_is_no_network_in_torch(tmp_path: Path) -> None:
-    original: Any = None
-    with pytest.raises(NotRun, match="is no network in torch"):
-        of_torch.write(Original(tmp_path, original, None), tmp_path)
+def test_what_others_are_made_of_lies_beside_a_quantised_file(folder: Path) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    asked = {"steps": {"all": {"kind": "export", "formats": ["onnx", "ncnn", "torch"]}}}
+    small, quantised, made = run(folder, ["small", "int8_weights", "all"], steps(asked))
+    kept = node.read(f"{quantised.name}/float")
+    assert kept.hashes["weights"] == small.hashes["weights"] and kept.weights.read_bytes() == small.weights.read_bytes()
+    assert kept.provides == ("weights",) and not (made.folder / "float").exists()
+    for name in ("ncnn", "torch"):
+        assert row(made, name)["precision"] == "float32" and row(made, "onnx")["precision"] == "int8_weights"
+        own = load_file(made.folder / name / "predictions" / "logits.safetensors")
+        for split, z_NC in read_predictions(small).items():
+            torch.testing.assert_close(own[split], z_NC, rtol=0, atol=1e-4)
+
+
+def test_a_float_network_that_is_damaged_is_told_as_not_run(folder: Path) -> None:
+    asked = {"steps": {"all": {"kind": "export", "formats": ["onnx", "torch"]}}}
+    quantised, made = run(folder, ["int8_weights", "all"], steps(asked))
+    kept = node.read(f"{quantised.name}/float").weights
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    compress(made.name.rpartition("/")[2])
+    assert row(made, "torch")["not_run"].startswith(f"{kept} is damaged")
+
+
+@pytest.mark.parametrize("name", FROM_NETWORK)
+def test_without_a_network_in_torch_it_is_not_run(tmp_path: Path, name: str) -> None:
+    card: Any = None
+    with pytest.raises(NotRun, match=r"there is no network in torch$"):
+        rows._format(name).write(Original(tmp_path, card, None), tmp_path)
+
+
+def test_ncnn_has_the_card_beside_it_and_equal_bytes(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    asked = {"steps": {"all": {"kind": "export", "formats": ["onnx", "ncnn"]}}}
+    before, made = run(folder, ["small", "all"], steps(asked))
+    card = read_onnx(made.weights)[1]
+    assert files.read_json(made.folder / "ncnn" / "card.json") == dict(card.properties())
+    of_ncnn.write(Original(made.weights, card, lambda: load(before, costs.CPU)), tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["card.json", "model.bin", "model.param"]
+    for name in ("model.param", "model.bin"):
+        assert (tmp_path / name).read_bytes() == (made.folder / "ncnn" / name).read_bytes()
+
+
+class Odd(nn.Module):
+    """Its answer needs an operation that ncnn does not have."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return torch.cumprod(x_BCHW.flatten(1), 1).sort(1).values[:, :3]
+
+
+def test_what_ncnn_does_not_have_is_named(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    (made,) = run(folder, ["export"])
+    of_ncnn.write(Original(made.weights, read_onnx(made.weights)[1], Odd), tmp_path)
+    with pytest.raises(NotRun, match=r"^ncnn does not load it: it has no .*torch\.cumprod"):
+        of_ncnn.opened(tmp_path, 1)
+
+
+def test_what_cannot_be_converted_is_not_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    (made,) = run(folder, ["export"])
+    program = tmp_path / "pnnx"
+    program.write_text("#!/bin/sh\necho no such thing >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("pnnx.EXEC_PATH", str(program))
+    with pytest.raises(NotRun, match=r"^pnnx cannot convert it \(exit status 3\): no such thing$"):
+        of_ncnn.write(Original(made.weights, read_onnx(made.weights)[1], Odd), tmp_path)
+
+
+def test_litert_asks_for_its_interpreter(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    (made,) = run(folder, ["export"])
+    original = Original(made.weights, read_onnx(made.weights)[1], Odd)
+    with pytest.raises(NotRun, match=r"^no interpreter is named in which litert-torch is installed: export\.litert: "):
+        of_litert.write(original, tmp_path)
+    with pytest.raises(NotRun, match=r"cannot convert it \(exit status 1\): ModuleNotFoundError: .*'litert_torch'$"):
+        of_litert.write(replace(original, litert=sys.executable), tmp_path)
+    with pytest.raises(UserError, match=r"no/python is not there: install it$"):
+        of_litert.write(replace(original, litert="no/python"), tmp_path)
+
+
+@pytest.mark.skipif(not os.environ.get("LITERT_PYTHON"), reason="LITERT_PYTHON names no interpreter with litert-torch")
+def test_litert_answers_as_the_network(folder: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    formats = {"formats": ["onnx", "litert"], "litert": {"python": os.environ["LITERT_PYTHON"]}}
+    before, _, made = run(folder, ["small", "int8", "all"], steps({"steps": {"all": {"kind": "export", **formats}}}))
+    own = load_file(made.folder / "litert" / "predictions" / "logits.safetensors")
+    for split, z_NC in read_predictions(before).items():
+        torch.testing.assert_close(own[split], z_NC, rtol=0, atol=1e-4)
+    assert row(made, "litert")["precision"] == "float32" and row(made, "onnx")["precision"] == "int8"
+    assert sorted(each.name for each in (made.folder / "litert").iterdir()) == [
+        "card.json",
+        "model.tflite",
+        "predictions",
+    ]
 
 
 def test_openvino_has_the_card_and_a_fixed_batch_and_equal_bytes(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.compression.formats.original import Answer, NotRun, Original
 
 BATCH = 1  # images a call: made for any number, it answers one more slowly
+PRECISION = None  # that of model.onnx
 NAME = "model.xml"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.compression.formats.original import Answer, NotRun, Original
 
 BATCH = 16  # images a call
+PRECISION = "float32"
 NAME = "model.pt2"
 
 
@@ -21,7 +22,7 @@ def write(original: Original, folder: Path) -> None:
     from pipeline.compression.export_onnx import export_program
 
     if original.network is None:
-        raise NotRun("a quantised file is no network in torch")
+        raise NotRun("beside this file there is no network in torch")
     export_program(original.network(), folder / NAME, original.card)
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,10 @@ def write_formats(
         own = folder / name
         own.mkdir()
         try:
-            answer, batch = _written(name, original, own, threads)
-            logits = {split: _logits(answer, runtime, each, batch) for split, each in images.items()}
+            format = _format(name)
+            format.write(original, own)
+            answer = format.opened(own, threads)
+            logits = {split: _logits(answer, runtime, each, format.BATCH) for split, each in images.items()}
             if not all(z_NC.isfinite().all() for z_NC in logits.values()):
                 raise NotRun("its logits are not finite there")
             (spent,) = cost.medians_ms([partial(answer, x_BCHW)])
@@ -72,7 +75,7 @@ def write_formats(
         write_predictions(own, logits)
         found = _compared(logits["test"], stored["test"], y_N)
         weights = sum(path.stat().st_size for path in own.iterdir() if path.is_file())
-        rows[name] = {"precision": size["precision"], "bytes": weights, **found}
+        rows[name] = {"precision": format.PRECISION or size["precision"], "bytes": weights, **found}
         ms[name] = round(spent, 4)
         log(
             f"{name}: {weights:,} bytes, {100 * found['agreement']:.2f} % of the test images answered as in "
@@ -81,14 +84,19 @@ def write_formats(
     return rows, ms
 
 
-def _written(name: str, original: Original, folder: Path, threads: int | None) -> tuple[Answer, int]:
-    """What answers by the files of a format, so many images at a time."""
-    if name == "openvino":
-        from pipeline.compression.formats import of_openvino as format
-    else:
-        from pipeline.compression.formats import of_torch as format
-    format.write(original, folder)
-    return format.opened(folder, threads), format.BATCH
+def _format(name: str) -> ModuleType:
+    """What writes and runs it; `PRECISION` is None where that is the precision of `model.onnx`."""
+    # By name, so that what looks for imports sees them.
+    match name:
+        case "openvino":
+            from pipeline.compression.formats import of_openvino as format
+        case "ncnn":
+            from pipeline.compression.formats import of_ncnn as format
+        case "litert":
+            from pipeline.compression.formats import of_litert as format
+        case _:
+            from pipeline.compression.formats import of_torch as format
+    return format
 
 
 def _logits(answer: Answer, runtime: Runtime, images: np.ndarray | EncodedImages, batch: int) -> Tensor:

@@ -131,4 +131,4 @@ def run(
             )
         return {**report, "kept": [*names], "against_torch": check_file(path, model, work.images("test"))}
 
-    return ShippedFile(write)
+    return ShippedFile(write, keeps_float=True)

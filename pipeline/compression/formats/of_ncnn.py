@@ -1,0 +1,99 @@
+"""ncnn's own files, `model.param` and `model.bin`, made of the network by pnnx: float32, one image a call."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.base import files, programs
+from pipeline.compression.formats.original import CARD, Answer, NotRun, Original
+
+BATCH = 1  # images a call: it knows no more
+PRECISION = "float32"
+NAME, WEIGHTS = "model.param", "model.bin"
+INPUT, OUTPUT = "in0", "out0"  # as pnnx calls them
+PATIENCE = 600.0  # seconds: a network of 86 million weights takes some
+
+
+def write(original: Original, folder: Path) -> None:
+    """Write them into the folder, the card beside them; equal networks give equal bytes.
+
+    Raises:
+        NotRun: ncnn or pnnx is not installed, pnnx cannot convert it, or there is no network in torch.
+    """
+    model, x_BCHW = original.shipped()
+    converter, _ = _library("pnnx").EXEC_PATH, _library("ncnn")
+    with TemporaryDirectory(dir=folder) as beside:
+        traced = Path(beside) / "network.pt"
+        with _unheard(), torch.no_grad():
+            torch.jit.trace(model, x_BCHW, check_trace=False).save(str(traced))
+        shape = ",".join(map(str, x_BCHW.shape))
+        written = [f"ncnnparam={folder / NAME}", f"ncnnbin={folder / WEIGHTS}"]
+        ran = programs.run([converter, str(traced), f"inputshape=[{shape}]f32", "fp16=0", *written], PATIENCE)
+    if ran.returncode or not (folder / WEIGHTS).exists():
+        said = (ran.stderr or ran.stdout).split("\n")
+        raise NotRun(f"pnnx cannot convert it (exit status {ran.returncode}): {' '.join(said[-3:]).strip()}")
+    files.write_json(folder / CARD, dict(original.card.properties()))
+
+
+def opened(folder: Path, threads: int | None) -> Answer:
+    """What answers by the files, as `write` leaves them.
+
+    Raises:
+        NotRun: ncnn is not installed, or does not know an operation that pnnx has written.
+    """
+    ncnn = _library("ncnn")
+    net = ncnn.Net()
+    # It would compute in float16 where a CPU has that.
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    net.opt.use_vulkan_compute = False
+    if threads:
+        net.opt.num_threads = threads
+    # pnnx ends well also where it left an operation that ncnn does not have.
+    if net.load_param(str(folder / NAME)) or net.load_model(str(folder / WEIGHTS)):
+        raise NotRun(f"ncnn does not load it{_unknown((folder / NAME).read_text())}")
+
+    def answer(pixels_BCHW: np.ndarray) -> np.ndarray:
+        return np.stack([_one(net, ncnn, pixels_CHW) for pixels_CHW in pixels_BCHW])
+
+    return answer
+
+
+def _one(net: Any, ncnn: Any, pixels_CHW: np.ndarray) -> np.ndarray:
+    extractor = net.create_extractor()
+    extractor.input(INPUT, ncnn.Mat(np.ascontiguousarray(pixels_CHW)).clone())
+    status, logits_C = extractor.extract(OUTPUT)
+    if status:
+        raise NotRun(f"ncnn cannot compute it (status {status})")
+    return np.array(logits_C)
+
+
+def _unknown(content: str) -> str:
+    """Which operations are torch's own: those of ncnn have no dot."""
+    kinds = (line.split(maxsplit=1)[0] for line in content.splitlines()[2:])
+    found = sorted({kind for kind in kinds if "." in kind})
+    return f": it has no {', '.join(found)}" if found else ""
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what torch says of tracing: that it is old, and what it takes for constant, as the size is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        yield
+
+
+def _library(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise NotRun(f"{name} is not installed: `pip install -e '.[ncnn]'`") from None
