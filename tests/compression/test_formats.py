@@ -21,6 +21,7 @@ from pipeline.compression.formats import of_litert, of_ncnn, of_openvino, of_tor
 from pipeline.compression.formats.original import Answer, NotRun, Original
 from pipeline.compression.onnx_file import precision, read_onnx
 from pipeline.compression.runtime import Runtime
+from pipeline.compression.steps import export
 from pipeline.data import prepared
 from pipeline.lineage import node
 from pipeline.lineage.node import Node, read_numbers
@@ -150,6 +151,24 @@ def test_a_float_network_that_is_damaged_is_told_as_not_run(folder: Path) -> Non
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     compress(made.name.rpartition("/")[2])
     assert row(made, "torch")["not_run"].startswith(f"{kept} is damaged")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"formats": ["openvino"]}, ".formats begins with onnx, whose answers are stored"),
+        ({"formats": ["onnx", "ncnn", "ncnn"]}, ".formats names ncnn twice: name it once"),
+        ({"formats": ["onnx", "litert"]}, None),
+        ({"formats": ["onnx", "litert"], "litert": {"python": "python"}}, None),
+        ({"formats": ["onnx", "litert"], "litert": {}}, ".litert names no interpreter: write {python: path}, or null"),
+        ({"litert": {"python": "python"}}, ".litert has no effect where formats is [onnx]: add litert there, or leave"),
+        ({"abstain": {}}, ".abstain names no error: write {error: 0.02}"),
+    ],
+)
+def test_settings_of_export_that_do_not_fit_are_refused(change: dict[str, Any], said: str | None) -> None:
+    found = export.check({"formats": ["onnx"], "litert": None, "abstain": None, **change})
+    assert found is None if said is None else found is not None and found.startswith(said)
 
 
 @pytest.mark.parametrize("name", FROM_NETWORK)

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 PIXELS, STAGE = "pipeline/compression/pixels_in.py", "pipeline/compression/stage.py"
 ROWS, OPENVINO = "pipeline/compression/formats/rows.py", "pipeline/compression/formats/of_openvino.py"
+NCNN, NODE = "pipeline/compression/formats/of_ncnn.py", "pipeline/lineage/node.py"
 FED = "tests/compression/test_pixels_in.py"
 FRAMED = f"{FED}::test_it_crops_and_resizes_as_predict_does"
 ALIKE = f"{FED}::test_answers_and_metadata_are_those_of_the_file_beside_it"
@@ -14,6 +15,9 @@ EQUAL = "test_openvino_has_the_card_and_a_fixed_batch_and_equal_bytes"
 TABLE, LISTED = "pipeline/lineage/runtimes.py", "tests/lineage/test_runtimes.py"
 LINE, ELSEWHERE = "test_each_format_of_what_ships_is_a_line", "test_what_was_measured_elsewhere_is_a_line"
 RUN = f"{FORMATS}::test_each_is_run_in_its_own_runtime_and_compared_with_what_is_stored"
+BESIDE = f"{FORMATS}::test_what_others_are_made_of_lies_beside_a_quantised_file"
+NCNN_CARD = f"{FORMATS}::test_ncnn_has_the_card_beside_it_and_equal_bytes"
+LACKS = f"{FORMATS}::test_what_ncnn_does_not_have_is_named"
 
 MUTANTS = [
     Mutant(PIXELS, '"ReduceMin" if framing == "crop"', '"ReduceMax" if framing == "crop"', FRAMED),
@@ -39,6 +43,13 @@ MUTANTS = [
     Mutant(OPENVINO, "operation.set_friendly_name(", "str(", f"{FORMATS}::{EQUAL}"),
     Mutant(OPENVINO, "    model.reshape(", "    str(", f"{FORMATS}::{EQUAL}"),
     Mutant(OPENVINO, "compress_to_fp16=False", "compress_to_fp16=True", RUN),
+    Mutant(ROWS, 'format.PRECISION or size["precision"]', 'size["precision"]', BESIDE),
+    Mutant(STAGE, "    if made.keeps_float:\n", "    if False:\n", BESIDE),
+    Mutant(NODE, 'provides=("weights",), hashes', "hashes", BESIDE),
+    Mutant(NCNN, 'raise NotRun(f"ncnn does not load', 'str(f"ncnn does not load', LACKS),
+    Mutant(NCNN, 'if "." in kind', 'if "." not in kind', LACKS),
+    Mutant(NCNN, "    files.write_json(folder / CARD,", "    dict(a=folder / CARD, b=", NCNN_CARD),
+    Mutant(NCNN, '"fp16=0"', '"fp16=1"', RUN),
     Mutant(TABLE, 'int(found["count"]) - int(found["other"])', 'int(found["count"])', f"{LISTED}::{ELSEWHERE}"),
     Mutant(TABLE, 'row.node.status != "carried" and ', "", f"{LISTED}::{LINE}"),
 ]

@@ -113,11 +113,6 @@ def test_only_a_teacher_labels_views() -> None:
         ),
         (["export", "int8"], {}, r"'int8' needs torch weights, but 'export' before it"),
         (["export", "export"], {}, r"'export' needs torch weights, but 'export' before it"),
-        (
-            ["int8", "program"],
-            {},
-            r"steps\.program\.formats names torch, which needs torch weights, but 'int8' before it",
-        ),
         (["tune4", "thin"], {}, r"'thin' changes weights that 'tune4' has put on grids: put it before 'tune4'"),
         (["tune4", "tune8"], {}, r"'tune8' changes weights that 'tune4' has put on grids"),
         (["tune4", "float16"], {}, r"steps\.float16\.form is float16, but 'tune4' trains for grids: use int8 or grids"),

@@ -1,8 +1,7 @@
 """ncnn's own files, `model.param` and `model.bin`, made of the network by pnnx: float32, one image a call."""
 
+import importlib
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,8 +29,10 @@ def write(original: Original, folder: Path) -> None:
     converter, _ = _library("pnnx").EXEC_PATH, _library("ncnn")
     with TemporaryDirectory(dir=folder) as beside:
         traced = Path(beside) / "network.pt"
-        with _unheard(), torch.no_grad():
-            torch.jit.trace(model, x_BCHW, check_trace=False).save(str(traced))
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # that tracing is old, and what it takes for constant, as the size is
+            network: Any = torch.jit.trace(model, x_BCHW, check_trace=False)
+            network.save(str(traced))
         shape = ",".join(map(str, x_BCHW.shape))
         written = [f"ncnnparam={folder / NAME}", f"ncnnbin={folder / WEIGHTS}"]
         ran = programs.run([converter, str(traced), f"inputshape=[{shape}]f32", "fp16=0", *written], PATIENCE)
@@ -80,19 +81,7 @@ def _unknown(content: str) -> str:
     return f": it has no {', '.join(found)}" if found else ""
 
 
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Without what torch says of tracing: that it is old, and what it takes for constant, as the size is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        yield
-
-
 def _library(name: str) -> Any:
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError:
