@@ -29,6 +29,7 @@ from pipeline.models.declared import check_fits
 from pipeline.planning import graph
 
 MANY = 100  # images from which on it is said how fast they were answered
+OTHERS = (".xml", ".param", ".tflite", ".pt2")  # files for other runtimes
 MODES = {1: "L", 3: "RGB"}
 BATCH = 16  # images a pass, at most: it decides the last bits, and does not follow from cores or memory
 
@@ -94,6 +95,10 @@ def opened(model: Path | None) -> Runtime:
             is free, or it cannot be run.
     """
     path = model or shipped()
+    if path.suffix in OTHERS:
+        from pipeline.compression.formats.opened import OtherRuntime  # and with it torch
+
+        return OtherRuntime(path)
     if model and model.name == "model.onnx" and (model.parent / "node.json").exists():
         recorded = node.read_at(model.parent).hashes.get("weights")
         verify(model, recorded, f"take {model.parent} anew from where it came, or run `dvc repro`")

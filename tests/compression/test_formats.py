@@ -1,6 +1,7 @@
 """Files for other runtimes: each answers in its own as the one that ships, or is named as not run."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import DATA
+from pipeline.commands import predict
 from pipeline.compression import costs
 from pipeline.compression.formats import of_litert, of_ncnn, of_openvino, of_torch, rows
 from pipeline.compression.formats.original import Answer, NotRun, Original
@@ -188,6 +190,41 @@ def test_ncnn_has_the_card_beside_it_and_equal_bytes(folder: Path, tmp_path: Pat
     assert sorted(each.name for each in tmp_path.iterdir()) == ["card.json", "model.bin", "model.param"]
     for name in ("model.param", "model.bin"):
         assert (tmp_path / name).read_bytes() == (made.folder / "ncnn" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["openvino", "ncnn"])
+def test_predict_answers_by_it(folder: Path, tmp_path: Path, name: str) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    asked = {"steps": {"all": {"kind": "export", "formats": ["onnx", name], "examples": 5}}}
+    _, made = run(folder, ["small", "all"], steps(asked))
+    images = sorted((made.folder / "examples").glob("*.png"))
+    first, other = predict.opened(made.weights), predict.opened(made.folder / name / rows._format(name).NAME)
+    assert other.card == first.card and other.card.temperature is not None
+    found, wanted = [[*predict.classify(each, images)] for each in (other, first)]
+    assert len(found) == 5
+    for own, its in zip(found, wanted, strict=True):
+        assert isinstance(own, predict.Prediction) and isinstance(its, predict.Prediction)
+        assert (own.path, own.name) == (its.path, its.name) and own.probability == pytest.approx(its.probability, abs=1e-4)
+
+
+def test_what_predict_cannot_open_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    _, made = run(folder, ["small", "all"], steps(ASKED))
+    with pytest.raises(UserError, match=r"torch/model\.pt2 is a program of torch\.export, which may run code"):
+        predict.opened(made.folder / "torch" / "model.pt2")
+    shutil.copytree(made.folder, tmp_path / "copied")
+    file = tmp_path / "copied" / "openvino" / "model.xml"
+    file.rename(file.with_name("net.xml"))
+    with pytest.raises(UserError, match=r"net\.xml has not the name that export gave it: model\.xml, "):
+        predict.opened(file.with_name("net.xml"))
+    with pytest.raises(UserError, match=r"model\.xml is missing: name a file that export wrote$"):
+        predict.opened(file)
+    file.write_text("<net>")
+    with pytest.raises(UserError, match=r"model\.xml is no model that its runtime can run \(RuntimeError: "):
+        predict.opened(file)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"model\.xml: OpenVINO is not installed: "):
+        predict.opened(file)
 
 
 class Odd(nn.Module):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.base import files, programs
+from pipeline.compression.card import Card, read_card
 from pipeline.compression.formats.original import CARD, Answer, NotRun, Original
 
 BATCH = 1  # images a call
@@ -41,6 +42,11 @@ def write(original: Original, folder: Path) -> None:
         last = (ran.stderr.strip() or ran.stdout.strip() or "no word").splitlines()[-1]
         raise NotRun(f"{python} cannot convert it (exit status {ran.returncode}): {last}")
     files.write_json(folder / CARD, dict(original.card.properties()))
+
+
+def card(folder: Path) -> Card:
+    """What lies beside it, as `write` leaves it."""
+    return read_card(files.read_json(folder / CARD), str(folder / CARD))
 
 
 def opened(folder: Path, threads: int | None) -> Answer:

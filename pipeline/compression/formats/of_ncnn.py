@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.base import files, programs
+from pipeline.compression.card import Card, read_card
 from pipeline.compression.formats.original import CARD, Answer, NotRun, Original
 
 BATCH = 1  # images a call: it knows no more
@@ -40,6 +41,11 @@ def write(original: Original, folder: Path) -> None:
         said = (ran.stderr or ran.stdout).split("\n")
         raise NotRun(f"pnnx cannot convert it (exit status {ran.returncode}): {' '.join(said[-3:]).strip()}")
     files.write_json(folder / CARD, dict(original.card.properties()))
+
+
+def card(folder: Path) -> Card:
+    """What lies beside it, as `write` leaves it."""
+    return read_card(files.read_json(folder / CARD), str(folder / CARD))
 
 
 def opened(folder: Path, threads: int | None) -> Answer:

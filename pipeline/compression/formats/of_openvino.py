@@ -1,15 +1,18 @@
 """OpenVINO's own files, `model.xml` and `model.bin`, made of `model.onnx`: the same precision, and the card inside."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.compression.card import PREFIX, Card, read_card
 from pipeline.compression.formats.original import Answer, NotRun, Original
 
 BATCH = 1  # images a call: made for any number, it answers one more slowly
 PRECISION = None  # that of model.onnx
 NAME = "model.xml"
+WHERE = ("framework",)  # OpenVINO puts an ONNX file's metadata there
 
 
 def write(original: Original, folder: Path) -> None:
@@ -24,6 +27,18 @@ def write(original: Original, folder: Path) -> None:
         if operation.get_type_name() != "Parameter":  # else by how many there were in this process before
             operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     _library().save_model(model, folder / NAME, compress_to_fp16=False)
+
+
+def card(folder: Path) -> Card:
+    """What it says of itself, as `write` leaves it.
+
+    Raises:
+        NotRun: OpenVINO is not installed.
+    """
+    model = _core().read_model(folder / NAME)
+    keys = [f"{PREFIX}{name}" for name in ("schema", *(each.name for each in fields(Card)))]
+    there = [key for key in keys if model.has_rt_info([*WHERE, key])]
+    return read_card({key: model.get_rt_info([*WHERE, key]).astype(str) for key in there}, str(folder / NAME))
 
 
 def opened(folder: Path, threads: int | None) -> Answer:
