@@ -44,6 +44,17 @@ class Group:
         """The same command, whose processes are in the group."""
         return "sh", "-c", f'{self.join} && exec "$@"', "sh", *command
 
+    def remove(self) -> None:
+        """Give the group up, after its last process, which is in it for a moment after its end."""
+        until = time.monotonic() + PATIENCE
+        while self.folder.exists():
+            try:
+                self.folder.rmdir()
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+
     def end(self) -> None:
         """Kill all of them."""
         until = time.monotonic() + PATIENCE
@@ -75,8 +86,7 @@ def groups(*names: str) -> Iterator[dict[str, Group]]:
         for group in made.values():
             group.end()
         for group in made.values():
-            with suppress(OSError):
-                group.folder.rmdir()
+            group.remove()
 
 
 def _top() -> Path:
