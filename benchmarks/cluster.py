@@ -50,6 +50,7 @@ TRIES = 5  # Ray gives up a machine that is so busy that it has not begun within
 PATIENCE = 300.0  # seconds for Ray or the server to begin
 IDLE = 15.0  # seconds in which Ray's own processes are watched before anything is asked of them
 SECRETS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+BEHIND = '"$@" > /dev/null 2>&1 &'  # it goes on, and ends with its group
 MAKE = f"""
 import sys, time, urllib.request
 while True:
@@ -290,7 +291,7 @@ def _remote(bench: Bench, name: str, switch: Place) -> str:
     address = f"http://{switch.address}:{PORTS['S3']}"
     server = (sys.executable, "-m", "moto.server", "-H", switch.address, "-p", str(PORTS["S3"]))
     group = bench.groups["server"]
-    subprocess.Popen(group.within(*switch.within(*server)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finish(group.within(*switch.within("sh", "-c", BEHIND, "sh", *server)), bench.folder, dict(os.environ), PATIENCE)
     finish(group.within(*switch.within(sys.executable, "-c", MAKE, address)), bench.folder, dict(os.environ), PATIENCE)
     return f"    url = s3://{BUCKET}/project\n    endpointurl = {address}\n"
 
