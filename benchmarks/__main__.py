@@ -27,6 +27,7 @@ NAMES = {
     "labelling": "Writing the labels of all views against the bare forward passes.",
     "graph": "The whole default graph against the sum of its training; what commands take when nothing is due.",
     "driver": "What the driver of `repro --on` spends on a stage, in a graph of 1,000 on 100 machines that only wait.",
+    "cluster": "The default graph on two hosts that share a folder or S3 against one machine: seconds a stage, bytes.",
     "precision": "float32 against bfloat16, and what torch.compile saves of a step.",
     "layout": "Channels last against images as torch lays them out, in float32.",
     "together": "Several small students as one grouped network against one after the other.",

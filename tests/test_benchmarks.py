@@ -19,6 +19,7 @@ from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
 
 LONG = ("graph", "size")
+OWN_TEST = ("others", "cluster")  # they need what not every machine has
 WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "weights" / "tf_efficientnet_lite0.safetensors"
 
 
@@ -48,6 +49,7 @@ def test_the_names_are_these() -> None:
         "labelling",
         "graph",
         "driver",
+        "cluster",
         "precision",
         "layout",
         "together",
@@ -61,7 +63,7 @@ def test_the_names_are_these() -> None:
 @pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of a library of DVC's
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES if name != "others"],
+    [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in NAMES if name not in OWN_TEST],
 )
 def test_each_runs(name: str, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
