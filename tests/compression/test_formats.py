@@ -204,7 +204,9 @@ def test_predict_answers_by_it(folder: Path, tmp_path: Path, name: str) -> None:
     assert len(found) == 5
     for own, its in zip(found, wanted, strict=True):
         assert isinstance(own, predict.Prediction) and isinstance(its, predict.Prediction)
-        assert (own.path, own.name) == (its.path, its.name) and own.probability == pytest.approx(its.probability, abs=1e-4)
+        assert (own.path, own.name) == (its.path, its.name) and own.probability == pytest.approx(
+            its.probability, abs=1e-4
+        )
 
 
 def test_what_predict_cannot_open_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,9 @@ class OtherRuntime(Runtime):
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self.path = path
         if path.name == of_torch.NAME:
-            raise UserError(f"{path} is a program of torch.export, which may run code as it is read: name an .onnx file")
+            raise UserError(
+                f"{path} is a program of torch.export, which may run code as it is read: name an .onnx file"
+            )
         if path.name not in FORMATS:
             raise UserError(f"{path} has not the name that export gave it: {', '.join(FORMATS)}, or an .onnx file")
         if not path.is_file():
@@ -42,7 +44,9 @@ class OtherRuntime(Runtime):
         except (MemoryError, UserError):
             raise
         except Exception as error:  # each runtime has classes of its own
-            raise UserError(f"{path} is no model that its runtime can run ({innermost(error)}): export it anew") from None
+            raise UserError(
+                f"{path} is no model that its runtime can run ({innermost(error)}): export it anew"
+            ) from None
 
     @property
     def images_a_pass(self) -> int:
