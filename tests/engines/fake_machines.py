@@ -55,7 +55,7 @@ class FakeHandle:
         self.errand = errand
         self.code = code
         self.names = names
-        self.result = Path(tempfile.mkdtemp(prefix="cohobate.")) / "ended.json"
+        self.result = Path(tempfile.mkdtemp(prefix="ended.", dir=_top())) / "ended.json"
         self._begin()
 
     def _begin(self) -> None:
