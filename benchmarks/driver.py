@@ -24,9 +24,8 @@ from pipeline.base import files
 from pipeline.commands.repro_on import repro_on
 from pipeline.config.resources import Request
 from pipeline.engines import hosts
-from pipeline.engines.elsewhere import Offer
 from pipeline.engines.hosts import Host
-from pipeline.engines.worker import Ended, Errand
+from pipeline.engines.machines import Ended, Errand, Offer
 from pipeline.planning.specs.machine import MachineSpec
 from tests.scratch import PARAMS
 

@@ -5,15 +5,15 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.dvc import lock, training_state, travel
-from pipeline.engines import worker
-from pipeline.engines.worker import Ended, Errand
+from pipeline.engines.machines import Ended, Errand
+from pipeline.engines.template import Template
 from pipeline.engines.workspace import VARIABLE
 from pipeline.planning.specs import sharing
 from tests.scratch import CONFIG, Scratch, wait
@@ -99,7 +99,8 @@ def test_a_stage_that_a_machine_of_a_cluster_is_lost_with_goes_on_on_another(lin
     def sent(machine: str) -> Ended:
         own = {**driver.environment, VARIABLE: str(tmp_path / machine), sharing.VARIABLE: "1"}
         own.pop(training_state.VARIABLE)
-        return worker.execute(Errand("baseline", entries, remote, "cpu", own), tmp_path / "code", lambda: False)
+        with closing(Template(tmp_path / "code")) as template:
+            return template.execute(Errand("baseline", entries, remote, "cpu", own), lambda: False)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(sent, "a")

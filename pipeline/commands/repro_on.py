@@ -19,8 +19,9 @@ from pipeline.config.yaml import read_yaml
 from pipeline.console.progress import log
 from pipeline.dvc import internals, place, travel
 from pipeline.engines import elsewhere, hosts, schedule
-from pipeline.engines.elsewhere import Elsewhere, Machines, described, fits
+from pipeline.engines.elsewhere import Elsewhere, described, fits
 from pipeline.engines.hosts import Host
+from pipeline.engines.machines import Machines
 from pipeline.engines.room import computes
 from pipeline.engines.schedule import Before
 from pipeline.planning.specs import sharing

@@ -89,24 +89,30 @@ def changed() -> set[str]:
         return set(repo.status())
 
 
-def run(stage: str, pull: bool = False) -> bool:
+def run(stage: str) -> bool:
     """`dvc repro --single-item`; whether the stage was due.
-
-    pull: Whether outputs of an earlier run, which DVC knows of and the cache does not hold, may come from the remote.
 
     Raises:
         UserError: It failed, or DVC cannot run it; in DVC's words.
     """
+    with worded(), Repo(_wait_for_lock=True) as repo:
+        _settle(repo)
+        return bool(reproduce(repo, stage, single_item=True))
+
+
+def run_with_remote(repo: Repo, stage: str) -> bool:
+    """The same, where outputs that DVC knows of and the cache does not hold may come from the remote."""
+    _settle(repo)
+    (found,) = repo.stage.collect(stage)
+    with lock_repo(repo):  # and not by `reproduce`, which would bring the remote's whole cache of runs
+        return bool(_reproduce([found], interactive=False, pull=True))
+
+
+def _settle(repo: Repo) -> None:
     # DVC takes a process that was killed for one that works as long as nobody has asked how it ended: in a container
     # whose first process asks for nothing, that is for ever.
     rwlock.psutil = SimpleNamespace(pid_exists=_works)  # pyright: ignore[reportAttributeAccessIssue]
-    with worded(), Repo(_wait_for_lock=True) as repo:
-        repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
-        if not pull:
-            return bool(reproduce(repo, stage, single_item=True))
-        (found,) = repo.stage.collect(stage)
-        with lock_repo(repo):  # and not by `reproduce`, which would bring the remote's whole cache of runs
-            return bool(_reproduce([found], interactive=False, pull=True))
+    repo.scm_context.quiet = True  # else it explains `git add dvc.lock` after each stage
 
 
 def _works(pid: int) -> bool:

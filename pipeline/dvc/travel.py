@@ -5,9 +5,9 @@ By hash, and of this stage alone: a `dvc pull` or `push` looks at the whole repo
 
 import os
 import platform
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,10 @@ from dvc.utils.serialize import dumps_yaml
 from pipeline.base import files
 from pipeline.base.errors import UserError, innermost
 from pipeline.dvc import internals, lock
+from pipeline.dvc.address import Remote
 
 ADD = "`dvc remote add --default NAME URL` adds one"
 PLAN = "plan"
-
-
-@dataclass(frozen=True)
-class Remote:
-    """Where all machines put and find what stages leave.
-
-    url: A folder as an absolute path, which each machine must see; else as .dvc/config has it.
-    """
-
-    name: str
-    url: str
 
 
 def remote() -> Remote:
@@ -63,93 +53,42 @@ def remote() -> Remote:
         return Remote(name, url)
 
 
-def fetch(stage: str) -> None:
-    """Bring what a stage reads to where it reads it: each output of others by the hash in dvc.lock, and the plan.
+def bring_about(stage: str, ready: Callable[[], None] | None = None) -> bool:
+    """Run a stage in this workspace with what the remote has, and put what it leaves there.
+
+    Args:
+        ready: Called when all that the stage reads is here.
+
+    Returns:
+        Whether it was due.
 
     Raises:
-        UserError: dvc.lock does not name it, or the remote does not have it.
+        UserError: dvc.lock or the remote does not have what it reads, it failed, or the remote does not take it.
     """
-    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
-        _check(repo)
-        (found,) = repo.stage.collect(stage)
-        made = {str(out): out for each in repo.index.stages for out in each.outs}
-        paths = [PLAN, *(str(dep) for dep in found.deps)]
-        needed = {path: made[path] for each in paths if (path := _above(each, made))}
-        for path, out in needed.items():
-            if out.stage.addressing == stage or (out.exists and not out.changed_checksum()):
-                continue
-            if not out.hash_info:
-                raise UserError(
-                    f"{stage} needs {path}, of which dvc.lock has no hash: run {out.stage.addressing} before it"
-                )
-            if not _pulled(repo, out):
-                raise UserError(
-                    f"{stage} needs {path}, which the remote does not have as dvc.lock has it: `dvc push` it"
-                )
-            out.checkout(force=True)
+    with _opened() as repo:
+        _fetch(repo, stage)
+        _recall(repo, stage)
+        if ready:
+            ready()
+        ran = internals.run_with_remote(repo, stage)
+        _send(repo, stage)
+        return ran
 
 
 def bring(folder: Path) -> None:
     """Bring all that stages left below a folder here, as far as the remote has it."""
-    with internals.worded(), Repo(_wait_for_lock=True) as repo, lock_repo(repo):
+    with _opened() as repo, lock_repo(repo):
         for stage in repo.index.stages:
             for out in stage.outs:
                 if folder in Path(str(out)).parents and out.hash_info and _pulled(repo, out):
                     out.checkout(force=True)
 
 
-def recall(stage: str) -> None:
-    """Bring DVC's record of an earlier run of a stage on the same inputs from the remote, where it has one."""
-    # On a stage object of its own: with the hashes of now it would look unchanged, and be recorded without a run.
-    with internals.worded(), Repo() as repo:
-        (found,) = repo.stage.collect(stage)
-        if not _can_hash(found):
-            return
-        found.save_deps()
-        key = _get_stage_hash(found)
-        here = Path(repo.stage_cache._get_cache_dir(key))
-        aside = here.with_name(f".{key}.{os.getpid()}.tmp")
-        odb = _runs_there(repo)
-        with _reached(odb.path):
-            there = odb.fs.join(odb.path, "runs", key[:2], key)
-            for path in odb.fs.find(there) if odb.fs.exists(there) else ():
-                name = odb.fs.name(path)
-                here.mkdir(parents=True, exist_ok=True)
-                odb.fs.get_file(path, str(aside))
-                os.replace(aside, here / name)
-
-
-def send(stage: str) -> None:
-    """Put what a stage left, and DVC's record of its run, to the remote.
-
-    Raises:
-        UserError: The remote does not take it.
-    """
-    with internals.worded(), Repo() as repo:
-        (found,) = repo.stage.collect(stage)
-        if missing := _offered(repo, found.outs):
-            raise UserError(f"{stage}: DVC's cache does not have all of {', '.join(missing)}: run it again")
-        if not _can_hash(found):
-            return
-        key = _get_stage_hash(found)
-        here = Path(repo.stage_cache._get_cache_dir(key))
-        odb = _runs_there(repo)
-        with _reached(odb.path):
-            there = odb.fs.join(odb.path, "runs", key[:2], key)
-            for path in sorted(here.iterdir()) if here.is_dir() else ():
-                odb.fs.makedirs(there, exist_ok=True)
-                odb.fs.put_file(str(path), odb.fs.join(there, path.name))
-
-
 def offer(stages: Iterable[str]) -> set[str]:
     """Put what these stages left to the remote; those of which neither it nor the cache here has all are returned."""
-    with internals.worded(), Repo() as repo:
-        lost = set()
-        for name in stages:
-            (found,) = repo.stage.collect(name)
-            if _offered(repo, found.outs):
-                lost.add(name)
-        return lost
+    with _opened() as repo:
+        outs = [out for name in stages for found in repo.stage.collect(name) for out in found.outs]
+        return {out.stage.addressing for out in _offered(repo, outs)}
 
 
 def outdated() -> set[str]:
@@ -190,6 +129,74 @@ def merge(name: str, entry: dict[str, Any], planned: bool) -> None:
         files.write_text(path, lock.with_entry(text, dumps_yaml({"stages": {name: entry}}).partition("\n")[2]))
 
 
+@contextmanager
+def _opened() -> Iterator[Repo]:
+    """Yield this repository, which looks at the remote as one client: of S3, a client takes 0.1 CPU seconds to make."""
+    with internals.worded(), Repo(_wait_for_lock=True) as repo:
+        ask = cache(repo.cloud.get_remote)
+        repo.cloud.get_remote = lambda name=None, command="": ask(name)  # DVC makes one each time
+        yield repo
+
+
+def _fetch(repo: Repo, stage: str) -> None:
+    """Bring what a stage reads to where it reads it: each output of others by the hash in dvc.lock, and the plan."""
+    with lock_repo(repo):
+        _check(repo)
+        (found,) = repo.stage.collect(stage)
+        made = {str(out): out for each in repo.index.stages for out in each.outs}
+        paths = [PLAN, *(str(dep) for dep in found.deps)]
+        needed = {path: made[path] for each in paths if (path := _above(each, made))}
+        for path, out in needed.items():
+            if out.stage.addressing == stage or (out.exists and not out.changed_checksum()):
+                continue
+            if not out.hash_info:
+                raise UserError(
+                    f"{stage} needs {path}, of which dvc.lock has no hash: run {out.stage.addressing} before it"
+                )
+            if not _pulled(repo, out):
+                raise UserError(
+                    f"{stage} needs {path}, which the remote does not have as dvc.lock has it: `dvc push` it"
+                )
+            out.checkout(force=True)
+
+
+def _recall(repo: Repo, stage: str) -> None:
+    """Bring DVC's record of an earlier run of a stage on the same inputs from the remote, where it has one."""
+    # On a stage object of its own: with the hashes of now it would look unchanged, and be recorded without a run.
+    (found,) = repo.stage.collect(stage)
+    if not _can_hash(found):
+        return
+    found.save_deps()
+    key = _get_stage_hash(found)
+    here = Path(repo.stage_cache._get_cache_dir(key))
+    aside = here.with_name(f".{key}.{os.getpid()}.tmp")
+    odb = _runs_there(repo)
+    with _reached(odb.path):
+        there = odb.fs.join(odb.path, "runs", key[:2], key)
+        for path in odb.fs.find(there) if odb.fs.exists(there) else ():
+            name = odb.fs.name(path)
+            here.mkdir(parents=True, exist_ok=True)
+            odb.fs.get_file(path, str(aside))
+            os.replace(aside, here / name)
+
+
+def _send(repo: Repo, stage: str) -> None:
+    """Put what a stage left, and DVC's record of its run, to the remote."""
+    (found,) = repo.stage.collect(stage)
+    if lost := _offered(repo, found.outs):
+        raise UserError(f"{stage}: DVC's cache does not have all of {', '.join(map(str, lost))}: run it again")
+    if not _can_hash(found):
+        return
+    key = _get_stage_hash(found)
+    here = Path(repo.stage_cache._get_cache_dir(key))
+    odb = _runs_there(repo)
+    with _reached(odb.path):
+        there = odb.fs.join(odb.path, "runs", key[:2], key)
+        for path in sorted(here.iterdir()) if here.is_dir() else ():
+            odb.fs.makedirs(there, exist_ok=True)
+            odb.fs.put_file(str(path), odb.fs.join(there, path.name))
+
+
 def _is_outdated(stage: Any, upstream: list[Any]) -> bool:
     # Of one that never ran DVC takes outputs that do not lie here for unchanged, too.
     return not all(out.hash_info for out in stage.outs) or stage.changed(allow_missing=True, upstream=upstream)
@@ -219,25 +226,30 @@ def _pulled(repo: Repo, out: Any) -> bool:
     return not out.changed_cache()
 
 
-def _offered(repo: Repo, outs: Iterable[Any]) -> list[str]:
-    """Put outputs to the remote; those are returned of which neither it nor the cache has all."""
-    missing = []
+def _offered(repo: Repo, outs: Iterable[Any]) -> list[Any]:
+    """Put outputs to the remote; those are returned of which neither it nor the cache has all.
+
+    The remote is asked for all of them at once.
+    """
+    lost: list[Any] = []
+    found: list[tuple[Any, set[Any]]] = []
     with _reached(repo.cloud.get_remote(None, "push").path):
         for out in outs:
             try:
-                used = out.get_used_objs()
+                objs = {each for used in out.get_used_objs().values() for each in used}
             except CollectCacheError:
-                missing.append(str(out))
-                continue
-            objs = {each for found in used.values() for each in found}
-            state = repo.cloud.status(objs)
-            if state.missing or not objs:
-                missing.append(str(out))
-            elif state.new and repo.cloud.push(state.new).failed:
-                raise UserError(
-                    f"the remote did not take all of {out}: see whether it is full, and give the command again"
-                )
-    return missing
+                objs = set()
+            if objs:
+                found.append((out, objs))
+            else:
+                lost.append(out)
+        # DVC's push looks for itself at what the cache has all of.
+        state = repo.cloud.status({each for out, objs in found if out.changed_cache() for each in objs})
+        lost += [out for out, objs in found if objs & state.missing]
+        whole = {each for out, objs in found if not out.changed_cache() for each in objs}
+        if repo.cloud.push(whole | state.new).failed:
+            raise UserError("the remote did not take all of what it was sent: see whether it is full, and try again")
+    return lost
 
 
 def _runs_there(repo: Repo) -> Any:

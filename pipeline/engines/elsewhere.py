@@ -4,60 +4,26 @@ What is no dependency of the graph lies on this machine alone: stages that read 
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.paths import PLAN
 from pipeline.config.resources import Request, Resources
 from pipeline.dvc import lock, travel
-from pipeline.dvc.travel import Remote
-from pipeline.engines import once, worker
+from pipeline.dvc.address import Remote
+from pipeline.engines import once
 from pipeline.engines.engine import EVERY, StageWork
+from pipeline.engines.machines import Ended, Errand, Handle, Machines, Offer
 from pipeline.engines.once import Once
 from pipeline.engines.process import UNCHANGED, Process, reason
 from pipeline.engines.schedule import Before
-from pipeline.engines.worker import Ended, Errand
 
 GRAPH = Path("dvc.yaml")
 PREPARE = "prepare"  # it reads the images
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A machine, and what it has for stages; `memory` in GiB."""
-
-    cpus: float
-    gpus: float
-    memory: float
-    labels: Mapping[str, str]
-
-
-class Handle(Protocol):
-    """An errand on its way."""
-
-    def ended(self) -> Ended | None:
-        """What became of it; None as long as it runs."""
-        ...
-
-    def stop(self) -> None:
-        """Ask the stage to save its state and end."""
-        ...
-
-
-class Machines(Protocol):
-    """What an engine has to give: all else is the same for each."""
-
-    def offers(self) -> list[Offer]:
-        """The machines that are there now."""
-        ...
-
-    def send(self, errand: Errand, request: Request) -> Handle:
-        """Let one of them do it, again where that machine is lost."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -130,10 +96,11 @@ class Elsewhere:
         """Here, or there."""
         if stage in self.near:
             self._here.add(stage)
-            return Process(stage, self.environment, worker.bring_about)
+            return Process(stage, self.environment, travel.bring_about)
         self._there[stage] = request = self.resources.of(stage)
         try:
-            entries = _entries((stage, *self.needs[stage]))
+            entries = dict.fromkeys((stage, *self.needs[stage]))
+            entries |= _entries(entries)
             errand = Errand(stage, entries, self.remote, "cuda" if request.gpus else "cpu", self.environment)
             return Sent(stage, self.machines.send(errand, request), self._graph)
         except UserError as error:  # others run, and go on

@@ -8,8 +8,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Ray reads these when it is imported. Without the second its own log stands between the stages' lines.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -22,11 +23,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.base.errors import UserError
 from pipeline.base.paths import CODE
-from pipeline.config.resources import Request
-from pipeline.engines import hosts, worker
-from pipeline.engines.elsewhere import Offer
+from pipeline.engines import hosts
 from pipeline.engines.hosts import Host
-from pipeline.engines.worker import Ended, Errand
+from pipeline.engines.machines import Ended, Errand, Offer
+from pipeline.engines.template import Template
+
+if TYPE_CHECKING:
+    from pipeline.config.resources import Request
 
 # What is no code; files that git ignores are left out by Ray itself.
 EXCLUDED = (
@@ -163,7 +166,7 @@ class RayMachines:
             ]
         return self._offers
 
-    def send(self, errand: Errand, request: Request) -> "RayTask":
+    def send(self, errand: Errand, request: "Request") -> "RayTask":
         """As a task of Ray's, which it begins again where the machine is lost."""
         options: dict[str, Any] = {"num_cpus": request.cpus, "num_gpus": request.gpus, "max_retries": RETRIES}
         if request.memory:
@@ -201,10 +204,16 @@ class RayTask:
         ray.cancel(self._reference, force=False)
 
 
+@cache
+def _template() -> Template:
+    """That of this process of Ray's, which does one errand after another, in a folder with the code."""
+    return Template(Path.cwd())
+
+
 def _execute(errand: Errand) -> Ended:
     asked: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
-    return worker.execute(errand, Path.cwd(), lambda: bool(asked))
+    return _template().execute(errand, lambda: bool(asked))
 
 
 def _sentence(error: BaseException) -> str:

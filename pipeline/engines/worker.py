@@ -1,136 +1,73 @@
 """One stage on a machine that shares with the driver's nothing but the remote.
 
-It knows nothing of who chose the machine: an engine calls `execute` there, which runs this file as a program.
+It knows nothing of who chose the machine: an engine there has a `Template`, which runs this file as a program.
 """
 
-import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from pipeline.base import files
 from pipeline.base.paths import PLAN
 from pipeline.base.signals import end_with_parent
-from pipeline.console.errors import run
-from pipeline.dvc import internals, lock, travel
-from pipeline.dvc.travel import Remote
-from pipeline.engines.process import guarded
+from pipeline.dvc import lock, travel
+from pipeline.engines.machines import Ended, Errand
+from pipeline.engines.process import UNCHANGED, Process
 from pipeline.engines.workspace import workspace
 from pipeline.planning.specs.machine import read_machine
 
-EVERY = 0.2  # seconds between checks whether a stop was asked for
-
-
-@dataclass(frozen=True)
-class Errand:
-    """What a machine is to do.
-
-    Attributes:
-        stage: As DVC names it.
-        entries: What dvc.lock says of it, if it has run, and of those that it needs.
-        device: What computes, in place of `machine.device`.
-        environment: Added to the machine's own.
-    """
-
-    stage: str
-    entries: dict[str, Any]
-    remote: Remote
-    device: str
-    environment: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of it.
-
-    Attributes:
-        status: Of the process, as of `process.guarded`.
-        output: All that the stage and DVC printed.
-        entry: What dvc.lock is to say of the stage; None where it is not done.
-        host: The machine's name.
-    """
-
-    status: int
-    output: str
-    entry: dict[str, Any] | None
-    host: str
-
-
-def execute(errand: Errand, code: Path, stop_asked: Callable[[], bool]) -> Ended:
-    """Do it in a process of its own, and return when that has ended.
-
-    Args:
-        code: A folder with the repository's code, which stays as it is.
-        stop_asked: Whether a stop was asked for: the stage then saves its progress and ends.
-    """
-    with tempfile.TemporaryDirectory(prefix="cohobate.") as aside, tempfile.TemporaryFile() as output:
-        entry = Path(aside) / "entry.json"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.engines.worker", str(entry)],
-            cwd=code,
-            env={**os.environ, **errand.environment},
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert process.stdin
-        with suppress(BrokenPipeError), process.stdin as given:  # it may have ended, and its output says why
-            given.write(json.dumps(asdict(errand)).encode())
-        told = False
-        while process.poll() is None:
-            if stop_asked() and not told:
-                told = True
-                process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(EVERY)
-        output.seek(0)
-        said = output.read().decode(errors="replace")
-        found = files.read_json(entry) if entry.exists() else None
-        return Ended(process.returncode, said, found, platform.node())
-
-
-def bring_about(stage: str) -> bool:
-    """Run a stage in this workspace with what the remote has, and put what it leaves there; whether it was due."""
-    _make_ready(stage)
-    return _complete(stage)
+ENTRY, MODULES = "entry.json", "modules.json"
 
 
 def main() -> None:
-    """Do the errand that standard input gives, and write dvc.lock's entry to the file that is named."""
+    """Do what the connection of the given number asks for, one errand after another, until nobody asks any more."""
     end_with_parent()
-    given = json.load(sys.stdin)
-    errand = Errand(**{**given, "remote": Remote(**given["remote"])})
-    target = Path(sys.argv[1])
+    asks = Connection(int(sys.argv[1]))
+    with suppress(EOFError):
+        while True:
+            if given := asks.recv():  # a request to stop may come when the errand has just ended
+                errand, code, environment = given
+                asks.send(_ended(errand, code, environment, asks))
 
-    def work() -> bool:
-        ran = _complete(errand.stage)
-        files.write_json(target, lock.read_stages(Path("dvc.lock"), [errand.stage]).stages[errand.stage])
-        return ran
 
-    with workspace(Path.cwd(), errand.remote, errand.entries) as folder:
+def _ended(errand: Errand, code: Path, environment: dict[str, str], asks: Connection) -> Ended:
+    """Do it in a process of its own, which is asked to stop when anything more comes by the connection."""
+    with tempfile.TemporaryDirectory(prefix="cohobate.") as aside:
+        work = partial(_bring_about_in, Path(aside), errand, code)
+        process = Process(errand.stage, {**environment, **errand.environment}, work)
+        while not process.has_ended:
+            if asks in wait([asks, process.sentinel]):
+                asks.recv()
+                process.stop()
+        output = process.close()
+        status = UNCHANGED if process.unchanged else process.poll()
+        entry, modules = Path(aside, ENTRY), Path(aside, MODULES)
+        if modules.exists():
+            _import(files.read_json(modules))
+        return Ended(status or 0, output, files.read_json(entry) if entry.exists() else None, platform.node())
+
+
+def _bring_about_in(aside: Path, errand: Errand, code: Path, stage: str) -> bool:
+    before = {*sys.modules}
+    with workspace(code, errand.remote, {stage: None, **errand.entries}) as folder:
         os.chdir(folder)
-        _make_ready(errand.stage)
-        _compute_on(errand.device)
-        guarded(work)
-
-
-def _make_ready(stage: str) -> None:
-    travel.fetch(stage)
-    travel.recall(stage)
-
-
-def _complete(stage: str) -> bool:
-    ran = internals.run(stage, pull=True)
-    travel.send(stage)
+        ran = travel.bring_about(stage, partial(_compute_on, errand.device))
+        files.write_json(aside / ENTRY, lock.read_stages(Path("dvc.lock"), [stage]).stages[stage])
+    files.write_json(aside / MODULES, [name for name in sys.modules if name not in before])
     return ran
+
+
+def _import(modules: list[str]) -> None:
+    """Import what the errand before this one needed, such as the library of its remote: the next begins with that."""
+    for name in modules:
+        with suppress(ImportError):
+            import_module(name)
 
 
 def _compute_on(device: str) -> None:
@@ -141,4 +78,4 @@ def _compute_on(device: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

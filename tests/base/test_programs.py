@@ -15,7 +15,7 @@ from tests.scratch import ROOT
 # Where a process may be started: by `programs` alone, and where somebody looks after it as long as it runs.
 STARTS = {
     *("pipeline/base/programs.py", "pipeline/dvc/queue.py", "pipeline/data/cutters.py", "pipeline/commands/queue.py"),
-    "pipeline/engines/worker.py",
+    "pipeline/engines/template.py",
 }
 CODE = [path for folder in ("pipeline", "stages") for path in sorted((ROOT / folder).rglob("*.py"))]
 

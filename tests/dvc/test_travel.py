@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import dvc.fs
 import pytest
 import yaml
+from dvc.fs import get_cloud_fs
 
 from pipeline.base.errors import UserError
 from pipeline.dvc import travel
@@ -77,3 +79,31 @@ def test_a_stage_that_is_another_by_now_is_not_recorded(graph: Graph) -> None:
     with pytest.raises(UserError, match=r"^third is another stage in dvc\.yaml than the one that was run: "):
         travel.merge("third", entry, planned=False)
     assert Path("dvc.lock").read_bytes() == before
+
+
+def test_a_stage_and_all_that_it_needs_make_one_client_of_the_remote(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.share("prepare", "plan")
+    graph.scratch.run("rm", "-r", ".dvc/cache", "prepare")
+    made = []
+    monkeypatch.setattr(
+        dvc.fs, "get_cloud_fs", lambda *a, **k: ("name" in k and made.append(1)) or get_cloud_fs(*a, **k)
+    )
+    assert travel.bring_about("first")
+    assert Path("prepare").exists() and len(made) == 1
+    assert travel.offer(["prepare", "first"]) == set() and len(made) == 2
+
+
+def test_what_is_whole_nowhere_is_told_and_all_else_goes_to_the_remote(graph: Graph) -> None:
+    graph.scratch.run("dvc", "repro", "second", "third")
+    graph.scratch.run("dvc", "push", "prepare")
+    (lost,) = graph.entries("first")["first"]["outs"]
+    Path(".dvc/cache/files/md5", lost["md5"][:2], lost["md5"][2:]).unlink()
+    (there,) = graph.entries("prepare")["prepare"]["outs"]
+    Path(".dvc/cache/files/md5", there["md5"][:2], there["md5"][2:]).unlink()
+    assert travel.offer(["prepare", "first", "second", "third"]) == {"first"}
+    remote = Path(graph.remote.url)
+    assert not (remote / "files/md5" / lost["md5"][:2] / lost["md5"][2:]).exists()
+    graph.scratch.run("rm", "-r", ".dvc/cache", "second", "third")
+    graph.scratch.run("dvc", "pull", "--no-run-cache", "second", "third", "prepare")

@@ -15,12 +15,12 @@ from pathlib import Path
 from pipeline.commands.repro_on import repro_on
 from pipeline.config.resources import Request
 from pipeline.console.errors import run
+from pipeline.dvc.address import Remote
 from pipeline.dvc.training_state import VARIABLE as STATE
-from pipeline.dvc.travel import Remote
-from pipeline.engines import hosts, worker
-from pipeline.engines.elsewhere import Offer
+from pipeline.engines import hosts
 from pipeline.engines.hosts import Host
-from pipeline.engines.worker import Ended, Errand
+from pipeline.engines.machines import Ended, Errand, Offer
+from pipeline.engines.template import Template
 from pipeline.engines.workspace import VARIABLE
 from tests.engines.small_graph import NOT_CODE
 
@@ -102,7 +102,7 @@ def work(code: Path, result: Path) -> None:
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     errand = Errand(**{**given, "remote": Remote(**given["remote"])})
-    ended = worker.execute(errand, code, lambda: bool(asked))
+    ended = Template(code).execute(errand, lambda: bool(asked))
     aside = result.with_suffix(".tmp")
     aside.write_text(json.dumps(asdict(ended)))
     os.replace(aside, result)

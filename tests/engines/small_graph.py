@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.base import files
-from pipeline.dvc.travel import Remote
+from pipeline.dvc.address import Remote
 from pipeline.engines.workspace import VARIABLE
 from pipeline.planning.specs.machine import MachineSpec
 from tests.scratch import COMMIT, CONFIG, PARAMS, ROOT, Scratch

@@ -7,7 +7,8 @@ import pytest
 from pipeline.base import files
 from pipeline.config.resources import Request, Resources
 from pipeline.engines import elsewhere
-from pipeline.engines.elsewhere import Offer, Refused, Sent, described, fits
+from pipeline.engines.elsewhere import Refused, Sent, described, fits
+from pipeline.engines.machines import Offer
 
 SMALL, LARGE = Offer(2, 0, 8, {}), Offer(8, 1, 64, {"sees": "images"})
 

@@ -2,14 +2,18 @@
 
 import fcntl
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import yaml
 
-from pipeline.engines import worker
-from pipeline.engines.worker import Ended, Errand
-from pipeline.engines.workspace import home
+from pipeline.engines.machines import Ended, Errand
+from pipeline.engines.process import reason
+from pipeline.engines.template import Template
+from pipeline.engines.workspace import home, part
 from tests.engines.small_graph import Graph, create
 
 
@@ -24,7 +28,8 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 
 def execute(graph: Graph, stage: str, entries: dict[str, Any], device: str = "cpu") -> Ended:
-    return worker.execute(Errand(stage, entries, graph.remote, device, {}), graph.code, lambda: False)
+    with closing(Template(graph.code)) as template:
+        return template.execute(Errand(stage, entries, graph.remote, device, {}), lambda: False)
 
 
 def test_two_machines_leave_what_one_does(graph: Graph) -> None:
@@ -83,7 +88,8 @@ def test_what_is_unchanged_is_not_run(graph: Graph) -> None:
 
 def test_asked_to_stop_the_stage_saves_and_the_workspace_goes(graph: Graph) -> None:
     errand = Errand("slow", graph.entries("plan"), graph.remote, "cpu", {})
-    done = worker.execute(errand, graph.code, lambda: bool(graph.ran))
+    with closing(Template(graph.code)) as template:
+        done = template.execute(errand, lambda: bool(graph.ran))
     assert graph.names == ["slow", "saved"]
     assert done.status != 0 and done.entry is None
     assert "failed to reproduce" not in done.output
@@ -109,15 +115,15 @@ def test_what_the_remote_lacks_is_named(graph: Graph) -> None:
     graph.on("b")
     for entries, sentence in (
         ({**known, "first": first.entry}, "third needs first, which the remote does not have as dvc.lock has it"),
-        (known, "third needs first, of which dvc.lock has no hash: run first before it"),
+        ({**known, "first": None}, "third needs first, of which dvc.lock has no hash: run first before it"),
     ):
         done = execute(graph, "third", entries)
         assert done.status == 1 and "Traceback" not in done.output
-        assert f"error: {sentence}" in done.output
+        assert reason(done.output, done.status).startswith(sentence)
     shutil.rmtree(graph.top / "remote")
     done = execute(graph, "first", known)
     assert done.status == 1 and "Traceback" not in done.output
-    assert f"error: the remote's folder {graph.remote.url} is not on " in done.output
+    assert reason(done.output, done.status).startswith(f"the remote's folder {graph.remote.url} is not on ")
 
 
 def test_what_a_killed_one_left_goes_with_the_next(graph: Graph) -> None:
@@ -129,3 +135,86 @@ def test_what_a_killed_one_left_goes_with_the_next(graph: Graph) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         execute(graph, "first", graph.entries("plan", "prepare"))
         assert [*(home() / "work").iterdir()] == [held]
+
+
+def test_one_template_does_one_errand_after_another_and_a_new_one_follows_a_dead_one(graph: Graph) -> None:
+    known = graph.entries("plan", "prepare")
+    graph.share("first")
+    known |= graph.entries("first")
+
+    def errand(stage: str) -> Errand:
+        return Errand(stage, known, graph.remote, "cpu", {})
+
+    with closing(Template(graph.code)) as template:
+        assert [template.execute(errand(stage), lambda: False).status for stage in ("third", "wrong", "second")] == [
+            *(0, 1, 0)
+        ]
+        (begun,) = running()
+        done = template.execute(errand("slow"), lambda: bool(graph.names[-1:] == ["slow"] and not begun.kill()))
+        assert (reason(done.output, done.status), done.entry) == ("SIGKILL ended it", None)
+        assert template.execute(errand("last"), lambda: False).status == 1, "of third and second nobody told it"
+        (other,) = running()
+        assert other != begun
+    assert not running()
+
+
+def running() -> list[psutil.Process]:
+    """The templates."""
+    children = psutil.Process().children()
+    return [each for each in children if "pipeline.engines.worker" in each.cmdline()]
+
+
+def test_what_keeps_a_template_from_its_work_is_told(graph: Graph) -> None:
+    code = graph.code
+    (code / "pipeline").mkdir()
+    (code / "pipeline/__init__.py").write_text("raise ImportError('not this release')")
+    with closing(Template(code)) as template:
+        done = template.execute(Errand("first", {}, graph.remote, "cpu", {}), lambda: False)
+    assert done.status == 1 and "not this release" in done.output
+
+
+def test_what_an_errand_imported_the_next_one_has(graph: Graph) -> None:
+    """As the library of a remote, which takes a second: here it is what DVC loads as it opens a repository."""
+    begun: list[int] = []
+
+    def look() -> bool:
+        (template,) = running()
+        if not begun and template.children():  # it has forked: its own imports are done
+            begun.append(libraries(template))
+        return False
+
+    errand = Errand("first", graph.entries("plan", "prepare"), graph.remote, "cpu", {})
+    with closing(Template(graph.code)) as template:
+        assert template.execute(errand, look).status == 0
+        assert libraries(*running()) > begun[0]
+
+
+def libraries(process: psutil.Process) -> int:
+    return len({each.path for each in process.memory_maps() if ".so" in each.path})
+
+
+def test_a_workspace_has_its_stages_alone() -> None:
+    text = """
+    vars: [params.yaml]
+    stages:
+      one: {cmd: "true"}
+      many:
+        foreach: {1: {of: x}, b: {of: "${x}"}, c: {of: z}}
+        do: {cmd: "echo ${key} ${item.of}"}
+      listed:
+        foreach: [x, y]
+        do: {cmd: "echo ${item}"}
+      other: {cmd: "true"}
+    metrics: [m.json]
+    plots: [{m.json: {}}]
+    """
+    graph = yaml.safe_load(text)
+    stages = graph["stages"]
+    assert part(graph, ["one", "many@1", "many@b", "listed@y"]) == {
+        "vars": ["params.yaml"],
+        "stages": {
+            "one": stages["one"],
+            "many": {**stages["many"], "foreach": {1: {"of": "x"}, "b": {"of": "${x}"}}},
+            "listed": stages["listed"],
+        },
+    }

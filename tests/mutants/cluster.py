@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 ELSEWHERE, ONCE = "pipeline/engines/elsewhere.py", "pipeline/engines/once.py"
+TEMPLATE, WORKER = "pipeline/engines/template.py", "pipeline/engines/worker.py"
 LOCK, LOCKS = "pipeline/dvc/lock.py", "pipeline/base/locks.py"
 TRAVEL, WAITING, QUEUE = "pipeline/dvc/travel.py", "pipeline/dvc/waiting.py", "pipeline/commands/queue.py"
 FITS = "tests/engines/test_elsewhere.py::test_what_fits_at_once"
@@ -18,7 +19,11 @@ AS_DVC = "test_dvc_lock_is_written_as_dvc_writes_it"
 EXPERIMENTS = "tests/commands/test_queue.py"
 DONE = f"{EXPERIMENTS}::test_each_is_an_experiment_of_dvc_and_what_they_share_runs_once"
 FAILED = f"{EXPERIMENTS}::test_one_that_fails_goes_on_waiting_and_says_why"
-RECALLED = "tests/engines/test_worker.py::test_what_ran_on_another_machine_is_brought_back_and_not_run_again"
+WORKERS = "tests/engines/test_worker.py"
+RECALLED = f"{WORKERS}::test_what_ran_on_another_machine_is_brought_back_and_not_run_again"
+DEAD = f"{WORKERS}::test_one_template_does_one_errand_after_another_and_a_new_one_follows_a_dead_one"
+STOPPED = f"{WORKERS}::test_asked_to_stop_the_stage_saves_and_the_workspace_goes"
+IMPORTED = f"{WORKERS}::test_what_an_errand_imported_the_next_one_has"
 
 MUTANTS = [
     Mutant(ELSEWHERE, "all(have >= take for", "all(have > take for", FITS),
@@ -48,7 +53,28 @@ MUTANTS = [
         "home = None",
         f"{CARRIED}::test_an_experiments_folder_is_not_where_the_path_of_a_remote_begins",
     ),
-    Mutant(TRAVEL, "                os.replace(aside, here / name)\n", "                pass\n", RECALLED),
+    Mutant(TRAVEL, "            os.replace(aside, here / name)\n", "            pass\n", RECALLED),
+    Mutant(
+        TRAVEL,
+        "ask = cache(repo.cloud.get_remote)",
+        "ask = repo.cloud.get_remote",
+        f"{CARRIED}::test_a_stage_and_all_that_it_needs_make_one_client_of_the_remote",
+    ),
+    Mutant(
+        TRAVEL,
+        "if objs & state.missing]",
+        "if objs - state.missing]",
+        f"{CARRIED}::test_what_is_whole_nowhere_is_told_and_all_else_goes_to_the_remote",
+    ),
+    Mutant(TEMPLATE, " or self._running.poll() is not None", "", DEAD),
+    Mutant(TEMPLATE, "                    self._asks.send(None)\n", "", STOPPED),
+    Mutant(WORKER, "            _import(files.read_json(modules))\n", "            pass\n", IMPORTED),
+    Mutant(
+        "pipeline/engines/workspace.py",
+        "if str(key) in keys",
+        "if key in keys",
+        f"{WORKERS}::test_a_workspace_has_its_stages_alone",
+    ),
     Mutant(TRAVEL, "if lies_here or not planned:", "if not planned:", f"{CARRIED}::{STALE}"),
     Mutant(TRAVEL, "if lies_here or not planned:", "if lies_here:", f"{CARRIED}::{ANOTHER}"),
     Mutant(LOCK, 'return f"{text[: found.start()]}', 'return f"{text}', f"{CARRIED}::{AS_DVC}"),
