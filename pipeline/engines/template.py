@@ -33,9 +33,10 @@ class Template:
 
         stop_asked: Whether a stop was asked for: the stage then saves its progress and ends.
         """
-        if self._running is None or self._running.poll() is not None:
+        running = self._running
+        if running is None or running.poll() is not None:
             self.close()
-            self._begin()
+            self._running = running = self._begin()
         told = False
         try:
             self._asks.send((errand, self.code, dict(os.environ)))
@@ -45,7 +46,7 @@ class Template:
                     self._asks.send(None)
             return self._asks.recv()
         except (EOFError, OSError):  # somebody has killed it
-            status = self._running.wait() or 1
+            status = running.wait() or 1
             self._says.seek(0)
             return Ended(status, self._says.read().decode(errors="replace"), None, platform.node())
         except BaseException:  # what it answers to this errand is no answer to the next
@@ -60,14 +61,14 @@ class Template:
             self._says.close()
             self._running = None
 
-    def _begin(self) -> None:
+    def _begin(self) -> subprocess.Popen[bytes]:
         self._asks, theirs = Pipe()
         self._says = tempfile.TemporaryFile()  # noqa: SIM115, it is open as long as the process runs
         with theirs:
             number = theirs.fileno()
             command = [sys.executable, "-m", "pipeline.engines.worker", str(number)]
             # A session of its own: what is meant for this process, such as a terminal's Ctrl-C, is not for the stage.
-            self._running = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 cwd=self.code,
                 stdout=self._says,

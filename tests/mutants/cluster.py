@@ -66,7 +66,7 @@ MUTANTS = [
         "if objs - state.missing]",
         f"{CARRIED}::test_what_is_whole_nowhere_is_told_and_all_else_goes_to_the_remote",
     ),
-    Mutant(TEMPLATE, " or self._running.poll() is not None", "", DEAD),
+    Mutant(TEMPLATE, " or running.poll() is not None", "", DEAD),
     Mutant(TEMPLATE, "                    self._asks.send(None)\n", "", STOPPED),
     Mutant(WORKER, "            _import(files.read_json(modules))\n", "            pass\n", IMPORTED),
     Mutant(
