@@ -98,10 +98,8 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         from pipeline.compression.pixels_in import write_with_pixels
 
         write_with_pixels(path)
-        original, images = (
-            Original(path, card, made.network, made.litert),
-            {split: work.images(split) for split in SPLITS},
-        )
+        original = Original(path, card, made.network, made.litert)
+        images = {split: work.images(split) for split in SPLITS}
         rows, spent = write_formats(folder, made.formats, original, runtime, images, logits, data.test.labels, threads)
         ships = {"runtimes": rows}
     if made.keeps_float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config.extension import STEPS
 from pipeline.config.network import ImportedAnswers, ImportedOnnx, InputSection, NetworkSection, Weights
-from tests.config.test_effect import everything, flattened
+from tests.config.effects import everything, flattened
 from tests.scratch import PARAMS, ROOT
 
 SECTIONS = "seeds|data|views|labels|machine|training|teacher|assistant|student|baseline|direct|refinery|born_again"

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.base import files, programs
-from pipeline.compression.card import Card, read_card
-from pipeline.compression.formats.original import CARD, Answer, NotRun, Original
+from pipeline.compression.formats.original import Answer, NotRun, Original, card_beside, convert, write_card
 
 BATCH = 1  # images a call
 PRECISION = "float32"
@@ -21,6 +19,7 @@ NAME = "model.tflite"
 INPUT, OUTPUT = "args_0", "output_0"  # as litert-torch calls them
 CONVERTER = Path(__file__).with_name("convert_litert.py")
 PATIENCE = 1800.0  # seconds: a small network takes one minute
+card = card_beside
 
 
 def write(original: Original, folder: Path) -> None:
@@ -37,16 +36,9 @@ def write(original: Original, folder: Path) -> None:
         program = Path(beside) / "network.pt2"
         torch.export.save(torch.export.export(model, (x_BCHW,)), program)
         python = str(Path(original.litert).expanduser())
-        ran = programs.run([python, "-I", str(CONVERTER), str(program), str(folder / NAME)], PATIENCE)
-    if ran.returncode or not (folder / NAME).exists():
-        last = (ran.stderr.strip() or ran.stdout.strip() or "no word").splitlines()[-1]
-        raise NotRun(f"{python} cannot convert it (exit status {ran.returncode}): {last}")
-    files.write_json(folder / CARD, dict(original.card.properties()))
-
-
-def card(folder: Path) -> Card:
-    """What lies beside it, as `write` leaves it."""
-    return read_card(files.read_json(folder / CARD), str(folder / CARD))
+        command = [python, "-I", str(CONVERTER), str(program), str(folder / NAME)]
+        convert(python, command, folder / NAME, PATIENCE)
+    write_card(original.card, folder)
 
 
 def opened(folder: Path, threads: int | None) -> Answer:

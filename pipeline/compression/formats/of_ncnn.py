@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.base import files, programs
-from pipeline.compression.card import Card, read_card
-from pipeline.compression.formats.original import CARD, Answer, NotRun, Original
+from pipeline.compression.formats.original import Answer, NotRun, Original, card_beside, convert, write_card
 
 BATCH = 1  # images a call: it knows no more
 PRECISION = "float32"
 NAME, WEIGHTS = "model.param", "model.bin"
 INPUT, OUTPUT = "in0", "out0"  # as pnnx calls them
 PATIENCE = 600.0  # seconds: a network of 86 million weights takes some
+card = card_beside
 
 
 def write(original: Original, folder: Path) -> None:
@@ -36,16 +35,9 @@ def write(original: Original, folder: Path) -> None:
             network.save(str(traced))
         shape = ",".join(map(str, x_BCHW.shape))
         written = [f"ncnnparam={folder / NAME}", f"ncnnbin={folder / WEIGHTS}"]
-        ran = programs.run([converter, str(traced), f"inputshape=[{shape}]f32", "fp16=0", *written], PATIENCE)
-    if ran.returncode or not (folder / WEIGHTS).exists():
-        said = (ran.stderr or ran.stdout).split("\n")
-        raise NotRun(f"pnnx cannot convert it (exit status {ran.returncode}): {' '.join(said[-3:]).strip()}")
-    files.write_json(folder / CARD, dict(original.card.properties()))
-
-
-def card(folder: Path) -> Card:
-    """What lies beside it, as `write` leaves it."""
-    return read_card(files.read_json(folder / CARD), str(folder / CARD))
+        command = [converter, str(traced), f"inputshape=[{shape}]f32", "fp16=0", *written]
+        convert("pnnx", command, folder / WEIGHTS, PATIENCE)
+    write_card(original.card, folder)
 
 
 def opened(folder: Path, threads: int | None) -> Answer:

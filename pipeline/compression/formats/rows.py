@@ -64,11 +64,11 @@ def write_formats(
             if not all(z_NC.isfinite().all() for z_NC in logits.values()):
                 raise NotRun("its logits are not finite there")
             (spent,) = cost.medians_ms([partial(answer, x_BCHW)])
-        except (MemoryError, OSError):
+        except (MemoryError, OSError, UserError):  # a network that is damaged is for the user to mend
             raise
         except Exception as error:  # of whatever class: each runtime has its own
             shutil.rmtree(own)
-            why = str(error) if isinstance(error, NotRun | UserError) else innermost(error)
+            why = str(error) if isinstance(error, NotRun) else innermost(error)
             rows[name] = {"not_run": why}
             log(f"{name}: not run, {why}")
             continue
@@ -86,7 +86,7 @@ def write_formats(
 
 def _format(name: str) -> ModuleType:
     """What writes and runs it; `PRECISION` is None where that is the precision of `model.onnx`."""
-    # By name, so that what looks for imports sees them.
+    # One import each, which whoever looks for a stage's code can follow.
     match name:
         case "openvino":
             from pipeline.compression.formats import of_openvino as format
