@@ -17,6 +17,7 @@ from tests.scratch import ROOT
 LEVELS = (
     ("api", "script"),
     ("stages", "__main__"),
+    ("upkeep",),
     ("commands",),
     ("report", "engines"),
     ("compression",),
