@@ -110,7 +110,7 @@ def upward(found: list[Arrow]) -> list[str]:
             faults.append(f"{arrow.where}: {arrow.source} imports {arrow.target}: nothing imports stages")
         elif source != target and RANKS[target] <= RANKS[source]:
             faults.append(f"{arrow.where}: {source} imports {arrow.target}, which does not lie below it")
-        elif target == "report" and source not in ("report", "commands", *LEVELS[1]):
+        elif target == "report" and source not in ("report", "commands", *LEVELS[1], "upkeep"):
             faults.append(f"{arrow.where}: {source} imports {arrow.target}: only the report and commands do")
     return faults
 
