@@ -74,6 +74,7 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
 def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
     from pipeline.compression.examples import write_examples
+    from pipeline.compression.merge import merged
     from pipeline.compression.onnx_file import add_probabilities, least_runtime
     from pipeline.compression.promise import promised
     from pipeline.compression.runtime import Runtime
@@ -109,6 +110,8 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
     network = rebuild(previous.architecture)
+    if "grids" not in previous.architecture:
+        network, _ = merged(network.eval(), **work.of_images)  # as in the file
     metrics = {
         "status": "computed",
         "parameters": cost.parameters(network),

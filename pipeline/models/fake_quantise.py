@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from pipeline.models.attention import open_attention
 from pipeline.models.grid import Frozen, fit_scales, round_to, steps
 
 MOMENTUM = 0.05  # of the ranges of inputs: about the last twenty batches count
@@ -129,7 +130,7 @@ def fake_quantise(model: nn.Module, weight_bits: int, activation_bits: int | Non
         weight_bits, activation_bits: 2 .. 8; without the latter inputs stay float.
         end_bits: The first and the last layer have at least as many bits (Zhou et al. 2016); 2 treats all alike.
     """
-    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    layers = [module for module in open_attention(model).modules() if isinstance(module, LAYERS)]
     for layer in layers:
         at_end = layer in (layers[0], layers[-1])
         bits = max(weight_bits, end_bits) if at_end else weight_bits

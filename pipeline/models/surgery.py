@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from pipeline.base.errors import UserError
+from pipeline.models.attention import SelfAttention
 from pipeline.models.residual import Block
 
 Description = dict[str, Any]
@@ -40,7 +41,7 @@ def rebuild(model: nn.Module, description: Mapping[str, Any]) -> nn.Module:
                 _pad(old, form)
                 continue
             new = _make(form).to(next(old.parameters()).device)
-            if isinstance(old, type(new)) and not isinstance(new, nn.Sequential):
+            if isinstance(old, type(new)) and not isinstance(new, nn.Sequential | SelfAttention):
                 _become(old, new, form)
             else:
                 model.set_submodule(name, new)
@@ -68,6 +69,9 @@ def _form(module: nn.Module) -> Description:
     """A whole module, parts and all."""
     if isinstance(module, nn.Sequential):
         return {"type": "Sequential", "parts": {name: _form(part) for name, part in module.named_children()}}
+    if isinstance(module, SelfAttention):
+        parts = {name: _form(part) for name, part in module.named_children()}
+        return {"type": "SelfAttention", **_numbers(module), "parts": parts}
     if type(module) not in LAYERS.values():
         raise TypeError(f"a {type(module).__name__} put in by surgery cannot be described")
     return {"type": _kind(module), **_numbers(module)}
@@ -75,8 +79,8 @@ def _form(module: nn.Module) -> Description:
 
 def _kind(module: nn.Module) -> str:
     """The name under which a module is described: that of torch's class for a class made from it."""
-    if isinstance(module, Block):
-        return "Block"
+    if isinstance(module, Block | SelfAttention):
+        return type(module).__name__
     return next(kind for kind, layer in LAYERS.items() if isinstance(module, layer))
 
 
@@ -100,6 +104,8 @@ def _numbers(module: nn.Module) -> dict[str, Any]:
             return {**numbers, "bias": module.bias is not None}
         case nn.BatchNorm2d():
             return {"num_features": module.num_features}
+        case SelfAttention():
+            return {"heads": module.heads, "dropout": module.dropout}
         case Block():
             return {"added": module.added}
         case _:
@@ -112,6 +118,9 @@ def _make(form: Mapping[str, Any]) -> nn.Module:
         for name, part in form["parts"].items():
             made.add_module(name, _make(part))
         return made
+    if form["type"] == "SelfAttention":
+        parts = {name: _make(part) for name, part in form["parts"].items()}
+        return SelfAttention(**parts, heads=form["heads"], dropout=form["dropout"])
     numbers = {key: tuple(value) if isinstance(value, list) else value for key, value in form.items() if key != "type"}
     return LAYERS[form["type"]](**numbers)
 

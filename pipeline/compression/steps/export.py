@@ -67,14 +67,15 @@ def run(
         lambda folder: _again(folder, work) if again else _anew(folder, work, opset),
         asked,
         formats,
-        lambda: _network(work),
+        lambda: _network(work)[0],
         examples,
         litert["python"] if litert else None,
     )
 
 
-def _network(work: Work) -> nn.Module:
-    """The node before, or what that was made from where it is a quantised file."""
+def _network(work: Work) -> tuple[nn.Module, int]:
+    """The node before, or what that was made from where it is a quantised file; how many of its blocks are merged."""
+    from pipeline.compression.merge import merged
     from pipeline.models.fake_quantise import freeze
 
     if work.previous.format == "onnx":
@@ -83,15 +84,19 @@ def _network(work: Work) -> nn.Module:
     model = work.model(CPU)
     if "grids" in work.previous.architecture:
         freeze(model)
-    return model
+        return model, 0  # each branch has a grid of its own
+    return merged(model, **work.of_images)
 
 
 def _anew(folder: Path, work: Work, opset: int) -> dict[str, Any]:
     from pipeline.compression.export_onnx import check, export
 
-    model = _network(work)
+    model, blocks = _network(work)
     export(model, folder / "model.onnx", work.card, opset=opset)
-    return {"against_torch": check(folder / "model.onnx", model, work.images("test"))}
+    return {
+        **({"merged": blocks} if blocks else {}),
+        "against_torch": check(folder / "model.onnx", model, work.images("test")),
+    }
 
 
 def _again(folder: Path, work: Work) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.compression.factorise import factorise
 from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.config.numbers import Count, Share, Target
+from pipeline.models.attention import open_attention
 
 MAKES = "changed"
 
@@ -28,5 +29,5 @@ def run(
 ) -> ChangedNetwork:
     """Factorise the network of the node before; report each layer's rank and reconstruction error."""
     target: dict[str, Any] = {"rank": rank, "energy": energy, "parameters": parameters, "flops": flops}
-    model, found = factorise(work.model(), **work.of_images, **target, layers=layers)
+    model, found = factorise(open_attention(work.model()), **work.of_images, **target, layers=layers)
     return changed(work, model, {"layers": [asdict(layer) for layer in found]})

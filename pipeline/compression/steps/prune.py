@@ -7,6 +7,7 @@ from pipeline.compression.prune import magnitude
 from pipeline.compression.work import ChangedNetwork, Work, changed
 from pipeline.config.numbers import Count, Share, Target
 from pipeline.evaluation import cost
+from pipeline.models.attention import open_attention
 
 MAKES = "changed"
 NEEDS = {"rounds": {"what": ["filters"]}, "scope": {"what": ["weights"]}}
@@ -37,6 +38,7 @@ def run(
     model = work.model()
     if what == "weights":
         assert sparsity is not None
+        open_attention(model)
         masks = magnitude(model, sparsity=sparsity, scope=scope)
         masks.enforce(model)
         return changed(work, model, {"sparsity": masks.sparsity})

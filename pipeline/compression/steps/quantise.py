@@ -13,6 +13,7 @@ from pipeline.compression import quantise
 from pipeline.compression.costs import CPU
 from pipeline.compression.export_onnx import check as check_file
 from pipeline.compression.export_onnx import export
+from pipeline.compression.merge import merged
 from pipeline.compression.onnx_file import read_onnx
 from pipeline.compression.runtime import Runtime
 from pipeline.compression.sweep import JUDGED, answers, nodes_of, swept
@@ -89,25 +90,26 @@ def run(
 
     def write(folder: Path) -> dict[str, Any]:
         path = folder / "model.onnx"
-        model = work.model(CPU)
+        model, blocks = (work.model(CPU), 0) if learned else merged(work.model(CPU), **work.of_images)
         grids = on_grids(model)
         export(model, path, work.card)
+        report = {"form": form, **({"merged": blocks} if blocks else {})}
         match form:
             case "int8":
-                return _int8(path, model, grids)
+                return report | _int8(path, model, grids)
             case "grids":
                 quantise.store_frozen(path, path, grids)
             case "int8_weights" | "int4_weights":
                 quantise.store_weights(path, path, "int8" if form == "int8_weights" else "int4")
             case "float16" | "bfloat16":
                 quantise.store_weights(path, path, form)
-        return {"form": form, "against_torch": check_file(path, model, work.images("test"))}
+        return {**report, "against_torch": check_file(path, model, work.images("test"))}
 
     def _int8(path: Path, model: nn.Module, grids: Mapping[str, Frozen]) -> dict[str, Any]:
         pixels_NCHW = np.concatenate([x_BCHW.cpu().numpy() for x_BCHW in work.batches(batches, normalised=False)])
         size = Runtime(path).images_a_pass
         how: dict[str, Any] = {"method": calibration, "batch_size": min(BATCH, 1 << size.bit_length() - 1)}
-        report: dict[str, Any] = {"form": form}
+        report: dict[str, Any] = {}
         names: Sequence[str] = [] if keep is None or keep == "auto" else keep
         if keep == "auto":
             fewer_NCHW = pixels_NCHW[:JUDGED]
