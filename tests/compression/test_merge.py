@@ -42,11 +42,12 @@ def branches(classes, channels):
 OWN: dict[str, Any] = {"family": "own", "module": "networks.py", "build": "branches"}
 
 
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     made: dict[str, Any] = {}
     exec(NETWORKS, made)
     torch.manual_seed(0)
-    return made["branches"](5, 1).eval()
+    net: nn.Sequential = made["branches"](5, 1)
+    return net.eval()
 
 
 @pytest.fixture
