@@ -24,6 +24,7 @@ from pipeline.compression.card import Card
 from pipeline.compression.export_onnx import check, export
 from pipeline.compression.factorise import factorise
 from pipeline.compression.filters import shrink
+from pipeline.compression.merge import merged
 from pipeline.compression.runtime import Runtime
 from pipeline.evaluation import cost
 
@@ -93,7 +94,8 @@ class Smaller(Way):
         """The network as a file, which gives what torch gives."""
         path, images_BCHW = self.folder / f"{name}.onnx", self.images_BCHW[:4]
         card = Card(tuple(map(str, range(CLASSES))), (0.5,) * 3, (0.25,) * 3, 3, self.size)
-        export(model.eval(), path, card)
+        ships, _ = merged(model.eval(), channels=3, size=self.size)
+        export(ships, path, card)
         far = check(path, model, images_BCHW)["maximal_difference"]
         largest = float(np.abs(Runtime(path).logits(images_BCHW)).max())
         if not far <= FAR * largest:
