@@ -18,8 +18,36 @@ RUN = f"{FORMATS}::test_each_is_run_in_its_own_runtime_and_compared_with_what_is
 BESIDE = f"{FORMATS}::test_what_others_are_made_of_lies_beside_a_quantised_file"
 NCNN_CARD = f"{FORMATS}::test_ncnn_has_the_card_beside_it_and_equal_bytes"
 LACKS = f"{FORMATS}::test_what_ncnn_does_not_have_is_named"
+MERGE, ATTENTION = "pipeline/compression/merge.py", "pipeline/models/attention.py"
+BRANCHES, LINEAR = "tests/compression/test_merge.py", "tests/models/test_attention.py"
+STAYS, SHIPS = "test_what_would_answer_otherwise_or_cannot_stays", "test_what_ships_has_no_branches"
 
 MUTANTS = [
+    Mutant(MERGE, "if moved <= CLOSE * before_BC.abs().max() else (model, 0)", "", f"{BRANCHES}::{STAYS}"),
+    Mutant(MERGE, "one = reparameterize_model(model)", "one = model", f"{BRANCHES}::{SHIPS}"),
+    Mutant(STAGE, "network, _ = merged(network.eval()", "merged(network.eval()", f"{BRANCHES}::{SHIPS}"),
+    Mutant(
+        "pipeline/compression/steps/quantise.py",
+        "(work.model(CPU), 0) if learned else merged(work.model(CPU), **work.of_images)",
+        "(work.model(CPU), 0)",
+        f"{BRANCHES}::{SHIPS}",
+    ),
+    Mutant(
+        ATTENTION,
+        "self.dropout if self.training else 0.0",
+        "0.0",
+        f"{LINEAR}::test_it_learns_as_before_and_draws_nothing",
+    ),
+    Mutant(
+        ATTENTION, ', device="meta")\n    out', ")\n    out", f"{LINEAR}::test_it_learns_as_before_and_draws_nothing"
+    ),
+    Mutant(ATTENTION, "!= BLOCK", "== (BLOCK, 0)", f"{LINEAR}::test_other_attention_stays_as_it_is"),
+    Mutant(
+        "pipeline/models/fake_quantise.py",
+        "in open_attention(model).modules()",
+        "in model.modules()",
+        f"{LINEAR}::test_pruning_counts_and_grids_hold_all_of_its_matrices",
+    ),
     Mutant(PIXELS, '"ReduceMin" if framing == "crop"', '"ReduceMax" if framing == "crop"', FRAMED),
     Mutant(PIXELS, 'self.of("Round", [exact])', "exact", FRAMED),
     Mutant(PIXELS, "np.float64(1 - margin)", "np.float64(margin)", FRAMED),
