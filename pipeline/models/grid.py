@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 CLIPS = np.linspace(0.2, 1.0, 33)  # where the grid may end, as shares of a channel's largest weight
-REFINEMENTS = 4
+REFINED = 4  # clips, the most promising ones
+REFINEMENTS = 4  # of each
+BLOCK = 1 << 15  # weights at a time, which a core's cache holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +52,18 @@ def fit_scales(weights_OI: np.ndarray, bits: int) -> np.ndarray:
 
     Each refinement is least squares for fixed whole numbers: scale = <w, q> / <q, q>. A channel of zeros gets 1.
     """
+    rows = max(1, BLOCK // max(1, weights_OI.shape[1]))
+    blocks = [_fit_block(weights_OI[i : i + rows], bits) for i in range(0, len(weights_OI), rows)]
+    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+
+
+def _fit_block(weights_OI: np.ndarray, bits: int) -> np.ndarray:
     weights_OI = weights_OI.astype(np.float64)
     largest_O = np.abs(weights_OI).max(axis=1)
     largest_O[largest_O == 0] = steps(bits)
     best_O, error_O = largest_O / steps(bits), np.full(len(weights_OI), np.inf)
-    for clip in CLIPS:
-        scales_O = clip * largest_O / steps(bits)
+    for clip_O in _promising(weights_OI / largest_O[:, None], bits):
+        scales_O = clip_O * largest_O / steps(bits)
         for _ in range(REFINEMENTS):
             codes_OI = round_to(weights_OI, scales_O, bits).astype(np.float64)
             norm_O = np.square(codes_OI).sum(axis=1)
@@ -66,3 +74,18 @@ def fit_scales(weights_OI: np.ndarray, bits: int) -> np.ndarray:
         better_O = found_O < error_O
         best_O, error_O = np.where(better_O, scales_O, best_O), np.where(better_O, found_O, error_O)
     return best_O.astype(np.float32)
+
+
+def _promising(shares_OI: np.ndarray, bits: int) -> np.ndarray:
+    """The clips (K, O), ascending, that leave the least error before they are refined; `shares_OI` is -1 .. 1."""
+    if bits == 2:  # with three values refining moves a scale so far that any may turn out best
+        return np.repeat(CLIPS[:, None], len(shares_OI), axis=1)
+    shares_OI, rest_OI = shares_OI.astype(np.float32), np.empty(shares_OI.shape, np.float32)
+    errors_NO = np.empty((len(CLIPS), len(shares_OI)), np.float32)
+    for number, clip in enumerate(CLIPS):
+        scale = np.float32(clip / steps(bits))
+        np.divide(shares_OI, scale, out=rest_OI)
+        np.clip(np.rint(rest_OI, out=rest_OI), -steps(bits), steps(bits), out=rest_OI)
+        np.subtract(shares_OI, np.multiply(rest_OI, scale, out=rest_OI), out=rest_OI)
+        errors_NO[number] = np.square(rest_OI, out=rest_OI).sum(axis=1)
+    return CLIPS[np.sort(np.argsort(errors_NO, axis=0, kind="stable")[:REFINED], axis=0)]

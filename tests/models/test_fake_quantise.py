@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.fake_quantise import InputGrid, WeightGrid, calibrate, fake_quantise, freeze
-from pipeline.models.grid import fit_scales, round_to, steps
+from pipeline.models.grid import BLOCK, CLIPS, REFINEMENTS, fit_scales, round_to, steps
 from tests.compression.ships import images, net, normalised
 
 
@@ -24,6 +24,27 @@ def test_fitted_scales_beat_the_largest_weight_and_their_neighbours(bits):
     assert (best_O <= error(weights_OI, np.abs(weights_OI).max(1) / steps(bits), bits) + 1e-6).all()
     for factor in (0.7, 0.9, 1.1, 1.4):
         assert (best_O < error(weights_OI, factor * scales_O, bits)).all()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_scales_are_those_of_all_clips_refined(bits: int) -> None:
+    """Of rows with few large weights, in more than one block."""
+    weights_OI = np.random.default_rng(0).standard_t(3, (80, 1152)).astype(np.float32)
+    assert weights_OI.size > 2 * BLOCK
+    assert (fit_scales(weights_OI, bits) == slow(weights_OI.astype(np.float64), bits)).all()
+
+
+def slow(weights_OI: np.ndarray, bits: int) -> np.ndarray:
+    found = []
+    for clip in CLIPS:
+        scales_O = clip * np.abs(weights_OI).max(1) / steps(bits)
+        for _ in range(REFINEMENTS):
+            codes_OI = round_to(weights_OI, scales_O, bits).astype(np.float64)
+            norm_O, dot_O = np.square(codes_OI).sum(1), (weights_OI * codes_OI).sum(1)
+            scales_O = np.where(dot_O > 0, dot_O / np.where(norm_O, norm_O, 1), scales_O)
+        found.append((error(weights_OI, scales_O, bits), scales_O))
+    errors_NO, scales_NO = map(np.stack, zip(*found, strict=True))
+    return np.take_along_axis(scales_NO, errors_NO.argmin(0)[None], 0)[0].astype(np.float32)
 
 
 def test_a_channel_of_zeros_stays_zero():
