@@ -261,11 +261,20 @@ def orders(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Image files, and folders of them.", show_default=False)
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(help="An .onnx file; without, the one that the last run ships.", callback=check_file),
     ] = None,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test",
+            help="Answer the files of the test images, and say how many answers are not as stored.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Classify image files by the exported model alone: path, class and probability, tab-separated.
@@ -274,8 +283,18 @@ def predict(
 
     In paths and classes a tab is written \\t, a line break \\n or \\r, a backslash \\\\, what is not seen \\x1b.
     """
+    if test == bool(images):
+        raise UserError("predict takes images, or --test in place of them")
+    if test:
+        from pipeline.commands.originals import compared
+        from pipeline.console.progress import log
+
+        for line in compared(model):
+            log(line)
+        return
     from pipeline.commands.predict import classify, opened, tell
 
+    assert images
     if tell(classify(opened(model), images), as_json=as_json):
         raise typer.Exit(1)
 
