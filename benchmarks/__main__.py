@@ -343,6 +343,23 @@ def calibrated(
     show(table(measure(out, work, fashion, data, weights, tiny, log)))
 
 
+@app.command()
+def runtimes(
+    data: Folder,
+    weights: Weights,
+    work: Work,
+    out: Kept = Path("runtimes.json"),
+    litert: Annotated[str | None, typer.Option(help="Interpreter in which litert-torch is installed.")] = None,
+    tiny: Tiny = False,
+) -> None:
+    """What a fine-tuned and a distilled network lose in each runtime, float and int8: CIFAR-10 at 96 pixels."""
+    from benchmarks.runtimes import measure, table
+    from pipeline.console.progress import log
+    from pipeline.lineage.results import show
+
+    show(table(measure(out, data, weights, work, litert, tiny, log)))
+
+
 Photos = Annotated[Path, typer.Option(help="An image folder of photographs.")]
 
 
