@@ -1,4 +1,4 @@
-"""What is lost in each runtime: a fine-tuned EfficientNet-Lite0 and a MobileNetV3-Small that it teaches, float and int8.
+"""What each runtime loses: a fine-tuned EfficientNet-Lite0, and a MobileNetV3-Small that it teaches; float and int8.
 
 The graph itself runs on CIFAR-10 as JPEG files at 96 pixels, in a scratch repository that is kept: teacher, student of
 its stored labels, and of each the files that ship. Each file answers the test images in its own runtime.

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import apart, calibrated, forecast, lowrank, pretrained, smaller, ways, zoo
+from benchmarks import apart, calibrated, forecast, lowrank, pretrained, runtimes, smaller, ways, zoo
 from benchmarks.__main__ import NAMES, app
 from benchmarks.measure import Figure, interleaved, lines, of, ratio, table
 from pipeline.base.errors import UserError
@@ -239,6 +239,25 @@ def test_files_that_ship_have_a_temperature_each(tmp_path: Path) -> None:
     for forms in found.values():
         assert forms.keys() == calibrated.FILES.keys()
         assert all(each["drop"] <= each["most"] and each["temperature"] > 0 for each in forms.values())
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights in ../shared/data")
+def test_each_network_has_a_file_in_each_runtime(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    out = tmp_path / "runtimes.json"
+    places = ["--data", str(drawn(tmp_path / "images")), "--weights", str(WEIGHTS), "--work", str(tmp_path / "work")]
+    said = CliRunner().invoke(app, ["runtimes", "--tiny", *places, "--out", str(out)], catch_exceptions=False).output
+    found = json.loads(out.read_text())["networks"]
+    assert found.keys() == runtimes.NETWORKS.keys() and all(name in said for name in found)
+    for forms in found.values():
+        assert forms["float32"].keys() == {"whole", "images", *runtimes.FORMATS} - {"litert"}
+        assert {"whole", "images", "onnx"} <= forms["int8"].keys() and "torch" not in forms["int8"]
+        for told in (forms["float32"]["onnx"], forms["int8"]["onnx"]):
+            assert told["interval"][0] <= told["drop"] <= told["interval"][1]
+        assert (
+            forms["float32"]["onnx"]["drop"] == 0 and forms["int8"]["onnx"]["bytes"] < forms["float32"]["onnx"]["bytes"]
+        )
 
 
 def test_streams_go_on_after_the_last_seed_and_refuse_a_file_of_another_setting(tmp_path: Path) -> None:
