@@ -90,7 +90,7 @@ def _try(way: type[Way], name: str, path: Path) -> None:
         try:
             found |= getattr(at, step)()
         except Exception as error:  # of whatever class the network, or the exporter, raises
-            found[step] = innermost(error)
+            found[step] = str(error) if isinstance(error, UserError) else innermost(error)
             if step in way.FIRST:
                 break
         found["seconds"] = round(time.monotonic() - started, 1)
