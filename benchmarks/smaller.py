@@ -141,3 +141,11 @@ def table(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
         cells.append(f"{found['peak_bytes'] / 2**30:.1f} GiB" if "peak_bytes" in found else "-")
         rows.append((name, *cells))
     return rows
+
+
+def failures(networks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A line for each step that did not run, below a header, with what a user reads of it."""
+    wrong = [
+        (name, step, why) for name in sorted(networks) for step, why in apart.failed(Smaller, networks[name]).items()
+    ]
+    return [("network", "step", "why not"), *wrong]

@@ -23,6 +23,7 @@ from benchmarks import (
     norms,
     pretrained,
     runtimes,
+    smaller,
     store,
     unequal,
     unlabelled,
@@ -102,6 +103,11 @@ def _gradients(path: Path, which: str) -> str:
     return markdown(gradients.tables(gradients.read(path))[which])
 
 
+def _smaller(path: Path, which: str) -> str:
+    networks = json.loads(path.read_text())["networks"]
+    return markdown(smaller.failures(networks) if which == "failed" else smaller.table(networks))
+
+
 def _gpu(path: Path, which: str) -> str:
     return markdown(gpu.cells(path, which))
 
@@ -149,6 +155,7 @@ MAKERS: dict[str, Maker] = {
     "performance.json": _of(measure.table),
     "pretrained.json": _of(pretrained.table),
     "runtimes.json": _of(runtimes.table),
+    "smaller.json": _smaller,
     "ways.json": _of(ways.table),
     "calibrated.json": _of(calibrated.table),
     "store.json": _of(store.table),
