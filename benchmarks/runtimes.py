@@ -8,6 +8,7 @@ Legend: N test images, C classes.
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,12 @@ def measure(
     Raises:
         UserError: `out` is of another setting.
     """
-    asked = {"benchmark": "runtimes", "tiny": tiny, "torch": torch.__version__}
+    setting = TINY if tiny else WHOLE
+    asked = {"benchmark": "runtimes", "torch": torch.__version__, "setting": asdict(setting), "litert": bool(litert)}
     whole: dict[str, Any] = files.read_json(out) if out.exists() else asked
     if {key: whole.get(key) for key in asked} != asked:
         raise UserError(f"{out} is of another setting: name another file")
-    setting, work = (TINY if tiny else WHOLE), work.resolve()
+    work = work.resolve()
     take(data, work / "images", setting)
     recipe = {"epochs": setting.tuned, "lr": 0.0003, "head_lr": 0.002}
     params = settings(setting, weights.resolve(), work / "images", 0, recipe)

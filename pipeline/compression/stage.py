@@ -74,7 +74,6 @@ def _network(folder: Path, work: Work, made: ChangedNetwork, teacher: Node) -> d
 def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[str, Any]:
     """A file answers for itself, in its own runtime: all of its figures are of that."""
     from pipeline.compression.examples import write_examples
-    from pipeline.compression.merge import merged
     from pipeline.compression.onnx_file import add_probabilities, least_runtime
     from pipeline.compression.promise import promised
     from pipeline.compression.runtime import Runtime
@@ -109,9 +108,9 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         write_examples(folder, runtime, work.images("test"), made.examples)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
-    network = rebuild(previous.architecture)
-    if "grids" not in previous.architecture:
-        network, _ = merged(network.eval(), **work.of_images)  # as in the file
+    network = (
+        made.network() if made.network and "grids" not in previous.architecture else rebuild(previous.architecture)
+    )
     metrics = {
         "status": "computed",
         "parameters": cost.parameters(network),

@@ -5,12 +5,12 @@ It knows nothing of who chose the machine: an engine there has a `Template`, whi
 
 import os
 import platform
+import signal
 import sys
-import tempfile
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from pipeline.base import files
@@ -18,11 +18,9 @@ from pipeline.base.paths import PLAN
 from pipeline.base.signals import end_with_parent
 from pipeline.dvc import lock, travel
 from pipeline.engines.machines import Ended, Errand
-from pipeline.engines.process import UNCHANGED, Process
+from pipeline.engines.process import SIGNALS, UNCHANGED, Process
 from pipeline.engines.workspace import workspace
 from pipeline.planning.specs.machine import read_machine
-
-ENTRY, MODULES = "entry.json", "modules.json"
 
 
 def main() -> None:
@@ -33,40 +31,57 @@ def main() -> None:
         while True:
             if given := asks.recv():  # a request to stop may come when the errand has just ended
                 errand, code, environment = given
-                asks.send(_ended(errand, code, environment, asks))
+                ended, modules = _ended(errand, code, environment, asks)
+                asks.send(ended)
+                _import(modules)
 
 
-def _ended(errand: Errand, code: Path, environment: dict[str, str], asks: Connection) -> Ended:
-    """Do it in a process of its own, which is asked to stop when anything more comes by the connection."""
-    with tempfile.TemporaryDirectory(prefix="cohobate.") as aside:
-        work = partial(_bring_about_in, Path(aside), errand, code)
+def _ended(errand: Errand, code: Path, environment: dict[str, str], asks: Connection) -> tuple[Ended, list[str]]:
+    """Do it in a process of its own, which is asked to stop when anything more comes by the connection.
+
+    Returns what became of it, and the modules that it imported.
+    """
+    hears, tells = Pipe(duplex=False)
+    with hears, tells:
+        work = partial(_bring_about_in, tells, errand, code)
         process = Process(errand.stage, {**environment, **errand.environment}, work)
+        entry, modules = None, []
         while not process.has_ended:
-            if asks in wait([asks, process.sentinel]):
+            ready = wait([asks, hears, process.sentinel])
+            if asks in ready:
                 asks.recv()
                 process.stop()
+            if hears in ready:
+                entry, modules = hears.recv()
+        if hears.poll():
+            entry, modules = hears.recv()
         output = process.close()
         status = UNCHANGED if process.unchanged else process.poll()
-        entry, modules = Path(aside, ENTRY), Path(aside, MODULES)
-        if modules.exists():
-            _import(files.read_json(modules))
-        return Ended(status or 0, output, files.read_json(entry) if entry.exists() else None, platform.node())
+        return Ended(status or 0, output, entry, platform.node()), modules
 
 
-def _bring_about_in(aside: Path, errand: Errand, code: Path, stage: str) -> bool:
+def _bring_about_in(tells: Connection, errand: Errand, code: Path, stage: str) -> bool:
     before = {*sys.modules}
+    # Until the stage's command begins there is nothing to save: a request to stop ends this process at once.
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+
+    def ready() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _compute_on(errand.device)
+
     with workspace(code, errand.remote, {stage: None, **errand.entries}) as folder:
         os.chdir(folder)
-        ran = travel.bring_about(stage, partial(_compute_on, errand.device))
-        files.write_json(aside / ENTRY, lock.read_stages(Path("dvc.lock"), [stage]).stages[stage])
-    files.write_json(aside / MODULES, [name for name in sys.modules if name not in before])
+        ran = travel.bring_about(stage, ready)
+        entry = lock.read_stages(Path("dvc.lock"), [stage]).stages[stage]
+        tells.send((entry, [name for name in sys.modules if name not in before]))
     return ran
 
 
 def _import(modules: list[str]) -> None:
     """Import what the errand before this one needed, such as the library of its remote: the next begins with that."""
     for name in modules:
-        with suppress(ImportError):
+        with suppress(Exception):  # of whatever class: what cannot be imported here is imported there again
             import_module(name)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.compression.merge import branching, merged
+from pipeline.compression.merge import merged
 from pipeline.lineage import node
 from tests.compression.chains import SHORT, run, workshop
 from tests.training.runs import furnish, inside
@@ -61,11 +61,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_it_answers_the_same_by_fewer_layers() -> None:
     net = network()
+    net = nn.Sequential(nn.Identity(), net)
     one, blocks = merged(net, channels=1, size=8)
     x_BCHW = torch.rand(2, 1, 8, 8)
-    assert (blocks, branching(net), sum(isinstance(each, nn.Conv2d) for each in one.modules())) == (2, 2, 2)
+    assert (blocks, sum(isinstance(each, nn.Conv2d) for each in one.modules())) == (2, 2)
+    assert merged(one, channels=1, size=8) == (one, 0), "once is all"
     assert torch.allclose(one(x_BCHW), net(x_BCHW), atol=1e-6)
-    assert hasattr(net[0], "narrow"), "the other is as it was"
+    assert sum(isinstance(each, nn.Conv2d) for each in net.modules()) == 4, "the other is as it was"
 
 
 def test_what_would_answer_otherwise_or_cannot_stays() -> None:
@@ -94,3 +96,14 @@ def test_what_ships_has_no_branches(folder: Path) -> None:
         told = [node.read_numbers(each.name) for each in made]
         assert told[1]["report"]["merged"] == 2
         assert told[0]["parameters"] - told[-1]["parameters"] == (1 + 1) * 4 + (4 + 1) * 8
+
+
+def test_a_part_may_give_what_takes_its_place() -> None:
+    class Fused(nn.Sequential):
+        def fuse(self) -> nn.Module:
+            return nn.Conv2d(1, 4, 1).eval() if len(self) == 1 else self[0]
+
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]
+    net = nn.Sequential(Fused(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), *head).eval()
+    one, count = merged(net, channels=1, size=8)
+    assert count == 1 and isinstance(one[0], nn.Conv2d)  # pyright: ignore[reportIndexIssue]

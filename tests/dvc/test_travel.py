@@ -81,7 +81,7 @@ def test_a_stage_that_is_another_by_now_is_not_recorded(graph: Graph) -> None:
     assert Path("dvc.lock").read_bytes() == before
 
 
-def test_a_stage_and_all_that_it_needs_make_one_client_of_the_remote(
+def test_a_stage_takes_two_clients_of_the_remote_and_an_offer_one(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph.share("prepare", "plan")
@@ -91,8 +91,24 @@ def test_a_stage_and_all_that_it_needs_make_one_client_of_the_remote(
         dvc.fs, "get_cloud_fs", lambda *a, **k: ("name" in k and made.append(1)) or get_cloud_fs(*a, **k)
     )
     assert travel.bring_about("first")
-    assert Path("prepare").exists() and len(made) == 1
-    assert travel.offer(["prepare", "first"]) == set() and len(made) == 2
+    assert Path("prepare").exists() and len(made) == 2, "one before the stage, one after"
+    assert travel.offer(["prepare", "first"]) == set() and len(made) == 3
+
+
+def test_of_a_folder_that_lacks_a_file_nothing_goes_until_it_is_whole(graph: Graph) -> None:
+    """Where the remote has a folder's list, DVC takes it to have all of its files."""
+    two = {"cmd": "mkdir two && echo 1 > two/a && echo 2 > two/b", "deps": ["given/first.json"], "outs": ["two"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"two": two}}))
+    graph.scratch.run("dvc", "repro", "two")
+    (kept,) = [path for path in Path(".dvc/cache/files/md5").rglob("*") if path.is_file() and path.read_text() == "1\n"]
+    content = kept.read_bytes()
+    kept.unlink()
+    assert travel.offer(["two"]) == travel.offer(["two"]) == {"two"}
+    assert not (Path(graph.remote.url) / "files").exists()
+    kept.write_bytes(content)
+    assert travel.offer(["two"]) == set()
+    graph.scratch.run("rm", "-r", ".dvc/cache", "two")
+    graph.scratch.run("dvc", "pull", "--no-run-cache", "two")
 
 
 def test_what_is_whole_nowhere_is_told_and_all_else_goes_to_the_remote(graph: Graph) -> None:

@@ -15,6 +15,7 @@ from pipeline.engines.process import reason
 from pipeline.engines.template import Template
 from pipeline.engines.workspace import home, part
 from tests.engines.small_graph import Graph, create
+from tests.scratch import wait
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ def test_what_an_errand_imported_the_next_one_has(graph: Graph) -> None:
     errand = Errand("first", graph.entries("plan", "prepare"), graph.remote, "cpu", {})
     with closing(Template(graph.code)) as template:
         assert template.execute(errand, look).status == 0
-        assert libraries(*running()) > begun[0]
+        wait("what it needed", lambda: libraries(*running()) > begun[0])
 
 
 def libraries(process: psutil.Process) -> int:

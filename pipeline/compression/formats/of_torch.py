@@ -16,14 +16,16 @@ def write(original: Original, folder: Path) -> None:
     """Write it into the folder.
 
     Raises:
-        NotRun: There is no network in torch.
-        NotExported: torch cannot.
+        NotRun: There is no network in torch, or torch cannot export it.
     """
-    from pipeline.compression.export_onnx import export_program
+    from pipeline.compression.export_onnx import NotExported, export_program
 
     if original.network is None:
         raise NotRun("beside this file there is no network in torch")
-    export_program(original.network(), folder / NAME, original.card)
+    try:
+        export_program(original.network(), folder / NAME, original.card)
+    except NotExported as error:
+        raise NotRun(str(error)) from None
 
 
 def opened(folder: Path, threads: int | None) -> Answer:

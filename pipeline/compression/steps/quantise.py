@@ -88,9 +88,12 @@ def run(
             calibrate(model, (x_BCHW.cpu() for x_BCHW in work.batches(batches)))
         return freeze(model.eval())
 
+    def network() -> tuple[nn.Module, int]:
+        return (work.model(CPU), 0) if learned else merged(work.model(CPU), **work.of_images)
+
     def write(folder: Path) -> dict[str, Any]:
         path = folder / "model.onnx"
-        model, blocks = (work.model(CPU), 0) if learned else merged(work.model(CPU), **work.of_images)
+        model, blocks = network()
         grids = on_grids(model)
         export(model, path, work.card)
         report = {"form": form, **({"merged": blocks} if blocks else {})}
@@ -133,4 +136,4 @@ def run(
             )
         return {**report, "kept": [*names], "against_torch": check_file(path, model, work.images("test"))}
 
-    return ShippedFile(write, keeps_float=True)
+    return ShippedFile(write, network=lambda: network()[0], keeps_float=True)
