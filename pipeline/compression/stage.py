@@ -108,9 +108,8 @@ def _file(folder: Path, work: Work, made: ShippedFile, teacher: Node) -> dict[st
         write_examples(folder, runtime, work.images("test"), made.examples)
     hashes = {"weights": sha256(path), "predictions": write_predictions(folder, logits)}
     assert previous.architecture is not None
-    network = (
-        made.network() if made.network and "grids" not in previous.architecture else rebuild(previous.architecture)
-    )
+    on_grids = "grids" in previous.architecture
+    network = made.network() if made.network and not on_grids else rebuild(previous.architecture)
     metrics = {
         "status": "computed",
         "parameters": cost.parameters(network),

@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant(NODE, 'provides=("weights",), hashes', "hashes", BESIDE),
     Mutant(NCNN, 'raise NotRun(f"ncnn does not load', 'str(f"ncnn does not load', LACKS),
     Mutant(NCNN, 'if "." in kind', 'if "." not in kind', LACKS),
-    Mutant(NCNN, "    files.write_json(folder / CARD,", "    dict(a=folder / CARD, b=", NCNN_CARD),
+    Mutant(NCNN, "    write_card(original.card, folder)\n", "", NCNN_CARD),
     Mutant(NCNN, '"fp16=0"', '"fp16=1"', RUN),
     Mutant(TABLE, 'int(found["count"]) - int(found["other"])', 'int(found["count"])', f"{LISTED}::{ELSEWHERE}"),
     Mutant(TABLE, 'row.node.status != "carried" and ', "", f"{LISTED}::{LINE}"),
